@@ -1,0 +1,61 @@
+# What a person does here. `make` alone lists it.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+REPOSITORY ?= models
+PEERS ?= echo
+CHECKED := training serving protos tests benchmarks
+
+.DEFAULT_GOAL := help
+.PHONY: help run test train bench proto lock clean
+
+help: ## list what can be done
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+
+# One environment, grown on demand: serving first, the rest only when something needs it.
+$(BIN)/python:
+	@deploy/make_venv.sh "$(PYTHON)" $(VENV)
+
+$(VENV)/serving.installed: requirements/serving.txt | $(BIN)/python
+	@echo "Installing what serving needs into $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+$(VENV)/development.installed: requirements/development.txt | $(BIN)/python
+	@echo "Installing serving, training and development tools into $(VENV) (TensorFlow is large: minutes) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@ $(VENV)/serving.installed
+
+# On a terminal the server gets a process group of its own (set -m), so that Ctrl-C reaches it and
+# not make: it drains, exits 0, and so does make.
+run: $(VENV)/serving.installed ## serve the committed model, show it on the samples, stay up until Ctrl-C
+	@read -r _ _ _ _ group _ _ foreground _ < /proc/self/stat; [ "$$group" != "$$foreground" ] || set -m; \
+	$(BIN)/python -m serving --model-repository $(REPOSITORY) --show-samples samples
+
+test: $(VENV)/development.installed ## format check, lint, types, import floors, then all tests
+	$(BIN)/ruff format --check $(CHECKED)
+	$(BIN)/ruff check $(CHECKED)
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest
+
+train: $(VENV)/development.installed ## fetch data, train, evaluate, export a new version into models/
+	$(BIN)/python -m training run
+
+bench: $(VENV)/development.installed ## throughput, latency and memory beside a bare echo (needs h2load)
+	$(BIN)/python -m benchmarks --peers $(PEERS)
+
+proto: $(VENV)/development.installed ## generate the Python code of protos/ again
+	$(BIN)/python -m protos.generate
+
+lock: $(VENV)/development.installed ## pin the newest dependencies, with hashes, into requirements/
+	for extra in serving training development; do \
+	  $(BIN)/uv pip compile pyproject.toml --extra $$extra --universal --python-version 3.11 --upgrade \
+	    --generate-hashes --no-emit-index-url --no-emit-package mnist-digits --no-header --no-annotate --quiet \
+	    --output-file requirements/$$extra.txt || exit 1; \
+	done
+
+clean: ## remove the environment, caches and unfinished training runs
+	rm -rf $(VENV) runs .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""The public contracts (.proto) and the Python code generated from them (`make proto`)."""

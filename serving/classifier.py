@@ -1,0 +1,161 @@
+"""The use case: images in, predictions out. Knows no transport."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from enum import Enum
+
+from serving.admission import Admission
+from serving.batcher import Batcher, Rows
+from serving.errors import InvalidRequestError, NotReadyError, UnknownVersionError
+from serving.image.decode import ImageLimits, decode
+from serving.image.framing import Framed, frame
+from serving.metrics import Metrics
+from serving.model_repository import ModelVersion
+from serving.onnx_model import PIXELS
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedImage:
+    """The bytes of a picture file, still to be decoded."""
+
+    content: bytes
+
+
+# 784 bytes, row-major 28x28, 0 = paper, 255 = ink, taken as they are; or a picture file.
+ImageInput = bytes | EncodedImage
+
+
+_BLANK = bytes(PIXELS)
+
+
+class Refusal(Enum):
+    """Why the service does not stand by a digit. The value is the metric's label."""
+
+    NOVEL = "novel"
+    BLANK = "blank"
+
+
+@dataclass(frozen=True, slots=True)
+class Predictions:
+    """The answers for n images, in the order asked, and the version that gave them."""
+
+    rows: Rows
+    refusals: list[Refusal | None]
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A model version with its own batcher: no batch mixes versions, and work in flight ends where it began."""
+
+    version: ModelVersion
+    batcher: Batcher
+
+
+class Classifier:
+    """Admits, decodes, batches and answers. Used from the event loop; `served` is None until a model is warm."""
+
+    def __init__(
+        self,
+        admission: Admission,
+        limits: ImageLimits,
+        max_images_per_request: int,
+        decoders: Executor,
+        metrics: Metrics,
+    ) -> None:
+        self.limits = limits
+        self.max_images_per_request = max_images_per_request
+        self._admission = admission
+        self._decoders = decoders
+        self._metrics = metrics
+        self._served: Served | None = None
+        self._not_ready = "no model is ready yet; try again soon"
+
+    @property
+    def served(self) -> Served:
+        """What is served now. Raises NotReadyError while nothing is."""
+        if self._served is None:
+            raise NotReadyError(self._not_ready)
+        return self._served
+
+    def serve(self, served: Served) -> None:
+        """Swaps what is served."""
+        self._served = served
+
+    def refuse(self, reason: str) -> None:
+        """From now on callers get NotReadyError with this reason; those admitted are still answered."""
+        self._served, self._not_ready = None, reason
+
+    async def classify(
+        self, images: Sequence[ImageInput], version: int = 0, deadline: float = float("inf")
+    ) -> Predictions:
+        """Answers for `images`, from model `version` (0: whichever is served). `deadline`: time.monotonic() seconds.
+
+        Raises InvalidRequestError, UnknownVersionError, OverloadedError, NotReadyError or ExpiredError; then no image
+        of the call is answered.
+        """
+        served = self.served
+        if version not in (0, served.version.version):
+            raise UnknownVersionError(asked=version, served=served.version.version)
+        self._check_count(images)
+        with self._admission.permit(len(images)):
+            pixels, blank = await self._pixels(images)
+            rows = await served.batcher.submit(pixels, deadline)
+        refusals = self._refusals(rows, served.version.novelty_threshold, blank)
+        return Predictions(rows, refusals, served.version.version)
+
+    def _check_count(self, images: Sequence[ImageInput]) -> None:
+        if not images:
+            raise InvalidRequestError("the request holds no image")
+        if len(images) > self.max_images_per_request:
+            raise InvalidRequestError(
+                f"the request holds {len(images)} images, at most {self.max_images_per_request} are accepted"
+            )
+
+    async def _pixels(self, images: Sequence[ImageInput]) -> tuple[bytes, frozenset[int]]:
+        """All images as n x 784 bytes, and the indices of the blank ones."""
+        for index, image in enumerate(images):  # what costs nothing to refuse goes before anything is decoded
+            if isinstance(image, bytes) and len(image) != PIXELS:
+                raise InvalidRequestError(f"image {index}: expected {PIXELS} pixels, got {len(image)}")
+        parts: list[bytes | None] = [image if isinstance(image, bytes) else None for image in images]
+        blank = {index for index, part in enumerate(parts) if part == _BLANK}
+        encoded = {index: image.content for index, image in enumerate(images) if isinstance(image, EncodedImage)}
+        for index, framed in (await self._decode_all(encoded)).items():
+            parts[index] = framed.pixels.tobytes()
+            if framed.is_blank:
+                blank.add(index)
+        return b"".join(part for part in parts if part is not None), frozenset(blank)
+
+    async def _decode_all(self, encoded: dict[int, bytes]) -> dict[int, Framed]:
+        """Decodes off the event loop, several at a time. The first bad image fails the call."""
+        if not encoded:
+            return {}
+        loop = asyncio.get_running_loop()
+        tasks = [loop.run_in_executor(self._decoders, self._decode, *item) for item in encoded.items()]
+        try:
+            framed = [await task for task in tasks]
+        finally:
+            for task in tasks:
+                task.cancel()  # those not begun are not needed when one failed or the caller left
+        return dict(zip(encoded, framed, strict=True))
+
+    def _decode(self, index: int, content: bytes) -> Framed:
+        started = time.perf_counter()
+        try:
+            return frame(decode(content, self.limits))
+        except InvalidRequestError as error:
+            raise InvalidRequestError(f"image {index}: {error}") from error
+        finally:
+            self._metrics.decode_seconds.observe(time.perf_counter() - started)
+
+    def _refusals(self, rows: Rows, threshold: float, blank: frozenset[int]) -> list[Refusal | None]:
+        refusals = [Refusal.NOVEL if novelty >= threshold else None for novelty in rows.novelties]
+        for index in blank:
+            refusals[index] = Refusal.BLANK
+        for refusal in refusals:
+            if refusal is not None:
+                self._metrics.refused.labels(refusal.value).inc()
+        return refusals

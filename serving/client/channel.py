@@ -1,0 +1,26 @@
+"""How clients connect: retries where they are safe, every address of a name in turn, and room for large batches."""
+
+import json
+
+LARGEST_MESSAGE_BYTES = 64 * 2**20
+
+# Asking twice harms nobody: classification changes nothing. Both codes say that the server did no work.
+_RETRY = {
+    "maxAttempts": 4,
+    "initialBackoff": "0.05s",
+    "maxBackoff": "1s",
+    "backoffMultiplier": 3,
+    "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED"],
+}
+_SERVICE_CONFIG = {
+    "loadBalancingConfig": [{"round_robin": {}}],
+    "methodConfig": [{"name": [{"service": "mnist.v1.DigitClassifier"}], "retryPolicy": _RETRY}],
+    # Most attempts failing means that the service is down or full: then retrying stops, so as not to make it worse.
+    "retryThrottling": {"maxTokens": 100, "tokenRatio": 0.5},
+}
+
+CHANNEL_OPTIONS: list[tuple[str, str | int]] = [
+    ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
+    ("grpc.max_send_message_length", LARGEST_MESSAGE_BYTES),
+    ("grpc.max_receive_message_length", LARGEST_MESSAGE_BYTES),
+]

@@ -1,0 +1,154 @@
+"""Every setting, once: name, default, meaning, limits. Flags and `MNIST_*` variables make one frozen Config."""
+
+import argparse
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import Field, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from serving.errors import ConfigError
+
+ENVIRONMENT_PREFIX = "MNIST_"
+
+
+def _setting(default: object, help: str, parse: Callable[[str], object]) -> Any:  # as dataclasses.field is typed
+    return field(default=default, metadata={"help": help, "parse": parse})
+
+
+def _boolean(text: str) -> bool:
+    words = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+    try:
+        return words[text.strip().lower()]
+    except KeyError:
+        raise ValueError("expected true or false") from None
+
+
+def _number(kind: type[int] | type[float], lowest: float, highest: float = float("inf")) -> Callable[[str], float]:
+    def parse(text: str) -> float:
+        try:
+            value = kind(text)
+        except ValueError:
+            raise ValueError("expected a whole number" if kind is int else "expected a number") from None
+        if not lowest <= value <= highest:
+            raise ValueError(
+                f"expected {lowest} or more" if highest == float("inf") else f"expected {lowest} to {highest}"
+            )
+        return value
+
+    return parse
+
+
+def _choice(*allowed: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in allowed:
+            raise ValueError(f"expected one of {', '.join(allowed)}")
+        return text
+
+    return parse
+
+
+def _folder(text: str) -> Path | None:
+    return Path(text) if text else None
+
+
+_port = _number(int, 0, 65535)
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """All settings of the server. Sizes in bytes, times in seconds."""
+
+    model_repository: Path = _setting(Path("models"), "folder that holds mnist/<version>/", Path)
+    model_version: int = _setting(0, "version to serve; 0: the highest there", _number(int, 0))
+    device: str = _setting("auto", "auto, cpu or cuda; auto falls back to cpu", _choice("auto", "cpu", "cuda"))
+    inference_threads: int = _setting(0, "ONNX Runtime threads; 0: half of the usable processors", _number(int, 0, 256))
+
+    host: str = _setting("127.0.0.1", "address to listen on; 0.0.0.0 for every interface", str)
+    grpc_port: int = _setting(50051, "port of the gRPC service; 0: any free one", _port)
+    http_port: int = _setting(8080, "port of /metrics, /livez and /readyz; 0: any free one", _port)
+
+    max_batch_size: int = _setting(64, "most images in one inference", _number(int, 1, 4096))
+    max_queue_delay_seconds: float = _setting(
+        0.0, "time a request may wait for others to fill its batch; 0: none is added", _number(float, 0, 1)
+    )
+    queue_capacity_images: int = _setting(
+        4096, "most images held at once, waiting and running; beyond it callers are refused", _number(int, 1)
+    )
+
+    max_images_per_request: int = _setting(1024, "most images in one call", _number(int, 1))
+    max_request_bytes: int = _setting(16 * 2**20, "longest message accepted", _number(int, 1024, 2**31 - 1))
+    max_image_bytes: int = _setting(8 * 2**20, "longest encoded image", _number(int, 1))
+    max_image_pixels: int = _setting(25_000_000, "largest width x height of an encoded image", _number(int, 1))
+    decode_threads: int = _setting(2, "encoded images decoded at the same time", _number(int, 1, 64))
+
+    reflection: bool = _setting(True, "answer gRPC server reflection (grpcurl needs it)", _boolean)
+    drain_grace_seconds: float = _setting(10.0, "time for work in flight to end at shutdown", _number(float, 0, 600))
+    log_format: str = _setting("console", "console for people, json for machines", _choice("console", "json"))
+    log_level: str = _setting("info", "debug, info, warning or error", _choice("debug", "info", "warning", "error"))
+    access_log: bool = _setting(False, "one line for each call", _boolean)
+    show_samples: Path | None = _setting(None, "classify the images of this folder once when ready", _folder)
+
+    def __post_init__(self) -> None:
+        """Checks what no single setting can know."""
+        if self.queue_capacity_images < self.max_images_per_request:
+            raise ConfigError(
+                f"queue_capacity_images ({self.queue_capacity_images}) must be at least max_images_per_request "
+                f"({self.max_images_per_request}), or the largest allowed call could never be admitted"
+            )
+
+
+def load_config(arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> Config:
+    """The configuration: defaults, then `MNIST_*` variables, then flags.
+
+    Raises ConfigError, naming the setting, for a value that cannot be used and for an unknown `MNIST_*` variable.
+    Exits, as argparse does, for an unknown flag and for --help.
+    """
+    texts = _from_environment(os.environ if environment is None else environment)
+    texts |= _from_flags(arguments)
+    values = {}
+    for setting in fields(Config):
+        if setting.name in texts:
+            where, text = texts[setting.name]
+            try:
+                values[setting.name] = setting.metadata["parse"](text)
+            except ValueError as error:
+                raise ConfigError(f"{where}: {error}, got {text!r}") from None
+    return Config(**values)
+
+
+def flag(setting: Field[Any]) -> str:
+    """The command line's name of a setting."""
+    return "--" + setting.name.replace("_", "-")
+
+
+def variable(setting: Field[Any]) -> str:
+    """The environment's name of a setting."""
+    return ENVIRONMENT_PREFIX + setting.name.upper()
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+    known = {variable(setting): setting.name for setting in fields(Config)}
+    found = {}
+    for name, text in environment.items():
+        if name.startswith(ENVIRONMENT_PREFIX):
+            if name not in known:
+                raise ConfigError(f"{name}: there is no such setting; `python -m serving --help` lists them")
+            found[known[name]] = (name, text)
+    return found
+
+
+def _from_flags(arguments: Sequence[str]) -> dict[str, tuple[str, str]]:
+    parser = argparse.ArgumentParser(
+        prog="python -m serving",
+        description="Serves the digit model over gRPC. Each flag has an environment variable of the same name.",
+        allow_abbrev=False,
+    )
+    for setting in fields(Config):
+        help_text = f"{setting.metadata['help']} (default: {setting.default}; {variable(setting)})"
+        if setting.metadata["parse"] is _boolean:
+            parser.add_argument(flag(setting), nargs="?", const="true", metavar="true|false", help=help_text)
+        else:
+            parser.add_argument(flag(setting), metavar="VALUE", help=help_text)
+    given = vars(parser.parse_args(arguments))
+    return {name: ("--" + name.replace("_", "-"), text) for name, text in given.items() if text is not None}

@@ -1,0 +1,94 @@
+"""From the bytes of a picture file to grey levels. Refuses by size before decoding; decodes listed formats only."""
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps
+
+from serving.errors import InvalidRequestError
+
+FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF")
+# Framing ends at 20 pixels: more than this many a side adds cost and no information.
+WORKING_SIDE = 320
+
+# Our own limit is checked before anything is decoded; Pillow's would only warn, at another number.
+Image.MAX_IMAGE_PIXELS = None
+
+
+@dataclass(frozen=True, slots=True)
+class ImageLimits:
+    """What is refused before decoding: `max_bytes` of the file, `max_pixels` of width x height."""
+
+    max_bytes: int
+    max_pixels: int
+
+
+def decode(encoded: bytes, limits: ImageLimits) -> npt.NDArray[np.uint8]:
+    """Grey levels (h, w) uint8, both at most WORKING_SIDE, 0 = black, of the first picture in the file.
+
+    EXIF orientation is applied, transparency is laid over white (or over black, where white would hide everything).
+    Raises InvalidRequestError for anything that is not a whole picture of a listed format within the limits.
+    """
+    if not encoded:
+        raise InvalidRequestError("the encoded image is empty")
+    if len(encoded) > limits.max_bytes:
+        raise InvalidRequestError(f"the image has {len(encoded):,} bytes, at most {limits.max_bytes:,} are accepted")
+    try:
+        picture = Image.open(io.BytesIO(encoded), formats=FORMATS)
+    except Exception as error:  # Pillow's parsers raise many kinds on hostile bytes
+        raise InvalidRequestError(
+            f"not an image this service reads ({', '.join(FORMATS)}); 784 raw bytes go into the field `pixels`"
+        ) from error
+    width, height = picture.size
+    if width * height > limits.max_pixels:
+        raise InvalidRequestError(
+            f"the image has {width} x {height} = {width * height:,} pixels, at most {limits.max_pixels:,} are accepted"
+        )
+    try:
+        return _grey(picture)
+    except Exception as error:  # as above
+        raise InvalidRequestError(f"the {picture.format} image is truncated or damaged") from error
+
+
+def _grey(picture: Image.Image) -> npt.NDArray[np.uint8]:
+    picture.draft("L", (WORKING_SIDE, WORKING_SIDE))  # lets a JPEG decode at a fraction of its size
+    picture.load()
+    oriented = ImageOps.exif_transpose(picture)
+    if oriented.mode.startswith(("I", "F")):
+        return _shrink(_from_wide(oriented))
+    if oriented.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in oriented.info:
+        return np.asarray(_shrink_picture(_flatten_alpha(oriented)))
+    return np.asarray(_shrink_picture(oriented.convert("L")))
+
+
+def _flatten_alpha(picture: Image.Image) -> Image.Image:
+    rgba = picture.convert("RGBA")
+    for paper in ("white", "black"):
+        flat = Image.alpha_composite(Image.new("RGBA", rgba.size, paper), rgba).convert("L")
+        lowest, highest = flat.getextrema()
+        if lowest != highest:  # white ink on transparency vanishes over white
+            break
+    return flat
+
+
+def _from_wide(picture: Image.Image) -> Image.Image:
+    """16- and 32-bit and floating grey levels, stretched to 8 bits: their absolute scale is not known."""
+    levels = np.asarray(picture, dtype=np.float64)
+    if not np.isfinite(levels).all():
+        raise ValueError("grey levels that are not finite")
+    span = np.ptp(levels)
+    return Image.fromarray(((levels - levels.min()) * (255 / span if span else 0)).astype(np.uint8))
+
+
+def _shrink(picture: Image.Image) -> npt.NDArray[np.uint8]:
+    return np.asarray(_shrink_picture(picture))
+
+
+def _shrink_picture(picture: Image.Image) -> Image.Image:
+    longest = max(picture.size)
+    if longest <= WORKING_SIDE:
+        return picture
+    width, height = (max(1, round(side * WORKING_SIDE / longest)) for side in picture.size)
+    return picture.resize((width, height), Image.Resampling.BOX)

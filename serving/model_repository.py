@@ -1,0 +1,136 @@
+"""Finds model versions on disk and lets only sound ones through: checksums, signature, golden answers, warm-up."""
+
+import hashlib
+import io
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from serving.errors import ModelRejectedError
+from serving.onnx_model import PIXELS, OnnxModel
+
+NAME = "mnist"
+SCHEMA_VERSION = 1
+# Between float32 on another processor or device and what the training framework gave.
+GOLDEN_TOLERANCE = 1e-3
+
+OpenModel = Callable[[bytes], OnnxModel]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelVersion:
+    """One version that passed every check and is warm."""
+
+    model: OnnxModel
+    name: str
+    version: int
+    created: str  # RFC 3339, UTC
+    sha256: str  # of model.onnx
+    novelty_threshold: float  # 0 to 1; at or above it an answer is refused
+    test_accuracy: float  # 0 to 1, on MNIST's test set
+
+
+class ModelRepository:
+    """The folder `<root>/mnist/<version>/`. Reads, never writes."""
+
+    def __init__(self, root: Path) -> None:
+        self._folder = root / NAME
+
+    def versions(self) -> list[int]:
+        """Version numbers on disk, ascending. Raises ModelRejectedError where there is no repository."""
+        if not self._folder.is_dir():
+            raise ModelRejectedError(
+                f"there is no model repository at {self._folder}: train a model with `make train`, "
+                "or name the folder that holds mnist/ with --model-repository"
+            )
+        names = (entry.name for entry in self._folder.iterdir() if entry.is_dir())
+        return sorted(int(name) for name in names if name.isdecimal() and str(int(name)) == name != "0")
+
+    def load(self, version: int, open_model: OpenModel, largest_batch: int) -> ModelVersion:
+        """Loads, checks and warms `version` (0: the highest), for batches up to `largest_batch`.
+
+        Raises ModelRejectedError saying which check failed.
+        """
+        versions = self.versions()
+        if not versions:
+            raise ModelRejectedError(f"{self._folder} holds no version: train one with `make train`")
+        chosen = version or versions[-1]
+        if chosen not in versions:
+            raise ModelRejectedError(f"{self._folder} holds no version {chosen}, only {', '.join(map(str, versions))}")
+        folder = self._folder / str(chosen)
+        try:
+            return _load(folder, chosen, open_model, largest_batch)
+        except ModelRejectedError as error:
+            raise ModelRejectedError(f"{folder}: {error}") from error
+        except OSError as error:
+            raise ModelRejectedError(f"{folder}: cannot be read: {error}") from error
+
+
+def _load(folder: Path, version: int, open_model: OpenModel, largest_batch: int) -> ModelVersion:
+    metadata = _read_metadata(folder / "metadata.json")
+    try:
+        if (metadata["name"], metadata["version"]) != (NAME, version):
+            raise ModelRejectedError(f"metadata.json is of {metadata['name']} version {metadata['version']}")
+        files = {name: _read_checked(folder / name, metadata["files"][name]) for name in ("model.onnx", "golden.npz")}
+        loaded = ModelVersion(
+            model=open_model(files["model.onnx"]),
+            name=NAME,
+            version=version,
+            created=str(metadata["created"]),
+            sha256=str(metadata["files"]["model.onnx"]),
+            novelty_threshold=float(metadata["novelty_threshold"]),
+            test_accuracy=float(metadata["metrics"]["mnist_test"]["accuracy"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelRejectedError(f"metadata.json lacks or garbles a field: {error!r}") from error
+    _check_golden_answers(loaded.model, files["golden.npz"])
+    _warm_up(loaded.model, largest_batch)
+    return loaded
+
+
+def _read_metadata(path: Path) -> dict[str, Any]:
+    try:
+        metadata = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise ModelRejectedError(f"metadata.json is no JSON: {error}") from error
+    if not isinstance(metadata, dict) or metadata.get("schema_version") != SCHEMA_VERSION:
+        raise ModelRejectedError(f"metadata.json is not of schema_version {SCHEMA_VERSION}, which this server reads")
+    return metadata
+
+
+def _read_checked(path: Path, sha256: str) -> bytes:
+    content = path.read_bytes()
+    found = hashlib.sha256(content).hexdigest()
+    if found != sha256:
+        raise ModelRejectedError(
+            f"{path.name} has SHA-256 {found}, metadata.json says {sha256}: the file was changed or cut"
+        )
+    return content
+
+
+def _check_golden_answers(model: OnnxModel, content: bytes) -> None:
+    """Raises unless the model gives the recorded answers on this very device. NaN never agrees."""
+    try:
+        golden = np.load(io.BytesIO(content), allow_pickle=False)
+        pixels, digit, probabilities, novelty = (golden[key] for key in ("pixels", "digit", "probabilities", "novelty"))
+    except (KeyError, ValueError, OSError) as error:
+        raise ModelRejectedError(f"golden.npz cannot be read: {error!r}") from error
+    answers = model.run(pixels)
+    for given, wanted in ((answers.probabilities, probabilities), (answers.novelty, novelty)):
+        if given.shape != wanted.shape or not np.allclose(given, wanted, rtol=0, atol=GOLDEN_TOLERANCE):
+            raise ModelRejectedError(
+                f"the golden images get other answers than recorded (tolerance {GOLDEN_TOLERANCE})"
+            )
+    differing = int((answers.digit != digit).sum())
+    if differing:
+        raise ModelRejectedError(f"{differing} of {len(digit)} golden images get another digit than recorded")
+
+
+def _warm_up(model: OnnxModel, largest_batch: int) -> None:
+    """Runs the smallest and the largest batch, so that no caller pays for what a first run sets up."""
+    for size in (1, largest_batch):
+        model.run(np.zeros((size, PIXELS), np.uint8))

@@ -1,0 +1,111 @@
+"""One ONNX Runtime session over the model's graph, and the choice of its device. The only importer of onnxruntime."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+
+from serving.errors import DeviceUnavailableError, ModelRejectedError
+
+PIXELS = 784
+DIGITS = 10
+INPUT = ("pixels", "tensor(uint8)", ["batch", PIXELS])
+OUTPUTS = [
+    ("probabilities", "tensor(float)", ["batch", DIGITS]),
+    ("digit", "tensor(int64)", ["batch"]),
+    ("novelty", "tensor(float)", ["batch"]),
+]
+CUDA = "CUDAExecutionProvider"
+CPU = "CPUExecutionProvider"
+# HEURISTIC: the default, EXHAUSTIVE, times every algorithm at the first run of every batch size.
+CUDA_OPTIONS = {"cudnn_conv_algo_search": "HEURISTIC", "arena_extend_strategy": "kSameAsRequested"}
+
+RUNTIME_VERSION: str = onnxruntime.__version__
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What the graph says of n images: probabilities (n, 10) float32, digit (n,) int64, novelty (n,) float32."""
+
+    probabilities: npt.NDArray[np.float32]
+    digit: npt.NDArray[np.int64]
+    novelty: npt.NDArray[np.float32]
+
+
+def choose_device(asked: str, available: Sequence[str]) -> str:
+    """`cpu` or `cuda`, for `auto`, `cpu` or `cuda` asked and the execution providers that this runtime has.
+
+    Raises DeviceUnavailableError when cuda is asked for and is not there; auto takes the cpu then.
+    """
+    if asked == "cpu" or (asked == "auto" and CUDA not in available):
+        return "cpu"
+    if CUDA not in available:
+        raise DeviceUnavailableError(
+            f"device cuda was asked for, and this ONNX Runtime has only {', '.join(available)}. "
+            "Install onnxruntime-gpu in place of onnxruntime, or use --device auto or cpu."
+        )
+    return "cuda"
+
+
+class OnnxModel:
+    """A model ready to run, on one device. `run` may be called from any thread."""
+
+    def __init__(self, graph: bytes, device: str, threads: int) -> None:
+        """Loads the serialised graph. `device`: auto, cpu or cuda; `threads`: of one inference, on the CPU.
+
+        Raises DeviceUnavailableError, or ModelRejectedError where the graph cannot be loaded or has another signature.
+        """
+        available = onnxruntime.get_available_providers()
+        chosen = choose_device(device, available)
+        try:
+            self._session = _open(graph, chosen, threads)
+        except Exception as error:  # ONNX Runtime raises many kinds, with no common base
+            raise ModelRejectedError(f"ONNX Runtime cannot load the graph: {error}") from error
+        # A provider that is installed and cannot start (no driver) is dropped by ONNX Runtime with a mere warning.
+        if chosen == "cuda" and CUDA not in self._session.get_providers():
+            if device == "cuda":
+                raise DeviceUnavailableError(
+                    "device cuda was asked for, and CUDA could not start: check the driver (nvidia-smi) and that the "
+                    "CUDA and cuDNN libraries fit this onnxruntime-gpu, or use --device auto or cpu."
+                )
+            chosen = "cpu"
+        self.device = chosen
+        self._check_signature()
+
+    def run(self, pixels: npt.NDArray[np.uint8]) -> Answers:
+        """Answers for `pixels`: (n, 784) uint8, 0 = paper, 255 = ink, n at least 1."""
+        probabilities, digit, novelty = self._session.run(_OUTPUT_NAMES, {INPUT[0]: pixels})
+        return Answers(probabilities, digit, novelty)
+
+    def _check_signature(self) -> None:
+        inputs = [(node.name, node.type, node.shape) for node in self._session.get_inputs()]
+        outputs = [(node.name, node.type, node.shape) for node in self._session.get_outputs()]
+        if inputs != [INPUT] or outputs != OUTPUTS:
+            raise ModelRejectedError(
+                f"the graph has the signature {inputs} -> {outputs}, expected {[INPUT]} -> {OUTPUTS}"
+            )
+
+
+_OUTPUT_NAMES = [name for name, _, _ in OUTPUTS]
+
+
+def available_providers() -> list[str]:
+    """Execution providers of the installed ONNX Runtime, best first."""
+    return list(onnxruntime.get_available_providers())
+
+
+def _open(graph: bytes, device: str, threads: int) -> Any:  # onnxruntime ships no types
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    # Spinning threads win microseconds in a benchmark and take the processors that the RPCs need.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # The arena gives no memory back and has grown without end under changing batch sizes (microsoft/onnxruntime#11627).
+    options.enable_cpu_mem_arena = False
+    options.log_severity_level = 3
+    providers: list[Any] = [CPU] if device == "cpu" else [(CUDA, CUDA_OPTIONS), CPU]
+    return onnxruntime.InferenceSession(graph, options, providers=providers)

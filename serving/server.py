@@ -1,0 +1,164 @@
+"""Puts the parts together, starts them in order and drains them in reverse: the only place that constructs things."""
+
+import asyncio
+import platform
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+
+import grpc
+from aiohttp import web
+from grpc_reflection.v1alpha import reflection
+from prometheus_client import CollectorRegistry
+
+from serving import __version__
+from serving.admission import Admission
+from serving.batcher import Batcher
+from serving.classifier import Classifier, Served
+from serving.config import Config
+from serving.cpu_quota import usable_cpus
+from serving.errors import ConfigError
+from serving.grpc_face import SERVICE, GrpcFace
+from serving.health import Health
+from serving.http_face import http_application
+from serving.image.decode import ImageLimits
+from serving.logs import Logger
+from serving.metrics import Metrics
+from serving.model_repository import ModelRepository, ModelVersion
+from serving.onnx_model import RUNTIME_VERSION, OnnxModel, available_providers
+
+FLUSH_SECONDS = 1.0  # for answers already computed to leave, once nothing is in flight
+
+
+class Server:
+    """One serving process: `async with Server(config, log) as server:` serves until the block ends, then drains."""
+
+    def __init__(self, config: Config, log: Logger) -> None:
+        self._config = config
+        self._log = log
+        self.metrics = Metrics(CollectorRegistry())
+        self._health = Health([SERVICE], self.metrics)
+        self._admission = Admission(config.queue_capacity_images)
+        self._decoders = ThreadPoolExecutor(config.decode_threads, thread_name_prefix="decode")
+        self._classifier = Classifier(
+            self._admission,
+            ImageLimits(config.max_image_bytes, config.max_image_pixels),
+            config.max_images_per_request,
+            self._decoders,
+            self.metrics,
+        )
+        self._batcher: Batcher | None = None
+        self._http: web.AppRunner | None = None
+        self._grpc: grpc.aio.Server | None = None
+        self.grpc_port = 0  # known once started
+        self.http_port = 0
+
+    async def __aenter__(self) -> "Server":
+        try:
+            await self._start()
+        except BaseException:
+            await self._stop()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._drain()
+        await self._stop()
+
+    async def _start(self) -> None:
+        """HTTP first, so that liveness and metrics can be seen while the model loads; traffic last."""
+        await self._start_http()
+        await self._start_grpc()
+        version = self._load()
+        self._batcher = Batcher(
+            version.model.run, self.metrics, self._config.max_batch_size, self._config.max_queue_delay_seconds
+        )
+        self._batcher.start()
+        self._classifier.serve(Served(version, self._batcher))
+        await self._health.set_ready(True)
+
+    async def _drain(self) -> None:
+        """Tells everyone to go elsewhere, refuses new work, and waits for the admitted."""
+        self._log.info("draining", images_in_flight=self._admission.held)
+        await self._health.set_ready(False)
+        self._classifier.refuse("the server is shutting down")
+        try:
+            async with asyncio.timeout(self._config.drain_grace_seconds):
+                await self._admission.wait_until_empty()
+        except TimeoutError:
+            self._log.warning("drain_incomplete", images_in_flight=self._admission.held)
+
+    async def _stop(self) -> None:
+        """Ends what was started, traffic first, metrics last."""
+        if self._grpc:
+            await self._grpc.stop(FLUSH_SECONDS)
+        if self._batcher:
+            await self._batcher.close()
+        self._decoders.shutdown(wait=False, cancel_futures=True)
+        if self._http:
+            await self._http.cleanup()
+        self._log.info("stopped")
+
+    async def _start_http(self) -> None:
+        self._http = web.AppRunner(http_application(self.metrics, self._health), access_log=None)
+        await self._http.setup()
+        site = web.TCPSite(self._http, self._config.host, self._config.http_port)
+        try:
+            await site.start()
+        except OSError as error:
+            raise ConfigError(
+                f"http_port {self._config.http_port} on {self._config.host}: {error.strerror}; another: --http-port"
+            ) from error
+        self.http_port = self._http.addresses[0][1]
+
+    async def _start_grpc(self) -> None:
+        self._grpc = grpc.aio.server(options=_grpc_options(self._config))
+        GrpcFace(self._classifier, self.metrics, self._log, self._config.access_log).add_to(self._grpc)
+        self._health.add_to(self._grpc)
+        if self._config.reflection:
+            reflection.enable_server_reflection([SERVICE, "grpc.health.v1.Health", reflection.SERVICE_NAME], self._grpc)
+        try:
+            self.grpc_port = self._grpc.add_insecure_port(address(self._config.host, self._config.grpc_port))
+        except RuntimeError as error:  # grpc's only word for a port in use
+            raise ConfigError(
+                f"grpc_port {self._config.grpc_port} on {self._config.host} cannot be bound; another: --grpc-port"
+            ) from error
+        await self._grpc.start()
+        await self._health.set_ready(False)
+
+    def _load(self) -> ModelVersion:
+        threads = self._config.inference_threads or max(1, usable_cpus() // 2)
+        loaded = ModelRepository(self._config.model_repository).load(
+            self._config.model_version,
+            lambda graph: OnnxModel(graph, self._config.device, threads),
+            self._config.max_batch_size,
+        )
+        device = loaded.model.device
+        if self._config.device == "auto" and device == "cpu":
+            self._log.info("cpu_chosen", why="CUDA is not available", providers=available_providers())
+        self._log.info("model_ready", version=loaded.version, device=device, threads=threads, sha256=loaded.sha256)
+        version = str(loaded.version)
+        self.metrics.model_info.info(
+            {"name": loaded.name, "version": version, "sha256": loaded.sha256, "device": device}
+        )
+        python, runtime = platform.python_version(), RUNTIME_VERSION
+        self.metrics.build_info.info(
+            {"version": __version__, "python": python, "onnxruntime": runtime, "grpcio": grpc.__version__}
+        )
+        return loaded
+
+
+def address(host: str, port: int) -> str:
+    """HOST:PORT, an IPv6 host in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _grpc_options(config: Config) -> list[tuple[str, int]]:
+    return [
+        ("grpc.max_receive_message_length", config.max_request_bytes),
+        ("grpc.so_reuseport", 0),  # a second server on the same port is a mistake, not a helper
+        # Clients behind idle-killing proxies ping; by default more than one in five minutes ends their connection.
+        ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+        ("grpc.keepalive_permit_without_calls", 1),
+    ]

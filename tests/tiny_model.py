@@ -1,0 +1,83 @@
+"""A real, very small model version on disk: what the server loads in tests that need no accuracy.
+
+Its digit for an image is the index of the pixel, among the first ten, that has the most ink.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnxruntime
+from onnx import TensorProto, helper, numpy_helper
+
+FLOAT, INT64 = TensorProto.FLOAT, TensorProto.INT64
+
+
+def tiny_graph(pixels_name: str = "pixels") -> bytes:
+    """The serialised graph, with the signature that the server expects (or another input name)."""
+    weights = np.zeros((784, 10), np.float32)
+    weights[np.arange(10), np.arange(10)] = 10 / 255
+    nodes = [
+        helper.make_node("Cast", [pixels_name], ["ink"], to=FLOAT),
+        helper.make_node("MatMul", ["ink", "weights"], ["logits"]),
+        helper.make_node("Softmax", ["logits"], ["probabilities"], axis=1),
+        helper.make_node("ArgMax", ["probabilities"], ["digit"], axis=1, keepdims=0),
+        helper.make_node("ReduceMax", ["probabilities"], ["largest"], axes=[1], keepdims=0),
+        helper.make_node("Sub", ["one", "largest"], ["novelty"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "tiny",
+        [helper.make_tensor_value_info(pixels_name, TensorProto.UINT8, ["batch", 784])],
+        [
+            helper.make_tensor_value_info("probabilities", FLOAT, ["batch", 10]),
+            helper.make_tensor_value_info("digit", INT64, ["batch"]),
+            helper.make_tensor_value_info("novelty", FLOAT, ["batch"]),
+        ],
+        [numpy_helper.from_array(weights, "weights"), numpy_helper.from_array(np.float32(1), "one")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.checker.check_model(model)
+    return model.SerializeToString()
+
+
+def image_of(digit: int) -> bytes:
+    """784 raw pixels that the tiny model reads as `digit`, with certainty."""
+    pixels = bytearray(784)
+    pixels[digit] = 255
+    return bytes(pixels)
+
+
+def write_tiny_version(root: Path, version: int = 1, graph: bytes | None = None) -> Path:
+    """Writes mnist/<version>/ below `root`, complete and sound, and returns its folder."""
+    folder = root / "mnist" / str(version)
+    folder.mkdir(parents=True)
+    pixels = np.stack([np.frombuffer(image_of(digit), np.uint8) for digit in range(10)])
+    (folder / "model.onnx").write_bytes(graph or tiny_graph())
+    np.savez(folder / "golden.npz", pixels=pixels, **_answers(pixels))
+    rewrite_metadata(folder, version)
+    return folder
+
+
+def rewrite_metadata(folder: Path, version: int = 1, **changes: object) -> None:
+    """Writes metadata.json for the files that are there now, with `changes` to its top level."""
+    names = ("model.onnx", "golden.npz")
+    metadata = {
+        "schema_version": 1,
+        "name": "mnist",
+        "version": version,
+        "created": "2026-11-23T12:00:00Z",
+        "novelty_threshold": 0.5,
+        "metrics": {"mnist_test": {"accuracy": 0.1}},
+        "files": {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names},
+    }
+    (folder / "metadata.json").write_text(json.dumps(metadata | changes))
+
+
+def _answers(pixels: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[np.generic]]:
+    session = onnxruntime.InferenceSession(tiny_graph(), providers=["CPUExecutionProvider"])
+    names = ["probabilities", "digit", "novelty"]
+    return dict(zip(names, session.run(names, {"pixels": pixels}), strict=True))

@@ -1,0 +1,49 @@
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from serving.config import Config, flag, load_config, variable
+from serving.errors import ConfigError
+
+
+def test_without_anything_the_defaults_hold() -> None:
+    assert load_config([], {}) == Config()
+
+
+def test_a_flag_wins_over_the_environment() -> None:
+    environment = {"MNIST_GRPC_PORT": "1", "MNIST_HTTP_PORT": "2"}
+    config = load_config(["--grpc-port", "3"], environment)
+    assert (config.grpc_port, config.http_port) == (3, 2)
+
+
+def test_every_setting_can_be_given_both_ways() -> None:
+    texts = {bool: "false", int: "7", float: "0.25", type(Path()): "elsewhere"}
+    special = {"device": "cpu", "log_format": "json", "log_level": "debug", "host": "::", "show_samples": "elsewhere"}
+    large = ("queue_capacity_images", "max_request_bytes")
+    for setting in fields(Config):
+        text = special.get(setting.name) or ("9999" if setting.name in large else texts[type(setting.default)])
+        by_flag = load_config([flag(setting), text], {})
+        assert by_flag == load_config([], {variable(setting): text})
+        assert str(getattr(by_flag, setting.name)).lower() == text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "message"),
+    [
+        (["--grpc-port", "70000"], {}, "--grpc-port: expected 0 to 65535, got '70000'"),
+        (["--max-batch-size", "many"], {}, "--max-batch-size: expected a whole number, got 'many'"),
+        ([], {"MNIST_DEVICE": "tpu"}, "MNIST_DEVICE: expected one of auto, cpu, cuda, got 'tpu'"),
+        ([], {"MNIST_ACCESS_LOG": "maybe"}, "MNIST_ACCESS_LOG: expected true or false"),
+        ([], {"MNIST_GRCP_PORT": "1"}, "MNIST_GRCP_PORT: there is no such setting"),
+        (["--queue-capacity-images", "10"], {}, "queue_capacity_images .* at least max_images_per_request"),
+        (["--max-queue-delay-seconds", "nan"], {}, "--max-queue-delay-seconds: expected 0 to 1"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_name(arguments: list[str], environment: dict[str, str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_config(arguments, environment)
+
+
+def test_other_programs_variables_are_left_alone() -> None:
+    assert load_config([], {"PATH": "/bin"}) == Config()
