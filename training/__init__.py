@@ -1,0 +1,8 @@
+"""Offline half of the project: MNIST in, a checked model version folder out. Never imports `serving`."""
+
+import os
+
+# TensorFlow and Keras read these once, when they are imported, which every module here does after this line.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # warnings and errors only, not its start-up notes
+os.environ["TF_ENABLE_ONEDNN_OPTS"] = "1"  # its kernels round differently: pinned, or a run could not be repeated
+os.environ["KERAS_BACKEND"] = "tensorflow"

@@ -1,0 +1,136 @@
+"""Every setting of a training run: one frozen object, from defaults, then a TOML file, then flags."""
+
+import dataclasses
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from training.data_cache import default_cache_folder
+from training.errors import ConfigError
+
+T = TypeVar("T")
+
+
+def _setting(default: Any, help: str, minimum: float | None = None, maximum: float | None = None) -> Any:
+    return field(default=default, metadata={"help": help, "minimum": minimum, "maximum": maximum})
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingConfig:
+    """What decides the weights: with the same values, the same machine trains the same network, bit for bit."""
+
+    seed: int = _setting(1, "seed of weights, order, distortions and dropout", 0, 2**31 - 1)
+    split_seed: int = _setting(0, "seed of the choice of validation rows", 0)
+    train_images: int = _setting(55_000, "rows to train on", 1, 60_000)
+    validation_images: int = _setting(5_000, "rows to judge on, taken from the training rows", 1, 60_000)
+    threads: int = _setting(2, "threads to compute with; another number gives other last bits", 1)
+    filters: tuple[int, ...] = _setting((16, 48, 96), "filters of each convolution, such as 16,48,96", 1)
+    dense_units: int = _setting(128, "units of the hidden dense layer", 1)
+    dropout: float = _setting(0.3, "share of hidden units dropped while training", 0, 0.9)
+    epochs: int = _setting(30, "passes over the training rows", 1)
+    batch_size: int = _setting(128, "images per step", 1)
+    learning_rate: float = _setting(0.002, "learning rate after warm-up", 1e-9)
+    warmup_epochs: float = _setting(1.0, "epochs over which the learning rate rises to its full value", 0)
+    weight_decay: float = _setting(0.01, "AdamW's decoupled weight decay of kernels", 0)
+    label_smoothing: float = _setting(0.0, "share of the label spread over all digits", 0, 0.9)
+    averaging: float = _setting(0.998, "how much of the average weights each step keeps; 0 takes the last", 0, 0.99999)
+    rotation_degrees: float = _setting(12.0, "largest turn", 0, 90)
+    shear: float = _setting(0.15, "largest slant, as horizontal over vertical", 0, 1)
+    scale: float = _setting(0.12, "largest change of size, as a natural logarithm", 0, 1)
+    aspect: float = _setting(0.1, "largest change of height over width, as a natural logarithm", 0, 1)
+    shift_pixels: float = _setting(2.0, "largest shift in each direction", 0, 14)
+    elastic_pixels: float = _setting(1.0, "largest local displacement", 0, 7)
+    stroke: float = _setting(0.4, "largest share of a pixel by which strokes grow or shrink on each side", 0, 1)
+    largest_refused_share: float = _setting(0.002, "share of real digits the novelty threshold may refuse", 0, 1)
+
+    def __post_init__(self) -> None:
+        _check_ranges(self)
+        if self.batch_size > self.train_images:
+            raise ConfigError(f"batch_size = {self.batch_size} is more than train_images = {self.train_images}")
+        if not 1 <= len(self.filters) <= 4:
+            raise ConfigError(f"filters has {len(self.filters)} numbers, but 28 pixels can be halved 1 to 4 times")
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Whole batches in one pass; the rows left over differ from epoch to epoch, as the order does."""
+        return self.train_images // self.batch_size
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where things are read and written; nothing here changes a weight. Empty means: not given, or the default."""
+
+    mnist_folder: str = _setting("", "folder with MNIST's IDX files (plain or .gz), tried before any download")
+    cache_folder: str = _setting("", "where fetched data is kept (default: mnist-digits in your cache folder)")
+    runs_folder: str = _setting("runs", "where runs are kept")
+    model_repository: str = _setting("models", "where export writes mnist/<version>/")
+
+    @property
+    def cache(self) -> Path:
+        """The cache folder, or the default one."""
+        return Path(self.cache_folder) if self.cache_folder else default_cache_folder()
+
+    @property
+    def local_mnist(self) -> Path | None:
+        """The local folder with MNIST, if one was named."""
+        return Path(self.mnist_folder) if self.mnist_folder else None
+
+
+def read_toml(path: Path) -> dict[str, dict[str, Any]]:
+    """The tables `training` and `places` of a settings file, not yet checked against the settings there are.
+
+    Raises:
+        ConfigError: the file cannot be read, is not TOML, or has other tables.
+    """
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:  # a UnicodeDecodeError and a TOMLDecodeError are ValueErrors
+        raise ConfigError(f"cannot read the settings file {path}: {error}") from error
+    for name, table in tables.items():
+        if name not in ("training", "places") or not isinstance(table, dict):
+            raise ConfigError(f"{path}: settings stand in the tables [training] and [places], but there is {name!r}")
+    return {"training": tables.get("training", {}), "places": tables.get("places", {})}
+
+
+def apply_settings(base: T, settings: Mapping[str, Any], origin: str) -> T:
+    """A copy of the dataclass `base` with `settings` in place of its own values.
+
+    Args:
+        base: a TrainingConfig or Places.
+        settings: values by name, as TOML, JSON or a flag gives them.
+        origin: where they come from, for messages.
+
+    Raises:
+        ConfigError: a name is unknown, or a value has the wrong type or is out of range.
+    """
+    types = {each.name: type(getattr(base, each.name)) for each in dataclasses.fields(base)}  # type: ignore[arg-type]  # T is a dataclass
+    for name in settings:
+        if name not in types:
+            raise ConfigError(f"{origin}: there is no setting {name!r}; there are {', '.join(types)}")
+    converted = {name: _convert(name, value, types[name], origin) for name, value in settings.items()}
+    try:
+        return dataclasses.replace(base, **converted)  # type: ignore[type-var]  # T is a dataclass
+    except ConfigError as error:
+        raise ConfigError(f"{origin}: {error}") from error
+
+
+def _convert(name: str, value: Any, wanted: type, origin: str) -> Any:
+    if wanted is tuple and isinstance(value, list | tuple) and all(type(each) is int for each in value):
+        return tuple(value)
+    if wanted is float and type(value) is int:
+        return float(value)
+    if type(value) is not wanted:
+        words = {int: "a whole number", float: "a number", str: "a text", tuple: "a list of whole numbers"}
+        raise ConfigError(f"{origin}: {name} = {value!r} is not {words[wanted]}")
+    return value
+
+
+def _check_ranges(config: TrainingConfig) -> None:
+    for each in dataclasses.fields(config):
+        value, low, high = getattr(config, each.name), each.metadata["minimum"], each.metadata["maximum"]
+        for number in value if isinstance(value, tuple) else (value,):
+            if (low is not None and not number >= low) or (high is not None and not number <= high):
+                limits = f"at least {low}" if high is None else f"between {low} and {high}"
+                raise ConfigError(f"{each.name} = {number} must be {limits}")

@@ -1,0 +1,98 @@
+"""A training run from the first step or the last checkpoint to its result; what may be begun, resumed or replaced."""
+
+import dataclasses
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.console import Console
+
+from training.checkpoint import load_checkpoint, save_checkpoint
+from training.config import TrainingConfig, apply_settings
+from training.environment import library_versions, make_deterministic, processor
+from training.errors import RunError
+from training.git_state import current_git_state
+from training.mnist_files import Mnist
+from training.progress import training_progress
+from training.run_folder import RunFolder, RunRecord
+from training.split import split_rows
+from training.trainer import EpochRecord, Trainer
+from training.training_state import TrainingState, network_weights, new_state
+
+
+def begin(folder: RunFolder, settings: Mapping[str, Any], resume: bool, restart: bool) -> RunRecord:
+    """Decide whether a run may go ahead, and write down what it is.
+
+    Args:
+        folder: where the run is, or will be.
+        settings: what was asked for on top of the defaults, from file and flags.
+        resume: go on with an unfinished run; its own settings hold.
+        restart: delete whatever run there is first.
+
+    Raises:
+        RunError: there is a run and neither flag says what to do with it, or none to resume, or other settings.
+        ConfigError: a setting is unknown or out of range.
+    """
+    if resume and folder.has_begun and not restart:
+        return _resumed(folder, settings)
+    config = apply_settings(TrainingConfig(), settings, "settings")
+    if restart:
+        folder.remove()
+    if folder.has_begun:
+        state = "finished" if folder.is_finished else "unfinished"
+        raise RunError(
+            f"there is a run {folder.name!r} already, and it is {state}."
+            " Go on with it: --resume. Delete it and begin again: --restart. Keep it and begin another: --run NAME"
+        )
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    record = RunRecord(config, current_git_state(), library_versions(), processor(), started)
+    folder.write_record(record)
+    return record
+
+
+def train(folder: RunFolder, config: TrainingConfig, mnist: Mnist, console: Console) -> list[EpochRecord]:
+    """Train until the run is finished; its history. A finished run is left as it is.
+
+    KeyboardInterrupt comes through; the last checkpoint is on disk then.
+    """
+    make_deterministic(config.threads)
+    split = split_rows(mnist.train, config.train_images, config.validation_images, config.split_seed)
+    state = new_state(config)
+    history = _restored(folder, state)
+    if folder.is_finished:
+        return history
+
+    def save(so_far: list[EpochRecord]) -> None:
+        save_checkpoint(folder.checkpoint, state.arrays(), so_far)
+        folder.write_json("history.json", [dataclasses.asdict(record) for record in so_far])
+
+    with training_progress(console, config, len(history)) as progress:
+        history = Trainer(config, split, state).train(history, progress, save)
+    folder.write_weights(network_weights(state.average))
+    return history
+
+
+def _restored(folder: RunFolder, state: TrainingState) -> list[EpochRecord]:
+    if not folder.checkpoint.exists():
+        return []
+    arrays, history = load_checkpoint(folder.checkpoint)
+    state.restore(arrays)
+    return history
+
+
+def _resumed(folder: RunFolder, settings: Mapping[str, Any]) -> RunRecord:
+    record = folder.read_record()
+    asked = apply_settings(record.config, settings, "settings")
+    for each in dataclasses.fields(asked):
+        old, new = getattr(record.config, each.name), getattr(asked, each.name)
+        if old != new:
+            raise RunError(
+                f"the run {folder.name!r} was begun with {each.name} = {old}, not {new}, and cannot change half-way."
+                " Resume without that setting, or begin another run with --run NAME"
+            )
+    git = current_git_state()
+    if git.revision != record.git.revision and not folder.is_finished:
+        # Two revisions made it, so none of them alone can make it again.
+        record = dataclasses.replace(record, git=dataclasses.replace(git, dirty=True))
+        folder.write_record(record)
+    return record

@@ -1,0 +1,95 @@
+"""All that changes while training: the network, its running average, the optimizer. Saved and restored as arrays."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+
+from training.arrays import Weights
+from training.config import TrainingConfig
+from training.errors import RunError
+from training.network import build_network
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingState:
+    """Two networks of one shape and the optimizer of the first.
+
+    `average` follows `network` with a lag: its weights, and the statistics of its normalization layers, are the
+    exponential average over the last steps. It is the one that is judged and exported.
+    """
+
+    network: keras.Model
+    average: keras.Model
+    optimizer: keras.optimizers.Optimizer
+
+    def arrays(self) -> Arrays:
+        """Every variable by a name of its own."""
+        return {name: np.asarray(variable) for name, variable in self._variables().items()}
+
+    def restore(self, arrays: Arrays) -> None:
+        """Take the values that `arrays()` gave.
+
+        Raises:
+            RunError: they belong to a network or an optimizer of another shape.
+        """
+        variables = self._variables()
+        if {name: np.shape(value) for name, value in arrays.items()} != {
+            name: tuple(variable.shape) for name, variable in variables.items()
+        }:
+            raise RunError(
+                "the checkpoint belongs to another network than this code builds."
+                " Go back to the revision that began the run, or begin it again with --restart"
+            )
+        for name, variable in variables.items():
+            variable.assign(arrays[name])
+
+    def _variables(self) -> dict[str, keras.Variable]:
+        parts = {"network": self.network, "average": self.average, "optimizer": self.optimizer}
+        return {f"{part}/{each.path}": each for part, owner in parts.items() for each in owner.variables}
+
+
+def new_state(config: TrainingConfig) -> TrainingState:
+    """The state before the first step; the same seed gives the same weights."""
+    keras.utils.set_random_seed(config.seed)
+    network = build_network(config.filters, config.dense_units, config.dropout)
+    average = build_network(config.filters, config.dense_units, config.dropout)
+    average.set_weights(network.get_weights())
+    optimizer = keras.optimizers.AdamW(_learning_rate(config), weight_decay=config.weight_decay)
+    optimizer.exclude_from_weight_decay(var_names=["bias", "beta", "gamma"])
+    optimizer.build(network.trainable_variables)
+    return TrainingState(network, average, optimizer)
+
+
+def network_weights(network: keras.Model) -> Weights:
+    """The weights that answer questions, by variable path, such as `convolution_1/kernel`."""
+    return {each.path: np.asarray(each) for each in network.weights}
+
+
+def network_from_weights(config: TrainingConfig, weights: Weights) -> keras.Model:
+    """The network that `network_weights` was taken from.
+
+    Raises:
+        RunError: the weights belong to another network.
+    """
+    network = build_network(config.filters, config.dense_units, config.dropout)
+    if {each.path: tuple(each.shape) for each in network.weights} != {k: v.shape for k, v in weights.items()}:
+        raise RunError("the weights of this run belong to another network than this code builds: train again")
+    for each in network.weights:
+        each.assign(weights[each.path])
+    return network
+
+
+def _learning_rate(config: TrainingConfig) -> keras.optimizers.schedules.LearningRateSchedule:
+    """Linear warm-up, then half a cosine down to zero at the last step."""
+    warmup_steps = min(round(config.warmup_epochs * config.steps_per_epoch), config.epochs * config.steps_per_epoch - 1)
+    return keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=0.0 if warmup_steps else config.learning_rate,
+        decay_steps=config.epochs * config.steps_per_epoch - warmup_steps,
+        warmup_target=config.learning_rate if warmup_steps else None,
+        warmup_steps=warmup_steps,
+    )
