@@ -11,17 +11,20 @@ Logger = structlog.typing.FilteringBoundLogger
 def configure_logging(log_format: str, level: str) -> None:
     """Sets up structlog for the process. `log_format`: console or json; `level`: debug, info, warning or error."""
     renderer: structlog.typing.Processor
+    # Stacks without local variables, which structlog would print by default: pixels are among them.
+    stacks: list[structlog.typing.Processor] = []
     if log_format == "json":
+        transform = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+        stacks = [structlog.processors.ExceptionRenderer(transform)]
         renderer = structlog.processors.JSONRenderer()
-        errors: structlog.typing.Processor = structlog.processors.dict_tracebacks
     else:
-        renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
-        errors = structlog.processors.StackInfoRenderer()
+        plain = structlog.dev.plain_traceback
+        renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            errors,
+            *stacks,
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),

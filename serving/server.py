@@ -52,6 +52,11 @@ class Server:
         self.grpc_port = 0  # known once started
         self.http_port = 0
 
+    @property
+    def images_in_flight(self) -> int:
+        """Images admitted and not yet answered."""
+        return self._admission.held
+
     async def __aenter__(self) -> "Server":
         try:
             await self._start()
@@ -80,14 +85,14 @@ class Server:
 
     async def _drain(self) -> None:
         """Tells everyone to go elsewhere, refuses new work, and waits for the admitted."""
-        self._log.info("draining", images_in_flight=self._admission.held)
+        self._log.info("draining", images_in_flight=self.images_in_flight)
         await self._health.set_ready(False)
         self._classifier.refuse("the server is shutting down")
         try:
             async with asyncio.timeout(self._config.drain_grace_seconds):
                 await self._admission.wait_until_empty()
         except TimeoutError:
-            self._log.warning("drain_incomplete", images_in_flight=self._admission.held)
+            self._log.warning("drain_incomplete", images_in_flight=self.images_in_flight)
 
     async def _stop(self) -> None:
         """Ends what was started, traffic first, metrics last."""

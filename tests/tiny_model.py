@@ -1,6 +1,7 @@
 """A real, very small model version on disk: what the server loads in tests that need no accuracy.
 
-Its digit for an image is the index of the pixel, among the first ten, that has the most ink.
+Its digit for an image is the index of the pixel, among the first ten, that has the most ink. Ink in the last pixel
+makes the inference raise: the graph looks up an index that is not there.
 """
 
 import hashlib
@@ -22,7 +23,11 @@ def tiny_graph(pixels_name: str = "pixels") -> bytes:
     weights[np.arange(10), np.arange(10)] = 10 / 255
     nodes = [
         helper.make_node("Cast", [pixels_name], ["ink"], to=FLOAT),
-        helper.make_node("MatMul", ["ink", "weights"], ["logits"]),
+        helper.make_node("MatMul", ["ink", "weights"], ["plain_logits"]),
+        helper.make_node("Gather", [pixels_name, "last"], ["last_pixel"], axis=1),
+        helper.make_node("Cast", ["last_pixel"], ["last_level"], to=INT64),
+        helper.make_node("Gather", ["only_zero", "last_level"], ["zero"]),
+        helper.make_node("Add", ["plain_logits", "zero"], ["logits"]),
         helper.make_node("Softmax", ["logits"], ["probabilities"], axis=1),
         helper.make_node("ArgMax", ["probabilities"], ["digit"], axis=1, keepdims=0),
         helper.make_node("ReduceMax", ["probabilities"], ["largest"], axes=[1], keepdims=0),
@@ -37,7 +42,12 @@ def tiny_graph(pixels_name: str = "pixels") -> bytes:
             helper.make_tensor_value_info("digit", INT64, ["batch"]),
             helper.make_tensor_value_info("novelty", FLOAT, ["batch"]),
         ],
-        [numpy_helper.from_array(weights, "weights"), numpy_helper.from_array(np.float32(1), "one")],
+        [
+            numpy_helper.from_array(weights, "weights"),
+            numpy_helper.from_array(np.array([783], np.int64), "last"),
+            numpy_helper.from_array(np.zeros(1, np.float32), "only_zero"),
+            numpy_helper.from_array(np.array(1, np.float32), "one"),
+        ],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     onnx.checker.check_model(model)
@@ -51,13 +61,19 @@ def image_of(digit: int) -> bytes:
     return bytes(pixels)
 
 
+def image_that_fails() -> bytes:
+    """784 raw pixels at which the tiny model's inference raises."""
+    return bytes(783) + b"\xff"
+
+
 def write_tiny_version(root: Path, version: int = 1, graph: bytes | None = None) -> Path:
     """Writes mnist/<version>/ below `root`, complete and sound, and returns its folder."""
     folder = root / "mnist" / str(version)
     folder.mkdir(parents=True)
     pixels = np.stack([np.frombuffer(image_of(digit), np.uint8) for digit in range(10)])
     (folder / "model.onnx").write_bytes(graph or tiny_graph())
-    np.savez(folder / "golden.npz", pixels=pixels, **_answers(pixels))
+    probabilities, digit, novelty = _answers(pixels)
+    np.savez(folder / "golden.npz", pixels=pixels, probabilities=probabilities, digit=digit, novelty=novelty)
     rewrite_metadata(folder, version)
     return folder
 
@@ -77,7 +93,7 @@ def rewrite_metadata(folder: Path, version: int = 1, **changes: object) -> None:
     (folder / "metadata.json").write_text(json.dumps(metadata | changes))
 
 
-def _answers(pixels: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[np.generic]]:
+def _answers(pixels: npt.NDArray[np.uint8]) -> list[npt.NDArray[np.generic]]:
     session = onnxruntime.InferenceSession(tiny_graph(), providers=["CPUExecutionProvider"])
-    names = ["probabilities", "digit", "novelty"]
-    return dict(zip(names, session.run(names, {"pixels": pixels}), strict=True))
+    answers: list[npt.NDArray[np.generic]] = session.run(["probabilities", "digit", "novelty"], {"pixels": pixels})
+    return answers

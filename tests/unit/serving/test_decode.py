@@ -1,0 +1,100 @@
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from serving.errors import InvalidRequestError
+from serving.image.decode import WORKING_SIDE, ImageLimits, decode
+
+LIMITS = ImageLimits(max_bytes=100_000, max_pixels=1_000_000)
+
+
+def encoded(picture: Image.Image, kind: str = "PNG", **options: object) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def ramp() -> Image.Image:
+    """40 wide, 20 high, black on the left to white on the right."""
+    return Image.fromarray(np.tile(np.linspace(0, 255, 40).astype(np.uint8), (20, 1)))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP", "WEBP", "TIFF"])
+def test_each_listed_format_is_read(kind: str) -> None:
+    grey = decode(encoded(ramp(), kind), LIMITS)
+    assert grey.shape == (20, 40)
+    assert np.abs(grey.astype(int) - np.asarray(ramp())).max() < 12
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "LA", "CMYK", "I;16", "F", "I"])
+def test_every_colour_mode_becomes_grey_levels_from_dark_to_light(mode: str) -> None:
+    wide = Image.fromarray(np.asarray(ramp()).astype(np.uint16) * 257)
+    picture = wide if mode == "I;16" else ramp().convert(mode)
+    grey = decode(encoded(picture, "TIFF" if mode in ("CMYK", "F", "I", "LA") else "PNG"), LIMITS)
+    assert grey.dtype == np.uint8
+    assert grey[:, :10].mean() < 60 < 190 < grey[:, 30:].mean()
+
+
+def test_transparent_paper_is_white_under_dark_ink_and_black_under_white_ink() -> None:
+    for ink, paper in ((0, 255), (255, 0)):
+        picture = Image.new("LA", (30, 30), (ink, 0))
+        picture.paste((ink, 255), (10, 10, 20, 20))
+        grey = decode(encoded(picture), LIMITS)
+        assert (grey[15, 15], grey[0, 0]) == (ink, paper)
+
+
+def test_a_picture_turned_by_exif_is_turned_back() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was held on its side
+    assert decode(encoded(ramp(), "JPEG", exif=exif), LIMITS).shape == (40, 20)
+
+
+def test_a_large_picture_is_reduced() -> None:
+    assert decode(encoded(Image.new("L", (1000, 500))), LIMITS).shape == (WORKING_SIDE // 2, WORKING_SIDE)
+
+
+def test_one_pixel_and_one_row_are_pictures() -> None:
+    assert decode(encoded(Image.new("L", (1, 1))), LIMITS).shape == (1, 1)
+    assert decode(encoded(Image.new("L", (5000, 1))), LIMITS).shape == (1, WORKING_SIDE)
+
+
+def png_claiming(width: int, height: int) -> bytes:
+    """A PNG's beginning: its claimed size, and pixels that are announced and never come."""
+    header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + struct.pack(">I", 13)
+        + header
+        + struct.pack(">I", zlib.crc32(header))
+        + struct.pack(">I", 9999)
+        + b"IDAT"
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is empty"),
+        (b"x" * 100_001, "has 100,001 bytes, at most 100,000 are accepted"),
+        (b"this is text", "not an image this service reads .PNG, JPEG"),
+        (png_claiming(60_000, 60_000), "3,600,000,000 pixels, at most 1,000,000 are accepted"),
+        (png_claiming(100, 100), "the PNG image is truncated or damaged"),
+        (encoded(Image.new("L", (300, 300), 7))[:-30], "the PNG image is truncated or damaged"),
+        (encoded(ramp().resize((400, 400)), "JPEG")[:-500], "the JPEG image is truncated or damaged"),
+        (encoded(ramp(), "GIF"), "not an image this service reads"),
+    ],
+)
+def test_what_is_no_whole_small_picture_is_refused_with_the_reason(content: bytes, message: str) -> None:
+    with pytest.raises(InvalidRequestError, match=message):
+        decode(content, LIMITS)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_grey_levels_that_are_not_finite_are_refused(value: float) -> None:
+    picture = Image.fromarray(np.full((5, 5), value, np.float32))
+    with pytest.raises(InvalidRequestError, match="truncated or damaged"):
+        decode(encoded(picture, "TIFF"), LIMITS)

@@ -1,0 +1,122 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from serving.errors import ModelRejectedError
+from serving.model_repository import ModelRepository, ModelVersion
+from serving.onnx_model import OnnxModel
+from tests.tiny_model import rewrite_metadata, tiny_graph, write_tiny_version
+
+
+def load(root: Path, version: int = 0) -> ModelVersion:
+    return ModelRepository(root).load(version, lambda graph: OnnxModel(graph, "cpu", threads=1), largest_batch=8)
+
+
+def test_the_highest_version_is_loaded_unless_one_is_named(tmp_path: Path) -> None:
+    for version in (1, 2, 10):
+        write_tiny_version(tmp_path, version)
+    (tmp_path / "mnist" / "notes").mkdir()
+    (tmp_path / "mnist" / "007").mkdir()
+    assert ModelRepository(tmp_path).versions() == [1, 2, 10]
+    assert load(tmp_path).version == 10
+    assert load(tmp_path, version=2).version == 2
+
+
+def test_no_repository_and_no_version_say_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(ModelRejectedError, match=r"no model repository at .*make train.*--model-repository"):
+        load(tmp_path)
+    (tmp_path / "mnist").mkdir()
+    with pytest.raises(ModelRejectedError, match="holds no version: train one with `make train`"):
+        load(tmp_path)
+
+
+def test_a_version_that_is_not_there_is_named_beside_those_that_are(tmp_path: Path) -> None:
+    write_tiny_version(tmp_path, 3)
+    with pytest.raises(ModelRejectedError, match="holds no version 4, only 3"):
+        load(tmp_path, version=4)
+
+
+def truncate(folder: Path) -> None:
+    graph = folder / "model.onnx"
+    graph.write_bytes(graph.read_bytes()[:-100])
+
+
+def remove_golden(folder: Path) -> None:
+    (folder / "golden.npz").unlink()
+
+
+def other_answers(folder: Path) -> None:
+    golden = dict(np.load(folder / "golden.npz"))
+    golden["probabilities"] = np.roll(golden["probabilities"], 1, axis=1)
+    np.savez(folder / "golden.npz", **golden)
+    rewrite_metadata(folder)
+
+
+def other_digits(folder: Path) -> None:
+    golden = dict(np.load(folder / "golden.npz"))
+    golden["digit"] = (golden["digit"] + 1) % 10
+    np.savez(folder / "golden.npz", **golden)
+    rewrite_metadata(folder)
+
+
+def nan_answers(folder: Path) -> None:
+    golden = dict(np.load(folder / "golden.npz"))
+    golden["novelty"][0] = np.nan
+    np.savez(folder / "golden.npz", **golden)
+    rewrite_metadata(folder)
+
+
+def garbled_golden(folder: Path) -> None:
+    (folder / "golden.npz").write_bytes(b"no archive")
+    rewrite_metadata(folder)
+
+
+def wrong_signature(folder: Path) -> None:
+    (folder / "model.onnx").write_bytes(tiny_graph(pixels_name="keras_tensor"))
+    rewrite_metadata(folder)
+
+
+def no_json(folder: Path) -> None:
+    (folder / "metadata.json").write_text("{")
+
+
+def future_schema(folder: Path) -> None:
+    rewrite_metadata(folder, schema_version=2)
+
+
+def other_version(folder: Path) -> None:
+    rewrite_metadata(folder, version=9)
+
+
+def missing_field(folder: Path) -> None:
+    metadata = json.loads((folder / "metadata.json").read_text())
+    del metadata["novelty_threshold"]
+    (folder / "metadata.json").write_text(json.dumps(metadata))
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (truncate, "model.onnx has SHA-256 .* the file was changed or cut"),
+        (remove_golden, "golden.npz"),
+        (other_answers, "other answers than recorded"),
+        (other_digits, "10 of 10 golden images get another digit"),
+        (nan_answers, "other answers than recorded"),
+        (garbled_golden, "golden.npz cannot be read"),
+        (wrong_signature, "signature"),
+        (no_json, "metadata.json is no JSON"),
+        (future_schema, "not of schema_version 1"),
+        (other_version, "metadata.json is of mnist version 9"),
+        (missing_field, "metadata.json lacks or garbles a field: .*novelty_threshold"),
+    ],
+)
+def test_a_version_that_fails_a_check_is_rejected_with_the_reason(damage: object, message: str, tmp_path: Path) -> None:
+    folder = write_tiny_version(tmp_path)
+    assert load(tmp_path).version == 1
+    assert callable(damage)
+    damage(folder)
+    with pytest.raises(ModelRejectedError, match=message) as raised:
+        load(tmp_path)
+    assert str(folder) in str(raised.value)
