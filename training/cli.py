@@ -2,13 +2,16 @@
 
 import argparse
 import dataclasses
+import importlib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from training.config import Places, TrainingConfig, apply_settings, read_toml
 from training.errors import TrainingError
+from training.quiet_import import stderr_held_back
+from training.request import Request
 
 _COMMANDS = {
     "data": "fetch MNIST, verify its checksums, keep it in the cache",
@@ -22,30 +25,17 @@ _WITH_TRAINING_SETTINGS = ("train", "run")
 _INTERRUPTED = 130  # what shells report for a program that SIGINT ended
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Request:
-    """What was typed, understood."""
-
-    command: str
-    places: Places
-    training: Mapping[str, Any]  # settings on top of the defaults, not yet checked
-    run: str
-    resume: bool
-    restart: bool
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit status: 0 done, 1 a clear failure, 2 not understood, 130 interrupted."""
     try:
         request = _understand(_parser().parse_args(arguments))
-        from training import commands  # here and not above, so that --help need not wait for TensorFlow
-
-        commands.COMMANDS[request.command](request)
+        with stderr_held_back():  # imported here and not above: --help need not wait for TensorFlow
+            command = importlib.import_module(f"training.commands.{request.command}")
+        command.execute(request)
     except TrainingError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\nstopped", file=sys.stderr)
         return _INTERRUPTED
     return 0
 

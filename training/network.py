@@ -29,7 +29,8 @@ def build_network(filters: Sequence[int], dense_units: int, dropout: float) -> k
     x = keras.layers.Flatten(name="features")(x)
     hidden = keras.layers.Dense(dense_units, use_bias=False, name="hidden")
     x = _normalized_relu(hidden(x), "hidden")
-    x = keras.layers.Dropout(dropout, seed=0, name="dropout")(x)
+    if dropout:
+        x = keras.layers.Dropout(dropout, seed=0, name="dropout")(x)
     return keras.Model(image, keras.layers.Dense(CLASSES, name="logits")(x), name="mnist")
 
 

@@ -57,7 +57,7 @@ class Trainer:
         self._labels = tf.constant(split.train.labels)
         self._validation = split.validation
         self._augment = Augmentation.from_config(config)
-        self._dropout_state = state.network.get_layer("dropout").seed_generator.state
+        self._dropout_states = [each.state for each in _seed_generators(state.network)]
         self._run_step = tf.function(self._step)  # compiled for this trainer alone, and gone with it
 
     def train(
@@ -102,7 +102,8 @@ class Trainer:
         """One batch: loss and number of right answers, after the weights have been moved."""
         labels = tf.gather(self._labels, rows)
         images = self._augment(_as_images(tf.gather(self._pixels, rows)), tf.stack([self._config.seed, step]))
-        self._dropout_state.assign(tf.cast(tf.stack([self._config.seed, step]), tf.uint32))
+        for dropout in self._dropout_states:
+            dropout.assign(tf.cast(tf.stack([self._config.seed, step]), tf.uint32))
         network = self._state.network
         with tf.GradientTape() as tape:
             logits = network(images[..., tf.newaxis], training=True)
@@ -132,6 +133,11 @@ class Trainer:
         labels = self._validation.labels
         loss = -np.mean(log_probabilities[np.arange(len(labels)), labels])
         return float(loss), float(np.mean(np.argmax(logits, axis=1) == labels))
+
+
+def _seed_generators(network: Any) -> list[Any]:
+    """What Keras draws dropout from: it counts its calls, unless it is set before each of them."""
+    return [layer.seed_generator for layer in network.layers if layer.name == "dropout"]
 
 
 def network_logits(network: Any, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:

@@ -33,7 +33,9 @@ def begin(folder: RunFolder, settings: Mapping[str, Any], resume: bool, restart:
         RunError: there is a run and neither flag says what to do with it, or none to resume, or other settings.
         ConfigError: a setting is unknown or out of range.
     """
-    if resume and folder.has_begun and not restart:
+    if resume and restart:
+        raise RunError("--resume goes on with a run and --restart deletes it: give one of them")
+    if resume:
         return _resumed(folder, settings)
     config = apply_settings(TrainingConfig(), settings, "settings")
     if restart:

@@ -1,0 +1,35 @@
+"""What commands share: where they print, and how a request leads to a run folder and to MNIST."""
+
+from pathlib import Path
+
+from rich.console import Console
+
+from training.data_cache import load_mnist
+from training.errors import RunError
+from training.mnist_files import Mnist
+from training.request import Request
+from training.run_folder import RunFolder
+from training.sources import default_sources
+
+console = Console(stderr=True)
+
+
+def say(line: str) -> None:
+    """Print a line as it is."""
+    console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def run_folder(request: Request) -> RunFolder:
+    """The folder of the run that was named.
+
+    Raises:
+        RunError: the name is no plain folder name.
+    """
+    if request.run in ("", ".", "..") or Path(request.run).name != request.run:
+        raise RunError(f"--run {request.run!r} is not a plain name, such as `default`")
+    return RunFolder(Path(request.places.runs_folder) / request.run)
+
+
+def mnist_of(request: Request) -> Mnist:
+    """MNIST from the cache, or fetched."""
+    return load_mnist(request.places.cache, default_sources(request.places.local_mnist), say)

@@ -1,0 +1,27 @@
+"""`export`: the next version in the model repository."""
+
+from pathlib import Path
+
+from training.commands.context import mnist_of, run_folder, say
+from training.errors import RunError
+from training.export import FinishedRun, export_run
+from training.model_metadata import Evaluation
+from training.request import Request
+
+
+def execute(request: Request) -> None:
+    """Write a finished and evaluated run as a model version."""
+    folder = run_folder(request)
+    record, weights = folder.read_record(), folder.read_weights()
+    if not folder.metrics.exists():
+        raise RunError(f"the run {folder.name!r} is not evaluated: `python -m training evaluate --run {folder.name}`")
+    evaluation: Evaluation = folder.read_json(folder.metrics.name)
+    seconds = sum(each["seconds"] for each in folder.read_json("history.json"))
+    run = FinishedRun(record, weights, evaluation, seconds)
+    path, report = export_run(run, mnist_of(request), Path(request.places.model_repository))
+    say(
+        f"checked: valid ONNX; ONNX Runtime agrees with Keras on {report.runtime_images:,} images"
+        f" (largest difference {report.runtime_difference:.1e}),"
+        f" the ONNX reference evaluator on {report.reference_images} ({report.reference_difference:.1e})"
+    )
+    say(f"written: {path}")

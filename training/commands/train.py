@@ -1,0 +1,19 @@
+"""`train`: a run that is finished, or that can be resumed."""
+
+from training.commands.context import console, mnist_of, run_folder, say
+from training.request import Request
+from training.training_run import begin, train
+
+
+def execute(request: Request) -> None:
+    """Train until finished or interrupted."""
+    folder = run_folder(request)
+    mnist = mnist_of(request)
+    record = begin(folder, request.training, request.resume, request.restart)
+    try:
+        history = train(folder, record.config, mnist, console)
+    except KeyboardInterrupt:
+        say(f"\nStopped. Go on with: python -m training {request.command} --resume --run {folder.name}")
+        raise
+    last, minutes = history[-1], sum(each.seconds for each in history) / 60
+    say(f"{folder.path}: {last.epoch} epochs in {minutes:.1f} min, validation accuracy {last.validation_accuracy:.2%}")
