@@ -36,7 +36,7 @@ class Taken(Generic[T]):
 
 
 class BatchQueue(Generic[T]):
-    """Requests in the order of arrival, and the rule above. Not thread-safe: its owner holds a lock."""
+    """Requests in the order of arrival, and the rule above. Not thread-safe."""
 
     def __init__(self, max_batch_size: int, max_queue_delay_seconds: float = 0.0) -> None:
         self._max_batch_size = max_batch_size
@@ -48,6 +48,11 @@ class BatchQueue(Generic[T]):
     def images(self) -> int:
         """Images waiting, those of abandoned and expired requests included until the next `take`."""
         return self._images
+
+    @property
+    def is_full(self) -> bool:
+        """Whether enough waits for a largest batch."""
+        return self._images >= self._max_batch_size
 
     def offer(self, request: T) -> None:
         """Adds a request at the end."""
@@ -61,7 +66,7 @@ class BatchQueue(Generic[T]):
         if not self._waiting:
             return None
         oldest = self._waiting[0].arrived
-        return oldest if self._images >= self._max_batch_size else oldest + self._delay
+        return oldest if self.is_full else oldest + self._delay
 
     def take(self, now: float) -> Taken[T]:
         """Removes the next batch, if it may leave at `now`, and everyone found gone or expired on the way."""

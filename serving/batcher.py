@@ -1,8 +1,8 @@
-"""The shell around the batch queue: a thread that runs the model, and the way of each answer back to its caller.
+"""The shell around the batch queue: who waits for what, which thread runs the model, and each answer's way back.
 
-1. Callers submit on the event loop; one inference thread takes batches. The queue's lock is held for microseconds.
-2. While a batch runs, others queue; the thread takes them as its next batch. No delay is added unless configured.
-3. A finished batch goes back to the loop in one hand-over, however many callers it answers.
+1. All state belongs to the event loop; the inference thread knows only the batch it was given. So there is no lock.
+2. Whatever was submitted in one turn of the loop leaves together, at the loop's next turn: no delay is added.
+3. While a batch runs, others queue; they leave when it is back. One hand-over each way, however many callers.
 4. A caller that has gone is skipped: its result is dropped, its neighbours' are not touched.
 5. An inference that raises fails the callers of that batch and no others; the thread goes on.
 6. close() answers all that was submitted before it, then ends the thread.
@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from queue import SimpleQueue
 from typing import Protocol
 
 import numpy as np
@@ -70,10 +71,12 @@ class Batcher:
         self._max_batch_size = max_batch_size
         self._clock = clock
         self._queue: BatchQueue[_Request] = BatchQueue(max_batch_size, max_queue_delay_seconds)
-        self._changed = threading.Condition()
-        self._is_idle = False
-        self._is_closing = False
+        self._to_thread: SimpleQueue[list[_Request] | None] = SimpleQueue()  # at most one batch, then None to end
         self._thread = threading.Thread(target=self._work, name="inference", daemon=True)
+        self._is_running = False  # a batch is with the thread
+        self._next_look: asyncio.Handle | None = None  # at the queue
+        self._is_closing = False
+        self._is_drained = asyncio.Event()
 
     def start(self) -> None:
         """Starts the inference thread. Call on the event loop that will submit."""
@@ -82,12 +85,12 @@ class Batcher:
         self._thread.start()
 
     async def close(self) -> None:
-        """Lets the thread answer what is queued, then ends it. A second call is harmless."""
-        with self._changed:
-            self._is_closing = True
-            self._changed.notify()
+        """Answers what is queued, then ends the thread. A second call is harmless."""
+        self._is_closing = True
+        self._dispatch()
+        await self._is_drained.wait()
+        self._to_thread.put(None)
         await asyncio.to_thread(self._thread.join)
-        await asyncio.sleep(0)  # the last hand-over was scheduled before the thread ended
 
     async def submit(self, pixels: bytes, deadline: float = float("inf")) -> Rows:
         """Answers for the n images in `pixels`: n x 784 bytes, n at least 1. `deadline`: in the clock's seconds.
@@ -111,46 +114,65 @@ class Batcher:
         )
 
     def _enqueue(self, parts: Sequence[bytes], deadline: float) -> "list[asyncio.Future[Rows]]":
+        if self._is_closing:
+            raise NotReadyError("the server is shutting down")
         now = self._clock()
         requests = [_Request(part, len(part) // PIXELS, now, deadline, self._loop.create_future()) for part in parts]
-        with self._changed:
-            if self._is_closing:
-                raise NotReadyError("the server is shutting down")
-            for request in requests:
-                self._queue.offer(request)
-            if self._is_idle:
-                self._changed.notify()
+        for request in requests:
+            self._queue.offer(request)
+        if self._next_look is None and not self._is_running:
+            self._next_look = self._loop.call_soon(self._dispatch)
+        elif self._next_look is not None and self._queue.is_full:
+            self._look_at(now)  # a full batch does not wait for the delay
         return [request.answer for request in requests]
 
-    def _work(self) -> None:
-        while (batch := self._next_batch()) is not None:
-            try:
-                started = self._clock()
-                rows = self._infer(batch)
-                ended = self._clock()
-                self._hand_over(_answer, batch, rows)
-                self._observe(batch, rows, started, ended)
-            except Exception as error:  # the border of the thread's loop: these callers fail, the next batch runs
-                self._hand_over(_fail, batch, error)
+    def _dispatch(self) -> None:
+        """Gives the thread its next batch, if there is one and the thread is free; else sees to the next look."""
+        if self._next_look is not None:
+            self._next_look.cancel()
+            self._next_look = None
+        if self._is_running:
+            return
+        taken = self._queue.take(self._clock())
+        if taken.abandoned:
+            self._metrics.dropped.labels("abandoned").inc(len(taken.abandoned))
+        if taken.expired:
+            self._metrics.dropped.labels("expired").inc(len(taken.expired))
+            _fail(taken.expired, ExpiredError())
+        if taken.batch:
+            self._is_running = True
+            self._to_thread.put(taken.batch)
+        elif (ready_at := self._queue.ready_at()) is not None:
+            self._look_at(ready_at)
+        elif self._is_closing:
+            self._is_drained.set()
 
-    def _next_batch(self) -> list[_Request] | None:
-        """Waits until a batch may leave. None: closing, and nothing is left."""
-        with self._changed:
-            while True:
-                taken = self._queue.take(self._clock())
-                if taken.abandoned:
-                    self._metrics.dropped.labels("abandoned").inc(len(taken.abandoned))
-                if taken.expired:
-                    self._metrics.dropped.labels("expired").inc(len(taken.expired))
-                    self._hand_over(_fail, taken.expired, ExpiredError())
-                if taken.batch:
-                    return taken.batch
-                ready_at = self._queue.ready_at()
-                if ready_at is None and self._is_closing:
-                    return None
-                self._is_idle = True
-                self._changed.wait(None if ready_at is None else max(0.0, ready_at - self._clock()))
-                self._is_idle = False
+    def _look_at(self, when: float) -> None:
+        if self._next_look is not None:
+            self._next_look.cancel()
+        self._next_look = self._loop.call_later(max(0.0, when - self._clock()), self._dispatch)
+
+    def _finish(self, batch: list[_Request], outcome: Rows | Exception, started: float, ended: float) -> None:
+        """Takes a batch back from the thread: the next one leaves first, so that the model is not kept waiting."""
+        self._is_running = False
+        self._dispatch()
+        self._metrics.inference_seconds.observe(ended - started)
+        if isinstance(outcome, Exception):
+            _fail(batch, outcome)
+        else:
+            _answer(batch, outcome)
+            self._observe(batch, outcome, started)
+
+    def _work(self) -> None:
+        """The inference thread."""
+        while (batch := self._to_thread.get()) is not None:
+            started = self._clock()
+            outcome: Rows | Exception
+            try:
+                outcome = self._infer(batch)
+            except Exception as error:  # the border of the thread's loop: these callers fail, the next batch runs
+                outcome = error
+            self._loop.call_soon_threadsafe(self._finish, batch, outcome, started, self._clock())
 
     def _infer(self, batch: list[_Request]) -> Rows:
         images = sum(request.images for request in batch)
@@ -161,11 +183,7 @@ class Batcher:
             raise RuntimeError(f"the model answered {len(rows.digits)} of {images} images: this is a bug")
         return rows
 
-    def _hand_over(self, deliver: Callable[..., None], *arguments: object) -> None:
-        self._loop.call_soon_threadsafe(deliver, *arguments)
-
-    def _observe(self, batch: list[_Request], rows: Rows, started: float, ended: float) -> None:
-        self._metrics.inference_seconds.observe(ended - started)
+    def _observe(self, batch: list[_Request], rows: Rows, started: float) -> None:
         self._metrics.batch_size.observe(len(rows.digits))
         for request in batch:
             self._metrics.queue_wait_seconds.observe(started - request.arrived)
@@ -174,7 +192,7 @@ class Batcher:
 
 
 def _answer(batch: list[_Request], rows: Rows) -> None:
-    """Gives each caller its own rows. On the event loop."""
+    """Gives each caller its own rows."""
     start = 0
     for request in batch:
         end = start + request.images
@@ -186,7 +204,7 @@ def _answer(batch: list[_Request], rows: Rows) -> None:
 
 
 def _fail(batch: list[_Request], error: Exception) -> None:
-    """Fails each caller that still waits. On the event loop."""
+    """Fails each caller that still waits."""
     for request in batch:
         if not request.answer.done():
             request.answer.set_exception(error)

@@ -1,0 +1,1 @@
+"""What measures speed: our server beside others, under the same load, in one run."""
