@@ -36,8 +36,8 @@ threshold. The test rows served for the figures below, and as inputs when the gr
 {data}
 
 ## Training
-{epochs} epochs in batches of {batch_size}; AdamW with weight decay {weight_decay}, learning rate {learning_rate} falling
-along a cosine; running average of the weights (decay {averaging}); dropout {dropout}; label smoothing {label_smoothing}.
+{epochs} epochs in batches of {batch_size}; AdamW, weight decay {weight_decay}, learning rate {learning_rate} falling
+along a cosine; running average of weights (decay {averaging}); dropout {dropout}; label smoothing {label_smoothing}.
 Each time an image was used it was distorted anew: turned up to {rotation_degrees} degrees, slanted up to {shear},
 scaled up to {scale:.0%}, stretched up to {aspect:.0%}, shifted up to {shift_pixels} pixels, bent up to
 {elastic_pixels} pixels, its strokes made up to {stroke} pixels thinner or thicker on each side.
