@@ -11,7 +11,7 @@ import grpc
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from serving.client.digit_client import DigitClient
 from serving.client.image_files import STANDARD_INPUT, find_image_files
@@ -141,7 +141,7 @@ def _json_line(outcome: Outcome) -> str:
 
 
 def _print_table(outcomes: list[Outcome]) -> None:
-    table = Table("file", "digit", "probability", "novelty", "")
+    table = Table(Column("file", overflow="fold"), "digit", "probability", "novelty", "")
     for outcome in outcomes:
         if outcome.prediction is None:
             table.add_row(escape(outcome.file), "", "", "", f"[red]{escape(outcome.error or '')}[/red]")

@@ -1,0 +1,96 @@
+"""`python -m serving.client classify` against a real server."""
+
+import asyncio
+import io
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from serving.client import cli
+from serving.server import Server
+from tests.tiny_model import image_of
+
+
+async def run(server: Server, *arguments: object) -> int:
+    command = ["classify", "--address", f"127.0.0.1:{server.grpc_port}", *map(str, arguments)]
+    return await asyncio.to_thread(cli.main, command)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Ten images, one each digit, in two folders, beside a file that is no image."""
+    (tmp_path / "late").mkdir()
+    for digit in range(10):
+        (tmp_path / ("late" if digit > 6 else "") / f"{digit}.bin").write_bytes(image_of(digit))
+    (tmp_path / "notes.txt").write_text("not an image")
+    return tmp_path
+
+
+async def test_a_folder_is_answered_in_sorted_order_one_json_object_a_line(
+    server: Server, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert await run(server, "--json", folder) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["digit"] for line in lines] == list(range(10))
+    assert [Path(line["file"]).name for line in lines] == [f"{digit}.bin" for digit in range(10)]
+    assert all({"file", "digit", "probability", "novelty", "refused"} <= set(line) for line in lines)
+
+
+async def test_people_get_a_table(
+    server: Server, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    assert await run(server, "3.bin") == 0
+    table = capsys.readouterr().out
+    assert "probability" in table
+    assert "3.bin" in table
+    assert "0.999" in table
+
+
+async def test_more_files_than_a_batch_are_all_answered(
+    server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(2 * cli.BATCH_IMAGES + 1):
+        (tmp_path / f"{number:04}.raw").write_bytes(image_of(number % 10))
+    assert await run(server, "--json", tmp_path) == 0
+    digits = [json.loads(line)["digit"] for line in capsys.readouterr().out.splitlines()]
+    assert digits == [number % 10 for number in range(2 * cli.BATCH_IMAGES + 1)]
+
+
+async def test_one_bad_file_is_told_and_the_others_are_answered(
+    server: Server, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "4.bin").write_bytes(b"[red]damaged[/red]")
+    assert await run(server, "--json", folder) == 1
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line.get("digit") for line in lines] == [0, 1, 2, 3, None, 5, 6, 7, 8, 9]
+    assert "not an image" in lines[4]["error"]
+    assert await run(server, folder) == 1
+    assert "not an image" in capsys.readouterr().out.replace("\n", " ")
+
+
+async def test_standard_input_is_one_image(
+    server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(image_of(7))))
+    assert await run(server, "--json", "-") == 0
+    assert json.loads(capsys.readouterr().out)["digit"] == 7
+
+
+async def test_without_a_server_every_file_has_its_error_and_the_status_says_so(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["classify", "--address", "127.0.0.1:1", "--json", str(folder / "1.bin")]
+    assert await asyncio.to_thread(cli.main, arguments) == 1
+    assert "UNAVAILABLE" in json.loads(capsys.readouterr().out)["error"]
+
+
+@pytest.mark.parametrize(("name", "message"), [("missing.png", "no such file or folder"), ("empty", "no image files")])
+def test_nothing_to_classify_is_a_usage_error(
+    name: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "empty").mkdir()
+    assert cli.main(["classify", str(tmp_path / name)]) == 2
+    assert message in capsys.readouterr().err
