@@ -1,0 +1,116 @@
+"""The two programs as people run them: separate processes, real signals, the committed model, the sample images."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SAMPLES = ROOT / "samples"
+
+
+def start(*arguments: str) -> subprocess.Popen[str]:
+    command = [
+        sys.executable,
+        "-m",
+        "serving",
+        "--grpc-port",
+        "0",
+        "--http-port",
+        "0",
+        "--log-format",
+        "json",
+        *arguments,
+    ]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MNIST_")}
+    return subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def address_of(process: subprocess.Popen[str]) -> str:
+    """Where the server says that it listens."""
+    assert process.stderr
+    for line in process.stderr:
+        event = json.loads(line)
+        if event["event"] == "serving":
+            return str(event["grpc"])
+    raise AssertionError("the server ended before it served")
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    process = start()
+    try:
+        yield address_of(process)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=30)
+
+
+def client(*arguments: str | Path, text: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-m", "serving.client", "classify", *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, input=text, capture_output=True, timeout=60, check=False)
+
+
+def test_the_client_prints_the_right_digit_for_every_sample(address: str) -> None:
+    done = client("--address", address, "--json", SAMPLES)
+    assert done.returncode == 0, done.stderr
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    expected = {path.name: int(path.stem[-1]) for path in SAMPLES.iterdir() if path.stem[-1].isdecimal()}
+    assert {Path(answer["file"]).name: answer["digit"] for answer in answers} == expected
+    assert not any(answer["refused"] for answer in answers)
+    assert {Path(answer["file"]).suffix for answer in answers} >= {".png", ".jpg", ".bin", ".bmp", ".webp", ".tiff"}
+
+
+def test_an_image_is_read_from_standard_input(address: str) -> None:
+    done = client("--address", address, "--json", "-", text=(SAMPLES / "photo-8.jpg").read_bytes())
+    assert json.loads(done.stdout)["digit"] == 8
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_started_with_samples_it_shows_them_says_what_to_try_and_drains_with_status_0(number: signal.Signals) -> None:
+    process = start("--show-samples", str(SAMPLES))
+    assert process.stdout
+    shown = ""
+    for line in process.stdout:
+        shown += line
+        if "Ctrl-C ends it" in line:
+            break
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert "photo-8.jpg" in shown
+    assert re.search(r"-m serving\.client classify --address 127\.0\.0\.1:\d+ YOUR_PICTURE", shown)
+    assert [json.loads(line)["event"] for line in errors.splitlines()][-2:] == ["draining", "stopped"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["--max-batch-size", "0"], 2, "--max-batch-size: expected 1 to 4096, got '0'"),
+        (["--model-repository", "nowhere"], 1, "there is no model repository at nowhere/mnist"),
+        (["--device", "cuda"], 1, "device cuda was asked for"),
+        (["--no-such-flag"], 2, "unrecognized arguments: --no-such-flag"),
+    ],
+)
+def test_what_cannot_start_says_why_in_a_line_and_ends_with_a_status(
+    arguments: list[str], status: int, message: str
+) -> None:
+    process = start(*arguments)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == status
+    assert message in errors
+    assert "Traceback" not in errors
