@@ -1,7 +1,7 @@
 """The few array types that travel between modules, so that a signature says what it holds."""
 
 from dataclasses import dataclass
-from typing import Self, TypeAlias
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +10,7 @@ Pixels: TypeAlias = npt.NDArray[np.uint8]  # (n, 784), row-major 28x28, 0 = pape
 Labels: TypeAlias = npt.NDArray[np.int64]  # (n,), 0..9
 Floats: TypeAlias = npt.NDArray[np.float32]
 Doubles: TypeAlias = npt.NDArray[np.float64]
+Arrays: TypeAlias = dict[str, npt.NDArray[Any]]  # of any kind, by name
 Weights: TypeAlias = dict[str, Floats]  # by variable path, such as "convolution_1/kernel"
 
 SIDE = 28

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from training.arrays import Arrays
 from training.atomic_write import write_atomically
+from training.epoch_record import EpochRecord
 from training.errors import RunError
-from training.trainer import EpochRecord
-from training.training_state import Arrays
 
 _HISTORY = "history"
 
@@ -32,7 +32,7 @@ def load_checkpoint(path: Path) -> tuple[Arrays, list[EpochRecord]]:
         RunError: the file is damaged.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
             arrays: dict[str, Any] = dict(file)
         history = [EpochRecord(**record) for record in json.loads(arrays.pop(_HISTORY).tobytes())]
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:

@@ -85,5 +85,5 @@ def _store(stored: Path, files: Mapping[str, bytes]) -> None:
     except OSError as error:
         raise DataError(
             f"MNIST was fetched but cannot be stored in {stored}: {error.strerror}.\n"
-            f"Make {megabytes:.0f} MB of room there, or choose another place with --cache-folder."
+            f"Make room there ({megabytes:.0f} MB), or choose another place with --cache-folder."
         ) from error

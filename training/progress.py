@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from training.config import TrainingConfig
-from training.trainer import EpochRecord
+from training.epoch_record import EpochRecord
 
 
 def epoch_line(record: EpochRecord, epochs: int) -> str:

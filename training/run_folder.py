@@ -106,7 +106,7 @@ class RunFolder:
         if not self.is_finished:
             raise RunError(f"the run {self.name!r} is not finished: go on with `python -m training train --resume`")
         try:
-            with np.load(self.weights, allow_pickle=False) as file:
+            with np.load(io.BytesIO(self.weights.read_bytes()), allow_pickle=False) as file:
                 return dict(file)
         except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
             raise RunError(f"{self.weights} is damaged ({error}): train again with --restart") from error

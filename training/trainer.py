@@ -8,7 +8,6 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -18,21 +17,9 @@ import tensorflow as tf
 from training.arrays import CLASSES, SIDE
 from training.augmentation import Augmentation
 from training.config import TrainingConfig
+from training.epoch_record import EpochRecord
 from training.split import Split
 from training.training_state import TrainingState
-
-
-@dataclass(frozen=True, slots=True)
-class EpochRecord:
-    """One row of a run's history. Losses are mean cross-entropies in nats."""
-
-    epoch: int
-    loss: float
-    accuracy: float
-    validation_loss: float
-    validation_accuracy: float
-    learning_rate: float
-    seconds: float
 
 
 class Progress(Protocol):

@@ -10,13 +10,14 @@ from rich.console import Console
 from training.checkpoint import load_checkpoint, save_checkpoint
 from training.config import TrainingConfig, apply_settings
 from training.environment import library_versions, make_deterministic, processor
+from training.epoch_record import EpochRecord
 from training.errors import RunError
 from training.git_state import current_git_state
 from training.mnist_files import Mnist
 from training.progress import training_progress
 from training.run_folder import RunFolder, RunRecord
 from training.split import split_rows
-from training.trainer import EpochRecord, Trainer
+from training.trainer import Trainer
 from training.training_state import TrainingState, network_weights, new_state
 
 

@@ -1,18 +1,14 @@
 """All that changes while training: the network, its running average, the optimizer. Saved and restored as arrays."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import keras
 import numpy as np
-import numpy.typing as npt
 
-from training.arrays import Weights
+from training.arrays import Arrays, Weights
 from training.config import TrainingConfig
 from training.errors import RunError
 from training.network import build_network
-
-Arrays = dict[str, npt.NDArray[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +45,13 @@ class TrainingState:
             variable.assign(arrays[name])
 
     def _variables(self) -> dict[str, keras.Variable]:
-        parts = {"network": self.network, "average": self.average, "optimizer": self.optimizer}
-        return {f"{part}/{each.path}": each for part, owner in parts.items() for each in owner.variables}
+        # Weights only: the state of dropout's generator is no memory, the trainer sets it before every step.
+        parts = (
+            ("network", self.network.weights),
+            ("average", self.average.weights),
+            ("adamw", self.optimizer.variables),
+        )
+        return {f"{part}/{each.path}": each for part, variables in parts for each in variables}
 
 
 def new_state(config: TrainingConfig) -> TrainingState:
@@ -59,7 +60,7 @@ def new_state(config: TrainingConfig) -> TrainingState:
     network = build_network(config.filters, config.dense_units, config.dropout)
     average = build_network(config.filters, config.dense_units, config.dropout)
     average.set_weights(network.get_weights())
-    optimizer = keras.optimizers.AdamW(_learning_rate(config), weight_decay=config.weight_decay)
+    optimizer = keras.optimizers.AdamW(_learning_rate(config), weight_decay=config.weight_decay, name="optimizer")
     optimizer.exclude_from_weight_decay(var_names=["bias", "beta", "gamma"])
     optimizer.build(network.trainable_variables)
     return TrainingState(network, average, optimizer)

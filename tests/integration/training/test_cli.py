@@ -1,0 +1,105 @@
+"""The command line as a person meets it: messages, exit statuses, Ctrl-C."""
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.integration.training.conftest import REPOSITORY
+from training.cli import main
+from training.data_cache import default_cache_folder
+from training.mnist_files import CHECKSUMS, Mnist
+
+TINY_FLAGS = ["--train-images", "1280", "--filters", "4,4,4", "--dense-units", "8", "--epochs", "3"]
+
+
+def _failed(arguments: Sequence[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """The one error that a command ends with."""
+    assert main(arguments) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert "Traceback" not in error
+    return error
+
+
+@pytest.mark.parametrize("command", ["data", "train", "evaluate", "export", "run", "samples"])
+def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([command, "--help"])
+    assert ended.value.code == 0
+    assert "--cache-folder" in capsys.readouterr().out
+
+
+def test_an_unknown_command_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["trian"])
+    assert ended.value.code == 2
+    assert "invalid choice: 'trian'" in capsys.readouterr().err
+
+
+def test_a_bad_setting_in_the_file_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "settings.toml").write_text("[training]\nepoch = 3\n", encoding="utf-8")
+    error = _failed(["train", "--config", str(tmp_path / "settings.toml")], capsys)
+    assert "settings.toml: there is no setting 'epoch'" in error
+
+
+def test_a_run_that_is_not_there_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for command in ("evaluate", "export"):
+        assert "no run 'none'" in _failed([command, "--run", "none", "--runs-folder", str(tmp_path)], capsys)
+
+
+def test_a_run_name_cannot_leave_its_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    error = _failed(["evaluate", "--run", "../elsewhere", "--runs-folder", str(tmp_path)], capsys)
+    assert "is not a plain name" in error
+
+
+def test_a_damaged_cache_is_one_clear_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mnist").mkdir()
+    for name in CHECKSUMS:
+        (tmp_path / "mnist" / name).write_bytes(b"half a file")
+    error = _failed(["data", "--cache-folder", str(tmp_path)], capsys)
+    assert "train-images-idx3-ubyte is damaged" in error
+    assert "Delete the folder" in error
+
+
+def _command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "training", *arguments]
+
+
+@pytest.mark.usefixtures("mnist")
+def test_ctrl_c_stops_cleanly_and_resume_ends_with_the_same_weights(tmp_path: Path) -> None:
+    places = ["--runs-folder", str(tmp_path), "--cache-folder", str(default_cache_folder())]
+    stopped = subprocess.Popen(
+        _command("train", "--run", "stopped", *places, *TINY_FLAGS), cwd=REPOSITORY, stderr=subprocess.PIPE, text=True
+    )
+    assert stopped.stderr is not None
+    with stopped, stopped.stderr as shown:
+        assert "epoch   1/3" in shown.readline()
+        stopped.send_signal(signal.SIGINT)
+        rest = shown.read()
+    assert stopped.returncode == 130
+    assert "Go on with: python -m training train --resume --run stopped" in rest
+    assert "Traceback" not in rest
+    for name, flags in (("stopped", ["--resume"]), ("whole", TINY_FLAGS)):
+        subprocess.run(
+            _command("train", "--run", name, *places, *flags), cwd=REPOSITORY, check=True, capture_output=True
+        )
+    with np.load(tmp_path / "stopped" / "weights.npz") as one, np.load(tmp_path / "whole" / "weights.npz") as other:
+        assert all(np.array_equal(one[name], other[name]) for name in other)
+
+
+def test_the_whole_pipeline_in_one_command(mnist: Mnist, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    places = ["--runs-folder", str(tmp_path / "runs"), "--model-repository", str(tmp_path / "models")]
+    assert main(["run", *places, *TINY_FLAGS, "--epochs", "1"]) == 0
+    run, version = tmp_path / "runs" / "default", tmp_path / "models" / "mnist" / "1"
+    for picture in ("training-curves", "confusion-matrix", "reliability", "misclassified"):
+        assert (run / f"{picture}.png").read_bytes().startswith(b"\x89PNG")
+    metadata = json.loads((version / "metadata.json").read_text())
+    assert metadata["metrics"]["mnist_test"]["images"] == len(mnist.test)
+    assert metadata["training"]["filters"] == [4, 4, 4]
+    assert "ONNX Runtime agrees with Keras on 10,000 images" in " ".join(capsys.readouterr().err.split())

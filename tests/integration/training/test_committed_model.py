@@ -1,0 +1,125 @@
+"""The model version in the repository: whole, as described, and as good as its metadata says."""
+
+import hashlib
+import json
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+
+from tests.integration.training.conftest import REPOSITORY
+from training.arrays import LabelledDigits
+from training.export_checks import runtime_session
+from training.metrics import KNOWN_WRONG_TEST_LABELS
+from training.mnist_files import CHECKSUMS, Mnist
+from training.model_metadata import SIGNATURE
+from training.onnx_graph import IR_VERSION, OPSET
+from training.samples import digits_file
+from training.split import split_rows
+
+VERSION = REPOSITORY / "models" / "mnist" / "1"
+NAMES = ["probabilities", "digit", "novelty"]
+
+
+@pytest.fixture(scope="module")
+def metadata() -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((VERSION / "metadata.json").read_text(encoding="utf-8"))
+    return content
+
+
+@pytest.fixture(scope="module")
+def session() -> onnxruntime.InferenceSession:
+    return runtime_session((VERSION / "model.onnx").read_bytes())
+
+
+def test_files_are_those_the_metadata_names(metadata: dict[str, Any]) -> None:
+    assert sorted(metadata["files"]) == ["golden.npz", "model.onnx"]
+    for name, checksum in metadata["files"].items():
+        assert hashlib.sha256((VERSION / name).read_bytes()).hexdigest() == checksum
+
+
+def test_it_comes_from_a_known_revision_and_the_real_data(metadata: dict[str, Any]) -> None:
+    assert metadata["git"]["dirty"] is False
+    assert metadata["git"]["revision"] != "0" * 40
+    assert metadata["data"] == dict(CHECKSUMS)
+
+
+def test_it_keeps_the_promises_of_its_size_and_time(metadata: dict[str, Any]) -> None:
+    assert (VERSION / "model.onnx").stat().st_size <= 1_500_000
+    assert metadata["multiply_adds"] <= 4_000_000
+    assert metadata["training"]["seconds"] <= 15 * 60
+    assert metadata["metrics"]["mnist_test"]["accuracy"] >= 0.995
+
+
+def test_golden_answers_are_given_again(session: onnxruntime.InferenceSession) -> None:
+    with np.load(VERSION / "golden.npz", allow_pickle=False) as golden:
+        probabilities, digit, novelty = session.run(NAMES, {"pixels": golden["pixels"]})
+        assert len(golden["pixels"]) == 256
+        np.testing.assert_allclose(probabilities, golden["probabilities"], atol=1e-5)
+        np.testing.assert_array_equal(digit, golden["digit"])
+        np.testing.assert_allclose(novelty, golden["novelty"], atol=1e-5)
+
+
+def test_the_graph_has_the_signature_and_nothing_left_over(metadata: dict[str, Any]) -> None:
+    model = onnx.load(VERSION / "model.onnx")
+    assert [(each.domain, each.version) for each in model.opset_import] == [("", OPSET)]
+    assert model.ir_version == IR_VERSION
+    assert metadata["signature"] == SIGNATURE
+    for declared, tensors in ((SIGNATURE["inputs"], model.graph.input), (SIGNATURE["outputs"], model.graph.output)):
+        for tensor, value in zip(declared, tensors, strict=True):
+            dimensions = [each.dim_param or each.dim_value for each in value.type.tensor_type.shape.dim]
+            dtype = onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type).name
+            assert (value.name, dtype, dimensions) == (tensor["name"], tensor["dtype"], tensor["shape"])
+    operators = {node.op_type for node in model.graph.node}
+    assert operators <= {
+        "Cast", "Reshape", "Conv", "Relu", "MaxPool", "Gemm", "Div", "Softmax", "ArgMax", "ReduceMax", "Sub"
+    }  # fmt: skip
+    names = [node.name for node in model.graph.node]
+    assert len(set(names)) == len(names)
+
+
+def test_the_graph_carries_what_the_metadata_says(metadata: dict[str, Any]) -> None:
+    properties = {each.key: each.value for each in onnx.load(VERSION / "model.onnx").metadata_props}
+    assert properties == {
+        "version": str(metadata["version"]),
+        "temperature": repr(metadata["temperature"]),
+        "novelty_threshold": repr(metadata["novelty_threshold"]),
+        "git_revision": metadata["git"]["revision"],
+    }
+
+
+def test_it_reads_the_committed_digits(session: onnxruntime.InferenceSession, digits: LabelledDigits) -> None:
+    (digit,) = session.run(["digit"], {"pixels": digits.pixels})
+    assert np.mean(digit == digits.labels) >= 0.99
+
+
+def test_its_test_accuracy_is_what_the_metadata_says(
+    session: onnxruntime.InferenceSession, metadata: dict[str, Any], mnist: Mnist
+) -> None:
+    (digit,) = session.run(["digit"], {"pixels": mnist.test.pixels})
+    right = digit == mnist.test.labels
+    figures = metadata["metrics"]["mnist_test"]
+    assert np.mean(right) == pytest.approx(figures["accuracy"], abs=1e-9)
+    trusted = np.delete(right, KNOWN_WRONG_TEST_LABELS)
+    assert np.mean(trusted) == pytest.approx(figures["accuracy_without_known_wrong_labels"], abs=1e-9)
+
+
+def test_its_threshold_refuses_no_more_validation_digits_than_promised(
+    session: onnxruntime.InferenceSession, metadata: dict[str, Any], mnist: Mnist
+) -> None:
+    settings = metadata["training"]
+    sizes = (settings["train_images"], settings["validation_images"], settings["split_seed"])
+    validation = split_rows(mnist.train, *sizes).validation
+    (novelty,) = session.run(["novelty"], {"pixels": validation.pixels})
+    # One image may stand exactly at the threshold, where another rounding decides.
+    allowed = settings["largest_refused_share"] * len(validation) + 1
+    assert np.sum(novelty > metadata["novelty_threshold"]) <= allowed
+
+
+def test_committed_digits_come_from_rows_it_was_not_trained_on(metadata: dict[str, Any], mnist: Mnist) -> None:
+    settings = metadata["training"]
+    sizes = (settings["train_images"], settings["validation_images"], settings["split_seed"])
+    content = digits_file(split_rows(mnist.train, *sizes).validation)
+    assert content == (REPOSITORY / "tests" / "data" / "digits.npz").read_bytes()
