@@ -2,10 +2,11 @@
 
 1. All state belongs to the event loop; the inference thread knows only the batch it was given. So there is no lock.
 2. Whatever was submitted in one turn of the loop leaves together, at the loop's next turn: no delay is added.
-3. While a batch runs, others queue; they leave when it is back. One hand-over each way, however many callers.
-4. A caller that has gone is skipped: its result is dropped, its neighbours' are not touched.
-5. An inference that raises fails the callers of that batch and no others; the thread goes on.
-6. close() answers all that was submitted before it, then ends the thread.
+3. A small batch runs on the loop itself: two thread switches would cost more. A larger one goes to the thread.
+4. While a batch is with the thread, others queue; they leave when it is back. One hand-over each way for all callers.
+5. A caller that has gone is skipped: its result is dropped, its neighbours' are not touched.
+6. An inference that raises fails the callers of that batch and no others; the thread goes on.
+7. close() answers all that was submitted before it, then ends the thread.
 """
 
 import asyncio
@@ -48,6 +49,16 @@ class _Request:
         return self.answer.cancelled()
 
 
+@dataclass(frozen=True, slots=True)
+class _Finished:
+    """A batch that ran, and its rows or what inference raised. Times in the clock's seconds."""
+
+    batch: list[_Request]
+    outcome: Rows | Exception
+    started: float
+    ended: float
+
+
 class RunModel(Protocol):
     """One inference: (n, 784) uint8 in, answers for n images out. Called from the inference thread."""
 
@@ -64,11 +75,13 @@ class Batcher:
         metrics: Metrics,
         max_batch_size: int,
         max_queue_delay_seconds: float = 0.0,
+        inline_images: int = 0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._run = run
         self._metrics = metrics
         self._max_batch_size = max_batch_size
+        self._inline_images = inline_images  # a batch of at most so many runs on the loop
         self._clock = clock
         self._queue: BatchQueue[_Request] = BatchQueue(max_batch_size, max_queue_delay_seconds)
         self._to_thread: SimpleQueue[list[_Request] | None] = SimpleQueue()  # at most one batch, then None to end
@@ -140,39 +153,48 @@ class Batcher:
             self._metrics.dropped.labels("expired").inc(len(taken.expired))
             _fail(taken.expired, ExpiredError())
         if taken.batch:
-            self._is_running = True
-            self._to_thread.put(taken.batch)
+            self._start(taken.batch)
         elif (ready_at := self._queue.ready_at()) is not None:
             self._look_at(ready_at)
         elif self._is_closing:
             self._is_drained.set()
+
+    def _start(self, batch: list[_Request]) -> None:
+        self._is_running = True
+        if sum(request.images for request in batch) <= self._inline_images:
+            self._finish(self._run_batch(batch))
+        else:
+            self._to_thread.put(batch)
 
     def _look_at(self, when: float) -> None:
         if self._next_look is not None:
             self._next_look.cancel()
         self._next_look = self._loop.call_later(max(0.0, when - self._clock()), self._dispatch)
 
-    def _finish(self, batch: list[_Request], outcome: Rows | Exception, started: float, ended: float) -> None:
-        """Takes a batch back from the thread: the next one leaves first, so that the model is not kept waiting."""
+    def _finish(self, finished: _Finished) -> None:
+        """Gives a batch's callers their answers; the next batch leaves first, so that the model is not kept waiting."""
         self._is_running = False
         self._dispatch()
-        self._metrics.inference_seconds.observe(ended - started)
-        if isinstance(outcome, Exception):
-            _fail(batch, outcome)
+        self._metrics.inference_seconds.observe(finished.ended - finished.started)
+        if isinstance(finished.outcome, Exception):
+            _fail(finished.batch, finished.outcome)
         else:
-            _answer(batch, outcome)
-            self._observe(batch, outcome, started)
+            _answer(finished.batch, finished.outcome)
+            self._observe(finished.batch, finished.outcome, finished.started)
 
     def _work(self) -> None:
         """The inference thread."""
         while (batch := self._to_thread.get()) is not None:
-            started = self._clock()
-            outcome: Rows | Exception
-            try:
-                outcome = self._infer(batch)
-            except Exception as error:  # the border of the thread's loop: these callers fail, the next batch runs
-                outcome = error
-            self._loop.call_soon_threadsafe(self._finish, batch, outcome, started, self._clock())
+            self._loop.call_soon_threadsafe(self._finish, self._run_batch(batch))
+
+    def _run_batch(self, batch: list[_Request]) -> _Finished:
+        started = self._clock()
+        outcome: Rows | Exception
+        try:
+            outcome = self._infer(batch)
+        except Exception as error:  # the border of a batch: its callers fail, the next batch runs
+            outcome = error
+        return _Finished(batch, outcome, started, self._clock())
 
     def _infer(self, batch: list[_Request]) -> Rows:
         images = sum(request.images for request in batch)

@@ -115,24 +115,30 @@ class Classifier:
                 f"the request holds {len(images)} images, at most {self.max_images_per_request} are accepted"
             )
 
-    async def _pixels(self, images: Sequence[ImageInput]) -> tuple[bytes, frozenset[int]]:
+    async def _pixels(self, images: Sequence[ImageInput]) -> tuple[bytes, set[int]]:
         """All images as n x 784 bytes, and the indices of the blank ones."""
+        parts: list[bytes] = []
+        blank: set[int] = set()
+        encoded: dict[int, bytes] = {}
         for index, image in enumerate(images):  # what costs nothing to refuse goes before anything is decoded
-            if isinstance(image, bytes) and len(image) != PIXELS:
+            if isinstance(image, EncodedImage):
+                encoded[index] = image.content
+                parts.append(b"")
+                continue
+            if len(image) != PIXELS:
                 raise InvalidRequestError(f"image {index}: expected {PIXELS} pixels, got {len(image)}")
-        parts: list[bytes | None] = [image if isinstance(image, bytes) else None for image in images]
-        blank = {index for index, part in enumerate(parts) if part == _BLANK}
-        encoded = {index: image.content for index, image in enumerate(images) if isinstance(image, EncodedImage)}
-        for index, framed in (await self._decode_all(encoded)).items():
-            parts[index] = framed.pixels.tobytes()
-            if framed.is_blank:
+            if image == _BLANK:
                 blank.add(index)
-        return b"".join(part for part in parts if part is not None), frozenset(blank)
+            parts.append(image)
+        if encoded:
+            for index, framed in (await self._decode_all(encoded)).items():
+                parts[index] = framed.pixels.tobytes()
+                if framed.is_blank:
+                    blank.add(index)
+        return (parts[0] if len(parts) == 1 else b"".join(parts)), blank
 
     async def _decode_all(self, encoded: dict[int, bytes]) -> dict[int, Framed]:
         """Decodes off the event loop, several at a time. The first bad image fails the call."""
-        if not encoded:
-            return {}
         loop = asyncio.get_running_loop()
         tasks = [loop.run_in_executor(self._decoders, self._decode, *item) for item in encoded.items()]
         try:
@@ -151,7 +157,7 @@ class Classifier:
         finally:
             self._metrics.decode_seconds.observe(time.perf_counter() - started)
 
-    def _refusals(self, rows: Rows, threshold: float, blank: frozenset[int]) -> list[Refusal | None]:
+    def _refusals(self, rows: Rows, threshold: float, blank: set[int]) -> list[Refusal | None]:
         refusals = [Refusal.NOVEL if novelty >= threshold else None for novelty in rows.novelties]
         for index in blank:
             refusals[index] = Refusal.BLANK
