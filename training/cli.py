@@ -35,7 +35,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except TrainingError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except OSError as error:  # a full disk, a folder that may not be written
+        print(f"error: {error.filename or 'a file'}: {error.strerror}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
         return _INTERRUPTED
     return 0
 
@@ -48,7 +52,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, summary in _COMMANDS.items():
-        command = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
+        command = commands.add_parser(
+            name,
+            allow_abbrev=False,
+            usage=f"{parser.prog} {name} [options]",  # listing thirty of them tells nobody anything
+            help=summary,
+            description=summary[0].upper() + summary[1:] + ".",
+        )
         command.add_argument("--config", type=Path, metavar="FILE", help="settings file (TOML)")
         if name not in ("data", "samples"):
             command.add_argument("--run", default="default", metavar="NAME", help="name of the run (default: default)")
@@ -74,7 +84,10 @@ def _add_settings(group: argparse._ArgumentGroup, defaults: TrainingConfig | Pla
 
 
 def _whole_numbers(text: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in text.split(","))
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of whole numbers, such as 16,48,96") from error
 
 
 def _understand(parsed: argparse.Namespace) -> Request:

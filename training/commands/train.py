@@ -13,7 +13,7 @@ def execute(request: Request) -> None:
     try:
         history = train(folder, record.config, mnist, console)
     except KeyboardInterrupt:
-        say(f"\nStopped. Go on with: python -m training {request.command} --resume --run {folder.name}")
+        say(f"\nGo on with: python -m training {request.command} --resume --run {folder.name}")
         raise
     last, minutes = history[-1], sum(each.seconds for each in history) / 60
     say(f"{folder.path}: {last.epoch} epochs in {minutes:.1f} min, validation accuracy {last.validation_accuracy:.2%}")

@@ -67,6 +67,13 @@ def test_a_damaged_cache_is_one_clear_error(tmp_path: Path, capsys: pytest.Captu
     assert "Delete the folder" in error
 
 
+@pytest.mark.usefixtures("mnist")
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("in the way", encoding="utf-8")
+    error = _failed(["train", "--runs-folder", str(tmp_path / "file")], capsys)
+    assert f"{tmp_path / 'file'}" in error
+
+
 def _command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "training", *arguments]
 
