@@ -87,7 +87,8 @@ class Batcher:
         self._to_thread: SimpleQueue[list[_Request] | None] = SimpleQueue()  # at most one batch, then None to end
         self._thread = threading.Thread(target=self._work, name="inference", daemon=True)
         self._is_running = False  # a batch is with the thread
-        self._next_look: asyncio.Handle | None = None  # at the queue
+        self._looks_soon = False  # at the queue, at the next turn of the loop
+        self._look_later: asyncio.TimerHandle | None = None  # when the configured delay is over
         self._is_closing = False
         self._is_drained = asyncio.Event()
 
@@ -133,17 +134,18 @@ class Batcher:
         requests = [_Request(part, len(part) // PIXELS, now, deadline, self._loop.create_future()) for part in parts]
         for request in requests:
             self._queue.offer(request)
-        if self._next_look is None and not self._is_running:
-            self._next_look = self._loop.call_soon(self._dispatch)
-        elif self._next_look is not None and self._queue.is_full:
-            self._look_at(now)  # a full batch does not wait for the delay
+        waits_for_delay = self._look_later is not None and not self._queue.is_full
+        if not (self._is_running or self._looks_soon or waits_for_delay):
+            self._looks_soon = True
+            self._loop.call_soon(self._dispatch)
         return [request.answer for request in requests]
 
     def _dispatch(self) -> None:
         """Gives the thread its next batch, if there is one and the thread is free; else sees to the next look."""
-        if self._next_look is not None:
-            self._next_look.cancel()
-            self._next_look = None
+        self._looks_soon = False
+        if self._look_later is not None:
+            self._look_later.cancel()
+            self._look_later = None
         if self._is_running:
             return
         taken = self._queue.take(self._clock())
@@ -155,7 +157,7 @@ class Batcher:
         if taken.batch:
             self._start(taken.batch)
         elif (ready_at := self._queue.ready_at()) is not None:
-            self._look_at(ready_at)
+            self._look_later = self._loop.call_later(max(0.0, ready_at - self._clock()), self._dispatch)
         elif self._is_closing:
             self._is_drained.set()
 
@@ -165,11 +167,6 @@ class Batcher:
             self._finish(self._run_batch(batch))
         else:
             self._to_thread.put(batch)
-
-    def _look_at(self, when: float) -> None:
-        if self._next_look is not None:
-            self._next_look.cancel()
-        self._next_look = self._loop.call_later(max(0.0, when - self._clock()), self._dispatch)
 
     def _finish(self, finished: _Finished) -> None:
         """Gives a batch's callers their answers; the next batch leaves first, so that the model is not kept waiting."""

@@ -46,11 +46,16 @@ async def test_a_message_that_does_not_parse_ends_the_stream_after_the_answers_b
         await call.read()
 
 
-async def test_a_stream_that_its_caller_leaves_harms_nobody(stub: DigitClassifierStub) -> None:
-    call = stub.ClassifyStream()
-    await call.write(message(1, 1))
-    await call.read()
-    call.cancel()
+async def test_a_stream_that_its_caller_leaves_harms_nobody_and_is_no_fault(
+    stub: DigitClassifierStub, server: Server
+) -> None:
+    for _ in range(20):
+        call = stub.ClassifyStream()
+        for number in range(50):
+            await call.write(message(number, 1))
+        await call.read()
+        call.cancel()  # with answers under way
+    assert not server.metrics.registry.get_sample_value("mnist_rejected_total", {"reason": "internal"})
     response = await stub.Classify(digits_pb2.ClassifyRequest(images=[digits_pb2.Image(pixels=image_of(3))]))
     assert response.predictions[0].digit == 3
 
