@@ -12,7 +12,8 @@ import grpc
 from google.protobuf.message import DecodeError, Message
 
 from protos.mnist.v1 import digits_pb2
-from serving.classifier import Classifier, EncodedImage, ImageInput, Predictions, Refusal
+from serving.classifier import Classifier
+from serving.classify_codec import parse_request, request_images, response_bytes
 from serving.error_status import ErrorStatus, error_status
 from serving.errors import InvalidRequestError
 from serving.logs import Logger
@@ -21,11 +22,6 @@ from serving.metrics import Metrics
 SERVICE = digits_pb2.DESCRIPTOR.services_by_name["DigitClassifier"].full_name
 # Of one stream, answered at the same time: bounds what one caller can pile up; the rest waits in its connection.
 STREAM_REQUESTS_IN_FLIGHT = 256
-_REFUSALS = {
-    None: digits_pb2.REFUSAL_UNSPECIFIED,
-    Refusal.NOVEL: digits_pb2.REFUSAL_NOVEL,
-    Refusal.BLANK: digits_pb2.REFUSAL_BLANK,
-}
 
 M = TypeVar("M", bound=Message)
 R = TypeVar("R")
@@ -54,8 +50,8 @@ class GrpcFace:
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
 
     async def _classify(self, request: bytes, context: Context) -> bytes:
-        message = _parse(digits_pb2.ClassifyRequest, request)
-        return (await self._answer(message, context)).SerializeToString()
+        images, version = parse_request(request)
+        return response_bytes(await self._classifier.classify(images, version, _deadline(context)))
 
     async def _get_model(self, request: bytes, _: Context) -> bytes:
         _parse(digits_pb2.GetModelRequest, request)
@@ -101,17 +97,14 @@ class GrpcFace:
     ) -> digits_pb2.ClassifyStreamResponse:
         """One request's answer, or its failure: the stream goes on either way."""
         try:
-            return digits_pb2.ClassifyStreamResponse(
-                id=message.id, response=await self._answer(message.request, context)
-            )
+            images, version = request_images(message.request)
+            answer = response_bytes(await self._classifier.classify(images, version, _deadline(context)))
+            response = digits_pb2.ClassifyResponse.FromString(answer)
+            return digits_pb2.ClassifyStreamResponse(id=message.id, response=response)
         except Exception as error:  # the border of one request within the stream
             status = self._status(error, "ClassifyStream")
             failure = digits_pb2.Failure(code=status.code.value[0], message=status.message)
             return digits_pb2.ClassifyStreamResponse(id=message.id, failure=failure)
-
-    async def _answer(self, request: digits_pb2.ClassifyRequest, context: Context) -> digits_pb2.ClassifyResponse:
-        images = [_image(index, image) for index, image in enumerate(request.images)]
-        return _response(await self._classifier.classify(images, request.model_version, _deadline(context)))
 
     def _observed(self, kind: str, method: str, answer: "Handler[R, T]") -> "Handler[R, T]":
         """`answer`, counted and timed, and what it raises turned into a status."""
@@ -165,15 +158,6 @@ def _parse(kind: type[M], content: bytes) -> M:
         raise InvalidRequestError(f"the message is no {kind.DESCRIPTOR.full_name}: {error}") from error
 
 
-def _image(index: int, image: digits_pb2.Image) -> ImageInput:
-    form = image.WhichOneof("form")
-    if form == "pixels":
-        return image.pixels
-    if form == "encoded":
-        return EncodedImage(image.encoded)
-    raise InvalidRequestError(f"image {index}: neither `pixels` nor `encoded` is set")
-
-
 def _deadline(context: Context) -> float:
     """The caller's deadline in time.monotonic() seconds, infinity when it set none."""
     remaining = context.time_remaining()
@@ -184,22 +168,3 @@ def _code_of_cancellation(context: Context) -> grpc.StatusCode:
     remaining = context.time_remaining()
     is_late = remaining is not None and remaining <= 0
     return grpc.StatusCode.DEADLINE_EXCEEDED if is_late else grpc.StatusCode.CANCELLED
-
-
-def _response(predictions: Predictions) -> digits_pb2.ClassifyResponse:
-    rows = predictions.rows
-    columns = zip(rows.digits, rows.novelties, rows.probabilities, predictions.refusals, strict=True)
-    return digits_pb2.ClassifyResponse(
-        predictions=[
-            digits_pb2.Prediction(
-                digit=digit,
-                probability=probabilities[digit],
-                probabilities=probabilities,
-                novelty=novelty,
-                refused=refusal is not None,
-                refusal=_REFUSALS[refusal],
-            )
-            for digit, novelty, probabilities, refusal in columns
-        ],
-        model_version=predictions.version,
-    )

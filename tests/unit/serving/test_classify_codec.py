@@ -1,0 +1,76 @@
+"""The codec against protobuf itself, on any request and any answer."""
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from protos.mnist.v1 import digits_pb2
+from serving.batcher import Rows
+from serving.classifier import EncodedImage, Predictions, Refusal
+from serving.classify_codec import parse_request, request_images, response_bytes
+from serving.errors import InvalidRequestError
+
+raw = st.binary(min_size=1, max_size=8).map(lambda seed: digits_pb2.Image(pixels=(seed * 784)[:784]))
+other = st.one_of(
+    st.binary(max_size=1000).map(lambda content: digits_pb2.Image(pixels=content)),
+    st.binary(max_size=1000).map(lambda content: digits_pb2.Image(encoded=content)),
+)
+requests = st.builds(
+    digits_pb2.ClassifyRequest,
+    images=st.one_of(st.lists(raw, max_size=5), st.lists(st.one_of(raw, other), max_size=5)),
+    model_version=st.sampled_from([0, 0, 1, 2**40]),
+)
+
+
+@given(requests)
+@example(digits_pb2.ClassifyRequest(images=[digits_pb2.Image(pixels=bytes(784))] * 3))
+def test_any_request_is_read_as_protobuf_reads_it(request: digits_pb2.ClassifyRequest) -> None:
+    assert parse_request(request.SerializeToString()) == request_images(request)
+
+
+@given(st.binary(max_size=900), st.integers(0, 3))
+def test_any_bytes_are_read_as_protobuf_reads_them_or_refused(tail: bytes, images: int) -> None:
+    whole = digits_pb2.ClassifyRequest(images=[digits_pb2.Image(pixels=bytes(784))] * images).SerializeToString() + tail
+    try:
+        expected = request_images(digits_pb2.ClassifyRequest.FromString(whole))
+    except Exception:  # whatever protobuf refuses, and an image of neither form
+        with pytest.raises(InvalidRequestError):
+            parse_request(whole)
+    else:
+        assert parse_request(whole) == expected
+
+
+def test_the_two_forms_are_told_apart() -> None:
+    images = [digits_pb2.Image(pixels=b"12"), digits_pb2.Image(encoded=b"34")]
+    request = digits_pb2.ClassifyRequest(images=images, model_version=7)
+    assert parse_request(request.SerializeToString()) == ([b"12", EncodedImage(b"34")], 7)
+
+
+probability = st.floats(0, 1, width=32)
+predictions = st.lists(
+    st.tuples(
+        st.integers(0, 9),
+        probability,
+        st.lists(probability, min_size=10, max_size=10),
+        st.sampled_from([None, *Refusal]),
+    ),
+    max_size=5,
+)
+
+
+@given(predictions, st.integers(1, 2**62))
+def test_any_answer_reads_back_through_protobuf(
+    rows: list[tuple[int, float, list[float], Refusal | None]], version: int
+) -> None:
+    digits, novelties, tens = [row[0] for row in rows], [row[1] for row in rows], [row[2] for row in rows]
+    answered = Predictions(Rows(digits, novelties, tens), [row[3] for row in rows], version)
+    response = digits_pb2.ClassifyResponse.FromString(response_bytes(answered))
+    assert response.model_version == version
+    assert len(response.predictions) == len(rows)
+    for prediction, (digit, novelty, probabilities, refusal) in zip(response.predictions, rows, strict=True):
+        assert (prediction.digit, prediction.novelty) == (digit, novelty)
+        assert prediction.probability == probabilities[digit]
+        np.testing.assert_array_equal(prediction.probabilities, probabilities)
+        assert prediction.refused == (refusal is not None)
+        assert digits_pb2.Refusal.Name(prediction.refusal) == f"REFUSAL_{refusal.name if refusal else 'UNSPECIFIED'}"
