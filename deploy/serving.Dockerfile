@@ -1,0 +1,48 @@
+# The server: no TensorFlow, no pip, no compiler. From the repository's root:
+#   docker build --file deploy/serving.Dockerfile --tag mnist-digits/serving:0.1.0 .
+# PYTHON_IMAGE: anything with Python 3.11 or newer and its venv module; docs/containers.md makes one without a registry.
+ARG PYTHON_IMAGE=python:3.11.13-slim-bookworm
+
+FROM ${PYTHON_IMAGE} AS packages
+# The pip that installs stays behind in /opt/pip: /opt/venv holds the server's packages alone.
+RUN python3 -m venv /opt/pip && python3 -m venv --without-pip /opt/venv
+COPY requirements/serving.txt /tmp/requirements.txt
+RUN /opt/pip/bin/pip --python /opt/venv/bin/python install \
+        --no-cache-dir --disable-pip-version-check --only-binary :all: --require-hashes -r /tmp/requirements.txt \
+    && find /opt/venv/lib -type d -name tests -prune -exec rm -rf {} +
+
+FROM ${PYTHON_IMAGE} AS application
+COPY protos/ /app/protos/
+COPY serving/ /app/serving/
+COPY models/ /app/models/
+# Compiled here, since a read-only root cannot keep what Python would compile at every start. The training job runs as
+# the same user: a volume that is first filled with these models can be written by it.
+RUN python3 -m compileall -q /app && chown -R 10001:10001 /app/models
+
+FROM ${PYTHON_IMAGE}
+ARG VERSION=0.1.0
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="mnist-digits serving" \
+      org.opencontainers.image.description="Classifies handwritten digits over gRPC" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
+# ONNX Runtime sends usage data to its maker unless this is set before it is loaded (microsoft/onnxruntime#27379).
+ENV ORT_DISABLE_TELEMETRY=1
+ENV PATH="/opt/venv/bin:${PATH}" \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    MNIST_HOST=0.0.0.0 \
+    MNIST_GRPC_PORT=50051 \
+    MNIST_HTTP_PORT=8080 \
+    MNIST_LOG_FORMAT=json
+WORKDIR /app
+USER 10001:10001
+EXPOSE 50051 8080
+STOPSIGNAL SIGTERM
+# http.client and not urllib, which would ask a proxy where http_proxy is set; -I and -S start faster.
+HEALTHCHECK --interval=10s --timeout=3s --start-period=30s --retries=3 \
+    CMD ["python3", "-I", "-S", "-c", "import http.client, os, sys; server = http.client.HTTPConnection('127.0.0.1', int(os.environ['MNIST_HTTP_PORT']), timeout=2); server.request('GET', '/readyz'); sys.exit(server.getresponse().status != 200)"]
+ENTRYPOINT ["python", "-m", "serving"]
+COPY --from=packages /opt/venv /opt/venv
+COPY --from=application /app /app

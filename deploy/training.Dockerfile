@@ -1,0 +1,41 @@
+# The training job: Keras, TensorFlow, ONNX. It leaves a new version in /app/models. From the repository's root:
+#   docker build --file deploy/training.Dockerfile --tag mnist-digits/training:0.1.0 .
+# PYTHON_IMAGE: as in serving.Dockerfile.
+ARG PYTHON_IMAGE=python:3.11.13-slim-bookworm
+
+FROM ${PYTHON_IMAGE} AS packages
+RUN python3 -m venv /opt/pip && python3 -m venv --without-pip /opt/venv
+COPY requirements/training.txt /tmp/requirements.txt
+RUN /opt/pip/bin/pip --python /opt/venv/bin/python install --no-compile \
+        --no-cache-dir --disable-pip-version-check --only-binary :all: --require-hashes -r /tmp/requirements.txt
+
+FROM ${PYTHON_IMAGE} AS application
+COPY training/ /new/app/training/
+COPY models/ /new/app/models/
+# What volumes are mounted over belongs to the user who writes there: an empty volume takes the owner from here.
+RUN cd /new/app && mkdir cache runs && chown -R 10001:10001 cache models runs
+
+FROM ${PYTHON_IMAGE}
+ARG VERSION=0.1.0
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="mnist-digits training" \
+      org.opencontainers.image.description="Trains the digit network and exports it for the server" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
+# ONNX Runtime sends usage data to its maker unless this is set before it is loaded (microsoft/onnxruntime#27379).
+ENV ORT_DISABLE_TELEMETRY=1
+ENV PATH="/opt/venv/bin:${PATH}" \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    HOME=/tmp \
+    XDG_CACHE_HOME=/app/cache \
+    KERAS_HOME=/app/cache/keras \
+    MPLCONFIGDIR=/tmp/matplotlib
+WORKDIR /app
+USER 10001:10001
+STOPSIGNAL SIGINT
+ENTRYPOINT ["python", "-m", "training"]
+CMD ["run"]
+COPY --from=packages /opt/venv /opt/venv
+COPY --from=application /new/app /app

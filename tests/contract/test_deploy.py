@@ -1,0 +1,177 @@
+"""What deploy/ says about the server holds: metrics, settings, pinned images, documented alerts and variables.
+
+The files are read as text: no YAML parser is among the requirements, and these promises need none.
+"""
+
+import json
+import re
+import shutil
+import subprocess
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from serving.config import Config, variable
+from serving.metrics import Metrics
+
+ROOT = Path(__file__).parents[2]
+COMPOSE = (ROOT / "docker-compose.yml").read_text()
+DOCKERFILES = {path.name: path.read_text() for path in sorted((ROOT / "deploy").glob("*.Dockerfile"))}
+ALERTS = (ROOT / "deploy/prometheus/alerts.yml").read_text()
+GUIDE = (ROOT / "docs/containers.md").read_text()
+DASHBOARD: dict[str, Any] = json.loads((ROOT / "deploy/grafana/dashboards/digits.json").read_text())
+
+SAMPLES = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count"), "info": ("_info",), "gauge": ("",)}
+OF_PROMETHEUS = {"up"}
+# In the order in which they are cut away: texts, selectors, ranges, label lists, functions, words; metrics are left.
+NO_METRICS = (
+    r'"[^"]*"',
+    r"\{[^}]*\}",
+    r"\[[^\]]*\]",
+    r"\b(?:by|ignoring|on)\s*\([^)]*\)",
+    r"\b\w+\s*(?=\()",
+    r"\b(?:and|or|unless|group_left|group_right|bool)\b",
+)
+
+
+def exposed_metrics() -> set[str]:
+    families = Metrics(CollectorRegistry()).registry.collect()
+    return {family.name + ending for family in families for ending in SAMPLES[family.type]}
+
+
+def metrics_in(expression: str) -> set[str]:
+    for pattern in NO_METRICS:
+        expression = re.sub(pattern, " ", expression)
+    return set(re.findall(r"[a-zA-Z_:][\w:]*", expression))
+
+
+def alert_expressions() -> list[str]:
+    return re.findall(r"expr: \|\n((?: {10}.*\n)+)", ALERTS)
+
+
+def recorded_names() -> set[str]:
+    return set(re.findall(r"record: (\S+)", ALERTS))
+
+
+def panel_queries() -> list[tuple[str, dict[str, Any]]]:
+    return [(panel["title"], target) for panel in DASHBOARD["panels"] for target in panel.get("targets", [])]
+
+
+def default_images() -> list[str]:
+    in_compose = re.findall(r"(?:image|PYTHON_IMAGE): \$\{\w+:-([^}]+)\}", COMPOSE)
+    return in_compose + [
+        image for text in DOCKERFILES.values() for image in re.findall(r"ARG PYTHON_IMAGE=(\S+)", text)
+    ]
+
+
+def test_metrics_are_found_in_an_expression_whatever_surrounds_them() -> None:
+    expression = 'sum by (le, job) (rate(a_bucket{x="b_total"}[5m])) / ignoring(c) group_left d:e > 0.5 and f == 0'
+    assert metrics_in(expression) == {"a_bucket", "d:e", "f"}
+
+
+def test_every_rule_asks_for_metrics_that_exist() -> None:
+    known = exposed_metrics() | recorded_names() | OF_PROMETHEUS
+    expressions = alert_expressions()
+    assert len(expressions) == ALERTS.count("expr:")
+    unknown = {name for expression in expressions for name in metrics_in(expression)} - known
+    assert not unknown
+
+
+def test_every_panel_asks_for_metrics_that_exist() -> None:
+    known = exposed_metrics() | recorded_names() | OF_PROMETHEUS
+    expressions = [target["expr"] for _, target in panel_queries()]
+    expressions += [annotation["expr"] for annotation in DASHBOARD["annotations"]["list"]]
+    unknown = {name for expression in expressions for name in metrics_in(expression)} - known
+    assert not unknown
+
+
+def test_every_metric_of_ours_is_on_the_dashboard() -> None:
+    shown = {name for _, target in panel_queries() for name in metrics_in(target["expr"])}
+    ours = {family.name for family in Metrics(CollectorRegistry()).registry.collect()}
+    ours = {name for name in ours if name.startswith(("mnist_", "grpc_"))}
+    assert {name for name in ours if not any(metric.startswith(name) for metric in shown)} == set()
+
+
+def test_every_panel_uses_the_provisioned_data_source() -> None:
+    provisioned = (ROOT / "deploy/grafana/provisioning/datasources/prometheus.yml").read_text()
+    uids = {target["datasource"]["uid"] for _, target in panel_queries()}
+    assert uids == set(re.findall(r"uid: (\S+)", provisioned))
+
+
+def test_panels_do_not_share_ids_or_queries_their_letters() -> None:
+    ids = [panel["id"] for panel in DASHBOARD["panels"]]
+    letters = [(panel, target["refId"]) for panel, target in panel_queries()]
+    assert len(ids) == len(set(ids))
+    assert len(letters) == len(set(letters))
+
+
+def test_rules_and_panels_ask_for_the_job_that_is_scraped() -> None:
+    scraped = set(re.findall(r"job_name: (\S+)", (ROOT / "deploy/prometheus/prometheus.yml").read_text()))
+    expressions = [*alert_expressions(), *(target["expr"] for _, target in panel_queries())]
+    assert {job for expression in expressions for job in re.findall(r'job="([^"]*)"', expression)} == scraped
+
+
+@pytest.mark.parametrize("name", ["docker-compose.yml", *DOCKERFILES])
+def test_every_variable_of_the_server_is_a_setting(name: str) -> None:
+    text = DOCKERFILES.get(name, COMPOSE)
+    settings = {variable(setting) for setting in fields(Config)}
+    assert set(re.findall(r"\bMNIST_[A-Z_]+\b", text)) <= settings
+
+
+def test_the_compose_file_repeats_the_servers_own_defaults() -> None:
+    defaults = {variable(setting): setting for setting in fields(Config)}
+    repeated = re.findall(r"(MNIST_[A-Z_]+): \$\{\1:-([^}]*)\}", COMPOSE)
+    assert repeated
+    for name, text in repeated:
+        assert defaults[name].metadata["parse"](text) == defaults[name].default, name
+
+
+def test_every_image_has_a_version() -> None:
+    images = default_images()
+    assert len(images) == COMPOSE.count("image:") + COMPOSE.count(" PYTHON_IMAGE:") + len(DOCKERFILES)
+    for image in images:
+        assert re.search(r":v?\d", image), image
+    assert ":latest" not in COMPOSE + "".join(DOCKERFILES.values())
+
+
+def test_every_base_image_is_the_same() -> None:
+    assert len({image for image in default_images() if image.startswith("python:")}) == 1
+
+
+@pytest.mark.parametrize("name", DOCKERFILES)
+def test_images_run_as_a_numeric_user_who_is_not_root(name: str) -> None:
+    assert re.findall(r"^USER (.*)$", DOCKERFILES[name], re.MULTILINE) == ["10001:10001"]
+
+
+@pytest.mark.parametrize("name", DOCKERFILES)
+def test_images_keep_onnx_runtime_from_reporting_usage(name: str) -> None:
+    assert "ENV ORT_DISABLE_TELEMETRY=1" in DOCKERFILES[name]
+
+
+def test_the_serving_image_gets_no_training_framework() -> None:
+    requirements = (ROOT / "requirements/serving.txt").read_text()
+    assert not re.findall(r"^(?:tensorflow|keras)\S*", requirements, re.MULTILINE | re.IGNORECASE)
+    assert "training" not in re.findall(r"^COPY (\w+)/", DOCKERFILES["serving.Dockerfile"], re.MULTILINE)
+
+
+def test_every_alert_has_a_paragraph_in_the_guide() -> None:
+    alerts = re.findall(r"alert: (\S+)", ALERTS)
+    assert alerts
+    assert set(alerts) == set(re.findall(r"^### (Digits\w+)$", GUIDE, re.MULTILINE))
+    assert re.findall(r"runbook: (\S+)", ALERTS) == [f"docs/containers.md#{alert.lower()}" for alert in alerts]
+
+
+def test_every_variable_of_the_compose_file_is_in_the_guide() -> None:
+    variables = set(re.findall(r"\$\{([A-Z_]+)", COMPOSE))
+    assert {name for name in variables if f"`{name}`" not in GUIDE} == set()
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed (Debian package prometheus)")
+def test_promtool_accepts_configuration_and_rules() -> None:
+    folder = ROOT / "deploy/prometheus"
+    for arguments in (["check", "config", "prometheus.yml"], ["test", "rules", "alerts_test.yml"]):
+        done = subprocess.run(["promtool", *arguments], cwd=folder, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stdout + done.stderr
