@@ -2,11 +2,10 @@
 
 1. All state belongs to the event loop; the inference thread knows only the batch it was given. So there is no lock.
 2. Whatever was submitted in one turn of the loop leaves together, at the loop's next turn: no delay is added.
-3. A small batch runs on the loop itself: two thread switches would cost more. A larger one goes to the thread.
-4. While a batch is with the thread, others queue; they leave when it is back. One hand-over each way for all callers.
-5. A caller that has gone is skipped: its result is dropped, its neighbours' are not touched.
-6. An inference that raises fails the callers of that batch and no others; the thread goes on.
-7. close() answers all that was submitted before it, then ends the thread.
+3. While a batch is with the thread, others queue; they leave when it is back. One hand-over each way for all callers.
+4. A caller that has gone is skipped: its result is dropped, its neighbours' are not touched.
+5. An inference that raises fails the callers of that batch and no others; the thread goes on.
+6. close() answers all that was submitted before it, then ends the thread.
 """
 
 import asyncio
@@ -75,13 +74,11 @@ class Batcher:
         metrics: Metrics,
         max_batch_size: int,
         max_queue_delay_seconds: float = 0.0,
-        inline_images: int = 0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._run = run
         self._metrics = metrics
         self._max_batch_size = max_batch_size
-        self._inline_images = inline_images  # a batch of at most so many runs on the loop
         self._clock = clock
         self._queue: BatchQueue[_Request] = BatchQueue(max_batch_size, max_queue_delay_seconds)
         self._to_thread: SimpleQueue[list[_Request] | None] = SimpleQueue()  # at most one batch, then None to end
@@ -155,18 +152,12 @@ class Batcher:
             self._metrics.dropped.labels("expired").inc(len(taken.expired))
             _fail(taken.expired, ExpiredError())
         if taken.batch:
-            self._start(taken.batch)
+            self._is_running = True
+            self._to_thread.put(taken.batch)
         elif (ready_at := self._queue.ready_at()) is not None:
             self._look_later = self._loop.call_later(max(0.0, ready_at - self._clock()), self._dispatch)
         elif self._is_closing:
             self._is_drained.set()
-
-    def _start(self, batch: list[_Request]) -> None:
-        self._is_running = True
-        if sum(request.images for request in batch) <= self._inline_images:
-            self._finish(self._run_batch(batch))
-        else:
-            self._to_thread.put(batch)
 
     def _finish(self, finished: _Finished) -> None:
         """Gives a batch's callers their answers; the next batch leaves first, so that the model is not kept waiting."""

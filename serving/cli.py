@@ -12,8 +12,9 @@ import uvloop
 from serving.client import cli as client
 from serving.config import Config, load_config
 from serving.errors import ConfigError, DeviceUnavailableError, ModelRejectedError
+from serving.grpc_listeners import address
 from serving.logs import Logger, configure_logging, get_logger
-from serving.server import Server, address
+from serving.server import Server
 
 USAGE_ERROR = 2
 CANNOT_START = 1

@@ -18,6 +18,7 @@ from serving.config import Config
 from serving.cpu_quota import usable_cpus
 from serving.errors import ConfigError
 from serving.grpc_face import SERVICE, GrpcFace
+from serving.grpc_listeners import GrpcListeners
 from serving.health import Health
 from serving.http_face import http_application
 from serving.image.decode import ImageLimits
@@ -26,8 +27,6 @@ from serving.metrics import Metrics
 from serving.model_repository import ModelRepository, ModelVersion
 from serving.onnx_model import RUNTIME_VERSION, OnnxModel, available_providers
 
-# On a processor about half a millisecond: less than a switch to the inference thread and back costs under load.
-INLINE_IMAGES = 8
 FLUSH_SECONDS = 1.0  # for answers already computed to leave, once nothing is in flight
 
 
@@ -50,7 +49,7 @@ class Server:
         )
         self._batcher: Batcher | None = None
         self._http: web.AppRunner | None = None
-        self._grpc: grpc.aio.Server | None = None
+        self._grpc = GrpcListeners(self._register, config.max_request_bytes)
         self.grpc_port = 0  # known once started
         self.http_port = 0
 
@@ -79,11 +78,7 @@ class Server:
         await self._start_grpc()
         version = self._load()
         self._batcher = Batcher(
-            version.model.run,
-            self.metrics,
-            self._config.max_batch_size,
-            self._config.max_queue_delay_seconds,
-            inline_images=INLINE_IMAGES if version.model.device == "cpu" else 0,
+            version.model.run, self.metrics, self._config.max_batch_size, self._config.max_queue_delay_seconds
         )
         self._batcher.start()
         self._classifier.serve(Served(version, self._batcher))
@@ -102,8 +97,7 @@ class Server:
 
     async def _stop(self) -> None:
         """Ends what was started, traffic first, metrics last."""
-        if self._grpc:
-            await self._grpc.stop(FLUSH_SECONDS)
+        await self._grpc.stop(FLUSH_SECONDS)
         if self._batcher:
             await self._batcher.close()
         self._decoders.shutdown(wait=False, cancel_futures=True)
@@ -124,19 +118,19 @@ class Server:
         self.http_port = self._http.addresses[0][1]
 
     async def _start_grpc(self) -> None:
-        self._grpc = grpc.aio.server(options=_grpc_options(self._config))
-        GrpcFace(self._classifier, self.metrics, self._log, self._config.access_log).add_to(self._grpc)
-        self._health.add_to(self._grpc)
-        if self._config.reflection:
-            reflection.enable_server_reflection([SERVICE, "grpc.health.v1.Health", reflection.SERVICE_NAME], self._grpc)
+        host, port = self._config.host, self._config.grpc_port
         try:
-            self.grpc_port = self._grpc.add_insecure_port(address(self._config.host, self._config.grpc_port))
-        except RuntimeError as error:  # grpc's only word for a port in use
-            raise ConfigError(
-                f"grpc_port {self._config.grpc_port} on {self._config.host} cannot be bound; another: --grpc-port"
-            ) from error
-        await self._grpc.start()
+            self.grpc_port = await self._grpc.start(host, port)
+        except OSError as error:
+            raise ConfigError(f"grpc_port {port} on {host}: {error.strerror}; another: --grpc-port") from error
         await self._health.set_ready(False)
+
+    def _register(self, listener: grpc.aio.Server) -> None:
+        """Gives a listener everything that is served."""
+        GrpcFace(self._classifier, self.metrics, self._log, self._config.access_log).add_to(listener)
+        self._health.add_to(listener)
+        if self._config.reflection:
+            reflection.enable_server_reflection([SERVICE, "grpc.health.v1.Health", reflection.SERVICE_NAME], listener)
 
     def _load(self) -> ModelVersion:
         threads = self._config.inference_threads or max(1, usable_cpus() // 2)
@@ -158,18 +152,3 @@ class Server:
             {"version": __version__, "python": python, "onnxruntime": runtime, "grpcio": grpc.__version__}
         )
         return loaded
-
-
-def address(host: str, port: int) -> str:
-    """HOST:PORT, an IPv6 host in brackets."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def _grpc_options(config: Config) -> list[tuple[str, int]]:
-    return [
-        ("grpc.max_receive_message_length", config.max_request_bytes),
-        ("grpc.so_reuseport", 0),  # a second server on the same port is a mistake, not a helper
-        # Clients behind idle-killing proxies ping; by default more than one in five minutes ends their connection.
-        ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
-        ("grpc.keepalive_permit_without_calls", 1),
-    ]

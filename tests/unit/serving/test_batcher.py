@@ -20,14 +20,12 @@ class GatedModel:
 
     def __init__(self) -> None:
         self.batches: list[int] = []
-        self.threads: list[str] = []
         self.began = threading.Semaphore(0)
         self.gate = threading.Semaphore(0)
         self.error: Exception | None = None
 
     def __call__(self, pixels: npt.NDArray[np.uint8]) -> Answers:
         self.batches.append(len(pixels))
-        self.threads.append(threading.current_thread().name)
         self.began.release()
         assert self.gate.acquire(timeout=30)
         if self.error:
@@ -44,11 +42,9 @@ class GatedModel:
 
 
 @asynccontextmanager
-async def running(
-    model: GatedModel, largest: int = 4, delay: float = 0.0, inline: int = 0
-) -> AsyncIterator[tuple[Batcher, Metrics]]:
+async def running(model: GatedModel, largest: int = 4, delay: float = 0.0) -> AsyncIterator[tuple[Batcher, Metrics]]:
     metrics = Metrics(CollectorRegistry())
-    batcher = Batcher(model, metrics, largest, delay, inline)
+    batcher = Batcher(model, metrics, largest, delay)
     batcher.start()
     try:
         yield batcher, metrics
@@ -87,28 +83,6 @@ async def test_a_request_larger_than_the_largest_batch_is_split_and_answered_in_
         assert rows.digits == digits
         assert sum(model.batches) == 11
         assert max(model.batches) <= 4
-
-
-async def test_a_small_batch_runs_on_the_loop_and_a_larger_one_on_the_inference_thread() -> None:
-    model = GatedModel()
-    model.open()
-    async with running(model, inline=2) as (batcher, _):
-        together = await asyncio.gather(batcher.submit(image_of(1)), batcher.submit(image_of(2)))
-        large = await batcher.submit(b"".join(map(image_of, (3, 4, 5))))
-        again = await batcher.submit(image_of(6))
-    assert [rows.digits for rows in (*together, large, again)] == [[1], [2], [3, 4, 5], [6]]
-    assert model.batches == [2, 3, 1]
-    assert model.threads == ["MainThread", "inference", "MainThread"]
-
-
-async def test_an_inference_that_raises_on_the_loop_fails_its_own_callers_only() -> None:
-    model = GatedModel()
-    model.open()
-    model.error = ValueError("broken")
-    async with running(model, inline=2) as (batcher, _):
-        with pytest.raises(ValueError, match="broken"):
-            await batcher.submit(image_of(1))
-        assert (await batcher.submit(image_of(2))).digits == [2]
 
 
 async def test_a_cancelled_caller_leaves_its_neighbours_answered_and_is_counted() -> None:
