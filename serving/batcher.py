@@ -84,6 +84,8 @@ class Batcher:
         self._to_thread: SimpleQueue[list[_Request] | None] = SimpleQueue()  # at most one batch, then None to end
         self._thread = threading.Thread(target=self._work, name="inference", daemon=True)
         self._is_running = False  # a batch is with the thread
+        # Made before they are needed: a series that appears with its first event hides that event from rate().
+        self._dropped = {reason: metrics.dropped.labels(reason) for reason in ("abandoned", "expired")}
         self._looks_soon = False  # at the queue, at the next turn of the loop
         self._look_later: asyncio.TimerHandle | None = None  # when the configured delay is over
         self._is_closing = False
@@ -147,9 +149,9 @@ class Batcher:
             return
         taken = self._queue.take(self._clock())
         if taken.abandoned:
-            self._metrics.dropped.labels("abandoned").inc(len(taken.abandoned))
+            self._dropped["abandoned"].inc(len(taken.abandoned))
         if taken.expired:
-            self._metrics.dropped.labels("expired").inc(len(taken.expired))
+            self._dropped["expired"].inc(len(taken.expired))
             _fail(taken.expired, ExpiredError())
         if taken.batch:
             self._is_running = True

@@ -71,6 +71,8 @@ class Classifier:
         self._admission = admission
         self._decoders = decoders
         self._metrics = metrics
+        # Made before they are needed: a series that appears with its first event hides that event from rate().
+        self._refused = {refusal: metrics.refused.labels(refusal.value) for refusal in Refusal}
         self._served: Served | None = None
         self._not_ready = "no model is ready yet; try again soon"
 
@@ -158,10 +160,10 @@ class Classifier:
             self._metrics.decode_seconds.observe(time.perf_counter() - started)
 
     def _refusals(self, rows: Rows, threshold: float, blank: set[int]) -> list[Refusal | None]:
-        refusals = [Refusal.NOVEL if novelty >= threshold else None for novelty in rows.novelties]
+        refusals = [Refusal.NOVEL if novelty > threshold else None for novelty in rows.novelties]
         for index in blank:
             refusals[index] = Refusal.BLANK
         for refusal in refusals:
             if refusal is not None:
-                self._metrics.refused.labels(refusal.value).inc()
+                self._refused[refusal].inc()
         return refusals

@@ -31,10 +31,13 @@ _TABLE: dict[type[DigitServiceError], tuple[grpc.StatusCode, str]] = {
     ExpiredError: (grpc.StatusCode.DEADLINE_EXCEEDED, "expired"),
 }
 
+INTERNAL_REASON = "internal"
+REASONS = (*(reason for _, reason in _TABLE.values()), INTERNAL_REASON)
+
 
 def error_status(error: Exception) -> ErrorStatus:
     """The status for `error`. What is not in the table is a fault of ours: its text stays inside."""
     if isinstance(error, DigitServiceError) and type(error) in _TABLE:
         code, reason = _TABLE[type(error)]
         return ErrorStatus(code, str(error), reason)
-    return ErrorStatus(grpc.StatusCode.INTERNAL, "internal error; the server's log has the details", "internal")
+    return ErrorStatus(grpc.StatusCode.INTERNAL, "internal error; the server's log has the details", INTERNAL_REASON)

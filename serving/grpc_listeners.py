@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import grpc
 
-LISTENERS = 4
+LISTENERS = 8
 
 
 class GrpcListeners:

@@ -30,7 +30,7 @@ class ModelVersion:
     version: int
     created: str  # RFC 3339, UTC
     sha256: str  # of model.onnx
-    novelty_threshold: float  # 0 to 1; at or above it an answer is refused
+    novelty_threshold: float  # 0 to 1; above it an answer is refused
     test_accuracy: float  # 0 to 1, on MNIST's test set
 
 

@@ -1,11 +1,16 @@
 """One ONNX Runtime session over the model's graph, and the choice of its device. The only importer of onnxruntime."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+# ONNX Runtime reports its use to its makers unless this is set before it is loaded (microsoft/onnxruntime#27379).
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
 import onnxruntime
 
 from serving.errors import DeviceUnavailableError, ModelRejectedError

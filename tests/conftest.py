@@ -1,9 +1,12 @@
 """What every test gets."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
 import structlog
+
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before any test imports onnxruntime: it would report its use
 
 
 @pytest.fixture(autouse=True)

@@ -1,13 +1,18 @@
 """What a graph must prove before it becomes a model version: valid, and equal to Keras wherever it is run."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import onnx
-import onnxruntime
 from onnx.reference import ReferenceEvaluator
+
+# ONNX Runtime reports its use to its makers unless this is set before it is loaded (microsoft/onnxruntime#27379).
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+import onnxruntime
 
 from training.arrays import Floats, Pixels
 from training.errors import ExportError

@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -44,6 +48,18 @@ def test_any_batch_size_runs(images: int) -> None:
 def test_a_graph_with_another_signature_is_rejected() -> None:
     with pytest.raises(ModelRejectedError, match=r"signature .*keras_tensor.* expected .*pixels"):
         OnnxModel(tiny_graph(pixels_name="keras_tensor"), "cpu", threads=1)
+
+
+def test_onnx_runtime_is_told_to_report_nothing_before_it_is_loaded() -> None:
+    program = (
+        "import os, sys; import serving.onnx_model as m;"
+        "source = open(m.__file__).read();"
+        "assert source.index('ORT_DISABLE_TELEMETRY') < source.index('import onnxruntime');"
+        "print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    )
+    environment = {name: text for name, text in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "1\n"
 
 
 def test_bytes_that_are_no_graph_are_rejected() -> None:
