@@ -62,7 +62,7 @@ class Config:
     model_repository: Path = _setting(Path("models"), "folder that holds mnist/<version>/", Path)
     model_version: int = _setting(0, "version to serve; 0: the highest there", _number(int, 0))
     device: str = _setting("auto", "auto, cpu or cuda; auto falls back to cpu", _choice("auto", "cpu", "cuda"))
-    inference_threads: int = _setting(0, "ONNX Runtime threads; 0: half of the usable processors", _number(int, 0, 256))
+    inference_threads: int = _setting(0, "ONNX Runtime threads; 0: the usable processors", _number(int, 0, 256))
 
     host: str = _setting("127.0.0.1", "address to listen on; 0.0.0.0 for every interface", str)
     grpc_port: int = _setting(50051, "port of the gRPC service; 0: any free one", _port)

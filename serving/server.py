@@ -133,7 +133,7 @@ class Server:
             reflection.enable_server_reflection([SERVICE, "grpc.health.v1.Health", reflection.SERVICE_NAME], listener)
 
     def _load(self) -> ModelVersion:
-        threads = self._config.inference_threads or max(1, usable_cpus() // 2)
+        threads = self._config.inference_threads or usable_cpus()
         loaded = ModelRepository(self._config.model_repository).load(
             self._config.model_version,
             lambda graph: OnnxModel(graph, self._config.device, threads),
