@@ -91,4 +91,4 @@ def _shrink_picture(picture: Image.Image) -> Image.Image:
     if longest <= WORKING_SIDE:
         return picture
     width, height = (max(1, round(side * WORKING_SIDE / longest)) for side in picture.size)
-    return picture.resize((width, height), Image.Resampling.BOX)
+    return picture.resize((width, height), Image.Resampling.HAMMING)  # the box filter can lose a line

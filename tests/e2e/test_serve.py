@@ -82,7 +82,7 @@ def test_an_image_is_read_from_standard_input(address: str) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_started_with_samples_it_shows_them_says_what_to_try_and_drains_with_status_0(number: signal.Signals) -> None:
-    process = start("--show-samples", str(SAMPLES))
+    process = start("--show-samples", "samples")  # a short path, so that the table does not fold it
     assert process.stdout
     shown = ""
     for line in process.stdout:
