@@ -18,7 +18,7 @@ BOX = 20
 FAINTEST_INK = 16.0  # grey levels of 255 between paper and ink below which a picture is blank
 FAINTEST_EDGE = 8.0  # of 255: below it a pixel does not widen the box (a JPEG's ringing)
 FLAT_PAPER_SHARE = 0.3  # share of pixels with one and the same level that makes it the paper's
-SPECK_SHARE = 0.02  # of all ink: a connected piece with less is a speck
+SPECK_SHARE = 0.02  # of the largest connected piece's ink: a piece with less is a speck
 FIT_ROUNDS = 4
 
 Grey = npt.NDArray[np.uint8]
@@ -81,7 +81,7 @@ def _without_specks(ink: Ink) -> Ink:
     if count <= 1:
         return ink
     amounts = ndimage.sum_labels(ink, pieces, np.arange(1, count + 1))
-    specks = 1 + np.flatnonzero(amounts < SPECK_SHARE * amounts.sum())
+    specks = 1 + np.flatnonzero(amounts < SPECK_SHARE * amounts.max())
     if specks.size == 0:
         return ink
     # A speck goes with its soft edge: what is nearer to it than to any piece that stays.

@@ -86,6 +86,12 @@ def test_specks_do_not_move_the_digit() -> None:
     assert difference(frame(speckled).pixels) == 0
 
 
+def test_a_picture_of_specks_alone_is_framed() -> None:
+    specks = np.zeros((60, 60), np.uint8)
+    specks[1::3, 1::3] = 255
+    assert not frame(specks).is_blank
+
+
 @pytest.mark.parametrize("level", [0, 128, 255])
 def test_even_paper_is_blank(level: int) -> None:
     framed = frame(np.full((40, 50), level, np.uint8))
