@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 REPOSITORY ?= models
-PEERS ?= echo
+PEERS ?= echo echo-listeners
 CHECKED := training serving protos tests benchmarks
 
 .DEFAULT_GOAL := help
@@ -43,7 +43,7 @@ test: $(VENV)/development.installed ## format check, lint, types, import floors,
 train: $(VENV)/development.installed ## fetch data, train, evaluate, export a new version into models/
 	$(BIN)/python -m training run
 
-bench: $(VENV)/development.installed ## throughput, latency and memory beside a bare echo (needs h2load)
+bench: $(VENV)/development.installed ## throughput, latency and memory beside a bare echo
 	$(BIN)/python -m benchmarks --peers $(PEERS)
 
 proto: $(VENV)/development.installed ## generate the Python code of protos/ again

@@ -20,7 +20,7 @@ from benchmarks.h2load import Load, Measurement, check_installed, measure
 from benchmarks.targets import Target
 
 LOADS = (Load(1, 1), Load(32, 1), Load(128, 1), Load(8, 64))
-PEERS = {"echo": targets.echo}
+PEERS = {"echo": targets.echo, "echo-listeners": targets.echo_with_listeners}
 RESULTS = Path("runs/benchmark.json")
 
 Results = dict[str, dict[Load, list[Measurement]]]
@@ -41,7 +41,9 @@ def main() -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--peers", nargs="*", choices=sorted(PEERS), default=["echo"], help="(default: %(default)s)")
+    parser.add_argument(
+        "--peers", nargs="*", choices=sorted(PEERS), default=sorted(PEERS), help="(default: %(default)s)"
+    )
     parser.add_argument("--rounds", type=int, default=5, help="of every load on every server (default: %(default)s)")
     parser.add_argument("--seconds", type=int, default=4, help="of each load (default: %(default)s)")
     parser.add_argument("--model-repository", default="models", help="(default: %(default)s)")

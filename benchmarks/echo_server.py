@@ -1,4 +1,7 @@
-"""The ceiling of this engine: a bare grpc.aio server on uvloop that gives back the bytes it gets, and nothing else."""
+"""A bare grpc.aio server on uvloop that gives back the bytes it gets and does nothing else: `PORT [SERVERS]`.
+
+With several servers on its one port it has the arrangement of ours, and is the ceiling of this engine.
+"""
 
 import asyncio
 import sys
@@ -7,22 +10,30 @@ import grpc
 import uvloop
 
 METHOD = ("benchmark.Echo", "Echo")
+_SERVERS: list[grpc.aio.Server] = []  # a server that nobody holds stops
 
 
 async def _echo(request: bytes, _: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
     return request
 
 
-async def _serve(port: int) -> None:
-    server = grpc.aio.server()
+async def _serve(port: int, servers: int) -> None:
+    for _ in range(servers):
+        port = await _start(port)
+    print(f"listening {port}", flush=True)
+    await asyncio.Event().wait()
+
+
+async def _start(port: int) -> int:
+    server = grpc.aio.server(options=[("grpc.so_reuseport", 1)])
     service, method = METHOD
     handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {method: grpc.unary_unary_rpc_method_handler(_echo)}
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
     bound = server.add_insecure_port(f"127.0.0.1:{port}")
     await server.start()
-    print(f"listening {bound}", flush=True)
-    await asyncio.Event().wait()
+    _SERVERS.append(server)
+    return bound
 
 
 if __name__ == "__main__":
-    uvloop.run(_serve(int(sys.argv[1])))
+    uvloop.run(_serve(int(sys.argv[1]), int(sys.argv[2])))

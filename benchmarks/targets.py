@@ -7,11 +7,12 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 from benchmarks import echo_server
 from protos.mnist.v1 import digits_pb2
+from serving.grpc_listeners import LISTENERS
 
 START_SECONDS = 60
 
@@ -69,11 +70,20 @@ def our_server(repository: str) -> Iterator[Target]:
         yield Target("mnist-digits", pid, int(found[1]), "/mnist.v1.DigitClassifier/Classify", url)
 
 
-@contextmanager
-def echo() -> Iterator[Target]:
+def echo() -> AbstractContextManager[Target]:
     """The bare echo: same engine, same bytes, no work."""
-    with _process(["-m", "benchmarks.echo_server", "0"], r"listening (\d+)") as (pid, found):
-        yield Target("bare grpc.aio echo", pid, int(found[1]), "/" + "/".join(echo_server.METHOD), None)
+    return _echo("bare grpc.aio echo", servers=1)
+
+
+def echo_with_listeners() -> AbstractContextManager[Target]:
+    """The bare echo with as many servers on its port as ours has."""
+    return _echo(f"echo, {LISTENERS} listeners", servers=LISTENERS)
+
+
+@contextmanager
+def _echo(name: str, servers: int) -> Iterator[Target]:
+    with _process(["-m", "benchmarks.echo_server", "0", str(servers)], r"listening (\d+)") as (pid, found):
+        yield Target(name, pid, int(found[1]), "/" + "/".join(echo_server.METHOD), None)
 
 
 @contextmanager

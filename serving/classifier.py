@@ -94,7 +94,9 @@ class Classifier:
     async def classify(
         self, images: Sequence[ImageInput], version: int = 0, deadline: float = float("inf")
     ) -> Predictions:
-        """Answers for `images`, from model `version` (0: whichever is served). `deadline`: time.monotonic() seconds.
+        """Answers for `images`, at most max_images_per_request, in their order.
+
+        `version`: of the model, 0 for whichever is served. `deadline`: in time.monotonic() seconds.
 
         Raises InvalidRequestError, UnknownVersionError, OverloadedError, NotReadyError or ExpiredError; then no image
         of the call is answered.
@@ -102,20 +104,13 @@ class Classifier:
         served = self.served
         if version not in (0, served.version.version):
             raise UnknownVersionError(asked=version, served=served.version.version)
-        self._check_count(images)
+        if not images:
+            raise InvalidRequestError("the request holds no image")
         with self._admission.permit(len(images)):
             pixels, blank = await self._pixels(images)
             rows = await served.batcher.submit(pixels, deadline)
         refusals = self._refusals(rows, served.version.novelty_threshold, blank)
         return Predictions(rows, refusals, served.version.version)
-
-    def _check_count(self, images: Sequence[ImageInput]) -> None:
-        if not images:
-            raise InvalidRequestError("the request holds no image")
-        if len(images) > self.max_images_per_request:
-            raise InvalidRequestError(
-                f"the request holds {len(images)} images, at most {self.max_images_per_request} are accepted"
-            )
 
     async def _pixels(self, images: Sequence[ImageInput]) -> tuple[bytes, set[int]]:
         """All images as n x 784 bytes, and the indices of the blank ones."""

@@ -40,20 +40,28 @@ _REFUSALS = {
 }
 
 
-def parse_request(content: bytes) -> tuple[list[ImageInput], int]:
-    """The images and the model version asked for. Raises InvalidRequestError for bytes that are no ClassifyRequest."""
+def parse_request(content: bytes, max_images: int) -> tuple[list[ImageInput], int]:
+    """The images, at most `max_images`, and the model version asked for.
+
+    Raises InvalidRequestError for bytes that are no ClassifyRequest, or one of too many images.
+    """
     count, rest = divmod(len(content), _RAW_BYTES)
     starts = range(0, len(content), _RAW_BYTES)
-    if count and not rest and all(content.startswith(_RAW_HEADER, start) for start in starts):
+    if 0 < count <= max_images and not rest and all(content.startswith(_RAW_HEADER, start) for start in starts):
         return [content[start + len(_RAW_HEADER) : start + _RAW_BYTES] for start in starts], 0
     try:
-        return request_images(digits_pb2.ClassifyRequest.FromString(content))
+        return request_images(digits_pb2.ClassifyRequest.FromString(content), max_images)
     except DecodeError as error:
         raise InvalidRequestError(f"the message is no mnist.v1.ClassifyRequest: {error}") from error
 
 
-def request_images(request: digits_pb2.ClassifyRequest) -> tuple[list[ImageInput], int]:
-    """The images and the model version asked for. Raises InvalidRequestError for an image of neither form."""
+def request_images(request: digits_pb2.ClassifyRequest, max_images: int) -> tuple[list[ImageInput], int]:
+    """The images, at most `max_images`, and the model version asked for.
+
+    Raises InvalidRequestError for too many images, before any is looked at, and for an image of neither form.
+    """
+    if len(request.images) > max_images:
+        raise InvalidRequestError(f"the request holds {len(request.images)} images, at most {max_images} are accepted")
     return [_image(index, image) for index, image in enumerate(request.images)], request.model_version
 
 

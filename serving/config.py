@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 from serving.errors import ConfigError
 
 ENVIRONMENT_PREFIX = "MNIST_"
+_SERVICE_LINK = re.compile(r"_SERVICE_HOST$|_SERVICE_PORT(_|$)|_PORT_\d+_(TCP|UDP)(_|$)")
 
 
 def _setting(default: object, help: str, parse: Callable[[str], object]) -> Any:  # as dataclasses.field is typed
@@ -76,10 +78,12 @@ class Config:
         4096, "most images held at once, waiting and running; beyond it callers are refused", _number(int, 1)
     )
 
-    max_images_per_request: int = _setting(1024, "most images in one call", _number(int, 1))
+    max_images_per_request: int = _setting(1024, "most images in one call", _number(int, 1, 2**20))
     max_request_bytes: int = _setting(16 * 2**20, "longest message accepted", _number(int, 1024, 2**31 - 1))
-    max_image_bytes: int = _setting(8 * 2**20, "longest encoded image", _number(int, 1))
-    max_image_pixels: int = _setting(25_000_000, "largest width x height of an encoded image", _number(int, 1))
+    max_image_bytes: int = _setting(8 * 2**20, "longest encoded image", _number(int, 1, 2**31 - 1))
+    max_image_pixels: int = _setting(
+        25_000_000, "largest width x height of an encoded image", _number(int, 1, 2**31 - 1)
+    )
     decode_threads: int = _setting(2, "encoded images decoded at the same time", _number(int, 1, 64))
 
     reflection: bool = _setting(True, "answer gRPC server reflection (grpcurl needs it)", _boolean)
@@ -131,11 +135,16 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, tuple[str, st
     known = {variable(setting): setting.name for setting in fields(Config)}
     found = {}
     for name, text in environment.items():
-        if name.startswith(ENVIRONMENT_PREFIX):
+        if name.startswith(ENVIRONMENT_PREFIX) and not _is_service_link(name, text):
             if name not in known:
                 raise ConfigError(f"{name}: there is no such setting; `python -m serving --help` lists them")
             found[known[name]] = (name, text)
     return found
+
+
+def _is_service_link(name: str, text: str) -> bool:
+    """Whether Kubernetes made this variable: it sets a family of them beside every Service, one named mnist too."""
+    return bool(_SERVICE_LINK.search(name)) or (name.endswith("_PORT") and "://" in text)
 
 
 def _from_flags(arguments: Sequence[str]) -> dict[str, tuple[str, str]]:

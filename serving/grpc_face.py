@@ -53,7 +53,7 @@ class GrpcFace:
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
 
     async def _classify(self, request: bytes, context: Context) -> bytes:
-        images, version = parse_request(request)
+        images, version = parse_request(request, self._classifier.max_images_per_request)
         return response_bytes(await self._classifier.classify(images, version, _deadline(context)))
 
     async def _get_model(self, request: bytes, _: Context) -> bytes:
@@ -101,7 +101,7 @@ class GrpcFace:
     ) -> digits_pb2.ClassifyStreamResponse:
         """One request's answer, or its failure: the stream goes on either way."""
         try:
-            images, version = request_images(message.request)
+            images, version = request_images(message.request, self._classifier.max_images_per_request)
             answer = response_bytes(await self._classifier.classify(images, version, _deadline(context)))
             response = digits_pb2.ClassifyResponse.FromString(answer)
             return digits_pb2.ClassifyStreamResponse(id=message.id, response=response)

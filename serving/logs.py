@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import warnings
 
 import structlog
 
@@ -11,6 +12,8 @@ Logger = structlog.typing.FilteringBoundLogger
 def configure_logging(log_format: str, level: str) -> None:
     """Sets up structlog for the process. `log_format`: console or json; `level`: debug, info, warning or error."""
     renderer: structlog.typing.Processor
+    # Pillow warns of what callers send; the answer tells them, and the log is for events.
+    warnings.filterwarnings("ignore", module="PIL")
     # Stacks without local variables, which structlog would print by default: pixels are among them.
     stacks: list[structlog.typing.Processor] = []
     if log_format == "json":

@@ -76,7 +76,7 @@ class Server:
         """HTTP first, so that liveness and metrics can be seen while the model loads; traffic last."""
         await self._start_http()
         await self._start_grpc()
-        version = self._load()
+        version = await asyncio.to_thread(self._load)  # liveness is answered meanwhile
         self._batcher = Batcher(
             version.model.run, self.metrics, self._config.max_batch_size, self._config.max_queue_delay_seconds
         )
@@ -119,11 +119,11 @@ class Server:
 
     async def _start_grpc(self) -> None:
         host, port = self._config.host, self._config.grpc_port
+        await self._health.set_ready(False)  # before anybody can ask
         try:
             self.grpc_port = await self._grpc.start(host, port)
         except OSError as error:
             raise ConfigError(f"grpc_port {port} on {host}: {error.strerror}; another: --grpc-port") from error
-        await self._health.set_ready(False)
 
     def _register(self, listener: grpc.aio.Server) -> None:
         """Gives a listener everything that is served."""

@@ -141,12 +141,16 @@ def _json_line(outcome: Outcome) -> str:
 
 
 def _print_table(outcomes: list[Outcome]) -> None:
+    """The answers as a table; what went wrong below it, on standard error, where a long message has room."""
     table = Table(Column("file", overflow="fold"), "digit", "probability", "novelty", "")
     for outcome in outcomes:
         if outcome.prediction is None:
-            table.add_row(escape(outcome.file), "", "", "", f"[red]{escape(outcome.error or '')}[/red]")
+            table.add_row(escape(outcome.file), "", "", "", "[red]failed[/red]")
             continue
         p = outcome.prediction
         note = f"[yellow]refused: {p.refusal}[/yellow]" if p.refused else ""
         table.add_row(escape(outcome.file), f"[bold]{p.digit}[/bold]", f"{p.probability:.4f}", f"{p.novelty:.4f}", note)
     Console().print(table)
+    for outcome in outcomes:
+        if outcome.error:
+            print(f"{outcome.file}: {outcome.error}", file=sys.stderr)

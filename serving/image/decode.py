@@ -13,6 +13,10 @@ FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF")
 # Framing ends at 20 pixels: more than this many a side adds cost and no information.
 WORKING_SIDE = 320
 
+# Of a progressive JPEG: encoders write about ten, and each costs a pass over the whole picture.
+MAX_JPEG_SCANS = 100
+_JPEG_SCAN = b"\xff\xda"
+
 # Our own limit is checked before anything is decoded; Pillow's would only warn, at another number.
 Image.MAX_IMAGE_PIXELS = None
 
@@ -46,21 +50,33 @@ def decode(encoded: bytes, limits: ImageLimits) -> npt.NDArray[np.uint8]:
         raise InvalidRequestError(
             f"the image has {width} x {height} = {width * height:,} pixels, at most {limits.max_pixels:,} are accepted"
         )
+    if picture.format == "JPEG" and encoded.count(_JPEG_SCAN) > MAX_JPEG_SCANS:
+        raise InvalidRequestError(f"the JPEG image has more than {MAX_JPEG_SCANS} scans")
     try:
         return _grey(picture)
     except Exception as error:  # as above
-        raise InvalidRequestError(f"the {picture.format} image is truncated or damaged") from error
+        raise InvalidRequestError(
+            f"the {picture.format} image is truncated or damaged, or of a kind this service does not read"
+        ) from error
 
 
 def _grey(picture: Image.Image) -> npt.NDArray[np.uint8]:
     picture.draft("L", (WORKING_SIDE, WORKING_SIDE))  # lets a JPEG decode at a fraction of its size
     picture.load()
-    oriented = ImageOps.exif_transpose(picture)
+    oriented = _upright(picture)
     if oriented.mode.startswith(("I", "F")):
         return _shrink(_from_wide(oriented))
     if oriented.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in oriented.info:
         return np.asarray(_shrink_picture(_flatten_alpha(oriented)))
     return np.asarray(_shrink_picture(oriented.convert("L")))
+
+
+def _upright(picture: Image.Image) -> Image.Image:
+    """The picture turned as its EXIF tag says; as it is where the tag cannot be read."""
+    try:
+        return ImageOps.exif_transpose(picture)
+    except Exception:  # Pillow's parsers raise many kinds on hostile bytes
+        return picture
 
 
 def _flatten_alpha(picture: Image.Image) -> Image.Image:

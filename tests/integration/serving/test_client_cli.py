@@ -68,7 +68,7 @@ async def test_one_bad_file_is_told_and_the_others_are_answered(
     assert [line.get("digit") for line in lines] == [0, 1, 2, 3, None, 5, 6, 7, 8, 9]
     assert "not an image" in lines[4]["error"]
     assert await run(server, folder) == 1
-    assert "not an image" in capsys.readouterr().out.replace("\n", " ")
+    assert f"{folder / '4.bin'}: INVALID_ARGUMENT: image 0: not an image" in capsys.readouterr().err
 
 
 async def test_standard_input_is_one_image(

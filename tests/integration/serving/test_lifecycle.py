@@ -116,7 +116,10 @@ async def test_drain_answers_the_admitted_and_refuses_the_new(start_server: Star
     await channel.close()
 
 
-async def test_a_drain_that_cannot_end_stops_at_its_grace(start_server: StartServer) -> None:
+async def test_a_drain_that_cannot_end_stops_at_its_grace(
+    start_server: StartServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure_logging("json", "info")
     async with start_server(max_queue_delay_seconds=1.0, drain_grace_seconds=0.01) as server:
         channel = grpc.aio.insecure_channel(f"127.0.0.1:{server.grpc_port}")
         call = DigitClassifierStub(channel).Classify(ONE_IMAGE)
@@ -124,6 +127,8 @@ async def test_a_drain_that_cannot_end_stops_at_its_grace(start_server: StartSer
             await asyncio.sleep(0)
     await asyncio.wait([asyncio.ensure_future(call)])
     await channel.close()
+    events = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert {e["event"]: e["images_in_flight"] for e in events if e["level"] == "warning"} == {"drain_incomplete": 1}
 
 
 async def test_a_taken_port_is_named_with_the_flag_that_changes_it(server: Server, start_server: StartServer) -> None:

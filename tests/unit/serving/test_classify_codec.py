@@ -26,25 +26,33 @@ requests = st.builds(
 @given(requests)
 @example(digits_pb2.ClassifyRequest(images=[digits_pb2.Image(pixels=bytes(784))] * 3))
 def test_any_request_is_read_as_protobuf_reads_it(request: digits_pb2.ClassifyRequest) -> None:
-    assert parse_request(request.SerializeToString()) == request_images(request)
+    assert parse_request(request.SerializeToString(), 5) == request_images(request, 5)
 
 
 @given(st.binary(max_size=900), st.integers(0, 3))
 def test_any_bytes_are_read_as_protobuf_reads_them_or_refused(tail: bytes, images: int) -> None:
     whole = digits_pb2.ClassifyRequest(images=[digits_pb2.Image(pixels=bytes(784))] * images).SerializeToString() + tail
     try:
-        expected = request_images(digits_pb2.ClassifyRequest.FromString(whole))
+        expected = request_images(digits_pb2.ClassifyRequest.FromString(whole), 5)
     except Exception:  # whatever protobuf refuses, and an image of neither form
         with pytest.raises(InvalidRequestError):
-            parse_request(whole)
+            parse_request(whole, 5)
     else:
-        assert parse_request(whole) == expected
+        assert parse_request(whole, 5) == expected
 
 
 def test_the_two_forms_are_told_apart() -> None:
     images = [digits_pb2.Image(pixels=b"12"), digits_pb2.Image(encoded=b"34")]
     request = digits_pb2.ClassifyRequest(images=images, model_version=7)
-    assert parse_request(request.SerializeToString()) == ([b"12", EncodedImage(b"34")], 7)
+    assert parse_request(request.SerializeToString(), 2) == ([b"12", EncodedImage(b"34")], 7)
+
+
+@pytest.mark.parametrize("image", [digits_pb2.Image(pixels=bytes(784)), digits_pb2.Image(encoded=b"x")])
+def test_too_many_images_are_refused_before_any_is_looked_at(image: digits_pb2.Image) -> None:
+    request = digits_pb2.ClassifyRequest(images=[image] * 3).SerializeToString()
+    assert len(parse_request(request, 3)[0]) == 3
+    with pytest.raises(InvalidRequestError, match="holds 3 images, at most 2 are accepted"):
+        parse_request(request, 2)
 
 
 probability = st.floats(0, 1, width=32)

@@ -45,5 +45,17 @@ def test_a_wrong_value_is_refused_by_name(arguments: list[str], environment: dic
         load_config(arguments, environment)
 
 
+def test_what_kubernetes_sets_beside_a_service_named_mnist_is_left_alone() -> None:
+    links = {
+        "MNIST_SERVICE_HOST": "10.0.0.1",
+        "MNIST_SERVICE_PORT_GRPC": "50051",
+        "MNIST_PORT": "tcp://10.0.0.1:50051",
+        "MNIST_PORT_50051_TCP_ADDR": "10.0.0.1",
+        "MNIST_GRPC_PORT": "tcp://10.0.0.2:50051",
+        "MNIST_GRPC_SERVICE_HOST": "10.0.0.2",
+    }
+    assert load_config([], links) == Config()
+
+
 def test_other_programs_variables_are_left_alone() -> None:
     assert load_config([], {"PATH": "/bin"}) == Config()

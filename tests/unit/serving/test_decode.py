@@ -53,6 +53,19 @@ def test_a_picture_turned_by_exif_is_turned_back() -> None:
     assert decode(encoded(ramp(), "JPEG", exif=exif), LIMITS).shape == (40, 20)
 
 
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_a_picture_whose_exif_is_garbage_is_read_as_it_is(kind: str) -> None:
+    assert decode(encoded(ramp(), kind, exif=b"Exif\0\0" + b"\xff" * 50), LIMITS).shape == (20, 40)
+
+
+def test_a_jpeg_of_very_many_scans_is_refused_before_it_is_decoded() -> None:
+    plain = encoded(ramp().resize((200, 200)), "JPEG", progressive=True)
+    last = plain.rindex(b"\xff\xda")
+    assert decode(plain, LIMITS).shape == (200, 200)
+    with pytest.raises(InvalidRequestError, match="more than 100 scans"):
+        decode(plain[:-2] + plain[last:-2] * 200 + plain[-2:], LIMITS)
+
+
 def test_a_large_picture_is_reduced() -> None:
     assert decode(encoded(Image.new("L", (1000, 500))), LIMITS).shape == (WORKING_SIDE // 2, WORKING_SIDE)
 

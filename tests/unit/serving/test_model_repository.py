@@ -73,6 +73,18 @@ def garbled_golden(folder: Path) -> None:
     rewrite_metadata(folder)
 
 
+def golden_of_another_shape(folder: Path) -> None:
+    golden = dict(np.load(folder / "golden.npz"))
+    np.savez(folder / "golden.npz", **golden | {"pixels": golden["pixels"][:, :100]})
+    rewrite_metadata(folder)
+
+
+def cut_golden(folder: Path) -> None:
+    content = (folder / "golden.npz").read_bytes()
+    (folder / "golden.npz").write_bytes(content[:-50])
+    rewrite_metadata(folder)
+
+
 def wrong_signature(folder: Path) -> None:
     (folder / "model.onnx").write_bytes(tiny_graph(pixels_name="keras_tensor"))
     rewrite_metadata(folder)
@@ -105,6 +117,8 @@ def missing_field(folder: Path) -> None:
         (other_digits, "10 of 10 golden images get another digit"),
         (nan_answers, "other answers than recorded"),
         (garbled_golden, "golden.npz cannot be read"),
+        (cut_golden, "golden.npz cannot be read"),
+        (golden_of_another_shape, "the golden images cannot be run"),
         (wrong_signature, "signature"),
         (no_json, "metadata.json is no JSON"),
         (future_schema, "not of schema_version 1"),

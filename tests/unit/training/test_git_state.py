@@ -1,7 +1,12 @@
+import shutil
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from training.git_state import current_git_state
+
+needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 
 
 def _git(folder: Path, *arguments: str) -> str:
@@ -9,6 +14,7 @@ def _git(folder: Path, *arguments: str) -> str:
     return subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True, text=True).stdout
 
 
+@needs_git
 def test_a_clean_checkout_is_its_revision(tmp_path: Path) -> None:
     _git(tmp_path, "init", "--quiet")
     (tmp_path / "file").write_text("content")
@@ -19,6 +25,7 @@ def test_a_clean_checkout_is_its_revision(tmp_path: Path) -> None:
     assert not state.dirty
 
 
+@needs_git
 def test_a_new_file_makes_it_dirty(tmp_path: Path) -> None:
     test_a_clean_checkout_is_its_revision(tmp_path)
     (tmp_path / "new").write_text("content")
