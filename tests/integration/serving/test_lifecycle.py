@@ -93,7 +93,7 @@ async def test_reflection_lists_the_services_unless_it_is_closed(start_server: S
 
 async def test_drain_answers_the_admitted_and_refuses_the_new(start_server: StartServer) -> None:
     # The delay keeps the first call in the queue while the drain begins.
-    async with start_server(max_queue_delay_seconds=0.5) as server:
+    async with start_server(max_queue_delay_seconds=1.0) as server:
         channel = grpc.aio.insecure_channel(f"127.0.0.1:{server.grpc_port}")
         stub = DigitClassifierStub(channel)
         health: Any = health_pb2_grpc.HealthStub(channel)  # the stubs describe no attributes
