@@ -15,7 +15,7 @@ WORKING_SIDE = 320
 
 # Of a progressive JPEG: encoders write about ten, and each costs a pass over the whole picture.
 MAX_JPEG_SCANS = 100
-_JPEG_SCAN = b"\xff\xda"
+_JPEG_START, _JPEG_SCAN = b"\xff\xd8", b"\xff\xda"
 
 # Our own limit is checked before anything is decoded; Pillow's would only warn, at another number.
 Image.MAX_IMAGE_PIXELS = None
@@ -50,7 +50,8 @@ def decode(encoded: bytes, limits: ImageLimits) -> npt.NDArray[np.uint8]:
         raise InvalidRequestError(
             f"the image has {width} x {height} = {width * height:,} pixels, at most {limits.max_pixels:,} are accepted"
         )
-    if picture.format == "JPEG" and encoded.count(_JPEG_SCAN) > MAX_JPEG_SCANS:
+    # Told by its first bytes: a JPEG of several pictures, as phones write them, has another format name in Pillow.
+    if encoded.startswith(_JPEG_START) and encoded.count(_JPEG_SCAN) > MAX_JPEG_SCANS:
         raise InvalidRequestError(f"the JPEG image has more than {MAX_JPEG_SCANS} scans")
     try:
         return _grey(picture)
@@ -65,10 +66,12 @@ def _grey(picture: Image.Image) -> npt.NDArray[np.uint8]:
     picture.load()
     oriented = _upright(picture)
     if oriented.mode.startswith(("I", "F")):
-        return _shrink(_from_wide(oriented))
-    if oriented.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in oriented.info:
-        return np.asarray(_shrink_picture(_flatten_alpha(oriented)))
-    return np.asarray(_shrink_picture(oriented.convert("L")))
+        grey = _from_wide(oriented)
+    elif oriented.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in oriented.info:
+        grey = _flatten_alpha(oriented)
+    else:
+        grey = oriented.convert("L")
+    return np.asarray(_shrink(grey))
 
 
 def _upright(picture: Image.Image) -> Image.Image:
@@ -98,11 +101,7 @@ def _from_wide(picture: Image.Image) -> Image.Image:
     return Image.fromarray(((levels - levels.min()) * (255 / span if span else 0)).astype(np.uint8))
 
 
-def _shrink(picture: Image.Image) -> npt.NDArray[np.uint8]:
-    return np.asarray(_shrink_picture(picture))
-
-
-def _shrink_picture(picture: Image.Image) -> Image.Image:
+def _shrink(picture: Image.Image) -> Image.Image:
     longest = max(picture.size)
     if longest <= WORKING_SIDE:
         return picture

@@ -66,6 +66,13 @@ def test_a_jpeg_of_very_many_scans_is_refused_before_it_is_decoded() -> None:
         decode(plain[:-2] + plain[last:-2] * 200 + plain[-2:], LIMITS)
 
 
+def test_a_phones_jpeg_of_several_pictures_is_read_and_its_scans_are_counted_too() -> None:
+    several = encoded(ramp(), "MPO", save_all=True, append_images=[ramp()])  # Pillow gives it a format of its own
+    assert decode(several, LIMITS).shape == (20, 40)
+    with pytest.raises(InvalidRequestError, match="more than 100 scans"):
+        decode(several + b"\xff\xda" * 101, LIMITS)
+
+
 def test_a_large_picture_is_reduced() -> None:
     assert decode(encoded(Image.new("L", (1000, 500))), LIMITS).shape == (WORKING_SIDE // 2, WORKING_SIDE)
 
