@@ -10,7 +10,6 @@ import grpc
 import uvloop
 
 METHOD = ("benchmark.Echo", "Echo")
-_SERVERS: list[grpc.aio.Server] = []  # a server that nobody holds stops
 
 
 async def _echo(request: bytes, _: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
@@ -18,21 +17,17 @@ async def _echo(request: bytes, _: grpc.aio.ServicerContext[bytes, bytes]) -> by
 
 
 async def _serve(port: int, servers: int) -> None:
-    for _ in range(servers):
-        port = await _start(port)
-    print(f"listening {port}", flush=True)
-    await asyncio.Event().wait()
-
-
-async def _start(port: int) -> int:
-    server = grpc.aio.server(options=[("grpc.so_reuseport", 1)])
     service, method = METHOD
     handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {method: grpc.unary_unary_rpc_method_handler(_echo)}
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
-    bound = server.add_insecure_port(f"127.0.0.1:{port}")
-    await server.start()
-    _SERVERS.append(server)
-    return bound
+    running = []  # a server that nobody holds stops
+    for _ in range(servers):
+        server = grpc.aio.server(options=[("grpc.so_reuseport", 1)])
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
+        port = server.add_insecure_port(f"127.0.0.1:{port}")
+        await server.start()
+        running.append(server)
+    print(f"listening {port}", flush=True)
+    await asyncio.Event().wait()
 
 
 if __name__ == "__main__":

@@ -50,7 +50,7 @@ class Target:
 
 
 def request_body(images: int) -> bytes:
-    """One gRPC message frame: a ClassifyRequest of `images` digits from the model's golden images' kind of size."""
+    """One gRPC message frame: a ClassifyRequest of `images` raw images, each the same picture with ink in its box."""
     pixels = bytes(min(255, abs(column - 14) * 40) if 4 <= row < 24 else 0 for row in range(28) for column in range(28))
     message = digits_pb2.ClassifyRequest(images=[digits_pb2.Image(pixels=pixels)] * images).SerializeToString()
     return b"\0" + len(message).to_bytes(4, "big") + message
@@ -60,12 +60,8 @@ def request_body(images: int) -> bytes:
 def our_server(repository: str) -> Iterator[Target]:
     """This project's server, with its default settings."""
     arguments = ["-m", "serving", "--model-repository", repository, "--grpc-port", "0", "--http-port", "0"]
-    with _process(
-        [*arguments, "--log-format", "json"], r'"grpc": "\S+:(\d+)", "http": "(\S+)".*"event": "serving"'
-    ) as (
-        pid,
-        found,
-    ):
+    ready = r'"grpc": "\S+:(\d+)", "http": "(\S+)".*"event": "serving"'
+    with _process([*arguments, "--log-format", "json"], ready) as (pid, found):
         url = f"http://{found[2]}/metrics"
         yield Target("mnist-digits", pid, int(found[1]), "/mnist.v1.DigitClassifier/Classify", url)
 

@@ -11,7 +11,7 @@
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Protocol
@@ -50,7 +50,7 @@ class _Request:
 
 @dataclass(frozen=True, slots=True)
 class _Finished:
-    """A batch that ran, and its rows or what inference raised. Times in the clock's seconds."""
+    """A batch that ran, and its rows or what inference raised. Times in time.monotonic() seconds."""
 
     batch: list[_Request]
     outcome: Rows | Exception
@@ -74,12 +74,10 @@ class Batcher:
         metrics: Metrics,
         max_batch_size: int,
         max_queue_delay_seconds: float = 0.0,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._run = run
         self._metrics = metrics
         self._max_batch_size = max_batch_size
-        self._clock = clock
         self._queue: BatchQueue[_Request] = BatchQueue(max_batch_size, max_queue_delay_seconds)
         self._to_thread: SimpleQueue[list[_Request] | None] = SimpleQueue()  # at most one batch, then None to end
         self._thread = threading.Thread(target=self._work, name="inference", daemon=True)
@@ -106,7 +104,7 @@ class Batcher:
         await asyncio.to_thread(self._thread.join)
 
     async def submit(self, pixels: bytes, deadline: float = float("inf")) -> Rows:
-        """Answers for the n images in `pixels`: n x 784 bytes, n at least 1. `deadline`: in the clock's seconds.
+        """Answers for the n images in `pixels`: n x 784 bytes, n at least 1. `deadline`: in time.monotonic() seconds.
 
         Raises ExpiredError when the deadline passes in the queue, NotReadyError after close(), or what inference
         raised.
@@ -129,7 +127,7 @@ class Batcher:
     def _enqueue(self, parts: Sequence[bytes], deadline: float) -> "list[asyncio.Future[Rows]]":
         if self._is_closing:
             raise NotReadyError("the server is shutting down")
-        now = self._clock()
+        now = time.monotonic()
         requests = [_Request(part, len(part) // PIXELS, now, deadline, self._loop.create_future()) for part in parts]
         for request in requests:
             self._queue.offer(request)
@@ -147,7 +145,7 @@ class Batcher:
             self._look_later = None
         if self._is_running:
             return
-        taken = self._queue.take(self._clock())
+        taken = self._queue.take(time.monotonic())
         if taken.abandoned:
             self._dropped["abandoned"].inc(len(taken.abandoned))
         if taken.expired:
@@ -157,7 +155,7 @@ class Batcher:
             self._is_running = True
             self._to_thread.put(taken.batch)
         elif (ready_at := self._queue.ready_at()) is not None:
-            self._look_later = self._loop.call_later(max(0.0, ready_at - self._clock()), self._dispatch)
+            self._look_later = self._loop.call_later(max(0.0, ready_at - time.monotonic()), self._dispatch)
         elif self._is_closing:
             self._is_drained.set()
 
@@ -178,13 +176,13 @@ class Batcher:
             self._loop.call_soon_threadsafe(self._finish, self._run_batch(batch))
 
     def _run_batch(self, batch: list[_Request]) -> _Finished:
-        started = self._clock()
+        started = time.monotonic()
         outcome: Rows | Exception
         try:
             outcome = self._infer(batch)
         except Exception as error:  # the border of a batch: its callers fail, the next batch runs
             outcome = error
-        return _Finished(batch, outcome, started, self._clock())
+        return _Finished(batch, outcome, started, time.monotonic())
 
     def _infer(self, batch: list[_Request]) -> Rows:
         images = sum(request.images for request in batch)

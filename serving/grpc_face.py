@@ -10,11 +10,10 @@ from contextlib import suppress
 from typing import TypeVar
 
 import grpc
-from google.protobuf.message import DecodeError, Message
 
 from protos.mnist.v1 import digits_pb2
 from serving.classifier import Classifier
-from serving.classify_codec import parse_request, request_images, response_bytes
+from serving.classify_codec import parse_message, parse_request, request_images, response_bytes
 from serving.error_status import REASONS, ErrorStatus, error_status
 from serving.errors import InvalidRequestError
 from serving.logs import Logger
@@ -24,7 +23,6 @@ SERVICE = digits_pb2.DESCRIPTOR.services_by_name["DigitClassifier"].full_name
 # Of one stream, answered at the same time: bounds what one caller can pile up; the rest waits in its connection.
 STREAM_REQUESTS_IN_FLIGHT = 256
 
-M = TypeVar("M", bound=Message)
 R = TypeVar("R")
 T = TypeVar("T")
 Context = grpc.aio.ServicerContext[bytes, bytes]
@@ -57,7 +55,7 @@ class GrpcFace:
         return response_bytes(await self._classifier.classify(images, version, _deadline(context)))
 
     async def _get_model(self, request: bytes, _: Context) -> bytes:
-        _parse(digits_pb2.GetModelRequest, request)
+        parse_message(digits_pb2.GetModelRequest, request)
         version = self._classifier.served.version
         return digits_pb2.GetModelResponse(
             name=version.name,
@@ -87,7 +85,7 @@ class GrpcFace:
         async with asyncio.TaskGroup() as answers:
             async for request in requests:
                 try:
-                    message = _parse(digits_pb2.ClassifyStreamRequest, request)
+                    message = parse_message(digits_pb2.ClassifyStreamRequest, request)
                 except InvalidRequestError as error:  # without an id nothing can be answered: what came before still is
                     garbled = error
                     break
@@ -153,13 +151,6 @@ class _Rpc:
         self.started = metrics.started.labels(*labels)
         self.seconds = metrics.handling_seconds.labels(*labels)
         self.handled = {code: metrics.handled.labels(*labels, code.name) for code in grpc.StatusCode}
-
-
-def _parse(kind: type[M], content: bytes) -> M:
-    try:
-        return kind.FromString(content)
-    except DecodeError as error:
-        raise InvalidRequestError(f"the message is no {kind.DESCRIPTOR.full_name}: {error}") from error
 
 
 def _deadline(context: Context) -> float:

@@ -47,6 +47,7 @@ class Server:
             self._decoders,
             self.metrics,
         )
+        self._face = GrpcFace(self._classifier, self.metrics, log, config.access_log)
         self._batcher: Batcher | None = None
         self._http: web.AppRunner | None = None
         self._grpc = GrpcListeners(self._register, config.max_request_bytes)
@@ -127,7 +128,7 @@ class Server:
 
     def _register(self, listener: grpc.aio.Server) -> None:
         """Gives a listener everything that is served."""
-        GrpcFace(self._classifier, self.metrics, self._log, self._config.access_log).add_to(listener)
+        self._face.add_to(listener)
         self._health.add_to(listener)
         if self._config.reflection:
             reflection.enable_server_reflection([SERVICE, "grpc.health.v1.Health", reflection.SERVICE_NAME], listener)

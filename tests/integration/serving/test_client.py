@@ -43,8 +43,10 @@ class Served:
     ) -> None:
         self._server = grpc.server(ThreadPoolExecutor(2))
         digits_pb2_grpc.add_DigitClassifierServicer_to_server(servicer, self._server)
-        bind = self._server.add_insecure_port if credentials is None else None
-        port = bind("127.0.0.1:0") if bind else self._server.add_secure_port("localhost:0", credentials)  # type: ignore[arg-type]  # not None here
+        if credentials is None:
+            port = self._server.add_insecure_port("localhost:0")
+        else:
+            port = self._server.add_secure_port("localhost:0", credentials)
         self.address = f"localhost:{port}"
 
     def __enter__(self) -> str:
