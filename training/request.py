@@ -17,3 +17,4 @@ class Request:
     run: str
     resume: bool
     restart: bool
+    seconds: float = 0.0  # of training that `race` gives each run
