@@ -17,7 +17,6 @@ import numpy as np
 import numpy.typing as npt
 
 from serving.image.framing import frame
-from serving.image.quality import Quality
 
 USAGE = "usage: python -m serving.image IN.npz OUT.npz"
 FLAGS_SUFFIX = "_flags"
@@ -68,7 +67,7 @@ def _frame_all(stack: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.uint8], npt
     for index, picture in enumerate(stack):
         framed = frame(picture)
         pixels[index] = framed.pixels
-        flags[index] = Quality.BLANK if framed.is_blank else 0
+        flags[index] = framed.quality
     return pixels, flags
 
 

@@ -1,0 +1,63 @@
+"""The last steps of MNIST's makers (facebookresearch/qmnist; arXiv 1905.10498): tight box, square, 20x20, 28x28.
+
+1. The ink's tight box is padded to a square: the aspect stays.
+2. A larger square is area-averaged to 20x20. A smaller one is enlarged smoothly, since area averaging would leave
+   steps. (Steeper edges than a cubic enlargement has were tried, and read worse.)
+3. The 20x20 go into 28x28 with the whole-pixel shift that brings the centre of mass to pixel index 14.
+"""
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from serving.image.paper import Ink
+
+SIDE = 28
+BOX = 20
+FAINTEST_EDGE = 8.0  # of 255: below it a pixel does not widen the box
+EDGE_OF_LARGE = 48.0  # the same in pictures so large that a soft edge is nothing of the box
+LARGE = 3 * BOX
+
+
+def tight_square(ink: Ink) -> Ink:
+    """The smallest square around the ink, in the middle of it: (side, side). There must be ink."""
+    faintest = EDGE_OF_LARGE if max(ink.shape) >= LARGE else FAINTEST_EDGE
+    rows, columns = (np.flatnonzero((ink > faintest).any(axis=axis)) for axis in (1, 0))
+    box = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    height, width = box.shape
+    side = max(height, width)
+    top, left = (side - height) // 2, (side - width) // 2
+    return np.pad(box, ((top, side - height - top), (left, side - width - left)))
+
+
+def to_box(square: Ink) -> Ink:
+    """The square at 20x20, its darkest pixel 255."""
+    resampled = area_averaged(square, BOX) if len(square) >= BOX else enlarged(square, BOX)
+    scaled: Ink = resampled * (255.0 / max(resampled.max(), 1.0))
+    return scaled
+
+
+def area_averaged(square: Ink, side: int) -> Ink:
+    """Each of the side x side pixels is the mean of the area it covers. Pillow's box filter can lose a line."""
+    edges = np.linspace(0, len(square), side + 1)
+    lines = np.arange(len(square))
+    overlap = np.minimum(edges[1:, None], lines + 1) - np.maximum(edges[:-1, None], lines)
+    share = np.clip(overlap, 0, None) * (side / len(square))
+    averaged: Ink = share @ square @ share.T
+    return averaged
+
+
+def enlarged(square: Ink, side: int) -> Ink:
+    """The square at side x side, smooth."""
+    picture = Image.fromarray(square.astype(np.float32)).resize((side, side), Image.Resampling.BICUBIC)
+    return np.clip(np.asarray(picture, np.float64), 0.0, 255.0)
+
+
+def centred(box: Ink) -> npt.NDArray[np.uint8]:
+    """The 20x20 box in 28x28, shifted by whole pixels so that the centre of mass comes to pixel index 14."""
+    mass = box.sum()
+    framed = np.zeros((SIDE, SIDE), np.uint8)
+    centre = [float((box.sum(axis=axis) * np.arange(BOX)).sum() / mass) for axis in (1, 0)]
+    top, left = (min(max(round(SIDE / 2 - c), 0), SIDE - BOX) for c in centre)
+    framed[top : top + BOX, left : left + BOX] = np.round(box).astype(np.uint8)
+    return framed
