@@ -22,7 +22,7 @@ PRINTED_SYMBOLS = '#&@%*+=~^<>-"'
 HANDWRITTEN_SYMBOLS = '#@%*+=~^<-"'
 _WORD_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _SIZE = 72  # pixels per em of what is reduced afterwards
-SHEET_SIDES = (28, 40, 64, 96, 144)  # of the pictures that printed digits come in, so that one size is one stack
+SHEET_SIDES = (28, 40, 64, 96, 144, 216)  # of the pictures that printed digits come in, so that one size is one stack
 
 
 def letter(faces: Sequence[Face], generator: np.random.Generator) -> Floats:
@@ -65,7 +65,7 @@ def printed_digit(faces: Sequence[Face], generator: np.random.Generator) -> tupl
     ink = text_ink(face, str(label), size)
     if generator.random() < 0.6:
         ink = slanted(ink, float(generator.uniform(-most, most)), float(generator.normal(0, 0.05)))
-    side = next((side for side in SHEET_SIDES if side >= 1.25 * max(ink.shape)), SHEET_SIDES[-1])
+    side = next(side for side in SHEET_SIDES if side >= (1.25 if side < 144 else 1.01) * max(ink.shape))
     coverage = np.zeros((side, side), np.float32)
     top, left = (_near_middle(side - length, generator) for length in ink.shape)
     coverage[top : top + ink.shape[0], left : left + ink.shape[1]] = ink
