@@ -16,11 +16,15 @@ Weights: TypeAlias = dict[str, Floats]  # by variable path, such as "convolution
 SIDE = 28
 PIXELS = SIDE * SIDE
 CLASSES = 10
+NOT_A_DIGIT = -1  # the label of an image that shows none
 
 
 @dataclass(frozen=True, slots=True)
 class LabelledDigits:
-    """Images and what they show: pixels (n, 784) uint8, 0 = paper, 255 = ink; labels (n,) int64 in 0..9."""
+    """Images and what they show: pixels (n, 784) uint8, 0 = paper, 255 = ink; labels (n,) int64 in 0..9.
+
+    Synthetic rows may also be labelled NOT_A_DIGIT.
+    """
 
     pixels: Pixels
     labels: Labels

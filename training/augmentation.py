@@ -22,7 +22,8 @@ _ELASTIC_GRID = 5  # knots per side of the coarse displacement field that is str
 class Augmentation:
     """How far each distortion may go; every draw is uniform in [-limit, limit].
 
-    `scale` and `aspect` are natural logarithms: 0.1 is about 10 % larger or smaller.
+    `scale` and `aspect` are natural logarithms: 0.1 is about 10 % larger or smaller. Of the images, the share `wild`
+    is distorted by up to twice as much.
     """
 
     rotation_degrees: float
@@ -32,6 +33,7 @@ class Augmentation:
     shift_pixels: float
     elastic_pixels: float
     stroke: float
+    wild: float
 
     @classmethod
     def from_config(cls, config: TrainingConfig) -> Self:
@@ -44,6 +46,7 @@ class Augmentation:
             shift_pixels=config.shift_pixels,
             elastic_pixels=config.elastic_pixels,
             stroke=config.stroke,
+            wild=config.wild,
         )
 
     def __call__(self, images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
@@ -53,7 +56,8 @@ class Augmentation:
             images: (n, 28, 28) float32 in 0..1, 0 = paper.
             seed: (2,) int32; the same seed gives the same copies.
         """
-        draws = tf.random.stateless_uniform([7, tf.shape(images)[0], 1, 1], seed, minval=-1.0, maxval=1.0)
+        draws = tf.random.stateless_uniform([8, tf.shape(images)[0], 1, 1], seed, minval=-1.0, maxval=1.0)
+        draws *= tf.where(draws[7] < 2 * self.wild - 1, 2.0, 1.0)
         rows, columns = self._source_coordinates(draws)
         bend = self._displacements(tf.shape(images)[0], seed + tf.constant([1 << 16, 0]))
         moved = _sample_bilinear(images, rows + bend[:, 0], columns + bend[:, 1])
@@ -75,14 +79,14 @@ class Augmentation:
         """A smooth random field, (n, 2, 28, 28) float32, in pixels: a coarse random grid, interpolated."""
         limit = self.elastic_pixels
         knots = tf.random.stateless_uniform([count, 2, _ELASTIC_GRID, _ELASTIC_GRID], seed, minval=-limit, maxval=limit)
-        weights = tf.constant(_interpolation_weights())
+        weights = tf.constant(interpolation_weights(_ELASTIC_GRID))
         return tf.einsum("ai,ncij,bj->ncab", weights, knots, weights)
 
 
-def _interpolation_weights() -> Floats:
-    """(28, _ELASTIC_GRID) float32: how much each knot counts at each pixel (cosine-smoothed linear interpolation)."""
-    position = np.linspace(0, _ELASTIC_GRID - 1, SIDE)
-    distance = np.clip(np.abs(position[:, None] - np.arange(_ELASTIC_GRID)), 0, 1)
+def interpolation_weights(knots: int) -> Floats:
+    """(28, knots) float32: how much each knot counts at each pixel (cosine-smoothed linear interpolation)."""
+    position = np.linspace(0, knots - 1, SIDE)
+    distance = np.clip(np.abs(position[:, None] - np.arange(knots)), 0, 1)
     return ((1 + np.cos(np.pi * distance)) / 2).astype(np.float32)
 
 
@@ -105,15 +109,24 @@ def _sample_bilinear(images: tf.Tensor, rows: tf.Tensor, columns: tf.Tensor) -> 
     return upper * (1 - down) + lower * down
 
 
+def thickest(images: tf.Tensor) -> tf.Tensor:
+    """The largest of each pixel's 3x3 neighbourhood: strokes a pixel wider on each side. (n, 28, 28)."""
+    return _of_neighbours(images, tf.maximum)
+
+
+def thinnest(images: tf.Tensor) -> tf.Tensor:
+    """The smallest of each pixel's 3x3 neighbourhood: strokes a pixel narrower on each side. (n, 28, 28)."""
+    return _of_neighbours(images, tf.minimum)
+
+
 def _redraw_strokes(images: tf.Tensor, amount: tf.Tensor) -> tf.Tensor:
     """Thicker strokes where `amount` (n, 1, 1) is positive, thinner where negative; 1 is a whole pixel each side."""
+    thicker, thinner = tf.maximum(amount, 0), tf.minimum(amount, 0)
+    return images + thicker * (thickest(images) - images) + thinner * (images - thinnest(images))
+
+
+def _of_neighbours(images: tf.Tensor, pick: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]) -> tf.Tensor:
+    """The largest or smallest of each pixel's neighbours, by rows and then by columns; paper beyond the border."""
     padded = tf.pad(images, [[0, 0], [1, 1], [1, 1]])
-    thick = _of_neighbours(padded, tf.maximum)
-    thin = _of_neighbours(padded, tf.minimum)
-    return images + tf.maximum(amount, 0) * (thick - images) + tf.minimum(amount, 0) * (images - thin)
-
-
-def _of_neighbours(padded: tf.Tensor, pick: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]) -> tf.Tensor:
-    """The largest or smallest of each pixel's 3x3 neighbourhood, by rows and then by columns."""
     rows = pick(pick(padded[:, :-2], padded[:, 1:-1]), padded[:, 2:])
     return pick(pick(rows[:, :, :-2], rows[:, :, 1:-1]), rows[:, :, 2:])

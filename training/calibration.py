@@ -39,9 +39,9 @@ def fit_temperature(logits: Floats, labels: Labels) -> float:
     return float(np.exp((low + high) / 2))
 
 
-def novelty(probabilities: Floats) -> Floats:
-    """How little an image looks like a digit, (n,) float32: 1 minus the largest calibrated probability."""
-    return np.asarray(np.float32(1) - np.max(probabilities, axis=1), np.float32)
+def sigmoid(logits: Floats) -> Floats:
+    """Novelty (n,) float32 in 0..1 of the novelty logits (n,): 0 for a typical digit, 1 for no digit at all."""
+    return np.asarray(1 / (1 + np.exp(-np.clip(logits, -80, 80))), np.float32)
 
 
 def novelty_threshold(novelties: Floats | Doubles, largest_refused_share: float) -> float:

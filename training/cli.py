@@ -67,6 +67,8 @@ def _parser() -> argparse.ArgumentParser:
         if name in _WITH_TRAINING_SETTINGS:
             command.add_argument("--resume", action="store_true", help="go on with the run where it stopped")
             command.add_argument("--restart", action="store_true", help="delete the run and begin it again")
+        if name in ("export", "run"):
+            command.add_argument("--int8", action="store_true", help="also write an int8 form, as the model NAME-int8")
         if name == "race":
             command.add_argument("--seconds", type=float, default=600, metavar="N", help="limit of each (default: 600)")
             command.add_argument("--seed", type=int, metavar="N", help="seed of both sides (default: 1)")
@@ -107,6 +109,7 @@ def _understand(parsed: argparse.Namespace) -> Request:
         run=getattr(parsed, "run", ""),
         resume=getattr(parsed, "resume", False),
         restart=getattr(parsed, "restart", False),
+        int8=getattr(parsed, "int8", False),
         seconds=getattr(parsed, "seconds", 0.0),
     )
 

@@ -21,19 +21,22 @@ def _setting(default: Any, help: str, minimum: float | None = None, maximum: flo
 class TrainingConfig:
     """What decides the weights: with the same values, the same machine trains the same network, bit for bit."""
 
-    seed: int = _setting(1, "seed of weights, order, distortions and dropout", 0, 2**31 - 1)
+    seed: int = _setting(1, "seed of weights and dropout", 0, 2**31 - 1)
+    data_seed: int = _setting(0, "seed of the order of the rows and of their distortions", 0, 2**31 - 1)
     split_seed: int = _setting(0, "seed of the choice of validation rows", 0)
     train_images: int = _setting(55_000, "rows to train on", 1, 60_000)
     validation_images: int = _setting(5_000, "rows to judge on, taken from the training rows", 1, 60_000)
+    synthetic_images: int = _setting(32, "non-digits and printed digits added to each step", 0)
     threads: int = _setting(2, "threads to compute with; another number gives other last bits", 1)
-    filters: tuple[int, ...] = _setting((16, 48, 96), "filters of each convolution, such as 16,48,96", 1)
+    columns: int = _setting(1, "networks side by side whose mean is the answer", 1, 8)
+    filters: tuple[int, ...] = _setting((16, 64, 96), "filters of each convolution, such as 16,48,96", 1)
     dense_units: int = _setting(128, "units of the hidden dense layer", 1)
     dropout: float = _setting(0.3, "share of hidden units dropped while training", 0, 0.9)
-    epochs: int = _setting(30, "passes over the training rows", 1)
+    epochs: int = _setting(20, "passes over the training rows", 1)
     batch_size: int = _setting(128, "images per step", 1)
-    learning_rate: float = _setting(0.002, "learning rate after warm-up", 1e-9)
+    learning_rate: float = _setting(0.003, "learning rate after warm-up", 1e-9)
     warmup_epochs: float = _setting(1.0, "epochs over which the learning rate rises to its full value", 0)
-    weight_decay: float = _setting(0.01, "AdamW's decoupled weight decay of kernels", 0)
+    weight_decay: float = _setting(0.05, "AdamW's decoupled weight decay of kernels", 0)
     label_smoothing: float = _setting(0.0, "share of the label spread over all digits", 0, 0.9)
     averaging: float = _setting(0.998, "how much of the average weights each step keeps; 0 takes the last", 0, 0.99999)
     rotation_degrees: float = _setting(12.0, "largest turn", 0, 90)
@@ -43,6 +46,12 @@ class TrainingConfig:
     shift_pixels: float = _setting(2.0, "largest shift in each direction", 0, 14)
     elastic_pixels: float = _setting(1.0, "largest local displacement", 0, 7)
     stroke: float = _setting(0.4, "largest share of a pixel by which strokes grow or shrink on each side", 0, 1)
+    wild: float = _setting(0.1, "share of images distorted by up to twice as much", 0, 1)
+    degraded: float = _setting(0.2, "share of images that are blurred, coarse, noisy, crossed out and so on", 0, 1)
+    novelty_weight: float = _setting(0.5, "weight of the novelty loss beside that of the digits", 0, 100)
+    teacher: str = _setting("", "finished runs (RUN or RUN,RUN) whose mean answer is learned beside the labels")
+    teacher_weight: float = _setting(0.7, "share of the digits' loss that comes from the teacher", 0, 1)
+    teacher_temperature: float = _setting(2.0, "what both sides' logits are divided by to compare them", 0.1, 20)
     largest_refused_share: float = _setting(0.002, "share of real digits the novelty threshold may refuse", 0, 1)
 
     def __post_init__(self) -> None:
@@ -65,7 +74,8 @@ class Places:
     mnist_folder: str = _setting("", "folder with MNIST's IDX files (plain or .gz), tried before any download")
     cache_folder: str = _setting("", "where fetched data is kept (default: mnist-digits in your cache folder)")
     runs_folder: str = _setting("runs", "where runs are kept")
-    model_repository: str = _setting("models", "where export writes mnist/<version>/")
+    model_repository: str = _setting("models", "where export writes <model>/<version>/")
+    model: str = _setting("mnist", "name of the model that export writes a version of")
 
     @property
     def cache(self) -> Path:

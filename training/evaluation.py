@@ -5,22 +5,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from training import metrics
-from training.arrays import Floats, LabelledDigits, Labels
-from training.calibration import fit_temperature, novelty, novelty_threshold, softmax
+from training.answers import Answers
+from training.arrays import Weights
+from training.calibration import fit_temperature, novelty_threshold, sigmoid, softmax
 from training.config import TrainingConfig
 from training.mnist_files import Mnist
 from training.model_metadata import Evaluation, SetMetrics
+from training.network_answers import network_answers
 from training.split import split_rows
-from training.trainer import network_logits
 from training.training_state import network_from_weights
-
-
-@dataclass(frozen=True, slots=True)
-class Answers:
-    """What the network said to a set of digits: probabilities (n, 10) float32, calibrated."""
-
-    digits: LabelledDigits
-    probabilities: Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,40 +24,40 @@ class Judgement:
     test: Answers
 
 
-def judge(config: TrainingConfig, weights: dict[str, Floats], mnist: Mnist) -> Judgement:
+def judge(config: TrainingConfig, weights: Weights, mnist: Mnist) -> Judgement:
     """Every figure of a run. The test rows serve for nothing but the figures."""
     network = network_from_weights(config, weights)
-    split = split_rows(mnist.train, config.train_images, config.validation_images, config.split_seed)
-    logits = network_logits(network, split.validation.pixels)
-    temperature = fit_temperature(logits, split.validation.labels)
-    probabilities = softmax(logits, temperature)
-    threshold = novelty_threshold(novelty(probabilities), config.largest_refused_share)
-    validation = set_metrics(probabilities, split.validation.labels, threshold)
+    rows = split_rows(mnist.train, config.train_images, config.validation_images, config.split_seed).validation
+    found = network_answers(network, rows.pixels)
+    temperature = fit_temperature(found.logits, rows.labels)
+    validation = Answers(rows, softmax(found.logits, temperature), sigmoid(found.novelty_logits))
+    asked = network_answers(network, mnist.test.pixels)
+    test = Answers(mnist.test, softmax(asked.logits, temperature), sigmoid(asked.novelty_logits))
+    return Judgement(evaluation_of(validation, test, temperature, config.largest_refused_share), test)
 
-    test = Answers(mnist.test, softmax(network_logits(network, mnist.test.pixels), temperature))
-    labels = mnist.test.labels
+
+def evaluation_of(validation: Answers, test: Answers, temperature: float, largest_refused_share: float) -> Evaluation:
+    """All figures of a model from its answers; the threshold is chosen on the validation rows."""
+    threshold = novelty_threshold(validation.novelty, largest_refused_share)
+    labels = test.digits.labels
     trusted = np.setdiff1d(np.arange(len(labels)), metrics.KNOWN_WRONG_TEST_LABELS)
-    return Judgement(
-        evaluation={
-            "temperature": temperature,
-            "novelty_threshold": threshold,
-            "metrics": {
-                "mnist_validation": validation,
-                "mnist_test": {
-                    **set_metrics(test.probabilities, labels, threshold),
-                    "accuracy_without_known_wrong_labels": metrics.accuracy(
-                        test.probabilities[trusted], labels[trusted]
-                    ),
-                },
+    return {
+        "temperature": temperature,
+        "novelty_threshold": threshold,
+        "metrics": {
+            "mnist_validation": set_metrics(validation, threshold),
+            "mnist_test": {
+                **set_metrics(test, threshold),
+                "accuracy_without_known_wrong_labels": metrics.accuracy(test.probabilities[trusted], labels[trusted]),
             },
         },
-        test=test,
-    )
+    }
 
 
-def set_metrics(probabilities: Floats, labels: Labels, threshold: float) -> SetMetrics:
-    """All figures of one evaluation set. probabilities: (n, 10) float32, calibrated; labels: (n,) int64."""
-    answered = novelty(probabilities) <= threshold
+def set_metrics(answers: Answers, threshold: float) -> SetMetrics:
+    """All figures of one evaluation set."""
+    probabilities, labels = answers.probabilities, answers.digits.labels
+    answered = answers.novelty <= threshold
     return {
         "images": len(labels),
         "accuracy": metrics.accuracy(probabilities, labels),

@@ -10,18 +10,21 @@ from pathlib import Path
 
 import numpy as np
 
-from training.arrays import Floats, LabelledDigits, Weights
-from training.calibration import novelty, softmax
-from training.export_checks import CheckReport, check_model
+from training.answers import Answers
+from training.arrays import LabelledDigits, Weights
+from training.calibration import sigmoid, softmax
+from training.evaluation import evaluation_of
+from training.export_checks import CheckReport, check_model, check_quantized, model_answers
 from training.folded_network import FoldedNetwork, fold
 from training.mnist_files import CHECKSUMS, Mnist
 from training.model_card import model_card
 from training.model_metadata import SCHEMA_VERSION, SIGNATURE, Evaluation, Metadata
-from training.model_repository import MODEL_NAME, next_version, write_version
+from training.model_repository import next_version, write_version
+from training.network_answers import network_answers
 from training.onnx_graph import onnx_model
+from training.quantization import quantized
 from training.run_folder import RunRecord
-from training.split import split_rows
-from training.trainer import network_logits
+from training.split import Split, split_rows
 from training.training_state import network_from_weights
 
 GOLDEN_IMAGES = 256
@@ -42,56 +45,104 @@ class FinishedRun:
     seconds: float
 
 
-def export_run(run: FinishedRun, mnist: Mnist, repository: Path) -> tuple[Path, CheckReport]:
-    """Write the run as the next version; its folder, and what the checks measured.
+@dataclass(frozen=True, slots=True)
+class _Exported:
+    """One graph with what is known of it."""
+
+    model: bytes
+    precision: str
+    golden: Answers
+    evaluation: Evaluation
+
+
+def export_run(run: FinishedRun, mnist: Mnist, repository: Path, name: str) -> tuple[Path, CheckReport]:
+    """Write the run as the next version of the model `name`; its folder, and what the checks measured.
 
     Raises:
         ExportError: a check failed or the repository cannot be written; no version was written then.
     """
-    config, temperature = run.record.config, run.evaluation["temperature"]
-    keras_network = network_from_weights(config, run.weights)
-    network = fold(run.weights)
-    version = next_version(repository)
+    version = next_version(repository, name)
+    model = _float_model(run, version)
+    report = check_model(model, _keras_answers(run, mnist.test))
+    golden = _keras_answers(run, _golden_digits(_split(run, mnist)))
+    return _write(run, repository, name, version, _Exported(model, "float32", golden, run.evaluation)), report
+
+
+def export_quantized(run: FinishedRun, mnist: Mnist, repository: Path, name: str) -> tuple[Path, CheckReport]:
+    """The same with convolutions in 8-bit integers, measured as it is: every figure is the integer graph's own.
+
+    Raises:
+        ExportError: as for `export_run`.
+    """
+    version, split = next_version(repository, name), _split(run, mnist)
+    model = quantized(_float_model(run, version), split.train.pixels)
+    validation, test = model_answers(model, split.validation), model_answers(model, mnist.test)
+    report = check_quantized(model, _keras_answers(run, split.validation))
+    config = run.record.config
+    evaluation = evaluation_of(validation, test, run.evaluation["temperature"], config.largest_refused_share)
+    golden = model_answers(model, _golden_digits(split))
+    return _write(run, repository, name, version, _Exported(model, "int8", golden, evaluation)), report
+
+
+def golden_file(answers: Answers) -> bytes:
+    """An npz of images with the answers expected to them: pixels, digit, probabilities, novelty."""
+    buffer = io.BytesIO()
+    np.savez_compressed(
+        buffer,
+        allow_pickle=False,
+        pixels=answers.digits.pixels,
+        digit=answers.digit,
+        probabilities=answers.probabilities,
+        novelty=answers.novelty,
+    )
+    return buffer.getvalue()
+
+
+def _split(run: FinishedRun, mnist: Mnist) -> Split:
+    config = run.record.config
+    return split_rows(mnist.train, config.train_images, config.validation_images, config.split_seed)
+
+
+def _golden_digits(split: Split) -> LabelledDigits:
+    return split.validation.take(np.arange(min(GOLDEN_IMAGES, len(split.validation))))
+
+
+def _float_model(run: FinishedRun, version: int) -> bytes:
+    temperature = run.evaluation["temperature"]
     properties = {
         "version": str(version),
         "temperature": repr(temperature),
         "novelty_threshold": repr(run.evaluation["novelty_threshold"]),
         "git_revision": run.record.git.revision,
     }
-    model = onnx_model(network, temperature, properties, version, _DESCRIPTION).SerializeToString()
+    return onnx_model(fold(run.weights), temperature, properties, version, _DESCRIPTION).SerializeToString()
 
-    def keras_answers(digits: LabelledDigits) -> Floats:
-        return softmax(network_logits(keras_network, digits.pixels), temperature)
 
-    report = check_model(model, mnist.test.pixels, keras_answers(mnist.test))
-    validation = split_rows(mnist.train, config.train_images, config.validation_images, config.split_seed).validation
-    golden_digits = validation.take(np.arange(min(GOLDEN_IMAGES, len(validation))))
-    files = {"model.onnx": model, "golden.npz": golden_file(golden_digits, keras_answers(golden_digits))}
-    metadata = _metadata(run, network, version, files)
+def _keras_answers(run: FinishedRun, digits: LabelledDigits) -> Answers:
+    found = network_answers(network_from_weights(run.record.config, run.weights), digits.pixels)
+    return Answers(digits, softmax(found.logits, run.evaluation["temperature"]), sigmoid(found.novelty_logits))
+
+
+def _write(run: FinishedRun, repository: Path, name: str, version: int, exported: _Exported) -> Path:
+    files = {"model.onnx": exported.model, "golden.npz": golden_file(exported.golden)}
+    metadata = _metadata(run, fold(run.weights), name, version, exported, files)
     files["metadata.json"] = (json.dumps(metadata, indent=2) + "\n").encode()
     files["MODEL_CARD.md"] = model_card(metadata).encode()
-    return write_version(repository, version, files), report
+    return write_version(repository, name, version, files)
 
 
-def golden_file(digits: LabelledDigits, probabilities: Floats) -> bytes:
-    """An npz of images with the answers Keras gave: pixels, digit, probabilities, novelty."""
-    buffer = io.BytesIO()
-    np.savez_compressed(
-        buffer,
-        allow_pickle=False,
-        pixels=digits.pixels,
-        digit=np.argmax(probabilities, axis=1).astype(np.int64),
-        probabilities=probabilities,
-        novelty=novelty(probabilities),
-    )
-    return buffer.getvalue()
-
-
-def _metadata(run: FinishedRun, network: FoldedNetwork, version: int, files: dict[str, bytes]) -> Metadata:
-    record = run.record
+def _metadata(
+    run: FinishedRun,
+    network: FoldedNetwork,
+    name: str,
+    version: int,
+    exported: _Exported,
+    files: dict[str, bytes],
+) -> Metadata:
+    record, evaluation = run.record, exported.evaluation
     return {
         "schema_version": SCHEMA_VERSION,
-        "name": MODEL_NAME,
+        "name": name,
         "version": version,
         "created": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "git": {"revision": record.git.revision, "dirty": record.git.dirty},
@@ -102,12 +153,13 @@ def _metadata(run: FinishedRun, network: FoldedNetwork, version: int, files: dic
             "processor": record.processor,
         },
         "data": dict(CHECKSUMS),
-        "metrics": run.evaluation["metrics"],
-        "temperature": run.evaluation["temperature"],
-        "novelty_threshold": run.evaluation["novelty_threshold"],
+        "metrics": evaluation["metrics"],
+        "temperature": evaluation["temperature"],
+        "novelty_threshold": evaluation["novelty_threshold"],
+        "precision": exported.precision,
         "parameters": network.parameters,
         "multiply_adds": network.multiply_adds,
         "signature": SIGNATURE,
-        "files": {name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
+        "files": {file: hashlib.sha256(content).hexdigest() for file, content in files.items()},
         "libraries": dict(record.libraries),
     }

@@ -42,8 +42,8 @@ class Dense:
 
 
 @dataclass(frozen=True, slots=True)
-class FoldedNetwork:
-    """Convolutions in order, then the hidden layer (with ReLU), then the ten logits."""
+class FoldedColumn:
+    """Convolutions in order, then the hidden layer (with ReLU), then eleven logits: the digits, and novelty last."""
 
     convolutions: tuple[Convolution, ...]
     hidden: Dense
@@ -61,41 +61,74 @@ class FoldedNetwork:
         return sum(each.multiply_adds for each in self.convolutions) + self.hidden.kernel.size + self.logits.kernel.size
 
 
+@dataclass(frozen=True, slots=True)
+class FoldedNetwork:
+    """Columns that look at the same image; their mean logits are the network's."""
+
+    columns: tuple[FoldedColumn, ...]
+
+    @property
+    def logits(self) -> Dense:
+        """The layer that takes all columns' hidden units, one column after the other, to the mean of their logits."""
+        kernel = np.concatenate([each.logits.kernel for each in self.columns])
+        bias = np.sum([each.logits.bias for each in self.columns], axis=0)
+        return Dense(_single(kernel / len(self.columns)), _single(bias / len(self.columns)))
+
+    @property
+    def parameters(self) -> int:
+        """Numbers that were learned, after folding."""
+        return sum(column.parameters for column in self.columns)
+
+    @property
+    def multiply_adds(self) -> int:
+        """Multiplications for one image."""
+        return sum(column.multiply_adds for column in self.columns)
+
+
 def fold(weights: Weights) -> FoldedNetwork:
-    """Fold the weights of `network.build_network` (any number of convolutions), by variable path."""
+    """Fold the weights of `network.build_network` (any number of columns and convolutions), by variable path."""
+    columns: list[FoldedColumn] = []
+    while f"column_{len(columns) + 1}_hidden/kernel" in weights:
+        columns.append(_column(weights, f"column_{len(columns) + 1}"))
+    return FoldedNetwork(tuple(columns))
+
+
+def _column(weights: Weights, column: str) -> FoldedColumn:
     convolutions: list[Convolution] = []
     side = SIDE
-    while f"convolution_{len(convolutions) + 1}/kernel" in weights:
-        first = not convolutions
-        convolution = _convolution(
-            weights, f"convolution_{len(convolutions) + 1}", side, scale=1 / 255 if first else 1.0
-        )
+    while (name := f"{column}_convolution_{len(convolutions) + 1}") + "/kernel" in weights:
+        convolution = _convolution(weights, name, side, is_first=not convolutions)
         convolutions.append(convolution)
         side = convolution.output_side // 2
     filters = convolutions[-1].kernel.shape[0]
-    kernel, bias = _folded(weights, "hidden")
+    kernel, bias = _folded(weights, f"{column}_hidden")
     # Keras flattens (row, column, filter), ONNX (filter, row, column): the same inputs in another order.
     kernel = kernel.reshape(side, side, filters, -1).transpose(2, 0, 1, 3).reshape(side * side * filters, -1)
-    logits = Dense(weights["logits/kernel"], weights["logits/bias"])
-    return FoldedNetwork(tuple(convolutions), Dense(_single(kernel), _single(bias)), logits)
+    logits = Dense(weights[f"{column}_logits/kernel"], weights[f"{column}_logits/bias"])
+    return FoldedColumn(tuple(convolutions), Dense(_single(kernel), _single(bias)), logits)
 
 
-def _convolution(weights: Weights, name: str, input_side: int, scale: float) -> Convolution:
+def _convolution(weights: Weights, name: str, input_side: int, is_first: bool) -> Convolution:
     kernel, bias = _folded(weights, name)
-    kernel = (kernel * scale).transpose(3, 2, 0, 1)  # (row, column, channel, filter) to ONNX's order
-    padding = 0 if name == "convolution_1" else kernel.shape[2] // 2
-    return Convolution(_single(kernel), _single(bias), padding, input_side)
+    kernel = kernel.transpose(3, 2, 0, 1)  # (row, column, channel, filter) to ONNX's order
+    if is_first:
+        return Convolution(_single(kernel / 255), _single(bias), padding=0, input_side=input_side)
+    return Convolution(_single(kernel), _single(bias), padding=kernel.shape[2] // 2, input_side=input_side)
 
 
 def _folded(weights: Weights, name: str) -> tuple[Doubles, Doubles]:
-    """Kernel and bias that do what `name` and the normalization behind it do together."""
-    gamma, beta, mean, variance = (
+    """Kernel and bias that do what `name` and the normalization behind it do together.
+
+    Pooling stands between the two. As the normalization has no scale that could be negative, it rises with its input,
+    and the largest of four values stays the largest: folding it into the convolution changes nothing.
+    """
+    beta, mean, variance = (
         weights[f"{name}_normalization/{part}"].astype(np.float64)
-        for part in ("gamma", "beta", "moving_mean", "moving_variance")
+        for part in ("beta", "moving_mean", "moving_variance")
     )
-    factor = gamma / np.sqrt(variance + _EPSILON)
+    factor = 1 / np.sqrt(variance + _EPSILON)
     return weights[f"{name}/kernel"].astype(np.float64) * factor, beta - mean * factor
 
 
-def _single(array: Doubles) -> Floats:
+def _single(array: Doubles | Floats) -> Floats:
     return np.ascontiguousarray(array, np.float32)

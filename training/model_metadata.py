@@ -75,6 +75,7 @@ class Metadata(TypedDict):
     metrics: AllMetrics
     temperature: float
     novelty_threshold: float
+    precision: str  # of the convolutions: float32 or int8
     parameters: int
     multiply_adds: int
     signature: Signature

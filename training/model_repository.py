@@ -6,12 +6,10 @@ from pathlib import Path
 from training.atomic_write import folder_in_one_step, write_atomically
 from training.errors import ExportError
 
-MODEL_NAME = "mnist"
-
 # `reshape` with an empty shape: Triton's dims may not be empty, but these outputs are one number for each image.
 _CONFIG = """\
 # So that Triton Inference Server can serve the very same repository. Our own server does not read this file.
-name: "mnist"
+name: "{name}"
 platform: "onnxruntime_onnx"
 max_batch_size: 256
 input [
@@ -26,27 +24,27 @@ dynamic_batching { }
 """
 
 
-def next_version(repository: Path) -> int:
+def next_version(repository: Path, name: str) -> int:
     """One more than the highest version there is; 1 in an empty or missing repository."""
-    folder = repository / MODEL_NAME
+    folder = repository / name
     taken = [int(each.name) for each in folder.glob("*") if each.name.isdecimal()] if folder.exists() else []
     return max(taken, default=0) + 1
 
 
-def write_version(repository: Path, version: int, files: Mapping[str, bytes]) -> Path:
-    """Write a version's files into a folder that appears complete; its path.
+def write_version(repository: Path, name: str, version: int, files: Mapping[str, bytes]) -> Path:
+    """Write the files of a version of the model `name` into a folder that appears complete; its path.
 
     Raises:
         ExportError: the version is there already, or the repository cannot be written.
     """
-    folder = repository / MODEL_NAME / str(version)
+    folder = repository / name / str(version)
     try:
         with folder_in_one_step(folder) as temporary:
-            for name, content in files.items():
-                (temporary / name).write_bytes(content)
-        config = repository / MODEL_NAME / "config.pbtxt"
+            for file, content in files.items():
+                (temporary / file).write_bytes(content)
+        config = repository / name / "config.pbtxt"
         if not config.exists():
-            write_atomically(config, _CONFIG.encode())
+            write_atomically(config, _CONFIG.replace("{name}", name).encode())
     except OSError as error:
         raise ExportError(
             f"cannot write the model version {folder}: {error.strerror}. Nothing was left there;"

@@ -14,7 +14,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from training.arrays import CLASSES, PIXELS, SIDE
-from training.folded_network import Dense, FoldedNetwork
+from training.folded_network import Convolution, Dense, FoldedColumn, FoldedNetwork
 
 # Opset 17 with IR version 8 is what ONNX Runtime 1.12 (July 2022) and Triton 22.07 already load. No operator in this
 # graph has gained anything since, so a newer opset would only shut out older servers.
@@ -38,16 +38,13 @@ def onnx_model(
         description: what a viewer shows as the model's text.
     """
     graph = _Graph()
-    value = graph.cast_to_images("pixels")
-    for number, convolution in enumerate(network.convolutions, start=1):
-        value = graph.convolution(
-            value, f"convolution_{number}", convolution.kernel, convolution.bias, convolution.padding
-        )
-        value = graph.node("MaxPool", [value], f"pooling_{number}", kernel_shape=[2, 2], strides=[2, 2])
-    value = graph.reshape(value, "features", [0, network.hidden.kernel.shape[0]])
-    value = graph.node("Relu", [graph.dense(value, "hidden", network.hidden)], "hidden_relu")
-    logits = graph.dense(value, "logits", network.logits)
-    graph.answers(logits, temperature)
+    image = graph.cast_to_images("pixels")
+    names = [f"column_{number}_" for number in range(1, len(network.columns) + 1)]
+    if len(names) == 1:
+        names = [""]  # nothing to tell apart
+    hidden = [graph.column(image, name, column) for name, column in zip(names, network.columns, strict=True)]
+    together = graph.node("Concat", hidden, "hidden_of_all_columns", axis=1) if len(hidden) > 1 else hidden[0]
+    graph.answers(together, network.logits, temperature)
     model = helper.make_model(
         graph.proto(description),
         opset_imports=[helper.make_opsetid("", OPSET)],
@@ -84,29 +81,38 @@ class _Graph:
         floats = self.node("Cast", [pixels], "pixels_float", to=TensorProto.FLOAT)
         return self.reshape(floats, "image", [0, 1, SIDE, SIDE])
 
-    def convolution(self, value: str, name: str, kernel: npt.ArrayLike, bias: npt.ArrayLike, padding: int) -> str:
+    def column(self, image: str, name: str, column: FoldedColumn) -> str:
+        """From the image to the activations of the column's hidden layer."""
+        value = image
+        for number, convolution in enumerate(column.convolutions, start=1):
+            value = self.convolution(value, f"{name}convolution_{number}", convolution)
+            value = self.node("MaxPool", [value], f"{name}pooling_{number}", kernel_shape=[2, 2], strides=[2, 2])
+        value = self.reshape(value, f"{name}features", [0, column.hidden.kernel.shape[0]])
+        return self.node("Relu", [self.dense(value, f"{name}hidden", column.hidden)], f"{name}hidden_relu")
+
+    def convolution(self, value: str, name: str, layer: Convolution) -> str:
         inputs = [
             value,
-            self.constant(f"{name}_kernel", kernel, np.float32),
-            self.constant(f"{name}_bias", bias, np.float32),
+            self.constant(f"{name}_kernel", layer.kernel, np.float32),
+            self.constant(f"{name}_bias", layer.bias, np.float32),
         ]
-        size = list(np.shape(kernel)[2:])
-        return self.node(
-            "Relu", [self.node("Conv", inputs, name, kernel_shape=size, pads=[padding] * 4)], f"{name}_relu"
-        )
+        size = list(layer.kernel.shape[2:])
+        convolved = self.node("Conv", inputs, name, kernel_shape=size, pads=[layer.padding] * 4)
+        return self.node("Relu", [convolved], f"{name}_relu")
 
     def dense(self, value: str, name: str, layer: Dense) -> str:
         kernel = self.constant(f"{name}_kernel", layer.kernel, np.float32)
         return self.node("Gemm", [value, kernel, self.constant(f"{name}_bias", layer.bias, np.float32)], name)
 
-    def answers(self, logits: str, temperature: float) -> None:
+    def answers(self, hidden: str, layer: Dense, temperature: float) -> None:
+        logits = self.dense(hidden, "logits", Dense(layer.kernel[:, :CLASSES], layer.bias[:CLASSES]))
         calibrated = self.node(
             "Div", [logits, self.constant("temperature", temperature, np.float32)], "calibrated_logits"
         )
         probabilities = self.node("Softmax", [calibrated], "probabilities", axis=1)
         self.node("ArgMax", [probabilities], "digit", axis=1, keepdims=0)
-        confidence = self.node("ReduceMax", [probabilities], "confidence", axes=[1], keepdims=0)
-        self.node("Sub", [self.constant("one", 1, np.float32), confidence], "novelty")
+        strange = self.dense(hidden, "novelty_logit", Dense(layer.kernel[:, CLASSES:], layer.bias[CLASSES:]))
+        self.reshape(self.node("Sigmoid", [strange], "novelty_column"), "novelty", [0])
 
     def proto(self, description: str) -> onnx.GraphProto:
         return helper.make_graph(

@@ -17,4 +17,5 @@ class Request:
     run: str
     resume: bool
     restart: bool
+    int8: bool
     seconds: float = 0.0  # of training that `race` gives each run

@@ -11,14 +11,16 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 import tensorflow as tf
 
-from training.arrays import CLASSES, SIDE
-from training.augmentation import Augmentation
+from training.arrays import LabelledDigits
+from training.batches import Batches
 from training.config import TrainingConfig
 from training.epoch_record import EpochRecord
+from training.loss import digits_loss, novelty_loss
+from training.network_answers import network_answers
 from training.split import Split
+from training.teacher import Teacher
 from training.training_state import TrainingState
 
 
@@ -35,15 +37,21 @@ class Progress(Protocol):
 
 
 class Trainer:
-    """Trains a state on a split, as the configuration says."""
+    """Trains a state on a split and on synthetic rows, as the configuration says."""
 
-    def __init__(self, config: TrainingConfig, split: Split, state: TrainingState) -> None:
+    def __init__(
+        self,
+        config: TrainingConfig,
+        split: Split,
+        state: TrainingState,
+        synthetic: LabelledDigits | None = None,
+        teacher: Teacher | None = None,
+    ) -> None:
         self._config = config
         self._state = state
-        self._pixels = tf.constant(split.train.pixels)
-        self._labels = tf.constant(split.train.labels)
+        self._batches = Batches(config, split.train, synthetic)
+        self._teacher = teacher
         self._validation = split.validation
-        self._augment = Augmentation.from_config(config)
         self._dropout_states = [each.state for each in _seed_generators(state.network)]
         self._run_step = tf.function(self._step)  # compiled for this trainer alone, and gone with it
 
@@ -74,38 +82,33 @@ class Trainer:
 
     def _epoch(self, epoch: int, progress: Progress) -> tuple[float, float]:
         """Mean loss and accuracy on the distorted training images, as the steps went by."""
-        steps, size = self._config.steps_per_epoch, self._config.batch_size
-        order = np.random.default_rng([self._config.seed, epoch]).permutation(len(self._labels))
-        losses, hits = [], 0
-        for number, rows in enumerate(order[: steps * size].reshape(steps, size)):
-            step = (epoch - 1) * steps + number
-            loss, right = self._run_step(tf.constant(rows), tf.constant(step, tf.int32))
+        losses, hits, digits = [], 0, 0
+        answers = self._teacher.answers(self._config, self._batches, epoch) if self._teacher else None
+        for number, (step, rows) in enumerate(self._batches.epoch(epoch)):
+            taught = None if answers is None else tf.constant(answers[number])
+            loss, right, asked = self._run_step(tf.constant(rows), tf.constant(step, tf.int32), taught)
             losses.append(float(loss))
-            hits += int(right)
+            hits, digits = hits + int(right), digits + int(asked)
             progress.step_done(step + 1, losses[-1])
-        return float(np.mean(losses)), hits / (steps * size)
+        return float(np.mean(losses)), hits / digits
 
-    def _step(self, rows: tf.Tensor, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """One batch: loss and number of right answers, after the weights have been moved."""
-        labels = tf.gather(self._labels, rows)
-        images = self._augment(_as_images(tf.gather(self._pixels, rows)), tf.stack([self._config.seed, step]))
+    def _step(
+        self, rows: tf.Tensor, step: tf.Tensor, taught: tf.Tensor | None
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """One batch: loss, right answers and digits asked for, after the weights have been moved."""
+        config, network = self._config, self._state.network
+        labels, images = self._batches.labels(rows), self._batches.images(rows, step)
         for dropout in self._dropout_states:
-            dropout.assign(tf.cast(tf.stack([self._config.seed, step]), tf.uint32))
-        network = self._state.network
+            dropout.assign(tf.cast(tf.stack([config.seed, step]), tf.uint32))
         with tf.GradientTape() as tape:
-            logits = network(images[..., tf.newaxis], training=True)
-            loss = self._loss(labels, logits)
+            answers = network(images[..., tf.newaxis], training=True)
+            loss = digits_loss(config, labels, answers, taught)
+            loss += config.novelty_weight * novelty_loss(config, labels, answers, taught)
         gradients = tape.gradient(loss, network.trainable_variables)
         self._state.optimizer.apply(gradients, network.trainable_variables)
         self._follow(tf.cast(step, tf.float32))
-        return loss, tf.reduce_sum(tf.cast(tf.argmax(logits, axis=1) == labels, tf.int32))
-
-    def _loss(self, labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-        smoothing = self._config.label_smoothing
-        targets = tf.one_hot(
-            labels, CLASSES, on_value=1 - smoothing + smoothing / CLASSES, off_value=smoothing / CLASSES
-        )
-        return tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(targets, logits))
+        right = tf.argmax(tf.reduce_mean(answers, axis=1)[:, :-1], axis=1) == labels
+        return loss, tf.reduce_sum(tf.cast(right, tf.int32)), tf.reduce_sum(tf.cast(labels >= 0, tf.int32))
 
     def _follow(self, step: tf.Tensor) -> None:
         """Move the average towards the network; faster in the first steps, when there is little to average."""
@@ -115,7 +118,7 @@ class Trainer:
 
     def _judge(self) -> tuple[float, float]:
         """Loss and accuracy of the average weights on the validation rows."""
-        logits = network_logits(self._state.average, self._validation.pixels)
+        logits = network_answers(self._state.average, self._validation.pixels).logits
         log_probabilities = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
         labels = self._validation.labels
         loss = -np.mean(log_probabilities[np.arange(len(labels)), labels])
@@ -124,16 +127,4 @@ class Trainer:
 
 def _seed_generators(network: Any) -> list[Any]:
     """What Keras draws dropout from: it counts its calls, unless it is set before each of them."""
-    return [layer.seed_generator for layer in network.layers if layer.name == "dropout"]
-
-
-def network_logits(network: Any, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-    """What the network says to `pixels` (n, 784) uint8: logits (n, 10) float32."""
-    answer = tf.function(lambda batch: network(_as_images(batch)[..., tf.newaxis], training=False))
-    batches = [answer(tf.constant(pixels[start : start + 500])) for start in range(0, len(pixels), 500)]
-    return np.concatenate([np.asarray(batch) for batch in batches])
-
-
-def _as_images(pixels: tf.Tensor) -> tf.Tensor:
-    """(n, 784) uint8 to (n, 28, 28) float32 in 0..1."""
-    return tf.reshape(tf.cast(pixels, tf.float32) / 255.0, [-1, SIDE, SIDE])
+    return [layer.seed_generator for layer in network.layers if layer.name.endswith("_dropout")]

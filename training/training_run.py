@@ -1,12 +1,14 @@
 """A training run from the first step or the last checkpoint to its result; what may be begun, resumed or replaced."""
 
 import dataclasses
+import hashlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Console
 
+from training.arrays import LabelledDigits
 from training.checkpoint import load_checkpoint, save_checkpoint
 from training.config import TrainingConfig, apply_settings
 from training.environment import library_versions, make_deterministic, processor
@@ -17,8 +19,9 @@ from training.mnist_files import Mnist
 from training.progress import training_progress
 from training.run_folder import RunFolder, RunRecord
 from training.split import split_rows
+from training.teacher import Teacher
 from training.trainer import Trainer
-from training.training_state import TrainingState, network_weights, new_state
+from training.training_state import TrainingState, network_from_weights, network_weights, new_state
 
 
 def begin(folder: RunFolder, settings: Mapping[str, Any], resume: bool, restart: bool) -> RunRecord:
@@ -53,10 +56,19 @@ def begin(folder: RunFolder, settings: Mapping[str, Any], resume: bool, restart:
     return record
 
 
-def train(folder: RunFolder, config: TrainingConfig, mnist: Mnist, console: Console) -> list[EpochRecord]:
+def train(
+    folder: RunFolder, config: TrainingConfig, mnist: Mnist, synthetic: LabelledDigits | None, console: Console
+) -> list[EpochRecord]:
     """Train until the run is finished; its history. A finished run is left as it is.
 
     KeyboardInterrupt comes through; the last checkpoint is on disk then.
+
+    Args:
+        folder: the run; its teachers, if it has any, are runs beside it.
+        config: its settings.
+        mnist: all of MNIST.
+        synthetic: non-digits and printed digits; None only when `config.synthetic_images` is 0.
+        console: where progress is shown.
     """
     make_deterministic(config.threads)
     split = split_rows(mnist.train, config.train_images, config.validation_images, config.split_seed)
@@ -70,7 +82,8 @@ def train(folder: RunFolder, config: TrainingConfig, mnist: Mnist, console: Cons
         _write_history(folder, so_far)
 
     with training_progress(console, config, len(history)) as progress:
-        history = Trainer(config, split, state).train(history, progress, save)
+        trainer = Trainer(config, split, state, synthetic, _teacher(folder, config))
+        history = trainer.train(history, progress, save)
     _write_history(folder, history)  # again: the run may have been stopped between the last checkpoint and its history
     folder.write_weights(network_weights(state.average))
     return history
@@ -78,6 +91,15 @@ def train(folder: RunFolder, config: TrainingConfig, mnist: Mnist, console: Cons
 
 def _write_history(folder: RunFolder, history: list[EpochRecord]) -> None:
     folder.write_json("history.json", [dataclasses.asdict(record) for record in history])
+
+
+def _teacher(folder: RunFolder, config: TrainingConfig) -> Teacher | None:
+    if not config.teacher:
+        return None
+    runs = [RunFolder(folder.path.parent / name.strip()) for name in config.teacher.split(",")]
+    networks = [network_from_weights(run.read_record().config, run.read_weights()) for run in runs]
+    checksum = hashlib.sha256(b"".join(run.weights.read_bytes() for run in runs)).hexdigest()
+    return Teacher(networks, checksum, folder.path.parent / "teachers")
 
 
 def _restored(folder: RunFolder, state: TrainingState) -> list[EpochRecord]:

@@ -57,11 +57,11 @@ class TrainingState:
 def new_state(config: TrainingConfig) -> TrainingState:
     """The state before the first step; the same seed gives the same weights."""
     keras.utils.set_random_seed(config.seed)
-    network = build_network(config.filters, config.dense_units, config.dropout)
-    average = build_network(config.filters, config.dense_units, config.dropout)
+    network = build_network(config.filters, config.dense_units, config.dropout, config.columns)
+    average = build_network(config.filters, config.dense_units, config.dropout, config.columns)
     average.set_weights(network.get_weights())
     optimizer = keras.optimizers.AdamW(_learning_rate(config), weight_decay=config.weight_decay, name="optimizer")
-    optimizer.exclude_from_weight_decay(var_names=["bias", "beta", "gamma"])
+    optimizer.exclude_from_weight_decay(var_names=["bias", "beta"])
     optimizer.build(network.trainable_variables)
     return TrainingState(network, average, optimizer)
 
@@ -77,7 +77,7 @@ def network_from_weights(config: TrainingConfig, weights: Weights) -> keras.Mode
     Raises:
         RunError: the weights belong to another network.
     """
-    network = build_network(config.filters, config.dense_units, config.dropout)
+    network = build_network(config.filters, config.dense_units, config.dropout, config.columns)
     if {each.path: tuple(each.shape) for each in network.weights} != {k: v.shape for k, v in weights.items()}:
         raise RunError("the weights of this run belong to another network than this code builds: train again")
     for each in network.weights:

@@ -4,12 +4,16 @@ from pathlib import Path
 
 from rich.console import Console
 
+from training.arrays import LabelledDigits
+from training.config import TrainingConfig
 from training.data_cache import load_mnist
 from training.errors import RunError
 from training.mnist_files import Mnist
 from training.request import Request
 from training.run_folder import RunFolder
 from training.sources import default_sources
+from training.split import split_rows
+from training.synthetic.synthetic_set import load_synthetic
 
 console = Console(stderr=True)
 
@@ -28,6 +32,15 @@ def run_folder(request: Request) -> RunFolder:
     if request.run in ("", ".", "..") or Path(request.run).name != request.run:
         raise RunError(f"--run {request.run!r} is not a plain name, such as `default`")
     return RunFolder(Path(request.places.runs_folder) / request.run)
+
+
+def synthetic_of(request: Request, config: TrainingConfig, mnist: Mnist) -> LabelledDigits | None:
+    """The synthesised rows a run is trained with beside MNIST's: from the cache, or made; None where it has none."""
+    if not config.synthetic_images:
+        return None
+    split = split_rows(mnist.train, config.train_images, config.validation_images, config.split_seed)
+    made = load_synthetic(request.places.cache, "train", split.train, say)
+    return LabelledDigits(made.pixels, made.labels)
 
 
 def mnist_of(request: Request) -> Mnist:

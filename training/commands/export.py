@@ -4,7 +4,7 @@ from pathlib import Path
 
 from training.commands.context import mnist_of, run_folder, say
 from training.errors import RunError
-from training.export import FinishedRun, export_run
+from training.export import FinishedRun, export_quantized, export_run
 from training.model_metadata import Evaluation
 from training.request import Request
 
@@ -18,10 +18,15 @@ def execute(request: Request) -> None:
     evaluation: Evaluation = folder.read_json(folder.metrics.name)
     seconds = sum(each["seconds"] for each in folder.read_json("history.json"))
     run = FinishedRun(record, weights, evaluation, seconds)
-    path, report = export_run(run, mnist_of(request), Path(request.places.model_repository))
+    mnist, repository, name = mnist_of(request), Path(request.places.model_repository), request.places.model
+    path, report = export_run(run, mnist, repository, name)
     say(
         f"checked: valid ONNX; ONNX Runtime agrees with Keras on {report.runtime_images:,} images"
         f" (largest difference {report.runtime_difference:.1e}),"
         f" the ONNX reference evaluator on {report.reference_images} ({report.reference_difference:.1e})"
     )
     say(f"written: {path}")
+    if request.int8:
+        path, report = export_quantized(run, mnist, repository, f"{name}-int8")
+        say(f"written: {path}")
+        say(f"the largest difference of a probability from float32's: {report.runtime_difference:.2f}")

@@ -1,6 +1,6 @@
 """`train`: a run that is finished, or that can be resumed."""
 
-from training.commands.context import console, mnist_of, run_folder, say
+from training.commands.context import console, mnist_of, run_folder, say, synthetic_of
 from training.request import Request
 from training.training_run import begin, train
 
@@ -10,8 +10,9 @@ def execute(request: Request) -> None:
     folder = run_folder(request)
     mnist = mnist_of(request)
     record = begin(folder, request.training, request.resume, request.restart)
+    synthetic = synthetic_of(request, record.config, mnist)
     try:
-        history = train(folder, record.config, mnist, console)
+        history = train(folder, record.config, mnist, synthetic, console)
     except KeyboardInterrupt:
         say(f"\nGo on with: python -m training {request.command} --resume --run {folder.name}")
         raise

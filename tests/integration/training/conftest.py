@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from training.arrays import LabelledDigits
+from training.arrays import NOT_A_DIGIT, PIXELS, LabelledDigits
 from training.config import TrainingConfig
 from training.data_cache import default_cache_folder, load_mnist
 from training.environment import make_deterministic
@@ -22,11 +22,13 @@ REPOSITORY = Path(__file__).parents[3]
 TINY = TrainingConfig(
     train_images=320,
     validation_images=80,
+    synthetic_images=8,
     filters=(4, 4, 8),
     dense_units=16,
     epochs=3,
     batch_size=32,
     warmup_epochs=0.5,
+    degraded=0.0,  # its graph takes seconds to trace; `test_degradation` looks at it alone
 )
 
 
@@ -50,11 +52,20 @@ def small_mnist(digits: LabelledDigits) -> Mnist:
 
 
 @pytest.fixture(scope="session")
-def finished_run(tmp_path_factory: pytest.TempPathFactory, small_mnist: Mnist) -> RunFolder:
+def synthetic(digits: LabelledDigits) -> LabelledDigits:
+    """Stand-ins for the synthetic rows: noise that is no digit, and a few more digits."""
+    noise = np.random.default_rng(0).integers(0, 256, (60, PIXELS), np.uint8)
+    few = digits.take(np.arange(20))
+    labels = np.concatenate([np.full(len(noise), NOT_A_DIGIT), few.labels])
+    return LabelledDigits(np.concatenate([noise, few.pixels]), labels)
+
+
+@pytest.fixture(scope="session")
+def finished_run(tmp_path_factory: pytest.TempPathFactory, small_mnist: Mnist, synthetic: LabelledDigits) -> RunFolder:
     """A finished run of the tiny network."""
     folder = RunFolder(tmp_path_factory.mktemp("runs") / "tiny")
     folder.write_record(RunRecord(TINY, GitState("a" * 40, dirty=False), {"keras": "3"}, "a processor", "today"))
-    train(folder, TINY, small_mnist, Console(file=io.StringIO()))
+    train(folder, TINY, small_mnist, synthetic, Console(file=io.StringIO()))
     return folder
 
 

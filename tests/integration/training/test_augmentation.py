@@ -8,9 +8,11 @@ from training.arrays import LabelledDigits
 from training.augmentation import Augmentation
 
 STRONG = Augmentation(
-    rotation_degrees=20, shear=0.3, scale=0.2, aspect=0.2, shift_pixels=3, elastic_pixels=1.5, stroke=0.5
+    rotation_degrees=20, shear=0.3, scale=0.2, aspect=0.2, shift_pixels=3, elastic_pixels=1.5, stroke=0.5, wild=0.3
 )
-NONE = Augmentation(rotation_degrees=0, shear=0, scale=0, aspect=0, shift_pixels=0, elastic_pixels=0, stroke=0)
+NONE = Augmentation(
+    rotation_degrees=0, shear=0, scale=0, aspect=0, shift_pixels=0, elastic_pixels=0, stroke=0, wild=0.3
+)
 PEN_ONLY = dataclasses.replace(NONE, stroke=0.5)
 
 

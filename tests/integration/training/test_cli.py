@@ -19,7 +19,20 @@ from training.mnist_files import CHECKSUMS, Mnist
 from training.run_folder import RunFolder
 from training.training_run import train
 
-TINY_FLAGS = ["--train-images", "1280", "--filters", "4,4,4", "--dense-units", "8", "--epochs", "3"]
+TINY_FLAGS = [
+    "--degraded",
+    "0",
+    "--train-images",
+    "1280",
+    "--filters",
+    "4,4,4",
+    "--dense-units",
+    "8",
+    "--epochs",
+    "3",
+    "--synthetic-images",
+    "0",
+]
 
 
 def _failed(arguments: Sequence[str], capsys: pytest.CaptureFixture[str]) -> str:
@@ -98,7 +111,9 @@ def test_ctrl_c_stops_cleanly_and_resume_ends_with_the_same_weights(mnist: Mnist
     resumed = _command("train", "--resume", "--run", "stopped", *places)
     subprocess.run(resumed, cwd=REPOSITORY, check=True, capture_output=True)
     folder, whole = RunFolder(tmp_path / "stopped"), RunFolder(tmp_path / "whole")
-    train(whole, folder.read_record().config, mnist, Console(file=io.StringIO()))  # without a stop, in this process
+    train(
+        whole, folder.read_record().config, mnist, None, Console(file=io.StringIO())
+    )  # without a stop, in this process
     one, other = folder.read_weights(), whole.read_weights()
     assert all(np.array_equal(one[name], other[name]) for name in other)
 

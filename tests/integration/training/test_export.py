@@ -1,5 +1,6 @@
 """The exported graph against Keras and against the graph that tf2onnx makes of the same network."""
 
+import dataclasses
 import hashlib
 import io
 import json
@@ -11,8 +12,9 @@ import onnx
 import pytest
 
 from tests.integration.training.conftest import TINY
-from training.arrays import Floats, LabelledDigits
-from training.calibration import softmax
+from training.answers import Answers
+from training.arrays import CLASSES, LabelledDigits
+from training.calibration import sigmoid, softmax
 from training.errors import ExportError
 from training.evaluation import judge
 from training.export import FinishedRun, export_run, golden_file
@@ -21,23 +23,28 @@ from training.folded_network import fold
 from training.git_state import GitState
 from training.mnist_files import Mnist
 from training.model_card import model_card
+from training.network_answers import network_answers
 from training.onnx_graph import IR_VERSION, OPSET, onnx_model
 from training.run_folder import RunFolder, RunRecord
-from training.trainer import network_logits
-from training.training_state import network_from_weights, network_weights
+from training.training_state import network_from_weights, network_weights, new_state
 
 TEMPERATURE = 1.3
 
 
-@pytest.fixture(scope="module")
-def network(finished_run: RunFolder) -> keras.Model:
-    """The trained tiny network, its normalization made far from the identity, so that a wrong fold shows."""
-    weights = finished_run.read_weights()
+@pytest.fixture(scope="module", params=[1, 2], ids=["one column", "two columns"])
+def network(request: pytest.FixtureRequest) -> keras.Model:
+    """A tiny network, its normalization far from the identity, so that a wrong fold shows."""
+    config = dataclasses.replace(TINY, columns=request.param)
+    weights = network_weights(new_state(config).network)
     generator = np.random.default_rng(0)
     for name, value in weights.items():
-        if "normalization" in name:
-            weights[name] = (value + generator.uniform(0.1, 0.5, value.shape)).astype(np.float32)
-    return network_from_weights(TINY, weights)
+        if "variance" in name:  # as small as untrained activations are, or the images would make no difference
+            weights[name] = generator.uniform(0.03, 0.2, value.shape).astype(np.float32)
+        elif "normalization" in name:
+            weights[name] = generator.uniform(-0.1, 0.2, value.shape).astype(np.float32)
+        elif "logits" in name:
+            weights[name] = generator.normal(0, 0.3, value.shape).astype(np.float32)
+    return network_from_weights(config, weights)
 
 
 @pytest.fixture(scope="module")
@@ -47,14 +54,16 @@ def graph(network: keras.Model) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def expected(network: keras.Model, digits: LabelledDigits) -> Floats:
-    """Keras' calibrated probabilities for the 400 digits."""
-    return softmax(network_logits(network, digits.pixels), TEMPERATURE)
+def expected(network: keras.Model, digits: LabelledDigits) -> Answers:
+    """Keras' answers to the 400 digits."""
+    found = network_answers(network, digits.pixels)
+    return Answers(digits, softmax(found.logits, TEMPERATURE), sigmoid(found.novelty_logits))
 
 
-def test_graph_agrees_with_keras_in_every_batch_size(graph: bytes, digits: LabelledDigits, expected: Floats) -> None:
-    assert len(set(np.argmax(expected, axis=1))) > 3  # a network that always says the same would prove little
-    report = check_model(graph, digits.pixels, expected)
+def test_graph_agrees_with_keras_in_every_batch_size(graph: bytes, expected: Answers) -> None:
+    assert len(set(expected.digit)) > 3  # a network that always says the same would prove little
+    assert np.ptp(expected.novelty) > 0.01
+    report = check_model(graph, expected)
     assert report.runtime_difference < 1e-5
     assert report.reference_difference < 1e-5
     assert report.runtime_images == 400
@@ -66,7 +75,8 @@ def test_graph_agrees_with_tf2onnx(network: keras.Model, graph: bytes, digits: L
     network.export(path, format="onnx", verbose=False)
     oracle = runtime_session(path.read_bytes())
     images = digits.pixels.reshape(-1, 28, 28, 1).astype(np.float32) / np.float32(255)
-    (logits,) = oracle.run(None, {oracle.get_inputs()[0].name: images})
+    (answers,) = oracle.run(None, {oracle.get_inputs()[0].name: images})
+    logits = answers.mean(axis=1)[:, :CLASSES]
     (probabilities,) = runtime_session(graph).run(["probabilities"], {"pixels": digits.pixels})
     np.testing.assert_allclose(probabilities, softmax(logits, TEMPERATURE), atol=1e-5)
 
@@ -86,16 +96,19 @@ def test_graph_says_what_it_is(graph: bytes) -> None:
     assert {each.key: each.value for each in model.metadata_props} == {"version": "1"}
 
 
-def test_a_wrong_answer_stops_the_export(graph: bytes, digits: LabelledDigits, expected: Floats) -> None:
+def test_a_wrong_answer_stops_the_export(graph: bytes, expected: Answers) -> None:
+    hotter = dataclasses.replace(expected, probabilities=softmax(np.log(expected.probabilities), 1.001))
     with pytest.raises(ExportError, match="a probability differs from Keras'"):
-        check_model(graph, digits.pixels, softmax(np.log(expected), 1.001))
+        check_model(graph, hotter)
+    with pytest.raises(ExportError, match="a novelty differs from Keras'"):
+        check_model(graph, dataclasses.replace(expected, novelty=expected.novelty * np.float32(0.999)))
 
 
-def test_an_invalid_graph_stops_the_export(graph: bytes, digits: LabelledDigits, expected: Floats) -> None:
+def test_an_invalid_graph_stops_the_export(graph: bytes, expected: Answers) -> None:
     model = onnx.load_from_string(graph)
     model.graph.node[2].input[0] = "no_such_value"
     with pytest.raises(ExportError, match="not valid ONNX"):
-        check_model(model.SerializeToString(), digits.pixels, expected)
+        check_model(model.SerializeToString(), expected)
 
 
 def test_exporting_writes_whole_versions_one_after_the_other(
@@ -106,7 +119,7 @@ def test_exporting_writes_whole_versions_one_after_the_other(
     record = RunRecord(TINY, GitState("a" * 40, dirty=False), {"keras": "3"}, "a processor", "today")
     run = FinishedRun(record, weights, evaluation, seconds=1.5)
     for version in (1, 2):
-        folder, _ = export_run(run, small_mnist, tmp_path)
+        folder, _ = export_run(run, small_mnist, tmp_path, "mnist")
         assert folder == tmp_path / "mnist" / str(version)
         metadata = json.loads((folder / "metadata.json").read_text())
         assert metadata["version"] == version
@@ -116,12 +129,12 @@ def test_exporting_writes_whole_versions_one_after_the_other(
     assert sorted(path.name for path in (tmp_path / "mnist").iterdir()) == ["1", "2", "config.pbtxt"]
 
 
-def test_golden_answers_are_those_of_keras(digits: LabelledDigits, expected: Floats) -> None:
-    with np.load(io.BytesIO(golden_file(digits, expected))) as golden:
+def test_golden_answers_are_those_of_keras(digits: LabelledDigits, expected: Answers) -> None:
+    with np.load(io.BytesIO(golden_file(expected))) as golden:
         np.testing.assert_array_equal(golden["pixels"], digits.pixels)
-        np.testing.assert_array_equal(golden["probabilities"], expected)
-        np.testing.assert_array_equal(golden["digit"], np.argmax(expected, axis=1))
-        np.testing.assert_allclose(golden["novelty"], 1 - expected.max(axis=1), atol=1e-7)
+        np.testing.assert_array_equal(golden["probabilities"], expected.probabilities)
+        np.testing.assert_array_equal(golden["digit"], expected.digit)
+        np.testing.assert_array_equal(golden["novelty"], expected.novelty)
         assert {name: golden[name].dtype.name for name in golden} == {
             "pixels": "uint8",
             "digit": "int64",

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from training.arrays import Floats, Labels
-from training.calibration import fit_temperature, novelty, novelty_threshold, softmax
+from training.calibration import fit_temperature, novelty_threshold, sigmoid, softmax
 
 
 def _two_way(margin: float, right: int, wrong: int) -> tuple[Floats, Labels]:
@@ -32,8 +32,8 @@ def test_temperature_flattens() -> None:
     assert softmax(logits, 2.0)[0, 0] == pytest.approx(1 / (1 + np.exp(-1)))
 
 
-def test_novelty_is_what_the_likeliest_digit_lacks() -> None:
-    assert novelty(np.array([[0.75, 0.25] + [0.0] * 8], np.float32)).tolist() == [0.25]
+def test_novelty_of_extreme_logits_stays_a_number() -> None:
+    assert sigmoid(np.array([-1000, 0, 1000], np.float32)).tolist() == pytest.approx([0, 0.5, 1], abs=1e-6)
 
 
 @given(st.lists(st.floats(0, 1, width=32), min_size=1, max_size=200), st.floats(0, 1))
