@@ -2,16 +2,18 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
+from types import MappingProxyType
 
 from serving.admission import Admission
 from serving.batcher import Batcher, Rows
 from serving.errors import InvalidRequestError, NotReadyError, UnknownVersionError
 from serving.image.decode import ImageLimits, decode
 from serving.image.framing import Framed, frame
+from serving.image.quality import Quality
 from serving.metrics import Metrics
 from serving.model_repository import ModelVersion
 from serving.onnx_model import PIXELS
@@ -29,6 +31,8 @@ ImageInput = bytes | EncodedImage
 
 
 _BLANK = bytes(PIXELS)
+# Raw pixels have no remarks: what nearly everybody sends makes no dictionary.
+NO_REMARKS: Mapping[int, Quality] = MappingProxyType({})
 
 
 class Refusal(Enum):
@@ -40,11 +44,15 @@ class Refusal(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
-    """The answers for n images, in the order asked, and the version that gave them."""
+    """The answers for n images, in the order asked, and the version that gave them.
+
+    `qualities` holds, by an image's index, the remarks on those encoded pictures that have any.
+    """
 
     rows: Rows
     refusals: list[Refusal | None]
     version: int
+    qualities: Mapping[int, Quality] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +81,7 @@ class Classifier:
         self._metrics = metrics
         # Made before they are needed: a series that appears with its first event hides that event from rate().
         self._refused = {refusal: metrics.refused.labels(refusal.value) for refusal in Refusal}
+        self._remarks = {quality: metrics.remarks.labels((quality.name or "").lower()) for quality in Quality}
         self._served: Served | None = None
         self._not_ready = "no model is ready yet; try again soon"
 
@@ -107,13 +116,13 @@ class Classifier:
         if not images:
             raise InvalidRequestError("the request holds no image")
         with self._admission.permit(len(images)):
-            pixels, blank = await self._pixels(images)
+            pixels, blank, qualities = await self._pixels(images)
             rows = await served.batcher.submit(pixels, deadline)
         refusals = self._refusals(rows, served.version.novelty_threshold, blank)
-        return Predictions(rows, refusals, served.version.version)
+        return Predictions(rows, refusals, served.version.version, qualities)
 
-    async def _pixels(self, images: Sequence[ImageInput]) -> tuple[bytes, set[int]]:
-        """All images as n x 784 bytes, and the indices of the blank ones."""
+    async def _pixels(self, images: Sequence[ImageInput]) -> tuple[bytes, set[int], Mapping[int, Quality]]:
+        """All images as n x 784 bytes, the indices of the blank ones, and the remarks on encoded pictures."""
         parts: list[bytes] = []
         blank: set[int] = set()
         encoded: dict[int, bytes] = {}
@@ -127,12 +136,18 @@ class Classifier:
             if image == _BLANK:
                 blank.add(index)
             parts.append(image)
+        qualities = NO_REMARKS
         if encoded:
-            for index, framed in (await self._decode_all(encoded)).items():
-                parts[index] = framed.pixels.tobytes()
-                if framed.is_blank:
+            framed = await self._decode_all(encoded)
+            for index, digit in framed.items():
+                parts[index] = digit.pixels.tobytes()
+                if digit.is_blank:
                     blank.add(index)
-        return (parts[0] if len(parts) == 1 else b"".join(parts)), blank
+            qualities = {index: digit.quality for index, digit in framed.items() if digit.quality}
+            for quality in qualities.values():
+                for remark in quality:
+                    self._remarks[remark].inc()
+        return (parts[0] if len(parts) == 1 else b"".join(parts)), blank, qualities
 
     async def _decode_all(self, encoded: dict[int, bytes]) -> dict[int, Framed]:
         """Decodes off the event loop, several at a time. The first bad image fails the call."""

@@ -4,6 +4,7 @@
    known by its length and those six bytes, and its pixels are cut out, with no object made for each.
 2. Any other request goes through protobuf. Both ways give the same images; a property test holds them together.
 3. An answer is one fixed-size record a prediction. Zeros, which protobuf leaves away, are written: both read alike.
+4. Remarks on a picture make its record longer; an answer without any, as to raw pixels, costs nothing for them.
 """
 
 import struct
@@ -15,6 +16,7 @@ from google.protobuf.message import DecodeError, Message
 from protos.mnist.v1 import digits_pb2
 from serving.classifier import EncodedImage, ImageInput, Predictions, Refusal
 from serving.errors import InvalidRequestError
+from serving.image.quality import Quality
 from serving.onnx_model import DIGITS, PIXELS
 
 M = TypeVar("M", bound=Message)
@@ -41,6 +43,14 @@ _REFUSALS = {
     Refusal.NOVEL: digits_pb2.REFUSAL_NOVEL,
     Refusal.BLANK: digits_pb2.REFUSAL_BLANK,
 }
+_QUALITIES = {
+    Quality.BLANK: digits_pb2.QUALITY_BLANK,
+    Quality.SEVERAL_GLYPHS: digits_pb2.QUALITY_SEVERAL_GLYPHS,
+    Quality.TOUCHES_BORDER: digits_pb2.QUALITY_TOUCHES_BORDER,
+    Quality.LOW_CONTRAST: digits_pb2.QUALITY_LOW_CONTRAST,
+    Quality.MOSTLY_DARK: digits_pb2.QUALITY_MOSTLY_DARK,
+}
+_LONGEST_ONE_BYTE_LENGTH = 127
 
 
 def parse_request(content: bytes, max_images: int) -> tuple[list[ImageInput], int]:
@@ -84,7 +94,18 @@ def response_bytes(predictions: Predictions) -> bytes:
         )
         for digit, novelty, probabilities, refusal in columns
     ]
+    for index, quality in predictions.qualities.items():
+        records[index] = _with_quality(records[index], quality)
     return b"".join([*records, _version_bytes(predictions.version)])
+
+
+def _with_quality(record: bytes, quality: Quality) -> bytes:
+    """The record of one prediction, with the remarks behind its other fields."""
+    remarks = digits_pb2.Prediction(quality=[_QUALITIES[remark] for remark in quality]).SerializeToString()
+    length = len(record) - 2 + len(remarks)
+    if length > _LONGEST_ONE_BYTE_LENGTH:
+        raise RuntimeError(f"a record of {length} bytes: this is a bug")
+    return bytes([record[0], length]) + record[2:] + remarks
 
 
 @lru_cache(maxsize=8)

@@ -68,6 +68,12 @@ class Metrics:
         self.refused = Counter(
             "mnist_refused", "Images whose digit the service does not stand by", ("reason",), registry=registry
         )
+        self.remarks = Counter(
+            "mnist_remarks",
+            "Encoded pictures that something may be wrong with, by remark",
+            ("quality",),
+            registry=registry,
+        )
         self.model_info = Info("mnist_model", "The model that is served", registry=registry)
         self.build_info = Info("mnist_build", "The software that serves it", registry=registry)
         self.ready = Gauge(

@@ -137,7 +137,7 @@ def _json_line(outcome: Outcome) -> str:
         return json.dumps({"file": outcome.file, "error": outcome.error})
     p = outcome.prediction
     fields = {"digit": p.digit, "probability": p.probability, "novelty": p.novelty, "refused": p.refused}
-    return json.dumps({"file": outcome.file, **fields, "refusal": p.refusal})
+    return json.dumps({"file": outcome.file, **fields, "refusal": p.refusal, "quality": p.quality})
 
 
 def _print_table(outcomes: list[Outcome]) -> None:
@@ -148,7 +148,8 @@ def _print_table(outcomes: list[Outcome]) -> None:
             table.add_row(escape(outcome.file), "", "", "", "[red]failed[/red]")
             continue
         p = outcome.prediction
-        note = f"[yellow]refused: {p.refusal}[/yellow]" if p.refused else ""
+        refused = [f"[yellow]refused: {p.refusal}[/yellow]"] if p.refused else []
+        note = ", ".join(refused + [f"[dim]{remark.replace('_', ' ')}[/dim]" for remark in p.quality])
         table.add_row(escape(outcome.file), f"[bold]{p.digit}[/bold]", f"{p.probability:.4f}", f"{p.novelty:.4f}", note)
     Console().print(table)
     for outcome in outcomes:

@@ -26,6 +26,7 @@ class Prediction:
     novelty: float  # 0: a typical digit, 1: no digit
     refused: bool  # the service does not stand by `digit`
     refusal: str | None  # why: "novel" or "blank"; None exactly when not refused
+    quality: tuple[str, ...] = ()  # what may be wrong with an encoded picture: "touches_border", "low_contrast", ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +69,16 @@ def predictions(response: digits_pb2.ClassifyResponse) -> list[Prediction]:
             novelty=message.novelty,
             refused=message.refused,
             refusal=digits_pb2.Refusal.Name(message.refusal)[len("REFUSAL_") :].lower() if message.refused else None,
+            quality=tuple(_remark(quality) for quality in message.quality),
         )
         for message in response.predictions
     ]
+
+
+def _remark(quality: int) -> str:
+    """The remark's name, "touches_border"; its number where the server knows one that this client does not."""
+    known = digits_pb2.Quality.DESCRIPTOR.values_by_number.get(quality)
+    return known.name.removeprefix("QUALITY_").lower() if known else str(quality)
 
 
 def model_description(response: digits_pb2.GetModelResponse) -> ModelDescription:

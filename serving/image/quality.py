@@ -8,7 +8,7 @@ import numpy.typing as npt
 from serving.image.paper import Ink
 from serving.image.pieces import has_several_glyphs, touches_border
 
-LOWEST_CONTRAST = 50.0  # grey levels of 255 between paper and full ink
+LOWEST_CONTRAST = 51.0  # grey levels of 255 between paper and full ink
 DARK_LEVEL = 85  # of 255
 
 
@@ -18,7 +18,7 @@ class Quality(IntFlag):
     BLANK = 1  # no ink stands out from the paper
     SEVERAL_GLYPHS = 2  # separate pieces of like height side by side: they are read as one digit
     TOUCHES_BORDER = 4  # a stroke reaches the picture's border: some of the digit may be cut off
-    LOW_CONTRAST = 8  # ink and paper differ by less than 50 of 255 grey levels
+    LOW_CONTRAST = 8  # ink and paper differ by less than 51 of 255 grey levels
     MOSTLY_DARK = 16  # more than half of the picture is darker than a third of white, whichever of it is ink
 
 

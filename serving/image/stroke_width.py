@@ -1,7 +1,7 @@
 """Strokes far thinner or thicker than MNIST's, brought to a width that is usual there. Others are not touched.
 
-Width is told in pixels of MNIST's 20x20 box. Of MNIST's training rows 98 % lie between 1.4 and 4.0 as measured here, and
-fewer than 1 % outside the limits below.
+Width is told in pixels of MNIST's 20x20 box. Of MNIST's training rows 98 % lie between 1.4 and 4.0 as measured
+here, and fewer than 1 % outside the limits below.
 """
 
 import math

@@ -12,9 +12,24 @@ class Refusal(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     REFUSAL_UNSPECIFIED: _ClassVar[Refusal]
     REFUSAL_NOVEL: _ClassVar[Refusal]
     REFUSAL_BLANK: _ClassVar[Refusal]
+
+class Quality(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    QUALITY_UNSPECIFIED: _ClassVar[Quality]
+    QUALITY_BLANK: _ClassVar[Quality]
+    QUALITY_SEVERAL_GLYPHS: _ClassVar[Quality]
+    QUALITY_TOUCHES_BORDER: _ClassVar[Quality]
+    QUALITY_LOW_CONTRAST: _ClassVar[Quality]
+    QUALITY_MOSTLY_DARK: _ClassVar[Quality]
 REFUSAL_UNSPECIFIED: Refusal
 REFUSAL_NOVEL: Refusal
 REFUSAL_BLANK: Refusal
+QUALITY_UNSPECIFIED: Quality
+QUALITY_BLANK: Quality
+QUALITY_SEVERAL_GLYPHS: Quality
+QUALITY_TOUCHES_BORDER: Quality
+QUALITY_LOW_CONTRAST: Quality
+QUALITY_MOSTLY_DARK: Quality
 
 class Image(_message.Message):
     __slots__ = ("pixels", "encoded")
@@ -41,20 +56,22 @@ class ClassifyResponse(_message.Message):
     def __init__(self, predictions: _Optional[_Iterable[_Union[Prediction, _Mapping]]] = ..., model_version: _Optional[int] = ...) -> None: ...
 
 class Prediction(_message.Message):
-    __slots__ = ("digit", "probability", "probabilities", "novelty", "refused", "refusal")
+    __slots__ = ("digit", "probability", "probabilities", "novelty", "refused", "refusal", "quality")
     DIGIT_FIELD_NUMBER: _ClassVar[int]
     PROBABILITY_FIELD_NUMBER: _ClassVar[int]
     PROBABILITIES_FIELD_NUMBER: _ClassVar[int]
     NOVELTY_FIELD_NUMBER: _ClassVar[int]
     REFUSED_FIELD_NUMBER: _ClassVar[int]
     REFUSAL_FIELD_NUMBER: _ClassVar[int]
+    QUALITY_FIELD_NUMBER: _ClassVar[int]
     digit: int
     probability: float
     probabilities: _containers.RepeatedScalarFieldContainer[float]
     novelty: float
     refused: bool
     refusal: Refusal
-    def __init__(self, digit: _Optional[int] = ..., probability: _Optional[float] = ..., probabilities: _Optional[_Iterable[float]] = ..., novelty: _Optional[float] = ..., refused: _Optional[bool] = ..., refusal: _Optional[_Union[Refusal, str]] = ...) -> None: ...
+    quality: _containers.RepeatedScalarFieldContainer[Quality]
+    def __init__(self, digit: _Optional[int] = ..., probability: _Optional[float] = ..., probabilities: _Optional[_Iterable[float]] = ..., novelty: _Optional[float] = ..., refused: _Optional[bool] = ..., refusal: _Optional[_Union[Refusal, str]] = ..., quality: _Optional[_Iterable[_Union[Quality, str]]] = ...) -> None: ...
 
 class ClassifyStreamRequest(_message.Message):
     __slots__ = ("id", "request")

@@ -61,6 +61,26 @@ async def test_blank_raw_pixels_are_refused_as_blank(stub: DigitClassifierStub) 
     assert response.predictions[0].refusal == digits_pb2.REFUSAL_BLANK
 
 
+async def test_what_may_be_wrong_with_a_picture_is_told_beside_its_own_answer_and_counted(
+    stub: DigitClassifierStub, server: Server
+) -> None:
+    stroke = np.full((40, 30), 230, np.uint8)
+    stroke[:30, 13:17] = 200  # faint, and begins at the border
+    buffer = io.BytesIO()
+    Image.fromarray(stroke).save(buffer, "PNG")
+    images = [raw(1), digits_pb2.Image(encoded=buffer.getvalue()), raw(2)]
+    request = digits_pb2.ClassifyRequest(images=images)
+    stream = stub.ClassifyStream(iter([digits_pb2.ClassifyStreamRequest(id=1, request=request)]))
+    for response in (await stub.Classify(request), (await stream.read()).response):
+        assert [list(prediction.quality) for prediction in response.predictions] == [
+            [],
+            [digits_pb2.QUALITY_TOUCHES_BORDER, digits_pb2.QUALITY_LOW_CONTRAST],
+            [],
+        ]
+    assert server.metrics.registry.get_sample_value("mnist_remarks_total", {"quality": "low_contrast"}) == 2
+    assert server.metrics.registry.get_sample_value("mnist_remarks_total", {"quality": "blank"}) == 0
+
+
 async def test_an_uncertain_image_is_refused_as_novel(stub: DigitClassifierStub, server: Server) -> None:
     pixels = bytearray(784)
     pixels[100] = 255  # ink where the tiny model does not look: all digits alike

@@ -6,7 +6,9 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from serving.client import cli
 from serving.server import Server
@@ -47,6 +49,19 @@ async def test_people_get_a_table(
     assert "probability" in table
     assert "3.bin" in table
     assert "0.999" in table
+
+
+async def test_remarks_on_a_picture_are_in_the_table_and_in_json(
+    server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    stroke = np.full((40, 30), 230, np.uint8)
+    stroke[:30, 13:17] = 20  # begins at the border
+    Image.fromarray(stroke).save("1.png")
+    assert await run(server, "--json", "1.png") == 0
+    assert json.loads(capsys.readouterr().out)["quality"] == ["touches_border"]
+    assert await run(server, "1.png") == 0
+    assert "touches" in capsys.readouterr().out
 
 
 async def test_more_files_than_a_batch_are_all_answered(

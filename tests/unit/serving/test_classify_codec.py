@@ -10,6 +10,7 @@ from serving.batcher import Rows
 from serving.classifier import EncodedImage, Predictions, Refusal
 from serving.classify_codec import parse_request, request_images, response_bytes
 from serving.errors import InvalidRequestError
+from serving.image.quality import Quality
 
 raw = st.binary(min_size=1, max_size=8).map(lambda seed: digits_pb2.Image(pixels=(seed * 784)[:784]))
 other = st.one_of(
@@ -62,6 +63,7 @@ predictions = st.lists(
         probability,
         st.lists(probability, min_size=10, max_size=10),
         st.sampled_from([None, *Refusal]),
+        st.integers(0, 2 ** len(Quality) - 1).map(Quality),
     ),
     max_size=5,
 )
@@ -69,16 +71,19 @@ predictions = st.lists(
 
 @given(predictions, st.integers(1, 2**62))
 def test_any_answer_reads_back_through_protobuf(
-    rows: list[tuple[int, float, list[float], Refusal | None]], version: int
+    rows: list[tuple[int, float, list[float], Refusal | None, Quality]], version: int
 ) -> None:
     digits, novelties, tens = [row[0] for row in rows], [row[1] for row in rows], [row[2] for row in rows]
-    answered = Predictions(Rows(digits, novelties, tens), [row[3] for row in rows], version)
+    remarks = {index: row[4] for index, row in enumerate(rows) if row[4]}
+    answered = Predictions(Rows(digits, novelties, tens), [row[3] for row in rows], version, remarks)
     response = digits_pb2.ClassifyResponse.FromString(response_bytes(answered))
     assert response.model_version == version
     assert len(response.predictions) == len(rows)
-    for prediction, (digit, novelty, probabilities, refusal) in zip(response.predictions, rows, strict=True):
+    for prediction, (digit, novelty, probabilities, refusal, quality) in zip(response.predictions, rows, strict=True):
         assert (prediction.digit, prediction.novelty) == (digit, novelty)
         assert prediction.probability == probabilities[digit]
         np.testing.assert_array_equal(prediction.probabilities, probabilities)
         assert prediction.refused == (refusal is not None)
         assert digits_pb2.Refusal.Name(prediction.refusal) == f"REFUSAL_{refusal.name if refusal else 'UNSPECIFIED'}"
+        names = [digits_pb2.Quality.Name(remark) for remark in prediction.quality]
+        assert names == [f"QUALITY_{remark.name}" for remark in quality]
