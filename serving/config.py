@@ -50,6 +50,12 @@ def _choice(*allowed: str) -> Callable[[str], str]:
     return parse
 
 
+def _plain_name(text: str) -> str:
+    if text in ("", ".", "..") or Path(text).name != text:
+        raise ValueError("expected the plain name of a folder, such as mnist")
+    return text
+
+
 def _folder(text: str) -> Path | None:
     return Path(text) if text else None
 
@@ -61,7 +67,8 @@ _port = _number(int, 0, 65535)
 class Config:
     """All settings of the server. Sizes in bytes, times in seconds."""
 
-    model_repository: Path = _setting(Path("models"), "folder that holds mnist/<version>/", Path)
+    model_repository: Path = _setting(Path("models"), "folder that holds <model name>/<version>/", Path)
+    model_name: str = _setting("mnist", "model to serve: mnist, mnist-int8 or mnist-accurate", _plain_name)
     model_version: int = _setting(0, "version to serve; 0: the highest there", _number(int, 0))
     device: str = _setting("auto", "auto, cpu or cuda; auto falls back to cpu", _choice("auto", "cpu", "cuda"))
     inference_threads: int = _setting(0, "ONNX Runtime threads; 0: the usable processors", _number(int, 0, 256))

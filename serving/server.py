@@ -135,7 +135,7 @@ class Server:
 
     def _load(self) -> ModelVersion:
         threads = self._config.inference_threads or usable_cpus()
-        loaded = ModelRepository(self._config.model_repository).load(
+        loaded = ModelRepository(self._config.model_repository, self._config.model_name).load(
             self._config.model_version,
             lambda graph: OnnxModel(graph, self._config.device, threads),
             self._config.max_batch_size,

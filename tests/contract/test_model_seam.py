@@ -14,7 +14,7 @@ LARGEST = 64
 
 @pytest.fixture(scope="module")
 def committed() -> ModelVersion:
-    return ModelRepository(ROOT / "models").load(0, lambda graph: OnnxModel(graph, "cpu", threads=1), LARGEST)
+    return ModelRepository(ROOT / "models", "mnist").load(0, lambda graph: OnnxModel(graph, "cpu", threads=1), LARGEST)
 
 
 def test_the_committed_model_passes_every_check_of_the_server(committed: ModelVersion) -> None:

@@ -19,7 +19,14 @@ def test_a_flag_wins_over_the_environment() -> None:
 
 def test_every_setting_can_be_given_both_ways() -> None:
     texts = {bool: "false", int: "7", float: "0.25", type(Path()): "elsewhere"}
-    special = {"device": "cpu", "log_format": "json", "log_level": "debug", "host": "::", "show_samples": "elsewhere"}
+    special = {
+        "device": "cpu",
+        "log_format": "json",
+        "log_level": "debug",
+        "host": "::",
+        "model_name": "digits",
+        "show_samples": "elsewhere",
+    }
     large = ("queue_capacity_images", "max_request_bytes")
     for setting in fields(Config):
         text = special.get(setting.name) or ("9999" if setting.name in large else texts[type(setting.default)])
@@ -32,6 +39,7 @@ def test_every_setting_can_be_given_both_ways() -> None:
     ("arguments", "environment", "message"),
     [
         (["--grpc-port", "70000"], {}, "--grpc-port: expected 0 to 65535, got '70000'"),
+        (["--model-name", "../mnist"], {}, "--model-name: expected the plain name of a folder"),
         (["--max-batch-size", "many"], {}, "--max-batch-size: expected a whole number, got 'many'"),
         ([], {"MNIST_DEVICE": "tpu"}, "MNIST_DEVICE: expected one of auto, cpu, cuda, got 'tpu'"),
         ([], {"MNIST_ACCESS_LOG": "maybe"}, "MNIST_ACCESS_LOG: expected true or false"),

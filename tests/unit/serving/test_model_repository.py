@@ -11,7 +11,9 @@ from tests.tiny_model import rewrite_metadata, tiny_graph, write_tiny_version
 
 
 def load(root: Path, version: int = 0) -> ModelVersion:
-    return ModelRepository(root).load(version, lambda graph: OnnxModel(graph, "cpu", threads=1), largest_batch=8)
+    return ModelRepository(root, "mnist").load(
+        version, lambda graph: OnnxModel(graph, "cpu", threads=1), largest_batch=8
+    )
 
 
 def test_the_highest_version_is_loaded_unless_one_is_named(tmp_path: Path) -> None:
@@ -19,17 +21,40 @@ def test_the_highest_version_is_loaded_unless_one_is_named(tmp_path: Path) -> No
         write_tiny_version(tmp_path, version)
     (tmp_path / "mnist" / "notes").mkdir()
     (tmp_path / "mnist" / "007").mkdir()
-    assert ModelRepository(tmp_path).versions() == [1, 2, 10]
+    assert ModelRepository(tmp_path, "mnist").versions() == [1, 2, 10]
     assert load(tmp_path).version == 10
     assert load(tmp_path, version=2).version == 2
 
 
 def test_no_repository_and_no_version_say_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(ModelRejectedError, match=r"no model repository at .*make train.*--model-repository"):
+    with pytest.raises(ModelRejectedError, match=r"no model mnist at .*make train.*--model-name.*--model-repository"):
         load(tmp_path)
     (tmp_path / "mnist").mkdir()
     with pytest.raises(ModelRejectedError, match="holds no version: train one with `make train`"):
         load(tmp_path)
+
+
+def test_the_model_that_is_named_is_loaded_and_no_other(tmp_path: Path) -> None:
+    write_tiny_version(tmp_path, 1)
+    (tmp_path / "mnist").rename(tmp_path / "mnist-int8")
+    repository = ModelRepository(tmp_path, "mnist-int8")
+    with pytest.raises(ModelRejectedError, match=r"metadata\.json is of mnist version 1"):
+        repository.load(0, lambda graph: OnnxModel(graph, "cpu", threads=1), largest_batch=8)
+    rewrite_metadata(tmp_path / "mnist-int8" / "1", name="mnist-int8")
+    loaded = repository.load(0, lambda graph: OnnxModel(graph, "cpu", threads=1), largest_batch=8)
+    assert loaded.name == "mnist-int8"
+
+
+def test_integers_may_round_where_float32_may_not(tmp_path: Path) -> None:
+    folder = write_tiny_version(tmp_path, 1)
+    golden = dict(np.load(folder / "golden.npz"))
+    golden["novelty"] = np.clip(golden["novelty"] + np.float32(0.01), 0, 1)
+    np.savez(folder / "golden.npz", **golden)
+    rewrite_metadata(folder)
+    with pytest.raises(ModelRejectedError, match="other answers than recorded"):
+        load(tmp_path)
+    rewrite_metadata(folder, precision="int8")
+    assert load(tmp_path).version == 1
 
 
 def test_a_version_that_is_not_there_is_named_beside_those_that_are(tmp_path: Path) -> None:
