@@ -13,7 +13,7 @@ from training.atomic_write import write_atomically
 from training.errors import DataError
 from training.synthetic.font_families import FAMILIES, FontFamily, Part, Style
 
-_NPM_TIMEOUT_SECONDS = 300.0
+_NPM_TIMEOUT_SECONDS = 900.0  # 45 MB in one go
 
 
 @dataclass(frozen=True, slots=True)
