@@ -1,6 +1,6 @@
 """What training makes small: surprise at the digits' labels, and at whether an image is a digit at all.
 
-Both compare each column by itself with the label and, where there is a teacher, with the teacher's answer too.
+Each column is compared by itself with the label and, in the loss of the digits, with the teacher's answer.
 """
 
 import tensorflow as tf
@@ -31,12 +31,12 @@ def digits_loss(config: TrainingConfig, labels: tf.Tensor, answers: tf.Tensor, t
     return tf.reduce_sum(loss * is_digit) / tf.maximum(tf.reduce_sum(is_digit), 1.0)
 
 
-def novelty_loss(config: TrainingConfig, labels: tf.Tensor, answers: tf.Tensor, taught: tf.Tensor | None) -> tf.Tensor:
-    """Mean binary cross-entropy of being no digit, over all rows, in nats. Arguments as for `digits_loss`."""
+def novelty_loss(labels: tf.Tensor, answers: tf.Tensor) -> tf.Tensor:
+    """Mean binary cross-entropy of being no digit, over all rows, in nats. Arguments as for `digits_loss`.
+
+    No teacher: here the labels are certain, and a student may well surpass it.
+    """
     targets = tf.cast(labels < 0, tf.float32)
-    if taught is not None:
-        believed = tf.sigmoid(tf.cast(taught, tf.float32)[:, CLASSES])
-        targets = (1 - config.teacher_weight) * targets + config.teacher_weight * believed
     logits = answers[..., CLASSES]
     spread = tf.broadcast_to(targets[:, tf.newaxis], tf.shape(logits))
     return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(spread, logits))

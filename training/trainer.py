@@ -103,7 +103,7 @@ class Trainer:
         with tf.GradientTape() as tape:
             answers = network(images[..., tf.newaxis], training=True)
             loss = digits_loss(config, labels, answers, taught)
-            loss += config.novelty_weight * novelty_loss(config, labels, answers, taught)
+            loss += config.novelty_weight * novelty_loss(labels, answers)
         gradients = tape.gradient(loss, network.trainable_variables)
         self._state.optimizer.apply(gradients, network.trainable_variables)
         self._follow(tf.cast(step, tf.float32))
