@@ -7,8 +7,6 @@ import numpy as np
 import tensorflow as tf
 
 from training.arrays import CLASSES, SIDE, LabelledDigits, Labels, Pixels
-from training.augmentation import Augmentation
-from training.config import TrainingConfig
 from training.race_reading import Reader, as_images, left_as_they_are
 from training.race_recipes import Recipe
 
@@ -35,10 +33,11 @@ class RecipeSprinter:
         images = np.pad(self._rows.pixels.reshape(-1, SIDE, SIDE), ((0, 0), (margin, margin), (margin, margin)))
         self._padded = tf.constant(images.reshape(len(images), -1))
         self._labels = tf.constant(self._rows.labels)
-        self._bend = Augmentation.from_config(TrainingConfig()) if recipe.handwriting else None
         self._network, self._average = race_network(recipe), race_network(recipe)
         self._average.set_weights(self._network.get_weights())
-        self._optimizer = keras.optimizers.Adam(_learning_rate(recipe, self._steps), beta_2=_BETA_2)
+        self._optimizer = keras.optimizers.AdamW(
+            _learning_rate(recipe, self._steps), weight_decay=recipe.weight_decay, beta_2=_BETA_2
+        )
         self._optimizer.build(self._network.trainable_variables)
         self._reader = Reader(self._average)
         self._run_step = tf.function(self._step)
@@ -72,14 +71,15 @@ class RecipeSprinter:
         self._follow(tf.cast(step, tf.float32))
 
     def _distorted(self, rows: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
-        """(n, 28, 28, 1) float32: the rows, each cut from its padded image at a place of its own, then bent."""
+        """(n, 28, 28, 1) float32: the rows, each cut from its padded image at a place of its own, then augmented."""
         margin, seed = self._recipe.shift_pixels, tf.stack([self._seed, step])
         width = SIDE + 2 * margin
         corner = tf.random.stateless_uniform([2, len(rows), 1], seed, maxval=2 * margin + 1, dtype=tf.int32)
         window = np.add.outer(np.arange(SIDE) * width, np.arange(SIDE)).reshape(1, -1).astype(np.int32)
         places = corner[0] * width + corner[1] + window
         images = as_images(tf.gather(tf.gather(self._padded, rows), places, batch_dims=1))
-        return images if self._bend is None else self._bend(images[..., 0], seed)[..., tf.newaxis]
+        augment = self._recipe.augmentation
+        return images if augment is None else augment(images[..., 0], seed)[..., tf.newaxis]
 
     def _follow(self, step: tf.Tensor) -> None:
         """Move the average towards the network; faster in the first steps, when there is little to average."""
