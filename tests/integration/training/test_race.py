@@ -24,8 +24,8 @@ RECIPES_OF_EVERY_KIND: Mapping[float, Recipe] = {
 }
 
 
-def _raced(mnist: Mnist, limit_seconds: float = 0.0) -> list[Run]:
-    """A race of the committed digits; with no time at all, everybody is judged once."""
+def _raced(mnist: Mnist, limit_seconds: float) -> list[Run]:
+    """A race of the committed digits."""
     race = Race(mnist.test, limit_seconds, lambda _: None)
     return raced(race, mnist, RECIPES_OF_EVERY_KIND, images_between_judgements=128, seed=1)
 
