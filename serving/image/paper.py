@@ -1,7 +1,8 @@
 """From grey levels to ink: the paper's level, even or not, becomes 0 and full ink becomes 255.
 
 1. Paper of one flat level is taken exactly: what the picture holds is not touched.
-2. Other paper (a photo's shadow) is fitted by a quadratic surface and taken away, and so is its noise.
+2. Other paper (a photo's shadow) is fitted by a quadratic surface and taken away, and so is its noise; in a picture too
+   small for that it is what the lightest quarter has (soft edges may be most of the rest).
 3. Full ink is the level that a stroke's core has; fainter strokes keep their share of it.
 4. What is no stroke's soft edge but lies far from any (a JPEG's ringing, the paper's texture) is paper.
 """
@@ -19,6 +20,7 @@ STROKE = 64.0  # of 255 of full ink: at least as much is a stroke, less is its s
 FLAT_PAPER_SHARE = 0.3  # share of pixels with one and the same level that makes it the paper's
 NO_OUTLIER = 0.97  # of the highest level: a core this high has no outlier above it
 SOFT_EDGE_SHARE = 0.03  # of the longer side: how far a soft edge reaches from its stroke, at least one pixel
+SMALLEST_FIT_SIDE = 20  # pixels; in a smaller picture soft edges would be taken for uneven paper
 FIT_ROUNDS = 4
 FIT_SIDE = 32  # the surface is fitted to about so many pixels a side: it has six unknowns
 
@@ -41,10 +43,13 @@ def ink_on_paper(grey: Grey) -> Inked | None:
     paper_dark = 255 - grey if is_paper_light(grey) else grey
     middle = otsu_level(paper_dark)
     levels = paper_dark.astype(np.float64)
-    counts = np.bincount(paper_dark[paper_dark <= middle])
-    paper_level = int(counts.argmax())
-    if counts[paper_level] >= FLAT_PAPER_SHARE * grey.size:
-        above, noise = levels - paper_level, 0.0
+    paper = paper_dark[paper_dark <= middle]
+    counts = np.bincount(paper)
+    noise = 0.0
+    if counts.max() >= FLAT_PAPER_SHARE * grey.size:
+        above = levels - int(counts.argmax())
+    elif min(grey.shape) < SMALLEST_FIT_SIDE:
+        above = levels - float(np.percentile(paper, 25))
     else:
         above, noise = _above_fitted_paper(levels, middle)
     full = _full_ink(above)

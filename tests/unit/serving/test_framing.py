@@ -1,3 +1,4 @@
+import io
 from pathlib import Path
 
 import numpy as np
@@ -5,8 +6,12 @@ import numpy.typing as npt
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from PIL import Image, ImageDraw
 
+from serving.image.decode import ImageLimits, decode
 from serving.image.framing import frame
+from serving.image.quality import Quality
+from serving.image.stroke_width import stroke_width
 
 Grey = npt.NDArray[np.uint8]
 
@@ -117,3 +122,130 @@ def test_any_picture_is_framed_or_blank(height: int, width: int, seed: int) -> N
     framed = frame(np.random.default_rng(seed).integers(0, 256, (height, width), np.uint8))
     assert framed.pixels.shape == (784,)
     assert framed.is_blank != framed.pixels.any()
+
+
+SAMPLES = np.load(Path(__file__).parents[2] / "data" / "digits.npz")["pixels"][::16].reshape(-1, 28, 28)
+
+
+def unlike(picture: Grey, expected: Grey) -> float:
+    """By how much a framed picture differs from what was expected: 0 for the same, about 1 for another digit.
+
+    One pixel of shift is forgiven: a centre of mass halfway between two pixels is rounded either way.
+    """
+    framed, wanted = frame(picture).pixels.reshape(28, 28).astype(float), expected.reshape(28, 28).astype(float)
+    shifted = [np.roll(framed, (down, right), (0, 1)) for down in (-1, 0, 1) for right in (-1, 0, 1)]
+    return min(float(np.abs(moved - wanted).sum() / wanted.sum()) for moved in shifted)
+
+
+def enlarged(digit: Grey, side: int) -> Grey:
+    return np.asarray(Image.fromarray(digit).resize((side, side), Image.Resampling.BICUBIC))
+
+
+def filling(digit: Grey, side: int) -> Grey:
+    """The digit cut out tightly and reduced until its longer side is `side`: it touches the border all around."""
+    rows, columns = np.nonzero(digit > 60)
+    box = Image.fromarray(digit[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1])
+    scale = side / max(box.size)
+    width, height = (max(1, round(length * scale)) for length in box.size)
+    return np.asarray(box.resize((width, height), Image.Resampling.BOX))
+
+
+@given(st.sampled_from(range(len(SAMPLES))), st.booleans(), st.integers(0, 40), st.integers(0, 40), st.integers(1, 4))
+@settings(max_examples=40, deadline=None)
+def test_mnists_digits_inverted_padded_and_enlarged_stay_themselves(
+    index: int, is_inverted: bool, top: int, left: int, factor: int
+) -> None:
+    large = SAMPLES[index].repeat(factor, axis=0).repeat(factor, axis=1)
+    picture = np.pad(large, ((top, 3), (left, 3)))
+    assert unlike(255 - picture if is_inverted else picture, frame(SAMPLES[index]).pixels) < 0.5
+
+
+@given(st.sampled_from(range(len(SAMPLES))), st.sampled_from(["PNG", "BMP", "WEBP", "TIFF", "JPEG"]), st.booleans())
+@settings(max_examples=25, deadline=None)
+@example(14, "PNG", False)  # its centre of mass lies between two pixels
+def test_file_format_and_colour_do_not_matter(index: int, kind: str, is_inverted: bool) -> None:
+    share = enlarged(SAMPLES[index], 84)[..., np.newaxis] / 255
+    paper, ink = np.array([250, 240, 220]), np.array([20, 30, 120])
+    if is_inverted:
+        paper, ink = ink, paper
+    buffer = io.BytesIO()
+    Image.fromarray((paper + share * (ink - paper)).astype(np.uint8)).save(buffer, kind)
+    grey = decode(buffer.getvalue(), ImageLimits(max_bytes=100_000, max_pixels=100_000))
+    assert unlike(grey, frame(SAMPLES[index]).pixels) < 0.5
+
+
+@pytest.mark.parametrize("side", [8, 12, 16])
+def test_a_tiny_digit_that_fills_its_picture_has_the_same_frame_in_either_polarity(side: int) -> None:
+    tiny = [filling(digit, side) for digit in SAMPLES]
+    differences = [unlike(255 - digit, frame(digit).pixels) if frame(digit).pixels.any() else 9.0 for digit in tiny]
+    assert np.mean(np.array(differences) < 0.1) >= 0.9
+
+
+def test_tiny_digits_are_enlarged_to_what_mnist_has() -> None:
+    assert np.median([unlike(filling(digit, 10), digit) for digit in SAMPLES]) < 0.6
+
+
+def stroke_width_of(framed: Grey) -> float:
+    return stroke_width(framed.reshape(28, 28).astype(np.float64))
+
+
+@pytest.mark.parametrize("thickness", [1, 2, 30, 60, 70])
+def test_strokes_of_any_thickness_become_as_wide_as_mnists(thickness: int) -> None:
+    canvas = Image.new("L", (300, 300), 255)
+    ImageDraw.Draw(canvas).line([(80, 60), (220, 60), (130, 250)], fill=0, width=thickness)
+    assert 1.2 <= stroke_width_of(frame(np.asarray(canvas)).pixels) <= 4.8
+
+
+def test_remnants_of_ruled_lines_are_dropped() -> None:
+    picture = np.pad(drawn_seven(), 20)
+    clean = frame(picture).pixels
+    picture[:4] = 255
+    picture[:, -3:] = 255
+    picture[60:, :2] = 255
+    assert not np.abs(frame(picture).pixels.astype(int) - clean).any()
+    assert not np.abs(frame(255 - picture).pixels.astype(int) - clean).any()
+
+
+def test_a_frame_all_around_is_no_ink() -> None:
+    picture = np.pad(drawn_seven(), 20)
+    clean = frame(picture).pixels
+    framed = np.pad(picture, 4, constant_values=255)
+    assert not np.abs(frame(255 - framed).pixels.astype(int) - clean).any()
+
+
+def test_a_stroke_of_the_digit_along_the_border_stays() -> None:
+    five = np.zeros((32, 24), np.uint8)
+    five[:3, 4:22] = 255  # the bar, broken off by one row
+    five[4:18, 3:7] = 255
+    five[15:19, 3:20] = 255
+    five[18:30, 18:22] = 255
+    five[28:32, 2:20] = 255
+    assert frame(five).pixels.reshape(28, 28)[4:6].max() > 100
+    rows = np.flatnonzero(frame(five).pixels.reshape(28, 28).any(axis=1))
+    assert np.ptp(rows) == 19
+
+
+def quality(picture: Grey) -> Quality:
+    return frame(picture).quality
+
+
+def test_a_clean_dark_digit_on_light_paper_gets_no_remark() -> None:
+    assert quality(255 - drawn_seven()) == Quality(0)
+
+
+@pytest.mark.parametrize(
+    ("picture", "remark"),
+    [
+        (np.full((20, 20), 255, np.uint8), Quality.BLANK),
+        (np.hstack([255 - drawn_seven(), 255 - drawn_seven()]), Quality.SEVERAL_GLYPHS),
+        (255 - drawn_seven()[20:], Quality.TOUCHES_BORDER),
+        (255 - drawn_seven() // 6, Quality.LOW_CONTRAST),
+        (drawn_seven(), Quality.MOSTLY_DARK),
+    ],
+)
+def test_each_remark_is_made_of_its_own_picture_alone(picture: Grey, remark: Quality) -> None:
+    assert quality(picture) == remark
+
+
+def test_mnists_digits_are_one_glyph_each() -> None:
+    assert np.mean([Quality.SEVERAL_GLYPHS in quality(digit) for digit in SAMPLES]) == 0
