@@ -21,7 +21,7 @@ from training.model_card import model_card
 from training.model_metadata import SCHEMA_VERSION, SIGNATURE, Evaluation, Metadata
 from training.model_repository import next_version, write_version
 from training.network_answers import network_answers
-from training.onnx_graph import onnx_model
+from training.onnx_graph import onnx_model, with_properties
 from training.quantization import quantized
 from training.run_folder import RunRecord
 from training.split import Split, split_rows
@@ -80,6 +80,7 @@ def export_quantized(run: FinishedRun, mnist: Mnist, repository: Path, name: str
     report = check_quantized(model, _keras_answers(run, split.validation))
     config = run.record.config
     evaluation = evaluation_of(validation, test, run.evaluation["temperature"], config.largest_refused_share)
+    model = with_properties(model, _properties(run, version, evaluation))
     golden = model_answers(model, _golden_digits(split))
     return _write(run, repository, name, version, _Exported(model, "int8", golden, evaluation)), report
 
@@ -108,14 +109,18 @@ def _golden_digits(split: Split) -> LabelledDigits:
 
 
 def _float_model(run: FinishedRun, version: int) -> bytes:
+    properties = _properties(run, version, run.evaluation)
     temperature = run.evaluation["temperature"]
-    properties = {
+    return onnx_model(fold(run.weights), temperature, properties, version, _DESCRIPTION).SerializeToString()
+
+
+def _properties(run: FinishedRun, version: int, evaluation: Evaluation) -> dict[str, str]:
+    return {
         "version": str(version),
-        "temperature": repr(temperature),
-        "novelty_threshold": repr(run.evaluation["novelty_threshold"]),
+        "temperature": repr(evaluation["temperature"]),
+        "novelty_threshold": repr(evaluation["novelty_threshold"]),
         "git_revision": run.record.git.revision,
     }
-    return onnx_model(fold(run.weights), temperature, properties, version, _DESCRIPTION).SerializeToString()
 
 
 def _keras_answers(run: FinishedRun, digits: LabelledDigits) -> Answers:

@@ -58,6 +58,14 @@ def onnx_model(
     return model
 
 
+def with_properties(model: bytes, properties: Mapping[str, str]) -> bytes:
+    """The same serialized model with other text inside the file."""
+    loaded = onnx.load_from_string(model)
+    del loaded.metadata_props[:]
+    helper.set_model_props(loaded, dict(properties))
+    return loaded.SerializeToString()
+
+
 class _Graph:
     """Nodes and initializers as they are added; a node's name is that of the value it makes."""
 

@@ -17,8 +17,8 @@ from training.arrays import CLASSES, LabelledDigits
 from training.calibration import sigmoid, softmax
 from training.errors import ExportError
 from training.evaluation import judge
-from training.export import FinishedRun, export_run, golden_file
-from training.export_checks import check_model, runtime_session
+from training.export import FinishedRun, export_quantized, export_run, golden_file
+from training.export_checks import check_model, model_answers, runtime_session
 from training.folded_network import fold
 from training.git_state import GitState
 from training.mnist_files import Mnist
@@ -127,6 +127,24 @@ def test_exporting_writes_whole_versions_one_after_the_other(
         for name, checksum in metadata["files"].items():
             assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == checksum
     assert sorted(path.name for path in (tmp_path / "mnist").iterdir()) == ["1", "2", "config.pbtxt"]
+
+
+def test_the_integer_form_is_a_model_of_its_own(finished_run: RunFolder, small_mnist: Mnist, tmp_path: Path) -> None:
+    weights = finished_run.read_weights()
+    evaluation = judge(TINY, weights, small_mnist).evaluation
+    record = RunRecord(TINY, GitState("a" * 40, dirty=False), {"keras": "3"}, "a processor", "today")
+    folder, _ = export_quantized(
+        FinishedRun(record, weights, evaluation, seconds=1.5), small_mnist, tmp_path, "mnist-int8"
+    )
+    metadata = json.loads((folder / "metadata.json").read_text())
+    assert (metadata["name"], metadata["precision"]) == ("mnist-int8", "int8")
+    model = onnx.load(folder / "model.onnx")
+    properties = {each.key: each.value for each in model.metadata_props}
+    assert properties["novelty_threshold"] == repr(metadata["novelty_threshold"])
+    assert (model.ir_version, model.opset_import[0].version) == (IR_VERSION, OPSET)
+    answers = model_answers((folder / "model.onnx").read_bytes(), small_mnist.test)
+    accuracy = float(np.mean(answers.digit == small_mnist.test.labels))
+    assert metadata["metrics"]["mnist_test"]["accuracy"] == pytest.approx(accuracy)
 
 
 def test_golden_answers_are_those_of_keras(digits: LabelledDigits, expected: Answers) -> None:
