@@ -3,6 +3,8 @@
 Both are fitted on validation rows, which the weights have not been trained on. Pure numpy.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from training.arrays import Doubles, Floats, Labels
@@ -42,6 +44,14 @@ def fit_temperature(logits: Floats, labels: Labels) -> float:
 def sigmoid(logits: Floats) -> Floats:
     """Novelty (n,) float32 in 0..1 of the novelty logits (n,): 0 for a typical digit, 1 for no digit at all."""
     return np.asarray(1 / (1 + np.exp(-np.clip(logits, -80, 80))), np.float32)
+
+
+def shared_threshold(digits: Floats, share: float, elsewhere: Sequence[Floats], share_elsewhere: float) -> float:
+    """The smallest threshold that refuses at most `share` of the novelties `digits`, and at most `share_elsewhere` of
+    each of those in `elsewhere`: other people's digits look less like training's, and are digits all the same.
+    """
+    others = [novelty_threshold(each, share_elsewhere) for each in elsewhere]
+    return max([novelty_threshold(digits, share), *others])
 
 
 def novelty_threshold(novelties: Floats | Doubles, largest_refused_share: float) -> float:

@@ -53,6 +53,9 @@ class TrainingConfig:
     teacher_weight: float = _setting(0.7, "share of the digits' loss that comes from the teacher", 0, 1)
     teacher_temperature: float = _setting(2.0, "what both sides' logits are divided by to compare them", 0.1, 20)
     largest_refused_share: float = _setting(0.002, "share of real digits the novelty threshold may refuse", 0, 1)
+    largest_refused_share_elsewhere: float = _setting(
+        0.02, "the same of the digits of any one stand-in for another population", 0, 1
+    )
 
     def __post_init__(self) -> None:
         _check_ranges(self)

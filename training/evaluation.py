@@ -1,13 +1,14 @@
 """Judging a finished run: temperature and threshold from validation rows; then all figures, test rows last and once."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from training import metrics
 from training.answers import Answers
-from training.arrays import Weights
-from training.calibration import fit_temperature, novelty_threshold, sigmoid, softmax
+from training.arrays import Floats, LabelledDigits, Weights
+from training.calibration import fit_temperature, shared_threshold, sigmoid, softmax
 from training.config import TrainingConfig
 from training.mnist_files import Mnist
 from training.model_metadata import Evaluation, SetMetrics
@@ -24,8 +25,17 @@ class Judgement:
     test: Answers
 
 
-def judge(config: TrainingConfig, weights: Weights, mnist: Mnist) -> Judgement:
-    """Every figure of a run. The test rows serve for nothing but the figures."""
+def judge(
+    config: TrainingConfig, weights: Weights, mnist: Mnist, elsewhere: Sequence[LabelledDigits] = ()
+) -> Judgement:
+    """Every figure of a run. The test rows serve for nothing but the figures.
+
+    Args:
+        config: the run's settings.
+        weights: its result.
+        mnist: all of MNIST.
+        elsewhere: stand-ins for other populations, made from validation rows; the threshold spares them too.
+    """
     network = network_from_weights(config, weights)
     rows = split_rows(mnist.train, config.train_images, config.validation_images, config.split_seed).validation
     found = network_answers(network, rows.pixels)
@@ -33,12 +43,17 @@ def judge(config: TrainingConfig, weights: Weights, mnist: Mnist) -> Judgement:
     validation = Answers(rows, softmax(found.logits, temperature), sigmoid(found.novelty_logits))
     asked = network_answers(network, mnist.test.pixels)
     test = Answers(mnist.test, softmax(asked.logits, temperature), sigmoid(asked.novelty_logits))
-    return Judgement(evaluation_of(validation, test, temperature, config.largest_refused_share), test)
+    others = [sigmoid(network_answers(network, each.pixels).novelty_logits) for each in elsewhere]
+    return Judgement(evaluation_of(config, temperature, validation, test, others), test)
 
 
-def evaluation_of(validation: Answers, test: Answers, temperature: float, largest_refused_share: float) -> Evaluation:
-    """All figures of a model from its answers; the threshold is chosen on the validation rows."""
-    threshold = novelty_threshold(validation.novelty, largest_refused_share)
+def evaluation_of(
+    config: TrainingConfig, temperature: float, validation: Answers, test: Answers, elsewhere: Sequence[Floats]
+) -> Evaluation:
+    """All figures of a model from its answers; the threshold follows from validation and the novelties `elsewhere`."""
+    threshold = shared_threshold(
+        validation.novelty, config.largest_refused_share, elsewhere, config.largest_refused_share_elsewhere
+    )
     labels = test.digits.labels
     trusted = np.setdiff1d(np.arange(len(labels)), metrics.KNOWN_WRONG_TEST_LABELS)
     return {

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import io
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -68,7 +69,9 @@ def export_run(run: FinishedRun, mnist: Mnist, repository: Path, name: str) -> t
     return _write(run, repository, name, version, _Exported(model, "float32", golden, run.evaluation)), report
 
 
-def export_quantized(run: FinishedRun, mnist: Mnist, repository: Path, name: str) -> tuple[Path, CheckReport]:
+def export_quantized(
+    run: FinishedRun, mnist: Mnist, elsewhere: Sequence[LabelledDigits], repository: Path, name: str
+) -> tuple[Path, CheckReport]:
     """The same with convolutions in 8-bit integers, measured as it is: every figure is the integer graph's own.
 
     Raises:
@@ -78,8 +81,8 @@ def export_quantized(run: FinishedRun, mnist: Mnist, repository: Path, name: str
     model = quantized(_float_model(run, version), split.train.pixels)
     validation, test = model_answers(model, split.validation), model_answers(model, mnist.test)
     report = check_quantized(model, _keras_answers(run, split.validation))
-    config = run.record.config
-    evaluation = evaluation_of(validation, test, run.evaluation["temperature"], config.largest_refused_share)
+    others = [model_answers(model, each).novelty for each in elsewhere]
+    evaluation = evaluation_of(run.record.config, run.evaluation["temperature"], validation, test, others)
     model = with_properties(model, _properties(run, version, evaluation))
     golden = model_answers(model, _golden_digits(split))
     return _write(run, repository, name, version, _Exported(model, "int8", golden, evaluation)), report

@@ -13,6 +13,7 @@ from training.request import Request
 from training.run_folder import RunFolder
 from training.sources import default_sources
 from training.split import split_rows
+from training.stand_ins import stand_ins
 from training.synthetic.synthetic_set import load_synthetic
 
 console = Console(stderr=True)
@@ -41,6 +42,14 @@ def synthetic_of(request: Request, config: TrainingConfig, mnist: Mnist) -> Labe
     split = split_rows(mnist.train, config.train_images, config.validation_images, config.split_seed)
     made = load_synthetic(request.places.cache, "train", split.train, say)
     return LabelledDigits(made.pixels, made.labels)
+
+
+def stand_ins_of(config: TrainingConfig, mnist: Mnist) -> list[LabelledDigits]:
+    """Stand-ins for other populations, which the threshold spares; none for a run that never learned novelty."""
+    if not config.synthetic_images:
+        return []
+    split = split_rows(mnist.train, config.train_images, config.validation_images, config.split_seed)
+    return list(stand_ins(split.validation).values())
 
 
 def mnist_of(request: Request) -> Mnist:

@@ -3,7 +3,7 @@
 from rich.console import Console
 from rich.table import Table
 
-from training.commands.context import mnist_of, run_folder, say
+from training.commands.context import mnist_of, run_folder, say, stand_ins_of
 from training.evaluation import judge
 from training.model_metadata import Evaluation
 from training.pictures import draw_pictures
@@ -14,7 +14,8 @@ def execute(request: Request) -> None:
     """Measure, write, draw, and print the figures."""
     folder = run_folder(request)
     config, weights = folder.read_record().config, folder.read_weights()
-    judgement = judge(config, weights, mnist_of(request))
+    mnist = mnist_of(request)
+    judgement = judge(config, weights, mnist, stand_ins_of(config, mnist))
     folder.write_json(folder.metrics.name, judgement.evaluation)
     draw_pictures(folder.path, folder.read_json("history.json"), judgement.test.digits, judgement.test.probabilities)
     Console().print(_table(judgement.evaluation))

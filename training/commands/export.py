@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from training.commands.context import mnist_of, run_folder, say
+from training.commands.context import mnist_of, run_folder, say, stand_ins_of
 from training.errors import RunError
 from training.export import FinishedRun, export_quantized, export_run
 from training.model_metadata import Evaluation
@@ -27,6 +27,6 @@ def execute(request: Request) -> None:
     )
     say(f"written: {path}")
     if request.int8:
-        path, report = export_quantized(run, mnist, repository, f"{name}-int8")
+        path, report = export_quantized(run, mnist, stand_ins_of(record.config, mnist), repository, f"{name}-int8")
         say(f"written: {path}")
         say(f"the largest difference of a probability from float32's: {report.runtime_difference:.2f}")

@@ -13,8 +13,8 @@ from training.synthetic.drawing import cropped, slanted
 from training.synthetic.fonts import Face
 from training.synthetic.placing import exposed
 
-# Left out everywhere: O o (0), I l (1), Z z (2), S s (5), B (8). In print, D and Q, i, j and L, b, g and q have what 0, 1, 6
-# and 9 lack: a straight back, a tail, a dot, a foot, a serif; by hand they have not.
+# Left out everywhere: O o (0), I l (1), Z z (2), S s (5), B (8). In print, D and Q, i, j and L, b, g and q have what
+# 0, 1, 6 and 9 lack: a straight back, a tail, a dot, a foot, a serif; by hand they have not.
 PRINTED_LETTERS = "ACDEFGHJKLMNPQRTUVWXYabcdefghijkmnpqrtuvwxy"
 # Written by hand, G reads as 6, J as 1 or 7, T as 7, Y and y as an open 4, a as 0 or 9, d as 0, u and U as an open 0.
 HANDWRITTEN_LETTERS = "ACEFHKMNPRVWXcefhkmnprtvwx"

@@ -134,7 +134,7 @@ def test_the_integer_form_is_a_model_of_its_own(finished_run: RunFolder, small_m
     evaluation = judge(TINY, weights, small_mnist).evaluation
     record = RunRecord(TINY, GitState("a" * 40, dirty=False), {"keras": "3"}, "a processor", "today")
     folder, _ = export_quantized(
-        FinishedRun(record, weights, evaluation, seconds=1.5), small_mnist, tmp_path, "mnist-int8"
+        FinishedRun(record, weights, evaluation, seconds=1.5), small_mnist, [], tmp_path, "mnist-int8"
     )
     metadata = json.loads((folder / "metadata.json").read_text())
     assert (metadata["name"], metadata["precision"]) == ("mnist-int8", "int8")

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from training.arrays import Floats, Labels
-from training.calibration import fit_temperature, novelty_threshold, sigmoid, softmax
+from training.calibration import fit_temperature, novelty_threshold, shared_threshold, sigmoid, softmax
 
 
 def _two_way(margin: float, right: int, wrong: int) -> tuple[Floats, Labels]:
@@ -45,3 +45,11 @@ def test_the_threshold_never_refuses_more_than_its_share(values: list[float], sh
 def test_the_threshold_is_the_smallest_that_keeps_the_promise() -> None:
     novelties = np.arange(1000) / 1000
     assert novelty_threshold(novelties, 0.002) == 0.997  # refuses 0.998 and 0.999
+
+
+def test_the_shared_threshold_spares_every_population() -> None:
+    digits, others = np.linspace(0, 0.1, 1000, dtype=np.float32), np.linspace(0, 0.6, 100, dtype=np.float32)
+    threshold = shared_threshold(digits, 0.002, [others], 0.02)
+    assert np.mean(digits > threshold) <= 0.002
+    assert np.mean(others > threshold) == pytest.approx(0.02)
+    assert shared_threshold(digits, 0.002, [], 0.02) == novelty_threshold(digits, 0.002)

@@ -51,5 +51,7 @@ def test_printed_digits_are_of_every_label_and_size_and_stay_inside_the_sheet(fa
     generator = np.random.default_rng(0)
     drawn = [printed_digit([face], generator) for _ in range(300)]
     assert {label for label, _ in drawn} == set(range(10))
-    assert {picture.shape for _, picture in drawn} == {(side, side) for side in SHEET_SIDES[:-1]}  # the largest is for faces that overflow their em
+    assert {picture.shape for _, picture in drawn} == {
+        (side, side) for side in SHEET_SIDES[:-1]
+    }  # the largest is for faces that overflow their em
     assert all(int(picture.max()) - int(picture.min()) > 40 for _, picture in drawn)
