@@ -23,7 +23,7 @@ from training.network_answers import mean_of_columns
 _WITHOUT_EFFECT_ON_BATCHES = (
     *("seed", "threads", "columns", "filters", "dense_units", "dropout", "epochs", "learning_rate", "warmup_epochs"),
     *("weight_decay", "label_smoothing", "averaging", "novelty_weight", "teacher", "teacher_weight"),
-    *("teacher_temperature", "largest_refused_share"),
+    *("teacher_temperature", "largest_refused_share", "largest_refused_share_elsewhere"),
 )
 
 
