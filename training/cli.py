@@ -20,6 +20,7 @@ _COMMANDS = {
     "export": "write a finished and evaluated run as the next version of the model repository",
     "run": "data, train, evaluate and export, one after the other",
     "race": "seconds of training to 99.0, 99.4 and 99.6 %, beside Keras' example network, in one run",
+    "report": "measure every figure of the model cards again, from the ONNX files and the data, with pictures",
     "samples": "write samples/ and tests/data/ again, from validation rows of MNIST",
 }
 _WITH_TRAINING_SETTINGS = ("train", "run")
@@ -61,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
             description=summary[0].upper() + summary[1:] + ".",
         )
         command.add_argument("--config", type=Path, metavar="FILE", help="settings file (TOML)")
-        if name not in ("data", "samples"):
+        if name not in ("data", "report", "samples"):
             default = "race" if name == "race" else "default"
             command.add_argument("--run", default=default, metavar="NAME", help=f"name of the run (default: {default})")
         if name in _WITH_TRAINING_SETTINGS:
@@ -72,6 +73,10 @@ def _parser() -> argparse.ArgumentParser:
         if name == "race":
             command.add_argument("--seconds", type=float, default=600, metavar="N", help="limit of each (default: 600)")
             command.add_argument("--seed", type=int, metavar="N", help="seed of both sides (default: 1)")
+        if name == "report":
+            command.add_argument(
+                "--write-cards", action="store_true", help="also write the figures into the model cards"
+            )
         _add_settings(command.add_argument_group("places"), Places())
         if name in _WITH_TRAINING_SETTINGS:
             _add_settings(command.add_argument_group("training settings"), TrainingConfig())
@@ -110,6 +115,7 @@ def _understand(parsed: argparse.Namespace) -> Request:
         resume=getattr(parsed, "resume", False),
         restart=getattr(parsed, "restart", False),
         int8=getattr(parsed, "int8", False),
+        write_cards=getattr(parsed, "write_cards", False),
         seconds=getattr(parsed, "seconds", 0.0),
     )
 

@@ -11,7 +11,7 @@ from training.arrays import Floats, LabelledDigits, Weights
 from training.calibration import fit_temperature, shared_threshold, sigmoid, softmax
 from training.config import TrainingConfig
 from training.mnist_files import Mnist
-from training.model_metadata import Evaluation, SetMetrics
+from training.model_metadata import AllMetrics, Evaluation, SetMetrics
 from training.network_answers import network_answers
 from training.split import split_rows
 from training.training_state import network_from_weights
@@ -54,17 +54,19 @@ def evaluation_of(
     threshold = shared_threshold(
         validation.novelty, config.largest_refused_share, elsewhere, config.largest_refused_share_elsewhere
     )
+    metrics_of_both = evaluation_metrics(validation, test, threshold)
+    return {"temperature": temperature, "novelty_threshold": threshold, "metrics": metrics_of_both}
+
+
+def evaluation_metrics(validation: Answers, test: Answers, threshold: float) -> AllMetrics:
+    """The figures of both parts of MNIST, at a threshold that is given."""
     labels = test.digits.labels
     trusted = np.setdiff1d(np.arange(len(labels)), metrics.KNOWN_WRONG_TEST_LABELS)
     return {
-        "temperature": temperature,
-        "novelty_threshold": threshold,
-        "metrics": {
-            "mnist_validation": set_metrics(validation, threshold),
-            "mnist_test": {
-                **set_metrics(test, threshold),
-                "accuracy_without_known_wrong_labels": metrics.accuracy(test.probabilities[trusted], labels[trusted]),
-            },
+        "mnist_validation": set_metrics(validation, threshold),
+        "mnist_test": {
+            **set_metrics(test, threshold),
+            "accuracy_without_known_wrong_labels": metrics.accuracy(test.probabilities[trusted], labels[trusted]),
         },
     }
 

@@ -57,7 +57,7 @@ def brier_score(probabilities: Floats, labels: Labels) -> float:
 def calibration(probabilities: Floats, labels: Labels, bins: int = CALIBRATION_BINS) -> Calibration:
     """Confidence (largest probability) against accuracy, in `bins` equal bins of (0, 1]."""
     confidence = np.max(probabilities, axis=1).astype(np.float64)
-    return _binned(confidence, np.argmax(probabilities, axis=1) == labels, bins)
+    return binned_calibration(confidence, np.argmax(probabilities, axis=1) == labels, bins)
 
 
 def calibration_error_interval(
@@ -73,7 +73,7 @@ def calibration_error_interval(
     errors = []
     for _ in range(resamples):
         rows = generator.integers(0, len(labels), len(labels))
-        errors.append(_binned(confidence[rows], right[rows], CALIBRATION_BINS).expected_error)
+        errors.append(binned_calibration(confidence[rows], right[rows], CALIBRATION_BINS).expected_error)
     low, high = np.quantile(errors, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
@@ -85,7 +85,8 @@ def confusion_matrix(probabilities: Floats, labels: Labels) -> npt.NDArray[np.in
     return matrix
 
 
-def _binned(confidence: Doubles, right: npt.NDArray[np.bool_], bins: int) -> Calibration:
+def binned_calibration(confidence: Doubles, right: npt.NDArray[np.bool_], bins: int = CALIBRATION_BINS) -> Calibration:
+    """As `calibration`, from each answer's confidence (n,) and whether it was right (n,)."""
     places = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
     counts = np.bincount(places, minlength=bins)
     divisor = np.maximum(counts, 1)

@@ -1,6 +1,6 @@
 """metadata.json: all a server or a reader must know of a model version. Typed as it stands on disk."""
 
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 SCHEMA_VERSION = 1
 
@@ -30,6 +30,32 @@ class AllMetrics(TypedDict):
 
     mnist_validation: SetMetrics
     mnist_test: TestMetrics
+
+
+class DigitFigures(TypedDict):
+    """Digits of another population; shares in 0..1."""
+
+    images: int
+    accuracy: float
+    refused: float
+
+
+class RefusalFigures(TypedDict):
+    """Pictures that are no digits, against MNIST's test digits."""
+
+    images: int
+    refused: float  # at the shipped threshold
+    auroc: dict[str, float]  # by score; `novelty` is the model's output
+
+
+class OtherSets(TypedDict):
+    """What `report` measures beside MNIST, by the name of the set."""
+
+    corruptions: dict[str, float]  # accuracy on the corrupted test rows
+    corruptions_mean: float
+    refusal: dict[str, RefusalFigures]
+    digits: dict[str, DigitFigures]
+    stand_ins: dict[str, DigitFigures]
 
 
 class Evaluation(TypedDict):
@@ -73,6 +99,7 @@ class Metadata(TypedDict):
     training: dict[str, Any]
     data: dict[str, str]
     metrics: AllMetrics
+    other_sets: NotRequired[OtherSets]  # once `report --write-cards` has measured them
     temperature: float
     novelty_threshold: float
     precision: str  # of the convolutions: float32 or int8

@@ -39,13 +39,13 @@ def draw_pictures(
         digits: the test rows.
         probabilities: (n, 10) float32, the calibrated answers to them.
     """
-    with _saved(folder / "training-curves.png", 9, 3.6) as figure:
+    with saved(folder / "training-curves.png", 9, 3.6) as figure:
         draw_training_curves(figure, history)
-    with _saved(folder / "confusion-matrix.png", 5.6, 5.2) as figure:
+    with saved(folder / "confusion-matrix.png", 5.6, 5.2) as figure:
         draw_confusion_matrix(figure, digits, probabilities)
-    with _saved(folder / "reliability.png", 5.2, 5.6) as figure:
+    with saved(folder / "reliability.png", 5.2, 5.6) as figure:
         draw_reliability(figure, digits, probabilities)
-    with _saved(folder / "misclassified.png", 10, 0.6) as figure:
+    with saved(folder / "misclassified.png", 10, 0.6) as figure:
         draw_misclassified(figure, digits, probabilities)
 
 
@@ -134,7 +134,7 @@ def _draw_mistake(axes: Axes, row: int, digits: LabelledDigits, probabilities: F
 
 
 @contextmanager
-def _saved(path: Path, width: float, height: float) -> Iterator[Figure]:
+def saved(path: Path, width: float, height: float) -> Iterator[Figure]:
     """A figure of this many inches, written to `path` when the block ends."""
     with mpl.rc_context(_STYLE):
         figure = Figure(

@@ -18,4 +18,5 @@ class Request:
     resume: bool
     restart: bool
     int8: bool
+    write_cards: bool
     seconds: float = 0.0  # of training that `race` gives each run

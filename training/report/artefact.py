@@ -1,0 +1,91 @@
+"""A model version as the report sees it: the ONNX file with its inner values visible, and what it says of itself."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self, cast
+
+import numpy as np
+import onnx
+import onnxruntime
+
+from training.answers import Answers
+from training.arrays import Floats, LabelledDigits, Pixels
+from training.errors import ExportError
+from training.export_checks import runtime_session
+from training.model_metadata import Metadata
+
+_BATCH = 100
+_HIDDEN = ("hidden_of_all_columns", "hidden_relu")  # of several columns, and of one
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a model says to n images: probabilities, logits (n, 10), novelty (n,), hidden (n, units), all float32."""
+
+    probabilities: Floats
+    novelty: Floats
+    logits: Floats
+    hidden: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Artefact:
+    """One version on disk."""
+
+    folder: Path
+    metadata: Metadata
+    session: onnxruntime.InferenceSession
+    hidden: str
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read a version.
+
+        Raises:
+            ExportError: its files are missing or damaged.
+        """
+        try:
+            metadata = cast(Metadata, json.loads((folder / "metadata.json").read_bytes()))
+            graph = onnx.load_from_string((folder / "model.onnx").read_bytes())
+        except (OSError, ValueError) as error:
+            raise ExportError(f"{folder} is no model version that can be read: {error}") from error
+        made = {name for node in graph.graph.node for name in node.output}
+        hidden = next(name for name in _HIDDEN if name in made)
+        graph.graph.output.extend(onnx.ValueInfoProto(name=name) for name in ("logits", hidden))
+        return cls(folder, metadata, runtime_session(graph.SerializeToString()), hidden)
+
+    @property
+    def name(self) -> str:
+        """Such as `mnist`."""
+        return str(self.metadata["name"])
+
+    @property
+    def threshold(self) -> float:
+        """Novelty above which it refuses."""
+        return float(self.metadata["novelty_threshold"])
+
+    def read(self, pixels: Pixels) -> Reading:
+        """Ask it; pixels (n, 784) uint8."""
+        names = ["probabilities", "novelty", "logits", self.hidden]
+        starts = range(0, len(pixels), _BATCH)
+        parts = zip(*(self.session.run(names, {"pixels": pixels[i : i + _BATCH]}) for i in starts), strict=True)
+        return Reading(*(np.concatenate(part).astype(np.float32) for part in parts))
+
+    def answers(self, digits: LabelledDigits) -> Answers:
+        """Ask it about labelled digits."""
+        reading = self.read(digits.pixels)
+        return Answers(digits, reading.probabilities, reading.novelty)
+
+
+def highest_versions(repository: Path) -> list[Artefact]:
+    """The highest version of each model in a repository, by name.
+
+    Raises:
+        ExportError: there is none, or one cannot be read.
+    """
+    models = sorted({path.parent.parent for path in repository.glob("*/*/metadata.json")})
+    if not models:
+        raise ExportError(f"there is no model version in {repository}: export one, or name another --model-repository")
+    numbered = [[path for path in model.iterdir() if path.name.isdecimal()] for model in models]
+    return [Artefact.load(max(versions, key=lambda path: int(path.name))) for versions in numbered]

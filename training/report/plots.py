@@ -1,0 +1,95 @@
+"""The report's pictures. Each takes an empty figure and draws; `pictures.saved` writes it."""
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+from sklearn.metrics import roc_curve
+
+from training.arrays import SIDE, Doubles, Pixels
+from training.report.measuring import ModelFigures
+from training.report.seeds import SeedFigures
+
+_COLORS = ("#2563a8", "#d9722b", "#2f855a", "#7c3aed", "#6b7280")
+# Parameters and error rate (%) of published networks; sources stand in docs/report.md.
+PUBLISHED = {
+    "Deotte, mean of 100 runs": (327_242, 0.359),
+    "hexhowells": (575, 2.0),
+    "ruslangrimov": (1_936, 0.90),
+    "nitin-vig": (7_070, 0.60),
+    "ONNX Model Zoo mnist-12": (5_994, 1.1),
+}
+_LARGEST_SHEET = 60
+
+
+def draw_frontier(figure: Figure, models: Sequence[ModelFigures], seeds: Mapping[str, SeedFigures]) -> None:
+    """Error rate on the test rows against parameters: ours with the range over seeds, and published networks."""
+    axes = figure.subplots()
+    for name, (parameters, error) in PUBLISHED.items():
+        axes.plot(parameters, error, "o", color=_COLORS[4], markersize=5)
+        axes.annotate(name, (parameters, error), textcoords="offset points", xytext=(6, 3), fontsize=8)
+    for number, model in enumerate(models):
+        error = 100 - 100 * model["metrics"]["mnist_test"]["accuracy"]
+        axes.plot(model["parameters"], error, "s", color=_COLORS[number % 4], markersize=7, label=model["name"])
+    for recipe, runs in seeds.items():
+        errors = [100 - 100 * accuracy for accuracy in runs["test_accuracy"]]
+        axes.vlines(runs["parameters"], min(errors), max(errors), color="black", linewidth=1.5)
+        axes.annotate(
+            f"{recipe}, {len(errors)} seeds", (runs["parameters"], max(errors)), xytext=(6, 6),
+            textcoords="offset points", fontsize=8,
+        )  # fmt: skip
+    axes.set(xscale="log", yscale="log", xlabel="parameters", ylabel="errors on MNIST's test rows (%)")
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.yaxis.set_minor_formatter(lambda value, _: f"{value:g}")
+    axes.grid(alpha=0.3, which="both", linewidth=0.5)
+    axes.legend(frameon=False)
+
+
+def draw_corruptions(figure: Figure, models: Sequence[ModelFigures]) -> None:
+    """Error rate of each model on each corruption, hardest first."""
+    axes = figure.subplots()
+    names = sorted(models[0]["other_sets"]["corruptions"], key=models[0]["other_sets"]["corruptions"].__getitem__)
+    height = 0.8 / len(models)
+    for number, model in enumerate(models):
+        errors = [100 - 100 * model["other_sets"]["corruptions"][name] for name in names]
+        mean = 100 - 100 * model["other_sets"]["corruptions_mean"]
+        places = np.arange(len(names)) + (number - (len(models) - 1) / 2) * height
+        axes.barh(places, errors, height, color=_COLORS[number % 4], label=f"{model['name']}: mean {mean:.2f} %")
+    axes.set(yticks=range(len(names)), yticklabels=names, xlabel="errors (%)", title="MNIST-C's corruptions")
+    axes.invert_yaxis()
+    axes.grid(axis="x", alpha=0.3, linewidth=0.5)
+    axes.legend(frameon=False, loc="lower right")
+
+
+def draw_refusal(figure: Figure, digits: Mapping[str, Doubles], others: Mapping[str, Mapping[str, Doubles]]) -> None:
+    """ROC curves: digits wrongly refused (logarithmic) against non-digits refused, a panel a set, a line a score.
+
+    Args:
+        figure: to draw on.
+        digits: each score of the test digits, by the score's name.
+        others: the same of each set of non-digits.
+    """
+    panels = figure.subplots(1, len(others), sharey=True, squeeze=False)[0]
+    for axes, (name, of_set) in zip(panels, others.items(), strict=True):
+        for color, (score, strange) in zip(_COLORS, of_set.items(), strict=False):
+            truth = np.concatenate([np.zeros(len(digits[score])), np.ones(len(strange))])
+            wrong, right, _ = roc_curve(truth, np.concatenate([digits[score], strange]))
+            axes.plot(np.maximum(wrong, 1e-4), right, color=color, label=score, linewidth=1.3)
+        axes.set(title=name, xscale="log", xlim=(1e-4, 1), ylim=(0, 1.02), xlabel="test digits refused")
+        axes.grid(alpha=0.3, linewidth=0.5)
+    panels[0].set_ylabel("non-digits refused")
+    panels[-1].legend(frameon=False, fontsize=8, loc="lower right")
+
+
+def draw_sheet(figure: Figure, title: str, pixels: Pixels, captions: Sequence[str]) -> None:
+    """Up to sixty pictures with a caption each, in rows of fifteen."""
+    count, columns = min(len(pixels), _LARGEST_SHEET), 15
+    rows = max(-(-count // columns), 1)
+    figure.set_size_inches(12, 0.5 + 1.0 * rows)
+    for number, axes in enumerate(figure.subplots(rows, columns, squeeze=False).flat):
+        axes.set_axis_off()
+        if number < count:
+            axes.imshow(255 - pixels[number].reshape(SIDE, SIDE), cmap=mpl.colormaps["gray"], vmin=0, vmax=255)
+            axes.set_title(captions[number], fontsize=7, fontweight="normal")
+    figure.suptitle(title, fontsize=11)
