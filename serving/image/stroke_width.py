@@ -9,7 +9,7 @@ import math
 import numpy as np
 from scipy import ndimage
 
-from serving.image.mnist_box import BOX, area_averaged, enlarged, tight_square
+from serving.image.mnist_box import BOX, EDGE_OF_LARGE, area_averaged, enlarged, tight_square
 from serving.image.paper import Ink
 
 THINNEST, THICKEST = 1.2, 4.6  # between them strokes are left as they are
@@ -47,7 +47,10 @@ def _pooled(square: Ink) -> Ink:
 
 
 def _redrawn(square: Ink, target: float) -> Ink:
-    """The square's outlines moved in or out until strokes are `target` wide in its new tight box."""
+    """The square's outlines moved in or out until strokes are `target` wide in its new tight box.
+
+    As it came where that leaves nothing: ink that is paler than an outline, but for some dots, is no stroke.
+    """
     if len(square) < COARSEST_SIDE:
         square = enlarged(square, COARSEST_SIDE)
     width = stroke_width(square)
@@ -56,4 +59,5 @@ def _redrawn(square: Ink, target: float) -> Ink:
     strokes = np.pad(square, margin) >= OUTLINE
     inside, outside = ndimage.distance_transform_edt(strokes), ndimage.distance_transform_edt(~strokes)
     outline = np.where(strokes, inside - 0.5, 0.5 - outside)
-    return tight_square(np.clip(outline + grow + 0.5, 0.0, 1.0) * 255.0)
+    redrawn = np.clip(outline + grow + 0.5, 0.0, 1.0) * 255.0
+    return tight_square(redrawn) if strokes.any() and redrawn.max() > EDGE_OF_LARGE else square

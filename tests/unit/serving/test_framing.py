@@ -196,6 +196,16 @@ def test_strokes_of_any_thickness_become_as_wide_as_mnists(thickness: int) -> No
     assert 1.2 <= stroke_width_of(frame(np.asarray(canvas)).pixels) <= 4.8
 
 
+@pytest.mark.parametrize("dot", [50, 2])
+@pytest.mark.parametrize("side", [28, 100])
+def test_a_pale_block_with_one_dark_dot_is_framed(side: int, dot: int) -> None:
+    picture = np.zeros((side, side), np.uint8)
+    picture[side // 4 : -side // 4, side // 4 : -side // 4] = 97  # paler than an outline's level: redrawing loses it
+    picture[dot * side // 100, dot * side // 100] = 255
+    assert frame(picture).pixels.max() == 255
+    assert frame(255 - picture).pixels.max() == 255
+
+
 def test_remnants_of_ruled_lines_are_dropped() -> None:
     picture = np.pad(drawn_seven(), 20)
     clean = frame(picture).pixels
