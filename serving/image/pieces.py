@@ -8,7 +8,6 @@
 """
 
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -33,61 +32,63 @@ Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
-class _Piece:
-    """One piece: its label, ink and box."""
+class _Pieces:
+    """All pieces; their row here is their label less one. A hostile picture has thousands: no loop goes over them."""
 
-    label: int
-    amount: float
-    rows: slice
-    columns: slice
+    labels: Labels  # (h, w), 0 = no piece
+    amounts: npt.NDArray[np.float64]  # (n,) ink
+    boxes: npt.NDArray[np.int64]  # (n, 4): top, bottom, left, right; bottom and right lie outside
 
     @property
-    def longer_side(self) -> int:
-        return max(int(self.rows.stop - self.rows.start), int(self.columns.stop - self.columns.start))
+    def heights(self) -> npt.NDArray[np.int64]:
+        return self.boxes[:, 1] - self.boxes[:, 0]
+
+    @property
+    def longer_sides(self) -> npt.NDArray[np.int64]:
+        return np.maximum(self.heights, self.boxes[:, 3] - self.boxes[:, 2])
+
+    def distances_from(self, main: int) -> npt.NDArray[np.float64]:
+        """(n,) the pixels from each piece to the piece in row `main`."""
+        away = ndimage.distance_transform_edt(self.labels != main + 1)
+        return np.asarray(ndimage.minimum(away, self.labels, np.arange(1, len(self.amounts) + 1)))
 
 
 def without_lines(ink: Ink) -> Ink:
     """The ink less the remnants of ruled lines at the picture's border, where a digit stands clear of them."""
     if min(ink.shape) < SMALLEST_RULED_SIDE or not _touches_border(ink >= STROKE):
         return ink
-    labels, pieces = _pieces(ink)
-    hugging = [piece for piece in pieces if _hugs_border(ink, labels, piece)]
-    rest = [piece for piece in pieces if piece not in hugging]
-    if not hugging or not rest or max(p.longer_side for p in rest) < SMALLEST_DIGIT * max(ink.shape):
+    pieces = _pieces(ink)
+    hugging = _hug_border(ink, pieces)
+    if not hugging.any() or hugging.all() or pieces.longer_sides[~hugging].max() < SMALLEST_DIGIT * max(ink.shape):
         return ink
-    main = max(rest, key=lambda piece: piece.amount)
-    away = ndimage.distance_transform_edt(labels != main.label)
+    main = int(np.where(hugging, -1.0, pieces.amounts).argmax())
     gap = max(2.0, LINE_GAP * max(ink.shape))
-    lines = [p.label for p in hugging if away[labels == p.label].min() > gap]
-    return _without(ink, labels, lines)
+    return _without(ink, pieces.labels, hugging & (pieces.distances_from(main) > gap))
 
 
 def without_specks(ink: Ink) -> Ink:
     """The ink less its small pieces."""
-    labels, pieces = _pieces(ink)
-    if len(pieces) <= 1:
+    pieces = _pieces(ink)
+    if len(pieces.amounts) <= 1:
         return ink
-    main = max(pieces, key=lambda piece: piece.amount)
-    specks = [p.label for p in pieces if p.amount < SPECK_SHARE * main.amount]
-    doubtful = [p for p in pieces if SPECK_SHARE <= p.amount / main.amount < FAR_SPECK_SHARE]
-    if doubtful:
-        away = ndimage.distance_transform_edt(labels != main.label)
-        far = max(1.5, FAR * main.longer_side)
-        specks += [p.label for p in doubtful if away[labels == p.label].min() > far]
-    return _without(ink, labels, specks)
+    main = int(pieces.amounts.argmax())
+    specks = pieces.amounts < SPECK_SHARE * pieces.amounts[main]
+    doubtful = ~specks & (pieces.amounts / pieces.amounts[main] < FAR_SPECK_SHARE)
+    if doubtful.any():
+        far = max(1.5, FAR * pieces.longer_sides[main])
+        specks |= doubtful & (pieces.distances_from(main) > far)
+    return _without(ink, pieces.labels, specks)
 
 
 def has_several_glyphs(ink: Ink) -> bool:
     """True when two pieces of similar height stand side by side, as digits of a number do."""
-    pieces = _pieces(ink)[1]
-    tallest = max((p.rows.stop - p.rows.start for p in pieces), default=0)
-    tall = sorted(
-        (p.columns for p in pieces if p.rows.stop - p.rows.start >= GLYPH_HEIGHT * tallest), key=lambda c: c.start
-    )
-    return any(
-        left.stop - right.start <= GLYPH_OVERLAP * min(left.stop - left.start, right.stop - right.start)
-        for left, right in pairwise(tall)
-    )
+    pieces = _pieces(ink)
+    tall = pieces.heights >= GLYPH_HEIGHT * pieces.heights.max(initial=0)
+    left, right = pieces.boxes[tall, 2], pieces.boxes[tall, 3]
+    order = np.argsort(left, kind="stable")
+    left, right = left[order], right[order]
+    narrower = np.minimum((right - left)[:-1], (right - left)[1:])
+    return bool((right[:-1] - left[1:] <= GLYPH_OVERLAP * narrower).any())
 
 
 def touches_border(ink: Ink) -> bool:
@@ -99,30 +100,34 @@ def _touches_border(strokes: Mask) -> bool:
     return bool(strokes[[0, -1]].any() or strokes[:, [0, -1]].any())
 
 
-def _pieces(ink: Ink) -> tuple[Labels, list[_Piece]]:
+def _pieces(ink: Ink) -> _Pieces:
     labels, count = ndimage.label(ink >= STROKE, structure=_ALL_AROUND)
-    amounts = np.bincount(labels.ravel(), weights=ink.ravel(), minlength=count + 1)
-    boxes = ndimage.find_objects(labels)
-    return labels, [_Piece(i + 1, float(amounts[i + 1]), *box) for i, box in enumerate(boxes)]
+    amounts = np.bincount(labels.ravel(), weights=ink.ravel(), minlength=count + 1)[1:]
+    rows, columns = np.nonzero(labels)
+    piece = labels[rows, columns] - 1
+    boxes = np.zeros((count, 4), np.int64)
+    for side, lines in ((0, rows), (2, columns)):
+        boxes[:, side] = max(ink.shape)
+        np.minimum.at(boxes[:, side], piece, lines)
+        np.maximum.at(boxes[:, side + 1], piece, lines + 1)
+    return _Pieces(labels, amounts, boxes)
 
 
-def _hugs_border(ink: Ink, labels: Labels, piece: _Piece) -> bool:
-    """True when the piece touches the border, is long, and lies nearly all within one band along it."""
+def _hug_border(ink: Ink, pieces: _Pieces) -> Mask:
+    """(n,) True for pieces that touch the border, are long, and lie nearly all within one band along it."""
     height, width = ink.shape
-    if not (
-        piece.rows.start == 0 or piece.columns.start == 0 or piece.rows.stop == height or piece.columns.stop == width
-    ):
-        return False
-    if piece.longer_side < LINE_LENGTH * max(ink.shape):
-        return False
-    deep = [max(2, round(LINE_BAND * side)) for side in ink.shape]
-    inner = (labels == piece.label)[deep[0] : height - deep[0], deep[1] : width - deep[1]]
-    inside = float(ink[deep[0] : height - deep[0], deep[1] : width - deep[1]][inner].sum())
-    return inside <= (1 - LINE_IN_BAND) * piece.amount
+    top, bottom, left, right = pieces.boxes.T
+    touches = (top == 0) | (left == 0) | (bottom == height) | (right == width)
+    is_long = pieces.longer_sides >= LINE_LENGTH * max(ink.shape)
+    rows, columns = (slice(deep, -deep) for deep in (max(2, round(LINE_BAND * side)) for side in ink.shape))
+    labels = pieces.labels[rows, columns].ravel()
+    inside = np.bincount(labels, weights=ink[rows, columns].ravel(), minlength=len(touches) + 1)[1:]
+    return np.asarray(touches & is_long & (inside <= (1 - LINE_IN_BAND) * pieces.amounts))
 
 
-def _without(ink: Ink, labels: Labels, dropped: list[int]) -> Ink:
-    if not dropped:
+def _without(ink: Ink, labels: Labels, dropped: Mask) -> Ink:
+    """The ink less the pieces that are `dropped`, (n,), each with its soft edge."""
+    if not dropped.any():
         return ink
     nearest = ndimage.distance_transform_edt(labels == 0, return_distances=False, return_indices=True)
-    return np.where(np.isin(labels[tuple(nearest)], dropped), 0.0, ink)
+    return np.where(np.append(False, dropped)[labels[tuple(nearest)]], 0.0, ink)
