@@ -32,7 +32,7 @@ class TrainingConfig:
     filters: tuple[int, ...] = _setting((16, 64, 96), "filters of each convolution, such as 16,48,96", 1)
     dense_units: int = _setting(128, "units of the hidden dense layer", 1)
     dropout: float = _setting(0.3, "share of hidden units dropped while training", 0, 0.9)
-    epochs: int = _setting(20, "passes over the training rows", 1)
+    epochs: int = _setting(30, "passes over the training rows", 1)
     batch_size: int = _setting(128, "images per step", 1)
     learning_rate: float = _setting(0.003, "learning rate after warm-up", 1e-9)
     warmup_epochs: float = _setting(1.0, "epochs over which the learning rate rises to its full value", 0)

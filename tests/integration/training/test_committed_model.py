@@ -1,7 +1,8 @@
-"""The model version in the repository: whole, as described, and as good as its metadata says."""
+"""The model versions in the repository: whole, as described, and as good as their metadata says."""
 
 import hashlib
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,25 +20,44 @@ from training.onnx_graph import IR_VERSION, OPSET
 from training.samples import digits_file
 from training.split import split_rows
 
-VERSION = REPOSITORY / "models" / "mnist" / "1"
+VERSIONS = sorted(path.parent for path in (REPOSITORY / "models").glob("*/*/metadata.json"))
+MOST_MULTIPLY_ADDS = {"mnist": 4_000_000, "mnist-int8": 4_000_000, "mnist-accurate": 20_000_000}
+LEAST_ACCURACY = {"mnist": 0.995, "mnist-int8": 0.995, "mnist-accurate": 0.996}
+# Of a probability of a golden answer: float32 sums and 8-bit roundings differ between processors.
+TOLERANCE = {"float32": 1e-5, "int8": 0.03}
 NAMES = ["probabilities", "digit", "novelty"]
 
 
+@pytest.fixture(scope="module", params=VERSIONS, ids=lambda path: f"{path.parent.name}/{path.name}")
+def version(request: pytest.FixtureRequest) -> Path:
+    """The folder of each committed version."""
+    folder: Path = request.param
+    return folder
+
+
 @pytest.fixture(scope="module")
-def metadata() -> dict[str, Any]:
-    content: dict[str, Any] = json.loads((VERSION / "metadata.json").read_text(encoding="utf-8"))
+def metadata(version: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((version / "metadata.json").read_text(encoding="utf-8"))
     return content
 
 
 @pytest.fixture(scope="module")
-def session() -> onnxruntime.InferenceSession:
-    return runtime_session((VERSION / "model.onnx").read_bytes())
+def session(version: Path) -> onnxruntime.InferenceSession:
+    return runtime_session((version / "model.onnx").read_bytes())
 
 
-def test_files_are_those_the_metadata_names(metadata: dict[str, Any]) -> None:
+def test_every_model_has_one_committed_version() -> None:
+    assert [path.parent.name for path in VERSIONS] == sorted(MOST_MULTIPLY_ADDS)
+
+
+def test_all_of_them_together_are_small() -> None:
+    assert sum(path.stat().st_size for path in (REPOSITORY / "models").rglob("*") if path.is_file()) < 8_000_000
+
+
+def test_files_are_those_the_metadata_names(version: Path, metadata: dict[str, Any]) -> None:
     assert sorted(metadata["files"]) == ["golden.npz", "model.onnx"]
     for name, checksum in metadata["files"].items():
-        assert hashlib.sha256((VERSION / name).read_bytes()).hexdigest() == checksum
+        assert hashlib.sha256((version / name).read_bytes()).hexdigest() == checksum
 
 
 def test_it_comes_from_a_known_revision_and_the_real_data(metadata: dict[str, Any]) -> None:
@@ -46,24 +66,28 @@ def test_it_comes_from_a_known_revision_and_the_real_data(metadata: dict[str, An
     assert metadata["data"] == dict(CHECKSUMS)
 
 
-def test_it_keeps_the_promises_of_its_size_and_time(metadata: dict[str, Any]) -> None:
-    assert (VERSION / "model.onnx").stat().st_size <= 1_500_000
-    assert metadata["multiply_adds"] <= 4_000_000
-    assert metadata["training"]["seconds"] <= 15 * 60
-    assert metadata["metrics"]["mnist_test"]["accuracy"] >= 0.995
+def test_it_keeps_the_promises_of_its_size(version: Path, metadata: dict[str, Any]) -> None:
+    name = version.parent.name
+    assert metadata["name"] == name
+    assert metadata["multiply_adds"] <= MOST_MULTIPLY_ADDS[name]
+    assert metadata["metrics"]["mnist_test"]["accuracy"] >= LEAST_ACCURACY[name]
+    assert metadata["metrics"]["mnist_test"]["refused"] <= 0.005
 
 
-def test_golden_answers_are_given_again(session: onnxruntime.InferenceSession) -> None:
-    with np.load(VERSION / "golden.npz", allow_pickle=False) as golden:
+def test_golden_answers_are_given_again(
+    version: Path, metadata: dict[str, Any], session: onnxruntime.InferenceSession
+) -> None:
+    tolerance = TOLERANCE[metadata["precision"]]
+    with np.load(version / "golden.npz", allow_pickle=False) as golden:
         probabilities, digit, novelty = session.run(NAMES, {"pixels": golden["pixels"]})
         assert len(golden["pixels"]) == 256
-        np.testing.assert_allclose(probabilities, golden["probabilities"], atol=1e-5)
+        np.testing.assert_allclose(probabilities, golden["probabilities"], atol=tolerance)
         np.testing.assert_array_equal(digit, golden["digit"])
-        np.testing.assert_allclose(novelty, golden["novelty"], atol=1e-5)
+        np.testing.assert_allclose(novelty, golden["novelty"], atol=tolerance)
 
 
-def test_the_graph_has_the_signature_and_nothing_left_over(metadata: dict[str, Any]) -> None:
-    model = onnx.load(VERSION / "model.onnx")
+def test_the_graph_has_the_signature_and_nothing_left_over(version: Path, metadata: dict[str, Any]) -> None:
+    model = onnx.load(version / "model.onnx")
     assert [(each.domain, each.version) for each in model.opset_import] == [("", OPSET)]
     assert model.ir_version == IR_VERSION
     assert metadata["signature"] == SIGNATURE
@@ -73,15 +97,16 @@ def test_the_graph_has_the_signature_and_nothing_left_over(metadata: dict[str, A
             dtype = onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type).name
             assert (value.name, dtype, dimensions) == (tensor["name"], tensor["dtype"], tensor["shape"])
     operators = {node.op_type for node in model.graph.node}
-    assert operators <= {
-        "Cast", "Reshape", "Conv", "Relu", "MaxPool", "Gemm", "Div", "Softmax", "ArgMax", "ReduceMax", "Sub"
-    }  # fmt: skip
+    allowed = {"Cast", "Reshape", "Conv", "Relu", "MaxPool", "Concat", "Gemm", "Div", "Softmax", "ArgMax", "Sigmoid"}
+    if metadata["precision"] == "int8":
+        allowed |= {"Mul", "QuantizeLinear", "DequantizeLinear"}
+    assert operators <= allowed
     names = [node.name for node in model.graph.node]
     assert len(set(names)) == len(names)
 
 
-def test_the_graph_carries_what_the_metadata_says(metadata: dict[str, Any]) -> None:
-    properties = {each.key: each.value for each in onnx.load(VERSION / "model.onnx").metadata_props}
+def test_the_graph_carries_what_the_metadata_says(version: Path, metadata: dict[str, Any]) -> None:
+    properties = {each.key: each.value for each in onnx.load(version / "model.onnx").metadata_props}
     assert properties == {
         "version": str(metadata["version"]),
         "temperature": repr(metadata["temperature"]),
