@@ -15,7 +15,9 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
+from serving.image.decode import reduced
 from serving.image.framing import frame
 
 USAGE = "usage: python -m serving.image IN.npz OUT.npz"
@@ -65,7 +67,7 @@ def _frame_all(stack: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.uint8], npt
     pixels = np.zeros((len(stack), 784), np.uint8)
     flags = np.zeros(len(stack), np.uint16)
     for index, picture in enumerate(stack):
-        framed = frame(picture)
+        framed = frame(np.asarray(reduced(Image.fromarray(picture))))
         pixels[index] = framed.pixels
         flags[index] = framed.quality
     return pixels, flags

@@ -10,8 +10,9 @@ from PIL import Image, ImageOps
 from serving.errors import InvalidRequestError
 
 FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF")
-# Framing ends at 20 pixels: more than this many a side adds cost and no information.
-WORKING_SIDE = 320
+# Framing ends at 20 pixels: more than this many a side adds cost and hardly any information. It bounds what a picture
+# costs after decoding: each step of framing grows with the area.
+WORKING_SIDE = 160
 
 # Of a progressive JPEG: encoders write about ten, and each costs a pass over the whole picture.
 MAX_JPEG_SCANS = 100
@@ -71,7 +72,7 @@ def _grey(picture: Image.Image) -> npt.NDArray[np.uint8]:
         grey = _flatten_alpha(oriented)
     else:
         grey = oriented.convert("L")
-    return np.asarray(_shrink(grey))
+    return np.asarray(reduced(grey))
 
 
 def _upright(picture: Image.Image) -> Image.Image:
@@ -101,7 +102,8 @@ def _from_wide(picture: Image.Image) -> Image.Image:
     return Image.fromarray(((levels - levels.min()) * (255 / span if span else 0)).astype(np.uint8))
 
 
-def _shrink(picture: Image.Image) -> Image.Image:
+def reduced(picture: Image.Image) -> Image.Image:
+    """The picture, mode L, at WORKING_SIDE pixels a side at most; as it is where it has no more."""
     longest = max(picture.size)
     if longest <= WORKING_SIDE:
         return picture

@@ -1,5 +1,6 @@
 """`python -m serving.image` as its callers run it."""
 
+import io
 import re
 import subprocess
 import sys
@@ -8,7 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from serving.image.decode import ImageLimits, decode
 from serving.image.framing import frame
 from serving.image.quality import Quality
 
@@ -33,6 +36,18 @@ def test_each_stack_comes_back_framed_with_its_flags(tmp_path: Path) -> None:
         assert out["blank_flags"].tolist() == [Quality.BLANK] * 2
         assert out["none"].shape == (0, 784)
         assert (out["digits"].dtype, out["digits_flags"].dtype) == (np.uint8, np.uint16)
+
+
+def test_a_large_picture_is_reduced_as_the_server_reduces_it(tmp_path: Path) -> None:
+    large = 255 - DIGITS[:1].repeat(20, axis=1).repeat(20, axis=2)
+    png = io.BytesIO()
+    Image.fromarray(large[0]).save(png, "PNG")
+    np.savez(tmp_path / "in.npz", large=large)
+    assert run(tmp_path / "in.npz", tmp_path / "out.npz").returncode == 0
+    served = frame(decode(png.getvalue(), ImageLimits(max_bytes=10**6, max_pixels=10**6))).pixels
+    assert (served != frame(large[0]).pixels).any()
+    with np.load(tmp_path / "out.npz") as out:
+        np.testing.assert_array_equal(out["large"], [served])
 
 
 def damaged(path: Path) -> None:
