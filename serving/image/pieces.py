@@ -45,7 +45,8 @@ class _Pieces:
 
     @property
     def longer_sides(self) -> npt.NDArray[np.int64]:
-        return np.maximum(self.heights, self.boxes[:, 3] - self.boxes[:, 2])
+        longer: npt.NDArray[np.int64] = np.maximum(self.heights, self.boxes[:, 3] - self.boxes[:, 2])
+        return longer
 
     def distances_from(self, main: int) -> npt.NDArray[np.float64]:
         """(n,) the pixels from each piece to the piece in row `main`."""
@@ -102,7 +103,7 @@ def _touches_border(strokes: Mask) -> bool:
 
 def _pieces(ink: Ink) -> _Pieces:
     labels, count = ndimage.label(ink >= STROKE, structure=_ALL_AROUND)
-    amounts = np.bincount(labels.ravel(), weights=ink.ravel(), minlength=count + 1)[1:]
+    amounts = np.bincount(labels.ravel(), weights=ink.ravel(), minlength=count + 1)[1:].astype(np.float64)
     rows, columns = np.nonzero(labels)
     piece = labels[rows, columns] - 1
     boxes = np.zeros((count, 4), np.int64)
