@@ -75,6 +75,15 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--seed", type=int, metavar="N", help="seed of both sides (default: 1)")
         if name == "report":
             command.add_argument(
+                "--check", action="store_true", help="only compare MNIST's figures with the model cards'"
+            )
+            command.add_argument(
+                "--output",
+                default="",
+                metavar="FOLDER",
+                help="where the report goes (default: report in the runs folder)",
+            )
+            command.add_argument(
                 "--write-cards", action="store_true", help="also write the figures into the model cards"
             )
         _add_settings(command.add_argument_group("places"), Places())
@@ -116,6 +125,8 @@ def _understand(parsed: argparse.Namespace) -> Request:
         restart=getattr(parsed, "restart", False),
         int8=getattr(parsed, "int8", False),
         write_cards=getattr(parsed, "write_cards", False),
+        check=getattr(parsed, "check", False),
+        output=getattr(parsed, "output", ""),
         seconds=getattr(parsed, "seconds", 0.0),
     )
 

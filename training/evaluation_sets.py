@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.datasets import load_digits
 
 from training.arrays import PIXELS, LabelledDigits, Labels, Pixels
+from training.errors import DataError
 from training.fashion_mnist import load_fashion_mnist
 from training.intake import frame_pictures
 from training.synthetic.fonts import Face, load_faces
@@ -43,22 +44,46 @@ class EvaluationSet:
 
 
 def load_evaluation_sets(
-    cache_folder: Path, say: Callable[[str], None] = lambda _: None, frame: Frame = frame_pictures
+    cache_folder: Path,
+    say: Callable[[str], None] = lambda _: None,
+    frame: Frame = frame_pictures,
+    on_missing: Callable[[str, DataError], None] | None = None,
 ) -> tuple[EvaluationSet, ...]:
     """Every set, in the order of the report. What is drawn uses the test fonts and the test part's seeds.
+
+    Args:
+        cache_folder: where fetched data is kept.
+        say: told what is being made.
+        frame: the intake.
+        on_missing: told what cannot be had and why; the other sets are loaded then. Without it, that is an error.
 
     Raises:
         DataError: Fashion-MNIST, the fonts or the intake cannot be had.
     """
-    faces = load_faces(cache_folder, "test", say)
+    groups: dict[str, Callable[[], tuple[EvaluationSet, ...]]] = {
+        "Fashion-MNIST": lambda: (EvaluationSet("fashion-mnist", load_fashion_mnist(cache_folder, say), None),),
+        "blanks, noise and textures": lambda: (EvaluationSet("blanks, noise and textures", fields(), None),),
+        "letters and printed digits": lambda: _from_fonts(load_faces(cache_folder, "test", say), frame),
+        "scikit-learn's digits": lambda: (sklearn_digits(frame),),
+    }
+    loaded: list[EvaluationSet] = []
+    for name, load in groups.items():
+        say(f"{name} ...")
+        try:
+            loaded += load()
+        except DataError as error:
+            if on_missing is None:
+                raise
+            on_missing(name, error)
+    return tuple(loaded)
+
+
+def _from_fonts(faces: Sequence[Face], frame: Frame) -> tuple[EvaluationSet, ...]:
     printed = draw_printed_digits(faces, "test", frame)
     return (
-        EvaluationSet("fashion-mnist", load_fashion_mnist(cache_folder, say), None),
-        EvaluationSet("blanks, noise and textures", fields(), None),
         EvaluationSet("letters", letters(faces, LETTERS, _PICTURES, frame), None),
         EvaluationSet("look-alike letters", letters(faces, LOOK_ALIKES, _LOOK_ALIKE_PICTURES, frame), None),
         EvaluationSet("unambiguous letters", letters(faces, PRINTED_LETTERS, _PICTURES, frame), None),
-        sklearn_digits(frame),
         EvaluationSet("printed digits", printed.pixels, printed.labels),
     )
 

@@ -19,4 +19,6 @@ class Request:
     restart: bool
     int8: bool
     write_cards: bool
+    check: bool
+    output: str
     seconds: float = 0.0  # of training that `race` gives each run

@@ -8,12 +8,15 @@ from typing import Self, cast
 import numpy as np
 import onnx
 import onnxruntime
+from google.protobuf.message import DecodeError
 
 from training.answers import Answers
 from training.arrays import Floats, LabelledDigits, Pixels
 from training.errors import ExportError
 from training.export_checks import runtime_session
+from training.mnist_files import Mnist
 from training.model_metadata import Metadata
+from training.split import Split, split_rows
 
 _BATCH = 100
 _HIDDEN = ("hidden_of_all_columns", "hidden_relu")  # of several columns, and of one
@@ -43,15 +46,17 @@ class Artefact:
         """Read a version.
 
         Raises:
-            ExportError: its files are missing or damaged.
+            ExportError: its files are missing or damaged, or it is no network of this package.
         """
         try:
             metadata = cast(Metadata, json.loads((folder / "metadata.json").read_bytes()))
             graph = onnx.load_from_string((folder / "model.onnx").read_bytes())
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, DecodeError) as error:
             raise ExportError(f"{folder} is no model version that can be read: {error}") from error
         made = {name for node in graph.graph.node for name in node.output}
-        hidden = next(name for name in _HIDDEN if name in made)
+        hidden = next((name for name in _HIDDEN if name in made), "")
+        if not hidden or "logits" not in made:
+            raise ExportError(f"{folder}/model.onnx has no values named logits and {' or '.join(_HIDDEN)}")
         graph.graph.output.extend(onnx.ValueInfoProto(name=name) for name in ("logits", hidden))
         return cls(folder, metadata, runtime_session(graph.SerializeToString()), hidden)
 
@@ -64,6 +69,12 @@ class Artefact:
     def threshold(self) -> float:
         """Novelty above which it refuses."""
         return float(self.metadata["novelty_threshold"])
+
+    def split(self, mnist: Mnist) -> Split:
+        """The training rows as this version had them: what trained it, and what decided temperature and threshold."""
+        training = self.metadata["training"]
+        sizes = (training["train_images"], training["validation_images"], training["split_seed"])
+        return split_rows(mnist.train, *sizes)
 
     def read(self, pixels: Pixels) -> Reading:
         """Ask it; pixels (n, 784) uint8."""

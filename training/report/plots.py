@@ -7,9 +7,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from sklearn.metrics import roc_curve
 
-from training.arrays import SIDE, Doubles, Pixels
+from training.arrays import SIDE, Pixels
 from training.report.measuring import ModelFigures
+from training.report.refusal import Refusal
 from training.report.seeds import SeedFigures
+from training.report.strangeness import SHIPPED, auroc
 
 _COLORS = ("#2563a8", "#d9722b", "#2f855a", "#7c3aed", "#6b7280")
 # Parameters and error rate (%) of published networks; sources stand in docs/report.md.
@@ -20,7 +22,9 @@ PUBLISHED = {
     "nitin-vig": (7_070, 0.60),
     "ONNX Model Zoo mnist-12": (5_994, 1.1),
 }
+_PUBLISHED_WITHOUT_SIZE = ("tuomaso/train_mnist_fast", 0.96)
 _LARGEST_SHEET = 60
+SHEET_COLUMNS = 15
 
 
 def draw_frontier(figure: Figure, models: Sequence[ModelFigures], seeds: Mapping[str, SeedFigures]) -> None:
@@ -29,6 +33,12 @@ def draw_frontier(figure: Figure, models: Sequence[ModelFigures], seeds: Mapping
     for name, (parameters, error) in PUBLISHED.items():
         axes.plot(parameters, error, "o", color=_COLORS[4], markersize=5)
         axes.annotate(name, (parameters, error), textcoords="offset points", xytext=(6, 3), fontsize=8)
+    name, error = _PUBLISHED_WITHOUT_SIZE
+    axes.axhline(error, color=_COLORS[4], linewidth=0.8, linestyle=":")
+    axes.annotate(
+        f"{name}, size not told", (1, error), xycoords=("axes fraction", "data"), textcoords="offset points",
+        xytext=(-2, 2), ha="right", fontsize=8,
+    )  # fmt: skip
     for number, model in enumerate(models):
         error = 100 - 100 * model["metrics"]["mnist_test"]["accuracy"]
         axes.plot(model["parameters"], error, "s", color=_COLORS[number % 4], markersize=7, label=model["name"])
@@ -62,29 +72,34 @@ def draw_corruptions(figure: Figure, models: Sequence[ModelFigures]) -> None:
     axes.legend(frameon=False, loc="lower right")
 
 
-def draw_refusal(figure: Figure, digits: Mapping[str, Doubles], others: Mapping[str, Mapping[str, Doubles]]) -> None:
+def draw_refusal(figure: Figure, refusal: Refusal) -> None:
     """ROC curves: digits wrongly refused (logarithmic) against non-digits refused, a panel a set, a line a score.
 
-    Args:
-        figure: to draw on.
-        digits: each score of the test digits, by the score's name.
-        others: the same of each set of non-digits.
+    A cross marks the shipped threshold; the legend gives the areas under the curves.
     """
-    panels = figure.subplots(1, len(others), sharey=True, squeeze=False)[0]
-    for axes, (name, of_set) in zip(panels, others.items(), strict=True):
-        for color, (score, strange) in zip(_COLORS, of_set.items(), strict=False):
-            truth = np.concatenate([np.zeros(len(digits[score])), np.ones(len(strange))])
-            wrong, right, _ = roc_curve(truth, np.concatenate([digits[score], strange]))
-            axes.plot(np.maximum(wrong, 1e-4), right, color=color, label=score, linewidth=1.3)
+    columns = min(len(refusal.others), 3)
+    panels = figure.subplots(-(-len(refusal.others) // columns), columns, sharey=True, squeeze=False)
+    for axes, (name, others) in zip(panels.flat, refusal.others.items(), strict=False):
+        for color, score in zip(_COLORS, others.scores, strict=False):
+            digits, strange = refusal.digits[score], others.scores[score]
+            truth = np.concatenate([np.zeros(len(digits)), np.ones(len(strange))])
+            wrong, right, _ = roc_curve(truth, np.concatenate([digits, strange]))
+            label = f"{score}: {auroc(digits, strange):.4f}"
+            axes.plot(np.maximum(wrong, 1e-4), right, color=color, label=label, linewidth=1.3)
+        shares = [np.mean(each[SHIPPED] > refusal.threshold) for each in (refusal.digits, others.scores)]
+        axes.plot(*shares, "x", color="black", markersize=8, markeredgewidth=2, label="shipped threshold")
         axes.set(title=name, xscale="log", xlim=(1e-4, 1), ylim=(0, 1.02), xlabel="test digits refused")
         axes.grid(alpha=0.3, linewidth=0.5)
-    panels[0].set_ylabel("non-digits refused")
-    panels[-1].legend(frameon=False, fontsize=8, loc="lower right")
+        axes.legend(frameon=False, fontsize=7, loc="lower right")
+    for axes in panels[:, 0]:
+        axes.set_ylabel("non-digits refused")
+    for axes in panels.flat[len(refusal.others) :]:
+        axes.set_axis_off()
 
 
 def draw_sheet(figure: Figure, title: str, pixels: Pixels, captions: Sequence[str]) -> None:
     """Up to sixty pictures with a caption each, in rows of fifteen."""
-    count, columns = min(len(pixels), _LARGEST_SHEET), 15
+    count, columns = min(len(pixels), _LARGEST_SHEET), SHEET_COLUMNS
     rows = max(-(-count // columns), 1)
     figure.set_size_inches(12, 0.5 + 1.0 * rows)
     for number, axes in enumerate(figure.subplots(rows, columns, squeeze=False).flat):

@@ -3,23 +3,19 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 
 from training.arrays import LabelledDigits, Pixels
-from training.config import TrainingConfig
 from training.corruptions import CORRUPTIONS, corrupted
 from training.errors import DataError
 from training.evaluation_sets import EvaluationSet, load_evaluation_sets
-from training.mnist_files import Mnist
-from training.split import split_rows
+from training.split import Split
 from training.stand_ins import stand_ins
 
 CORRUPTION_SEED = 20261123
-_FITTED_ROWS = 10_000  # training rows that the feature distance is fitted on
+FITTED_ROWS = 10_000  # training rows that the feature distance is fitted on
 Say = Callable[[str], None]
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,30 +35,43 @@ class ReportData:
     missing: Mapping[str, str]
 
 
-def load_report_data(mnist: Mnist, cache: Path, say: Say) -> ReportData:
-    """Load, draw and corrupt everything; says what it does, as that takes minutes."""
-    config, missing = TrainingConfig(), dict[str, str]()
-    split = split_rows(mnist.train, config.train_images, config.validation_images, config.split_seed)
+def load_report_data(split: Split, test: LabelledDigits, cache: Path, say: Say) -> ReportData:
+    """Load, draw and corrupt everything; says what it does, as that takes minutes.
 
-    def attempt(what: str, load: Callable[[], T], otherwise: T) -> T:
-        say(f"{what} ...")
-        try:
-            return load()
-        except DataError as error:
-            missing[what] = str(error)
-            say(f"{what}: missing: {error}")
-            return otherwise
+    Args:
+        split: the training rows as the models had them.
+        test: MNIST's test rows.
+        cache: where fetched data is kept.
+        say: told each step.
+    """
+    missing: dict[str, str] = {}
+
+    def note(what: str, error: DataError) -> None:
+        missing[what] = " ".join(str(error).split())
+        say(f"{what}: missing: {missing[what]}")
 
     return ReportData(
-        train=split.train.take(np.arange(min(_FITTED_ROWS, len(split.train)))),
+        train=split.train.take(np.arange(min(FITTED_ROWS, len(split.train)))),
         validation=split.validation,
-        test=mnist.test,
-        corrupted_test=attempt("the fifteen corruptions of the test rows", lambda: _corrupted(mnist.test.pixels), {}),
-        evaluation_sets=attempt("other populations and non-digits", lambda: load_evaluation_sets(cache, say), ()),
-        stand_ins=attempt("stand-ins made from validation rows", lambda: stand_ins(split.validation), {}),
+        test=test,
+        corrupted_test=_corrupted(test.pixels, say),
+        evaluation_sets=load_evaluation_sets(cache, say, on_missing=note),
+        stand_ins=_stand_ins(split.validation, say, note),
         missing=missing,
     )
 
 
-def _corrupted(pixels: Pixels) -> Mapping[str, Pixels]:
+def _corrupted(pixels: Pixels, say: Say) -> Mapping[str, Pixels]:
+    say(f"{len(CORRUPTIONS)} corruptions of the test rows ...")
     return {name: corrupted(pixels, name, CORRUPTION_SEED) for name in CORRUPTIONS}
+
+
+def _stand_ins(
+    validation: LabelledDigits, say: Say, note: Callable[[str, DataError], None]
+) -> Mapping[str, LabelledDigits]:
+    say("stand-ins for other populations, made from validation rows ...")
+    try:
+        return stand_ins(validation)
+    except DataError as error:
+        note("stand-ins", error)
+        return {}

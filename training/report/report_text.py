@@ -4,6 +4,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 
 from training.report.measuring import ModelFigures
+from training.report.report_data import FITTED_ROWS
 from training.report.seeds import SeedFigures
 
 _HEAD = """\
@@ -11,6 +12,12 @@ _HEAD = """\
 
 Every figure here was measured by `python -m training report` from the ONNX files and the data: {made}.
 Shares are of images; AUROC is how often a random picture of the set is stranger than a random MNIST test digit.
+"""
+_REFUSAL = """\
+## Refusal
+Refused is what the shipped threshold refuses. Feature distance is the Mahalanobis distance of the hidden layer to the
+nearest digit's mean, with one covariance for all digits, fitted on {fitted:,} of MNIST's training rows.
+
 """
 
 
@@ -21,8 +28,7 @@ def report_text(
     parts = [_HEAD.format(made=made), _mnist(models)]
     if seeds:
         parts.append(_seeds(seeds))
-    if models[0]["other_sets"]["corruptions"]:
-        parts.append(_corruptions(models))
+    parts.append(_corruptions(models))
     if models[0]["other_sets"]["refusal"]:
         parts.append(_refusal(models))
     parts.append(_other_digits(models))
@@ -42,7 +48,7 @@ def _mnist(models: Sequence[ModelFigures]) -> str:
         return [name, *(form.format(*(model["metrics"]["mnist_test"][key] for key in keys)) for model in models)]  # type: ignore[literal-required]  # all are keys
 
     def interval(model: ModelFigures) -> str:
-        test, chance = model["metrics"]["mnist_test"], model["ece_by_chance"]
+        test, chance = model["metrics"]["mnist_test"], model["ece_by_chance"]["mnist_test"]
         low, high = test["ece_interval"]
         verdict = "cannot be told from 0" if test["ece"] <= chance else "more than chance"
         return f"{test['ece']:.3%} ({low:.3%} to {high:.3%}; chance alone up to {chance:.3%}: {verdict})"
@@ -103,7 +109,8 @@ def _refusal(models: Sequence[ModelFigures]) -> str:
                 ]
             )
     scores = list(next(iter(models[0]["other_sets"]["refusal"].values()))["auroc"])
-    return "## Refusal\n" + table(["model", "set", "refused", *(f"AUROC: {score}" for score in scores)], rows)
+    head = ["model", "set", "refused", *(f"AUROC: {score}" for score in scores)]
+    return _REFUSAL.format(fitted=FITTED_ROWS) + table(head, rows)
 
 
 def _other_digits(models: Sequence[ModelFigures]) -> str:

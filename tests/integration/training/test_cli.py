@@ -44,7 +44,7 @@ def _failed(arguments: Sequence[str], capsys: pytest.CaptureFixture[str]) -> str
     return error
 
 
-@pytest.mark.parametrize("command", ["data", "train", "evaluate", "export", "run", "samples"])
+@pytest.mark.parametrize("command", ["data", "train", "evaluate", "export", "report", "run", "samples"])
 def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main([command, "--help"])

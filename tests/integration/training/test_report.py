@@ -1,15 +1,17 @@
 """The report on a tiny model and small sets: its figures are those of the artefact, and it notices a wrong card."""
 
-import io
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from matplotlib.figure import Figure
 
-from tests.integration.training.conftest import TINY
+from tests.integration.training.conftest import REPOSITORY, TINY
 from training.arrays import LabelledDigits
+from training.cli import main
 from training.errors import ExportError, RunError
 from training.evaluation import judge
 from training.evaluation_sets import EvaluationSet
@@ -18,12 +20,14 @@ from training.git_state import GitState
 from training.mnist_files import Mnist
 from training.model_card import model_card
 from training.report.artefact import Artefact, highest_versions
-from training.report.measuring import differences, ece_by_chance, measure
-from training.report.plots import draw_corruptions, draw_frontier, draw_refusal, draw_sheet
+from training.report.checking import differences
+from training.report.gallery import draw_gallery
+from training.report.measuring import Measurement, ece_by_chance, measure, mnist_figures
+from training.report.plots import draw_sheet
 from training.report.report_data import ReportData
 from training.report.report_text import report_text
 from training.report.seeds import seed_figures
-from training.report.strangeness import SHIPPED, FeatureDistance, auroc, scores
+from training.report.strangeness import SHIPPED, FeatureDistance, auroc
 from training.run_folder import RunFolder, RunRecord
 
 
@@ -49,6 +53,11 @@ def artefact(finished_run: RunFolder, small_mnist: Mnist, tmp_path_factory: pyte
     return only
 
 
+@pytest.fixture(scope="module")
+def measured(artefact: Artefact, data: ReportData) -> Measurement:
+    return measure(artefact, data)
+
+
 def test_the_highest_version_is_read(artefact: Artefact, tmp_path: Path) -> None:
     assert (artefact.name, artefact.folder.name) == ("mnist", "2")
     with pytest.raises(ExportError, match="there is no model version in"):
@@ -62,27 +71,63 @@ def test_inner_values_are_those_that_make_the_answer(artefact: Artefact, digits:
     assert reading.hidden.min() == 0  # behind the ReLU
 
 
-def test_figures_are_counted_from_the_answers(artefact: Artefact, data: ReportData, digits: LabelledDigits) -> None:
-    figures = measure(artefact, data)
+def test_a_graph_without_inner_values_is_refused_by_name(artefact: Artefact, tmp_path: Path) -> None:
+    (tmp_path / "metadata.json").write_bytes((artefact.folder / "metadata.json").read_bytes())
+    graph = onnx.load(artefact.folder / "model.onnx")
+    del graph.graph.node[-4:]
+    for node in graph.graph.node:
+        node.output[:] = [name.replace("hidden", "veiled") for name in node.output]
+    (tmp_path / "model.onnx").write_bytes(graph.SerializeToString())
+    with pytest.raises(ExportError, match="has no values named logits and hidden"):
+        Artefact.load(tmp_path)
+    (tmp_path / "model.onnx").write_bytes(b"no graph")
+    with pytest.raises(ExportError, match="is no model version that can be read"):
+        Artefact.load(tmp_path)
+
+
+def test_figures_are_counted_from_the_answers(
+    artefact: Artefact, measured: Measurement, data: ReportData, digits: LabelledDigits
+) -> None:
+    other_sets = measured.figures["other_sets"]
     answers = artefact.answers(digits)
-    assert figures["other_sets"]["digits"]["others"]["accuracy"] == np.mean(answers.digit == digits.labels)
-    noise = figures["other_sets"]["refusal"]["noise"]
+    assert other_sets["digits"]["others"]["accuracy"] == np.mean(answers.digit == digits.labels)
+    noise = other_sets["refusal"]["noise"]
     assert noise["images"] == 50
+    assert noise["refused"] == np.mean(measured.refusal.others["noise"].scores[SHIPPED] > artefact.threshold)
     assert set(noise["auroc"]) == {SHIPPED, "1 - max softmax", "energy", "feature distance"}
     shifted = artefact.read(data.corrupted_test["shifted"])
     right = float(np.mean(np.argmax(shifted.probabilities, axis=1) == digits.labels))
-    assert figures["other_sets"]["corruptions"] == {"shifted": right}
-    assert figures["other_sets"]["corruptions_mean"] == right
+    assert other_sets["corruptions"] == {"shifted": right}
+    assert other_sets["corruptions_mean"] == right
 
 
-def test_a_card_that_says_something_else_is_noticed(artefact: Artefact, small_mnist: Mnist, data: ReportData) -> None:
-    # The tiny run was judged on its own split; here both parts of MNIST are the same digits.
-    figures = measure(artefact, data)
-    figures["metrics"]["mnist_validation"] = artefact.metadata["metrics"]["mnist_validation"]
-    assert differences(artefact, figures) == []
-    figures["metrics"]["mnist_test"]["accuracy"] += 0.01
-    assert ["mnist_test.accuracy" in line for line in differences(artefact, figures)] == [True]
-    assert len(small_mnist.test) == 400
+def test_a_card_that_says_something_else_is_noticed(artefact: Artefact, small_mnist: Mnist) -> None:
+    figures = mnist_figures(artefact, artefact.split(small_mnist).validation, small_mnist.test)
+    assert differences(artefact.metadata, figures) == []
+    figures["metrics"]["mnist_test"]["accuracy"] += 1e-5
+    assert ["mnist_test.accuracy is" in line for line in differences(artefact.metadata, figures)] == [True]
+    figures["metrics"]["mnist_test"]["accuracy"] = float("nan")
+    assert len(differences(artefact.metadata, figures)) == 1
+
+
+def test_a_figure_that_the_card_has_not_is_noticed(artefact: Artefact, measured: Measurement) -> None:
+    recorded = json.loads(json.dumps({**artefact.metadata, "metrics": measured.figures["metrics"]}))
+    recorded["other_sets"] = json.loads(json.dumps(measured.figures["other_sets"]))
+    assert differences(recorded, measured.figures) == []
+    recorded["other_sets"]["corruptions_mean"] += 0.01
+    del recorded["metrics"]["mnist_test"]["brier"]
+    first, second = differences(recorded, measured.figures)
+    assert "mnist_test.brier is not in metadata.json" in first
+    assert "other_sets.corruptions_mean" in second
+
+
+def test_rounding_may_move_one_image_over_the_threshold_and_no_more(artefact: Artefact, small_mnist: Mnist) -> None:
+    figures = mnist_figures(artefact, artefact.split(small_mnist).validation, small_mnist.test)
+    refused = figures["metrics"]["mnist_test"]["refused"]
+    figures["metrics"]["mnist_test"]["refused"] = refused + 1 / 400
+    assert differences(artefact.metadata, figures) == []
+    figures["metrics"]["mnist_test"]["refused"] = refused + 2 / 400
+    assert len(differences(artefact.metadata, figures)) == 1
 
 
 def test_chance_alone_gives_an_error_of_calibration(artefact: Artefact, digits: LabelledDigits) -> None:
@@ -102,33 +147,50 @@ def test_feature_distance_is_small_for_the_rows_it_was_fitted_on() -> None:
     assert distance(np.full((1, 10), 20, np.float32))[0] > 100
 
 
-def test_the_text_names_every_figure_and_what_is_missing(artefact: Artefact, data: ReportData) -> None:
-    text = report_text([measure(artefact, data)], {}, data.missing, "today")
-    for part in ("noise (50)", "shifted", "others (400)", "stand-in (400)", "fashion: no apt", "AUROC: energy"):
+def test_the_text_names_every_figure_and_what_is_missing(measured: Measurement, data: ReportData) -> None:
+    text = report_text([measured.figures], {}, data.missing, "today")
+    parts = (
+        "noise (50)",
+        "shifted",
+        "others (400)",
+        "stand-in (400)",
+        "fashion: no apt",
+        "AUROC: energy",
+        "Mahalanobis",
+    )
+    for part in parts:
         assert part in text
 
 
-def test_pictures_are_drawn(artefact: Artefact, data: ReportData, digits: LabelledDigits) -> None:
-    figures = measure(artefact, data)
-    distance = FeatureDistance.fit(artefact.read(digits.pixels).hidden, digits.labels)
-    strange = scores(artefact.read(digits.pixels), distance)
-    captions = [str(label) for label in digits.labels[:20]]
-    drawn = [Figure() for _ in range(5)]
-    draw_frontier(drawn[0], [figures], {})
-    draw_corruptions(drawn[1], [figures])
-    draw_refusal(drawn[2], strange, {"the same": strange})
-    draw_sheet(drawn[3], "digits", digits.pixels[:20], captions)
-    draw_sheet(drawn[4], "none", digits.pixels[:0], [])
-    for figure in drawn:
-        buffer = io.BytesIO()
-        figure.savefig(buffer)
-        assert buffer.getvalue().startswith(b"\x89PNG")
+def test_every_picture_is_drawn_and_always_the_same(measured: Measurement, tmp_path: Path) -> None:
+    drawn = []
+    for name in ("once", "again"):
+        (tmp_path / name).mkdir()
+        draw_gallery(tmp_path / name, [measured], {})
+        drawn.append({path.name: path.read_bytes() for path in (tmp_path / name).iterdir()})
+    assert sorted(drawn[0]) == [
+        "corruptions.png",
+        "frontier.png",
+        "mnist-accepted-noise.png",
+        "mnist-mistakes.png",
+        "mnist-refusal.png",
+        "mnist-refused-digits.png",
+        "mnist-reliability.png",
+    ]
+    assert all(content.startswith(b"\x89PNG") for content in drawn[0].values())
+    assert drawn[0] == drawn[1]
 
 
-def test_a_card_with_other_sets_shows_them(artefact: Artefact, data: ReportData) -> None:
+def test_a_sheet_of_nothing_is_empty_paper(digits: LabelledDigits) -> None:
+    figure = Figure()
+    draw_sheet(figure, "none", digits.pixels[:0], [])
+    assert not any(axes.images for axes in figure.axes)
+
+
+def test_a_card_with_other_sets_shows_them(artefact: Artefact, measured: Measurement) -> None:
     metadata = json.loads((artefact.folder / "metadata.json").read_text())
     assert "corruptions" not in model_card(metadata)
-    metadata["other_sets"] = measure(artefact, data)["other_sets"]
+    metadata["other_sets"] = measured.figures["other_sets"]
     card = model_card(metadata)
     assert "noise" in card
     assert "fifteen corruptions" in card
@@ -150,3 +212,20 @@ def test_runs_that_differ_in_their_seeds_are_one_recipe(
     folder.write_json("run.json", record | {"config": record["config"] | {"epochs": 9}})
     with pytest.raises(RunError, match="differ in more than their seeds"):
         seed_figures(tmp_path)
+
+
+def test_check_passes_the_committed_card_and_tells_a_wrong_one(
+    mnist: Mnist, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert len(mnist.test) == 10_000  # in the cache now, where the command finds it
+    shutil.copytree(REPOSITORY / "models" / "mnist", tmp_path / "mnist")
+    command = ["report", "--check", "--model-repository", str(tmp_path)]
+    assert main(command) == 0
+    (path,) = (tmp_path / "mnist").glob("*/metadata.json")
+    metadata = json.loads(path.read_text())
+    metadata["metrics"]["mnist_test"]["nll"] += 1e-4
+    path.write_text(json.dumps(metadata))
+    assert main(command) == 1
+    error = capsys.readouterr().err
+    assert "mnist_test.nll is" in error
+    assert "accuracy" not in error

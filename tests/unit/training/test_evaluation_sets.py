@@ -4,8 +4,10 @@ from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
+import pytest
 
-from training.evaluation_sets import LETTERS, LOOK_ALIKES, fields, letters, sklearn_digits
+from training.errors import DataError
+from training.evaluation_sets import LETTERS, LOOK_ALIKES, fields, letters, load_evaluation_sets, sklearn_digits
 from training.synthetic.fonts import Face
 from training.synthetic.text import PRINTED_LETTERS
 
@@ -37,3 +39,15 @@ def test_sklearns_digits_are_all_there_labelled() -> None:
     assert len(digits) == 1_797
     assert np.bincount(digits.labels).tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
     assert digits.pixels.any(axis=1).all()
+
+
+def test_a_set_that_cannot_be_had_is_named_and_the_others_are_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))  # neither npm nor apt
+    missing: dict[str, DataError] = {}
+    loaded = load_evaluation_sets(tmp_path, on_missing=missing.__setitem__)
+    assert "npm is not installed" in str(missing["letters and printed digits"])
+    assert {"blanks, noise and textures", "sklearn digits"} <= {each.name for each in loaded}
+    with pytest.raises(DataError):
+        load_evaluation_sets(tmp_path)

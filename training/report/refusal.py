@@ -1,0 +1,54 @@
+"""What a model says to pictures that are no digits, beside what it says to test digits: asked once, for all uses."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+from training.arrays import Doubles, Labels, Pixels
+from training.model_metadata import RefusalFigures
+from training.report.artefact import Artefact
+from training.report.report_data import ReportData
+from training.report.strangeness import SHIPPED, FeatureDistance, auroc, scores
+
+
+@dataclass(frozen=True, slots=True)
+class NonDigits:
+    """One set: pixels (n, 784), the digit read in each (n,), and each score (n,) by its name."""
+
+    pixels: Pixels
+    digit: Labels
+    scores: Mapping[str, Doubles]
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The scores of the test digits, and of every set of non-digits, by the set's name."""
+
+    threshold: float
+    digits: Mapping[str, Doubles]
+    others: Mapping[str, NonDigits]
+
+    @classmethod
+    def ask(cls, artefact: Artefact, data: ReportData) -> Self:
+        """Ask a model about all of them; the feature distance is fitted on training rows."""
+        distance = FeatureDistance.fit(artefact.read(data.train.pixels).hidden, data.train.labels)
+        others = {}
+        for each in data.evaluation_sets:
+            if each.labels is None:
+                reading = artefact.read(each.pixels)
+                digit = np.asarray(np.argmax(reading.probabilities, axis=1), np.int64)
+                others[each.name] = NonDigits(each.pixels, digit, scores(reading, distance))
+        return cls(artefact.threshold, scores(artefact.read(data.test.pixels), distance), others)
+
+    def figures(self) -> dict[str, RefusalFigures]:
+        """What the report says of each set."""
+        return {
+            name: {
+                "images": len(each.pixels),
+                "refused": float(np.mean(each.scores[SHIPPED] > self.threshold)),
+                "auroc": {score: auroc(self.digits[score], each.scores[score]) for score in self.digits},
+            }
+            for name, each in self.others.items()
+        }
