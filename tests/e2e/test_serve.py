@@ -101,7 +101,7 @@ def test_started_with_samples_it_shows_them_says_what_to_try_and_drains_with_sta
     ("arguments", "status", "message"),
     [
         (["--max-batch-size", "0"], 2, "--max-batch-size: expected 1 to 4096, got '0'"),
-        (["--model-repository", "nowhere"], 1, "there is no model repository at nowhere/mnist"),
+        (["--model-repository", "nowhere"], 1, "there is no model mnist at nowhere/mnist"),
         (["--device", "cuda"], 1, "device cuda was asked for"),
         (["--no-such-flag"], 2, "unrecognized arguments: --no-such-flag"),
     ],

@@ -141,7 +141,7 @@ async def test_a_taken_port_is_named_with_the_flag_that_changes_it(server: Serve
 
 
 async def test_without_a_model_the_server_does_not_start(start_server: StartServer, tmp_path: Path) -> None:
-    with pytest.raises(ModelRejectedError, match="no model repository"):
+    with pytest.raises(ModelRejectedError, match="no model mnist at"):
         async with start_server(model_repository=tmp_path):
             pass
 
