@@ -23,8 +23,10 @@ PUBLISHED = {
     "ONNX Model Zoo mnist-12": (5_994, 1.1),
 }
 _PUBLISHED_WITHOUT_SIZE = ("tuomaso/train_mnist_fast", 0.96)
+_CROWDED_FROM = 100_000  # parameters: there names stand to the left of their points, to stay inside
 _LARGEST_SHEET = 60
 SHEET_COLUMNS = 15
+_CURVES_BEND_LOW = 0.9  # area below which curves pass through the lower right corner
 
 
 def draw_frontier(figure: Figure, models: Sequence[ModelFigures], seeds: Mapping[str, SeedFigures]) -> None:
@@ -32,7 +34,8 @@ def draw_frontier(figure: Figure, models: Sequence[ModelFigures], seeds: Mapping
     axes = figure.subplots()
     for name, (parameters, error) in PUBLISHED.items():
         axes.plot(parameters, error, "o", color=_COLORS[4], markersize=5)
-        axes.annotate(name, (parameters, error), textcoords="offset points", xytext=(6, 3), fontsize=8)
+        side, offset = ("right", -6) if parameters > _CROWDED_FROM else ("left", 6)
+        axes.annotate(name, (parameters, error), textcoords="offset points", xytext=(offset, 3), ha=side, fontsize=8)
     name, error = _PUBLISHED_WITHOUT_SIZE
     axes.axhline(error, color=_COLORS[4], linewidth=0.8, linestyle=":")
     axes.annotate(
@@ -44,11 +47,12 @@ def draw_frontier(figure: Figure, models: Sequence[ModelFigures], seeds: Mapping
         axes.plot(model["parameters"], error, "s", color=_COLORS[number % 4], markersize=7, label=model["name"])
     for recipe, runs in seeds.items():
         errors = [100 - 100 * accuracy for accuracy in runs["test_accuracy"]]
-        axes.vlines(runs["parameters"], min(errors), max(errors), color="black", linewidth=1.5)
-        axes.annotate(
-            f"{recipe}, {len(errors)} seeds", (runs["parameters"], max(errors)), xytext=(6, 6),
-            textcoords="offset points", fontsize=8,
-        )  # fmt: skip
+        if len(errors) > 1:
+            axes.vlines(runs["parameters"], min(errors), max(errors), color="black", linewidth=1.5)
+            axes.annotate(
+                f"{recipe}, {len(errors)} seeds", (runs["parameters"], min(errors)), xytext=(-6, -3), ha="right",
+                textcoords="offset points", fontsize=8,
+            )  # fmt: skip
     axes.set(xscale="log", yscale="log", xlabel="parameters", ylabel="errors on MNIST's test rows (%)")
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.yaxis.set_minor_formatter(lambda value, _: f"{value:g}")
@@ -90,7 +94,8 @@ def draw_refusal(figure: Figure, refusal: Refusal) -> None:
         axes.plot(*shares, "x", color="black", markersize=8, markeredgewidth=2, label="shipped threshold")
         axes.set(title=name, xscale="log", xlim=(1e-4, 1), ylim=(0, 1.02), xlabel="test digits refused")
         axes.grid(alpha=0.3, linewidth=0.5)
-        axes.legend(frameon=False, fontsize=7, loc="lower right")
+        hard = auroc(refusal.digits[SHIPPED], others.scores[SHIPPED]) < _CURVES_BEND_LOW
+        axes.legend(frameon=False, fontsize=7, loc="upper left" if hard else "lower right")
     for axes in panels[:, 0]:
         axes.set_ylabel("non-digits refused")
     for axes in panels.flat[len(refusal.others) :]:
