@@ -11,15 +11,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from training.arrays import PIXELS, LabelledDigits, Labels, Pixels
+from training.arrays import NOT_A_DIGIT, PIXELS, LabelledDigits, Labels, Pixels
 from training.atomic_write import write_atomically
 from training.errors import DataError
 from training.intake import frame_pictures
 from training.synthetic.font_families import Part
 from training.synthetic.fonts import load_faces
 from training.synthetic.recipe import PRINTED_DIGIT, RECIPE, Frame, draw_kind, draw_printed_digits, kinds
-
-NOT_A_DIGIT = -1
 
 
 @dataclass(frozen=True, slots=True)
