@@ -1,8 +1,6 @@
 """The permit at the door: bounds the images that the server holds, from before decoding until the answer."""
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from serving.errors import OverloadedError
 
@@ -25,16 +23,19 @@ class Admission:
         """Images admitted and not yet answered."""
         return self._held
 
-    @contextmanager
-    def permit(self, images: int) -> Iterator[None]:
-        """Holds room for `images` images, or raises OverloadedError at once: nothing waits at the door."""
+    def admit(self, images: int) -> None:
+        """Takes room for `images` images, or raises OverloadedError at once: nothing waits at the door.
+
+        Whoever was admitted calls release() with the same number, whatever happens.
+        """
         if self._held + images > self._capacity:
             raise OverloadedError(asked=images, held=self._held, capacity=self._capacity)
+        if not self._held:
+            self._is_empty.clear()
         self._held += images
-        self._is_empty.clear()
-        try:
-            yield
-        finally:
-            self._held -= images
-            if self._held == 0:
-                self._is_empty.set()
+
+    def release(self, images: int) -> None:
+        """Gives the room back."""
+        self._held -= images
+        if not self._held:
+            self._is_empty.set()

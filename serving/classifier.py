@@ -4,12 +4,14 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
-from enum import Enum
+from dataclasses import dataclass
 from types import MappingProxyType
+from typing import NamedTuple
+
+import numpy as np
 
 from serving.admission import Admission
-from serving.batcher import Batcher, Rows
+from serving.batcher import Batcher
 from serving.errors import InvalidRequestError, NotReadyError, UnknownVersionError
 from serving.image.decode import ImageLimits, decode
 from serving.image.framing import Framed, frame
@@ -17,6 +19,7 @@ from serving.image.quality import Quality
 from serving.metrics import Metrics
 from serving.model_repository import ModelVersion
 from serving.onnx_model import PIXELS
+from serving.rows import Pixels, Rows, Timing
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,31 +31,24 @@ class EncodedImage:
 
 # 784 bytes, row-major 28x28, 0 = paper, 255 = ink, taken as they are; or a picture file.
 ImageInput = bytes | EncodedImage
+# Raw pixels and nothing else, in one array; or a mixture, one by one.
+Images = Pixels | Sequence[ImageInput]
 
-
-_BLANK = bytes(PIXELS)
 # Raw pixels have no remarks: what nearly everybody sends makes no dictionary.
 NO_REMARKS: Mapping[int, Quality] = MappingProxyType({})
 
 
-class Refusal(Enum):
-    """Why the service does not stand by a digit. The value is the metric's label."""
-
-    NOVEL = "novel"
-    BLANK = "blank"
-
-
-@dataclass(frozen=True, slots=True)
-class Predictions:
+class Predictions(NamedTuple):
     """The answers for n images, in the order asked, and the version that gave them.
 
     `qualities` holds, by an image's index, the remarks on those encoded pictures that have any.
     """
 
     rows: Rows
-    refusals: list[Refusal | None]
     version: int
-    qualities: Mapping[int, Quality] = field(default_factory=dict)
+    timing: Timing
+    decode_seconds: float = 0.0  # from arrival until all pictures were decoded and framed; 0 without any
+    qualities: Mapping[int, Quality] = NO_REMARKS
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +76,6 @@ class Classifier:
         self._decoders = decoders
         self._metrics = metrics
         # Made before they are needed: a series that appears with its first event hides that event from rate().
-        self._refused = {refusal: metrics.refused.labels(refusal.value) for refusal in Refusal}
         self._remarks = {quality: metrics.remarks.labels((quality.name or "").lower()) for quality in Quality}
         self._served: Served | None = None
         self._not_ready = "no model is ready yet; try again soon"
@@ -100,9 +95,7 @@ class Classifier:
         """From now on callers get NotReadyError with this reason; those admitted are still answered."""
         self._served, self._not_ready = None, reason
 
-    async def classify(
-        self, images: Sequence[ImageInput], version: int = 0, deadline: float = float("inf")
-    ) -> Predictions:
+    async def classify(self, images: Images, version: int = 0, deadline: float = float("inf")) -> Predictions:
         """Answers for `images`, at most max_images_per_request, in their order.
 
         `version`: of the model, 0 for whichever is served. `deadline`: in time.monotonic() seconds.
@@ -111,43 +104,46 @@ class Classifier:
         of the call is answered.
         """
         served = self.served
-        if version not in (0, served.version.version):
-            raise UnknownVersionError(asked=version, served=served.version.version)
-        if not images:
+        serving = served.version.version
+        if version not in (0, serving):
+            raise UnknownVersionError(asked=version, served=serving)
+        count = len(images)
+        if not count:
             raise InvalidRequestError("the request holds no image")
-        with self._admission.permit(len(images)):
-            pixels, blank, qualities = await self._pixels(images)
-            rows = await served.batcher.submit(pixels, deadline)
-        refusals = self._refusals(rows, served.version.novelty_threshold, blank)
-        return Predictions(rows, refusals, served.version.version, qualities)
+        self._admission.admit(count)
+        try:
+            if isinstance(images, np.ndarray):
+                rows, timing = await served.batcher.submit(images, deadline)
+                return Predictions(rows, serving, timing)
+            began = time.monotonic()
+            pixels, qualities = await self._pixels(images)
+            decode_seconds = time.monotonic() - began
+            rows, timing = await served.batcher.submit(pixels, deadline)
+            return Predictions(rows, serving, timing, decode_seconds, qualities)
+        finally:
+            self._admission.release(count)
 
-    async def _pixels(self, images: Sequence[ImageInput]) -> tuple[bytes, set[int], Mapping[int, Quality]]:
-        """All images as n x 784 bytes, the indices of the blank ones, and the remarks on encoded pictures."""
-        parts: list[bytes] = []
-        blank: set[int] = set()
+    async def _pixels(self, images: Sequence[ImageInput]) -> tuple[Pixels, Mapping[int, Quality]]:
+        """All images as (n, 784), and the remarks on encoded pictures."""
+        pixels = np.empty((len(images), PIXELS), np.uint8)
         encoded: dict[int, bytes] = {}
         for index, image in enumerate(images):  # what costs nothing to refuse goes before anything is decoded
             if isinstance(image, EncodedImage):
                 encoded[index] = image.content
-                parts.append(b"")
                 continue
             if len(image) != PIXELS:
                 raise InvalidRequestError(f"image {index}: expected {PIXELS} pixels, got {len(image)}")
-            if image == _BLANK:
-                blank.add(index)
-            parts.append(image)
-        qualities = NO_REMARKS
-        if encoded:
-            framed = await self._decode_all(encoded)
-            for index, digit in framed.items():
-                parts[index] = digit.pixels.tobytes()
-                if digit.is_blank:
-                    blank.add(index)
-            qualities = {index: digit.quality for index, digit in framed.items() if digit.quality}
-            for quality in qualities.values():
-                for remark in quality:
-                    self._remarks[remark].inc()
-        return (parts[0] if len(parts) == 1 else b"".join(parts)), blank, qualities
+            pixels[index] = np.frombuffer(image, np.uint8)
+        if not encoded:
+            return pixels, NO_REMARKS
+        framed = await self._decode_all(encoded)
+        for index, digit in framed.items():
+            pixels[index] = digit.pixels
+        qualities = {index: digit.quality for index, digit in framed.items() if digit.quality}
+        for quality in qualities.values():
+            for remark in quality:
+                self._remarks[remark].inc()
+        return pixels, qualities
 
     async def _decode_all(self, encoded: dict[int, bytes]) -> dict[int, Framed]:
         """Decodes off the event loop, several at a time. The first bad image fails the call."""
@@ -168,12 +164,3 @@ class Classifier:
             raise InvalidRequestError(f"image {index}: {error}") from error
         finally:
             self._metrics.decode_seconds.observe(time.perf_counter() - started)
-
-    def _refusals(self, rows: Rows, threshold: float, blank: set[int]) -> list[Refusal | None]:
-        refusals = [Refusal.NOVEL if novelty > threshold else None for novelty in rows.novelties]
-        for index in blank:
-            refusals[index] = Refusal.BLANK
-        for refusal in refusals:
-            if refusal is not None:
-                self._refused[refusal].inc()
-        return refusals

@@ -1,9 +1,11 @@
 """Every metric, once. A registry is passed in, so that nothing is shared between servers or tests."""
 
-from collections import Counter as Tally
-from collections.abc import Sequence
+import numpy as np
+import numpy.typing as npt
+from prometheus_client import CollectorRegistry, Gauge, Histogram, Info, PlatformCollector, ProcessCollector
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, PlatformCollector, ProcessCollector
+from serving.refusal import Refusal
+from serving.tally import CounterTally, HistogramTally
 
 # gRPC's own ladder (proposal A66), which begins where this service answers: prometheus_client's begins at 5 ms.
 SECONDS = (
@@ -28,16 +30,16 @@ class Metrics:
         self._make_model_metrics(registry)
 
     def _make_rpc_metrics(self, registry: CollectorRegistry) -> None:
-        self.started = Counter("grpc_server_started", "RPCs begun", RPC, registry=registry)
-        self.handled = Counter("grpc_server_handled", "RPCs ended", (*RPC, "grpc_code"), registry=registry)
-        self.handling_seconds = Histogram(
+        self.started = CounterTally("grpc_server_started", "RPCs begun", RPC, registry=registry)
+        self.handled = CounterTally("grpc_server_handled", "RPCs ended", (*RPC, "grpc_code"), registry=registry)
+        self.handling_seconds = HistogramTally(
             "grpc_server_handling_seconds",
             "Time from the request's arrival to its answer",
             RPC,
             buckets=SECONDS,
             registry=registry,
         )
-        self.rejected = Counter(
+        self.rejected = CounterTally(
             "mnist_rejected",
             "Requests not answered, by reason; a stream's are counted one by one",
             ("reason",),
@@ -45,30 +47,33 @@ class Metrics:
         )
 
     def _make_batch_metrics(self, registry: CollectorRegistry) -> None:
+        # Observed by the decoding threads, so it needs prometheus_client's lock.
         self.decode_seconds = Histogram(
             "mnist_decode_seconds", "Time to decode and frame one encoded image", buckets=SECONDS, registry=registry
         )
         self.queue_depth = Gauge("mnist_queue_depth", "Images waiting for a batch", registry=registry)
-        self.queue_wait_seconds = Histogram(
+        self.queue_wait_seconds = HistogramTally(
             "mnist_queue_wait_seconds", "Time a request waited for its batch", buckets=SECONDS, registry=registry
-        )
-        self.batch_size = Histogram("mnist_batch_size", "Images in one inference", buckets=IMAGES, registry=registry)
-        self.inference_seconds = Histogram(
+        ).labels()
+        self.batch_size = HistogramTally(
+            "mnist_batch_size", "Images in one inference", buckets=IMAGES, registry=registry
+        ).labels()
+        self.inference_seconds = HistogramTally(
             "mnist_inference_seconds", "Time of one inference", buckets=SECONDS, registry=registry
-        )
-        self.dropped = Counter(
+        ).labels()
+        self.dropped = CounterTally(
             "mnist_dropped", "Requests dropped from the queue before inference", ("reason",), registry=registry
         )
 
     def _make_model_metrics(self, registry: CollectorRegistry) -> None:
-        self.predictions = Counter("mnist_predictions", "Images answered, by digit", ("digit",), registry=registry)
-        self.confidence = Histogram(
+        self.predictions = CounterTally("mnist_predictions", "Images answered, by digit", ("digit",), registry=registry)
+        self.confidence = HistogramTally(
             "mnist_confidence", "Calibrated probability of the answered digit", buckets=PROBABILITIES, registry=registry
-        )
-        self.refused = Counter(
+        ).labels()
+        self.refused = CounterTally(
             "mnist_refused", "Images whose digit the service does not stand by", ("reason",), registry=registry
         )
-        self.remarks = Counter(
+        self.remarks = CounterTally(
             "mnist_remarks",
             "Encoded pictures that something may be wrong with, by remark",
             ("quality",),
@@ -79,11 +84,17 @@ class Metrics:
         self.ready = Gauge(
             "mnist_ready", "1 while a warm model is served and the server is not draining", registry=registry
         )
+        # Made before they are needed: a series that appears with its first event hides that event from rate().
         self._by_digit = [self.predictions.labels(str(digit)) for digit in range(10)]
+        self._by_refusal = [self.refused.labels(refusal.name.lower()) for refusal in Refusal if refusal]
 
-    def observe_predictions(self, digits: Sequence[int], confidences: Sequence[float]) -> None:
-        """Counts the answers of one batch."""
-        for digit, images in Tally(digits).items():
-            self._by_digit[digit].inc(images)
-        for confidence in confidences:
-            self.confidence.observe(confidence)
+    def observe_answers(
+        self, digits: npt.NDArray[np.int64], confidences: npt.NDArray[np.float32], refusals: npt.NDArray[np.uint8]
+    ) -> None:
+        """Counts the answers of one batch; all (n,), `refusals` as in serving.refusal."""
+        for series, images in zip(self._by_digit, np.bincount(digits, minlength=10).tolist(), strict=True):
+            series.value += images
+        self.confidence.observe_all(confidences)
+        if refusals.any():
+            for series, images in zip(self._by_refusal, np.bincount(refusals, minlength=3)[1:].tolist(), strict=True):
+                series.value += images

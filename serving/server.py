@@ -22,6 +22,7 @@ from serving.grpc_listeners import GrpcListeners
 from serving.health import Health
 from serving.http_face import http_application
 from serving.image.decode import ImageLimits
+from serving.inference_runner import LoopRunner, ThreadRunner
 from serving.logs import Logger
 from serving.metrics import Metrics
 from serving.model_repository import ModelRepository, ModelVersion
@@ -78,9 +79,8 @@ class Server:
         await self._start_http()
         await self._start_grpc()
         version = await asyncio.to_thread(self._load)  # liveness is answered meanwhile
-        self._batcher = Batcher(
-            version.model.run, self.metrics, self._config.max_batch_size, self._config.max_queue_delay_seconds
-        )
+        runner = LoopRunner(version.run) if version.model.computes_on_caller else ThreadRunner(version.run)
+        self._batcher = Batcher(runner, self.metrics, self._config.max_batch_size, self._config.max_queue_delay_seconds)
         self._batcher.start()
         self._classifier.serve(Served(version, self._batcher))
         await self._health.set_ready(True)

@@ -4,15 +4,29 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from prometheus_client import CollectorRegistry
 
-from serving.batcher import Batcher, Rows
+from serving.batcher import Answer, Batcher
 from serving.errors import ExpiredError, NotReadyError
+from serving.inference_runner import LoopRunner, ThreadRunner
 from serving.metrics import Metrics
-from serving.onnx_model import Answers
+from serving.rows import Pixels, Rows
 from tests.tiny_model import image_of
+
+
+def images(*digits: int) -> Pixels:
+    return np.stack([np.frombuffer(image_of(digit), np.uint8) for digit in digits])
+
+
+def rows_of(pixels: Pixels) -> Rows:
+    digit = pixels[:, :10].argmax(axis=1)
+    zeros = np.zeros(len(pixels), np.float32)
+    return Rows(digit, zeros, np.eye(10, dtype=np.float32)[digit], zeros.astype(np.uint8))
+
+
+def digits_in(answer: Answer) -> list[int]:
+    return [int(digit) for digit in answer[0].digits]
 
 
 class GatedModel:
@@ -24,15 +38,14 @@ class GatedModel:
         self.gate = threading.Semaphore(0)
         self.error: Exception | None = None
 
-    def __call__(self, pixels: npt.NDArray[np.uint8]) -> Answers:
+    def __call__(self, pixels: Pixels) -> Rows:
         self.batches.append(len(pixels))
         self.began.release()
         assert self.gate.acquire(timeout=30)
         if self.error:
             error, self.error = self.error, None
             raise error
-        digit = pixels[:, :10].argmax(axis=1)
-        return Answers(np.eye(10, dtype=np.float32)[digit], digit, np.zeros(len(pixels), np.float32))
+        return rows_of(pixels)
 
     async def until_began(self) -> None:
         await asyncio.to_thread(self.began.acquire)
@@ -44,7 +57,7 @@ class GatedModel:
 @asynccontextmanager
 async def running(model: GatedModel, largest: int = 4, delay: float = 0.0) -> AsyncIterator[tuple[Batcher, Metrics]]:
     metrics = Metrics(CollectorRegistry())
-    batcher = Batcher(model, metrics, largest, delay)
+    batcher = Batcher(ThreadRunner(model), metrics, largest, delay)
     batcher.start()
     try:
         yield batcher, metrics
@@ -54,12 +67,12 @@ async def running(model: GatedModel, largest: int = 4, delay: float = 0.0) -> As
 
 
 async def submit_behind_a_running_batch(
-    model: GatedModel, batcher: Batcher, *pixels: bytes
-) -> tuple[asyncio.Task[Rows], list[asyncio.Task[Rows]]]:
+    model: GatedModel, batcher: Batcher, *pixels: Pixels
+) -> tuple[asyncio.Task[Answer], list[asyncio.Task[Answer]]]:
     """A first request that runs and holds the model, and the others, queued behind it."""
-    first: asyncio.Task[Rows] = asyncio.create_task(batcher.submit(image_of(0)))
+    first: asyncio.Task[Answer] = asyncio.create_task(batcher.submit(images(0)))
     await model.until_began()
-    others: list[asyncio.Task[Rows]] = [asyncio.create_task(batcher.submit(part)) for part in pixels]
+    others: list[asyncio.Task[Answer]] = [asyncio.create_task(batcher.submit(part)) for part in pixels]
     await asyncio.sleep(0)
     return first, others
 
@@ -67,10 +80,10 @@ async def submit_behind_a_running_batch(
 async def test_what_queues_while_a_batch_runs_becomes_the_next_batch_and_each_caller_gets_its_own() -> None:
     model = GatedModel()
     async with running(model) as (batcher, _):
-        _, others = await submit_behind_a_running_batch(model, batcher, image_of(3), image_of(1) + image_of(4))
+        _, others = await submit_behind_a_running_batch(model, batcher, images(3), images(1, 4))
         model.open()
-        rows = await asyncio.gather(*others)
-        assert [row.digits for row in rows] == [[3], [1, 4]]
+        answers = await asyncio.gather(*others)
+        assert [digits_in(answer) for answer in answers] == [[3], [1, 4]]
         assert model.batches == [1, 3]
 
 
@@ -79,8 +92,8 @@ async def test_a_request_larger_than_the_largest_batch_is_split_and_answered_in_
     model.open()
     async with running(model, largest=4) as (batcher, _):
         digits = [n % 10 for n in range(11)]
-        rows = await batcher.submit(b"".join(map(image_of, digits)))
-        assert rows.digits == digits
+        answer = await batcher.submit(images(*digits))
+        assert digits_in(answer) == digits
         assert sum(model.batches) == 11
         assert max(model.batches) <= 4
 
@@ -88,11 +101,11 @@ async def test_a_request_larger_than_the_largest_batch_is_split_and_answered_in_
 async def test_a_cancelled_caller_leaves_its_neighbours_answered_and_is_counted() -> None:
     model = GatedModel()
     async with running(model) as (batcher, metrics):
-        _, (gone, stays) = await submit_behind_a_running_batch(model, batcher, image_of(5), image_of(6))
+        _, (gone, stays) = await submit_behind_a_running_batch(model, batcher, images(5), images(6))
         gone.cancel()
         await asyncio.sleep(0)
         model.open()
-        assert (await stays).digits == [6]
+        assert digits_in(await stays) == [6]
         assert model.batches == [1, 1]
         assert metrics.registry.get_sample_value("mnist_dropped_total", {"reason": "abandoned"}) == 1
 
@@ -100,10 +113,10 @@ async def test_a_cancelled_caller_leaves_its_neighbours_answered_and_is_counted(
 async def test_a_caller_cancelled_while_its_batch_runs_harms_nobody() -> None:
     model = GatedModel()
     async with running(model) as (batcher, _):
-        first, (second,) = await submit_behind_a_running_batch(model, batcher, image_of(2))
+        first, (second,) = await submit_behind_a_running_batch(model, batcher, images(2))
         first.cancel()
         model.open()
-        assert (await second).digits == [2]
+        assert digits_in(await second) == [2]
 
 
 async def test_an_expired_caller_is_told_and_never_run() -> None:
@@ -111,7 +124,7 @@ async def test_an_expired_caller_is_told_and_never_run() -> None:
     model.open()
     async with running(model) as (batcher, metrics):
         with pytest.raises(ExpiredError):
-            await batcher.submit(image_of(1), deadline=0.0)
+            await batcher.submit(images(1), deadline=0.0)
         assert model.batches == []
         assert metrics.registry.get_sample_value("mnist_dropped_total", {"reason": "expired"}) == 1
 
@@ -119,12 +132,12 @@ async def test_an_expired_caller_is_told_and_never_run() -> None:
 async def test_an_inference_that_raises_fails_its_own_callers_only() -> None:
     model = GatedModel()
     async with running(model) as (batcher, _):
-        first, (second,) = await submit_behind_a_running_batch(model, batcher, image_of(8))
+        first, (second,) = await submit_behind_a_running_batch(model, batcher, images(8))
         model.error = ValueError("broken")
         model.open()
         with pytest.raises(ValueError, match="broken"):
             await first
-        assert (await second).digits == [8]
+        assert digits_in(await second) == [8]
 
 
 async def test_a_split_request_fails_whole_when_one_part_fails() -> None:
@@ -133,26 +146,26 @@ async def test_a_split_request_fails_whole_when_one_part_fails() -> None:
     model.open()
     async with running(model, largest=1) as (batcher, _):
         with pytest.raises(ValueError, match="broken"):
-            await batcher.submit(image_of(1) * 3)
+            await batcher.submit(images(1, 1, 1))
 
 
 async def test_a_delay_is_cut_short_when_the_batch_is_full() -> None:
     model = GatedModel()
     model.open()
     async with running(model, largest=2, delay=600.0) as (batcher, _):
-        rows = await asyncio.gather(batcher.submit(image_of(1)), batcher.submit(image_of(2)))
-        assert [row.digits for row in rows] == [[1], [2]]
+        answers = await asyncio.gather(batcher.submit(images(1)), batcher.submit(images(2)))
+        assert [digits_in(answer) for answer in answers] == [[1], [2]]
         assert model.batches == [2]
 
 
 async def test_close_answers_what_is_queued_and_refuses_what_comes_after() -> None:
     model = GatedModel()
     async with running(model) as (batcher, _):
-        first, others = await submit_behind_a_running_batch(model, batcher, image_of(1), image_of(2))
+        first, others = await submit_behind_a_running_batch(model, batcher, images(1), images(2))
         closing = asyncio.create_task(batcher.close())
         await asyncio.sleep(0)
         with pytest.raises(NotReadyError, match="shutting down"):
-            await batcher.submit(image_of(3))
+            await batcher.submit(images(3))
         model.open()
         await closing
         assert len(await asyncio.gather(first, *others)) == 3
@@ -161,7 +174,7 @@ async def test_close_answers_what_is_queued_and_refuses_what_comes_after() -> No
 async def test_batches_and_answers_are_counted() -> None:
     model = GatedModel()
     async with running(model) as (batcher, metrics):
-        _, others = await submit_behind_a_running_batch(model, batcher, image_of(3), image_of(3))
+        _, others = await submit_behind_a_running_batch(model, batcher, images(3), images(3))
         assert metrics.registry.get_sample_value("mnist_queue_depth") == 2
         model.open()
         await asyncio.gather(*others)
@@ -172,3 +185,64 @@ async def test_batches_and_answers_are_counted() -> None:
         assert value("mnist_queue_wait_seconds_count") == 3
         assert value("mnist_predictions_total", {"digit": "3"}) == 2
         assert value("mnist_confidence_count") == 3
+
+
+async def test_on_the_loop_what_one_turn_brings_is_one_batch_and_what_does_not_fit_the_next() -> None:
+    batches: list[int] = []
+
+    def model(pixels: Pixels) -> Rows:
+        batches.append(len(pixels))
+        return rows_of(pixels)
+
+    batcher = Batcher(LoopRunner(model), Metrics(CollectorRegistry()), max_batch_size=3)
+    batcher.start()
+    parts = [images(1), images(2, 3), images(4), images(5, 6)]
+    answers = await asyncio.gather(*(batcher.submit(part) for part in parts))
+    assert [digits_in(answer) for answer in answers] == [[1], [2, 3], [4], [5, 6]]
+    assert batches == [3, 3]
+    await batcher.close()
+
+
+async def test_on_the_loop_an_inference_that_raises_fails_its_own_callers_only() -> None:
+    def model(pixels: Pixels) -> Rows:
+        if pixels[0, 9]:
+            raise ValueError("broken")
+        return rows_of(pixels)
+
+    batcher = Batcher(LoopRunner(model), Metrics(CollectorRegistry()), max_batch_size=1)
+    batcher.start()
+    broken, fine = await asyncio.gather(batcher.submit(images(9)), batcher.submit(images(2)), return_exceptions=True)
+    assert isinstance(broken, ValueError)
+    assert not isinstance(fine, BaseException)
+    assert digits_in(fine) == [2]
+    await batcher.close()
+
+
+async def test_an_answer_tells_how_long_it_waited_and_with_how_many_it_ran() -> None:
+    model = GatedModel()
+    async with running(model) as (batcher, _):
+        _, others = await submit_behind_a_running_batch(model, batcher, images(3), images(1, 4))
+        model.open()
+        timings = [timing for _, timing in await asyncio.gather(*others)]
+        assert [timing.batch_images for timing in timings] == [3, 3]
+        assert timings[0].queue_seconds >= timings[1].queue_seconds > 0
+        assert timings[0].inference_seconds == timings[1].inference_seconds > 0
+
+
+async def test_a_split_request_tells_all_of_its_inferences() -> None:
+    model = GatedModel()
+    model.open()
+    async with running(model, largest=2) as (batcher, metrics):
+        _, timing = await batcher.submit(images(1, 2, 3))
+        await batcher.close()
+        total = metrics.registry.get_sample_value("mnist_inference_seconds_sum")
+        assert timing.batch_images == 2
+        assert timing.inference_seconds == pytest.approx(total)
+
+
+async def test_a_model_that_forgets_an_image_fails_the_batch() -> None:
+    batcher = Batcher(LoopRunner(lambda pixels: rows_of(pixels[1:])), Metrics(CollectorRegistry()), max_batch_size=8)
+    batcher.start()
+    with pytest.raises(RuntimeError, match="each of 2 images"):
+        await batcher.submit(images(1, 2))
+    await batcher.close()

@@ -6,11 +6,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from protos.mnist.v1 import digits_pb2
-from serving.batcher import Rows
-from serving.classifier import EncodedImage, Predictions, Refusal
+from serving.classifier import EncodedImage, ImageInput, Predictions
 from serving.classify_codec import parse_request, request_images, response_bytes
 from serving.errors import InvalidRequestError
 from serving.image.quality import Quality
+from serving.refusal import Refusal
+from serving.rows import Rows, Timing
 
 raw = st.binary(min_size=1, max_size=8).map(lambda seed: digits_pb2.Image(pixels=(seed * 784)[:784]))
 other = st.one_of(
@@ -24,10 +25,24 @@ requests = st.builds(
 )
 
 
+def read(content: bytes, max_images: int) -> tuple[list[ImageInput], int]:
+    """What parse_request says, the images one by one in either case."""
+    images, version = parse_request(content, max_images)
+    return [row.tobytes() for row in images] if isinstance(images, np.ndarray) else list(images), version
+
+
+def test_raw_images_come_as_one_array() -> None:
+    request = digits_pb2.ClassifyRequest(images=[digits_pb2.Image(pixels=bytes([n]) * 784) for n in (1, 2)])
+    images, _ = parse_request(request.SerializeToString(), 2)
+    assert isinstance(images, np.ndarray)
+    assert images.flags.c_contiguous
+    np.testing.assert_array_equal(images, np.repeat(np.array([[1], [2]], np.uint8), 784, axis=1))
+
+
 @given(requests)
 @example(digits_pb2.ClassifyRequest(images=[digits_pb2.Image(pixels=bytes(784))] * 3))
 def test_any_request_is_read_as_protobuf_reads_it(request: digits_pb2.ClassifyRequest) -> None:
-    assert parse_request(request.SerializeToString(), 5) == request_images(request, 5)
+    assert read(request.SerializeToString(), 5) == request_images(request, 5)
 
 
 @given(st.binary(max_size=900), st.integers(0, 3))
@@ -39,7 +54,7 @@ def test_any_bytes_are_read_as_protobuf_reads_them_or_refused(tail: bytes, image
         with pytest.raises(InvalidRequestError):
             parse_request(whole, 5)
     else:
-        assert parse_request(whole, 5) == expected
+        assert read(whole, 5) == expected
 
 
 def test_the_two_forms_are_told_apart() -> None:
@@ -62,7 +77,7 @@ predictions = st.lists(
         st.integers(0, 9),
         probability,
         st.lists(probability, min_size=10, max_size=10),
-        st.sampled_from([None, *Refusal]),
+        st.sampled_from(Refusal),
         st.integers(0, 2 ** len(Quality) - 1).map(Quality),
     ),
     max_size=5,
@@ -71,11 +86,16 @@ predictions = st.lists(
 
 @given(predictions, st.integers(1, 2**62))
 def test_any_answer_reads_back_through_protobuf(
-    rows: list[tuple[int, float, list[float], Refusal | None, Quality]], version: int
+    rows: list[tuple[int, float, list[float], Refusal, Quality]], version: int
 ) -> None:
-    digits, novelties, tens = [row[0] for row in rows], [row[1] for row in rows], [row[2] for row in rows]
+    columns = Rows(
+        np.array([row[0] for row in rows], np.int64),
+        np.array([row[1] for row in rows], np.float32),
+        np.array([row[2] for row in rows], np.float32).reshape(-1, 10),
+        np.array([row[3] for row in rows], np.uint8),
+    )
     remarks = {index: row[4] for index, row in enumerate(rows) if row[4]}
-    answered = Predictions(Rows(digits, novelties, tens), [row[3] for row in rows], version, remarks)
+    answered = Predictions(columns, version, Timing(0.0, 0.0, len(rows)), qualities=remarks)
     response = digits_pb2.ClassifyResponse.FromString(response_bytes(answered))
     assert response.model_version == version
     assert len(response.predictions) == len(rows)
@@ -83,7 +103,7 @@ def test_any_answer_reads_back_through_protobuf(
         assert (prediction.digit, prediction.novelty) == (digit, novelty)
         assert prediction.probability == probabilities[digit]
         np.testing.assert_array_equal(prediction.probabilities, probabilities)
-        assert prediction.refused == (refusal is not None)
+        assert prediction.refused == (refusal is not Refusal.NONE)
         assert digits_pb2.Refusal.Name(prediction.refusal) == f"REFUSAL_{refusal.name if refusal else 'UNSPECIFIED'}"
         names = [digits_pb2.Quality.Name(remark) for remark in prediction.quality]
         assert names == [f"QUALITY_{remark.name}" for remark in quality]
