@@ -10,7 +10,6 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
 
 import numpy as np
 
@@ -18,9 +17,7 @@ from serving.batch_queue import BatchQueue
 from serving.errors import ExpiredError, NotReadyError
 from serving.inference_runner import Inference, InferenceRunner
 from serving.metrics import Metrics
-from serving.rows import Pixels, Rows, Timing
-
-Answer = tuple[Rows, Timing]
+from serving.rows import BatchRows, Pixels, Rows, Timing, joined
 
 
 class _Request:
@@ -28,7 +25,7 @@ class _Request:
 
     __slots__ = ("answer", "arrived", "deadline", "images", "pixels")
 
-    def __init__(self, pixels: Pixels, arrived: float, deadline: float, answer: "asyncio.Future[Answer]") -> None:
+    def __init__(self, pixels: Pixels, arrived: float, deadline: float, answer: "asyncio.Future[Rows]") -> None:
         self.pixels = pixels
         self.images = len(pixels)
         self.arrived = arrived
@@ -74,7 +71,7 @@ class Batcher:
         await self._is_drained.wait()
         await self._runner.close()
 
-    async def submit(self, pixels: Pixels, deadline: float = float("inf")) -> Answer:
+    async def submit(self, pixels: Pixels, deadline: float = float("inf")) -> Rows:
         """Answers for `pixels`: (n, 784) uint8, n at least 1. `deadline`: in time.monotonic() seconds.
 
         Raises ExpiredError when the deadline passes in the queue, NotReadyError after close(), or what inference
@@ -85,13 +82,12 @@ class Batcher:
             return await self._enqueue(pixels, deadline)
         parts = [self._enqueue(pixels[i : i + largest], deadline) for i in range(0, len(pixels), largest)]
         try:
-            answers = await asyncio.gather(*parts)
+            return joined(await asyncio.gather(*parts))
         finally:
             for part in parts:
                 part.cancel()  # when one part failed or the caller left, nobody waits for the others
-        return Rows.joined([rows for rows, _ in answers]), _whole([timing for _, timing in answers])
 
-    def _enqueue(self, pixels: Pixels, deadline: float) -> "asyncio.Future[Answer]":
+    def _enqueue(self, pixels: Pixels, deadline: float) -> "asyncio.Future[Rows]":
         if self._is_closing:
             raise NotReadyError("the server is shutting down")
         request = _Request(pixels, time.monotonic(), deadline, self._loop.create_future())
@@ -139,23 +135,17 @@ class Batcher:
             _fail(batch, inference.outcome)
         else:
             _answer(batch, inference.outcome, inference)
-            self._observe(batch, inference.outcome, inference.started)
-
-    def _observe(self, batch: list[_Request], rows: Rows, started: float) -> None:
-        self._metrics.batch_size.observe(len(rows.digits))
-        for request in batch:
-            self._metrics.queue_wait_seconds.observe(started - request.arrived)
-        self._metrics.observe_answers(rows.digits, rows.probabilities.max(axis=1), rows.refusals)
+            self._metrics.observe_batch(inference.outcome, [inference.started - request.arrived for request in batch])
 
 
-def _answer(batch: list[_Request], rows: Rows, inference: Inference) -> None:
+def _answer(batch: list[_Request], rows: BatchRows, inference: Inference) -> None:
     """Gives each caller its own rows."""
-    images, seconds, start = len(rows.digits), inference.ended - inference.started, 0
+    images, seconds, start = len(rows), inference.ended - inference.started, 0
     for request in batch:
         end = start + request.images
         if not request.answer.done():
             timing = Timing(inference.started - request.arrived, seconds, images)
-            request.answer.set_result((rows.cut(start, end), timing))
+            request.answer.set_result(Rows(rows, start, end, timing))
         start = end
 
 
@@ -164,9 +154,3 @@ def _fail(batch: list[_Request], error: Exception) -> None:
     for request in batch:
         if not request.answer.done():
             request.answer.set_exception(error)
-
-
-def _whole(parts: Sequence[Timing]) -> Timing:
-    """Of a request that was split: its longest wait, all of its inferences, the largest batch."""
-    queue, inference, images = zip(*parts, strict=True)
-    return Timing(max(queue), sum(inference), max(images))

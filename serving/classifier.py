@@ -19,7 +19,7 @@ from serving.image.quality import Quality
 from serving.metrics import Metrics
 from serving.model_repository import ModelVersion
 from serving.onnx_model import PIXELS
-from serving.rows import Pixels, Rows, Timing
+from serving.rows import Pixels, Rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,6 @@ class Predictions(NamedTuple):
 
     rows: Rows
     version: int
-    timing: Timing
     decode_seconds: float = 0.0  # from arrival until all pictures were decoded and framed; 0 without any
     qualities: Mapping[int, Quality] = NO_REMARKS
 
@@ -113,13 +112,11 @@ class Classifier:
         self._admission.admit(count)
         try:
             if isinstance(images, np.ndarray):
-                rows, timing = await served.batcher.submit(images, deadline)
-                return Predictions(rows, serving, timing)
+                return Predictions(await served.batcher.submit(images, deadline), serving)
             began = time.monotonic()
             pixels, qualities = await self._pixels(images)
             decode_seconds = time.monotonic() - began
-            rows, timing = await served.batcher.submit(pixels, deadline)
-            return Predictions(rows, serving, timing, decode_seconds, qualities)
+            return Predictions(await served.batcher.submit(pixels, deadline), serving, decode_seconds, qualities)
         finally:
             self._admission.release(count)
 

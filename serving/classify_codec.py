@@ -3,7 +3,7 @@
 1. A raw image is 790 bytes on the wire, always the same six before its 784 pixels. A request of only such images is
    known by its length and those six bytes, and its pixels are cut out as one array, with no object made for each.
 2. Any other request goes through protobuf. Both ways give the same images; a property test holds them together.
-3. An answer is one fixed-size record a prediction, all of a call filled in column by column. Zeros, which protobuf
+3. An answer is one fixed-size record a prediction, all of a batch filled in column by column. Zeros, which protobuf
    leaves away, are written: both read alike.
 4. Remarks on a picture make its record longer; an answer without any, as to raw pixels, costs nothing for them.
 """
@@ -20,6 +20,7 @@ from serving.errors import InvalidRequestError
 from serving.image.quality import Quality
 from serving.onnx_model import DIGITS, PIXELS
 from serving.refusal import Refusal
+from serving.rows import BatchRows
 
 M = TypeVar("M", bound=Message)
 
@@ -33,7 +34,8 @@ def _tag(field: str, message: type[Message] = digits_pb2.Prediction) -> int:
 
 
 _BLANK_IMAGE = digits_pb2.ClassifyRequest(images=[digits_pb2.Image(pixels=bytes(PIXELS))]).SerializeToString()
-_RAW_HEADER = np.frombuffer(_BLANK_IMAGE[:-PIXELS], np.uint8)
+_HEAD = _BLANK_IMAGE[:-PIXELS]
+_HEAD_ROW = np.frombuffer(_HEAD, np.uint8)
 _RAW_BYTES = len(_BLANK_IMAGE)
 
 # A record: the bytes before each value, then the value. Digit, refused and refusal are varints of one byte.
@@ -80,9 +82,9 @@ def parse_request(content: bytes, max_images: int) -> tuple[Images, int]:
     count, rest = divmod(len(content), _RAW_BYTES)
     if 0 < count <= max_images and not rest:
         images = np.frombuffer(content, np.uint8).reshape(count, _RAW_BYTES)
-        head = len(_RAW_HEADER)
-        if (images[:, :head] == _RAW_HEADER).all():
-            return np.ascontiguousarray(images[:, head:]), 0
+        is_raw = content.startswith(_HEAD) if count == 1 else (images[:, : len(_HEAD)] == _HEAD_ROW).all()
+        if is_raw:
+            return np.ascontiguousarray(images[:, len(_HEAD) :]), 0
     return request_images(parse_message(digits_pb2.ClassifyRequest, content), max_images)
 
 
@@ -106,22 +108,27 @@ def request_images(request: digits_pb2.ClassifyRequest, max_images: int) -> tupl
 
 def response_bytes(predictions: Predictions) -> bytes:
     """The serialised ClassifyResponse."""
-    rows = predictions.rows
-    records = _EMPTY_RECORD.repeat(len(rows.digits))
+    records, version = predictions.rows.encoded(_records), _version_bytes(predictions.version)
+    if not predictions.qualities:
+        return records + version
+    size = _RECORD.itemsize
+    each = [records[start : start + size] for start in range(0, len(records), size)]
+    for index, quality in predictions.qualities.items():
+        each[index] = _with_quality(each[index], quality)
+    return b"".join([*each, version])
+
+
+def _records(rows: BatchRows) -> bytes:
+    """A record for each row."""
+    records = _EMPTY_RECORD.repeat(len(rows))
     records["digit"] = rows.digits
-    records["probability"] = rows.probabilities[np.arange(len(rows.digits)), rows.digits]
+    records["probability"] = rows.probabilities[np.arange(len(rows)), rows.digits]
     records["probabilities"] = rows.probabilities
     records["novelty"] = rows.novelties
     if rows.refusals.any():
         records["refused"] = rows.refusals != Refusal.NONE
         records["refusal"] = _REFUSALS[rows.refusals]
-    version = _version_bytes(predictions.version)
-    if not predictions.qualities:
-        return records.tobytes() + version
-    each = [record.tobytes() for record in records]
-    for index, quality in predictions.qualities.items():
-        each[index] = _with_quality(each[index], quality)
-    return b"".join([*each, version])
+    return records.tobytes()
 
 
 def _with_quality(record: bytes, quality: Quality) -> bytes:

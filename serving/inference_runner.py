@@ -12,15 +12,15 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import NamedTuple, Protocol
 
-from serving.rows import Pixels, Rows
+from serving.rows import BatchRows, Pixels
 
-RunModel = Callable[[Pixels], Rows]
+RunModel = Callable[[Pixels], BatchRows]
 
 
 class Inference(NamedTuple):
     """One run of the model: its rows or what it raised. Times in time.monotonic() seconds."""
 
-    outcome: Rows | Exception
+    outcome: BatchRows | Exception
     started: float
     ended: float
 
@@ -88,11 +88,11 @@ class ThreadRunner:
 
 def _infer(run: RunModel, pixels: Pixels) -> Inference:
     started = time.monotonic()
-    outcome: Rows | Exception
+    outcome: BatchRows | Exception
     try:
         outcome = run(pixels)
-        if any(len(column) != len(pixels) for column in outcome):
-            raise RuntimeError(f"the model did not answer each of {len(pixels)} images: this is a bug")
+        if len(outcome) != len(pixels):
+            raise RuntimeError(f"the model answered {len(outcome)} of {len(pixels)} images: this is a bug")
     except Exception as error:  # the border of a batch: its callers fail, the next batch runs
         outcome = error
     return Inference(outcome, started, time.monotonic())

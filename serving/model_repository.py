@@ -13,7 +13,7 @@ import numpy as np
 from serving.errors import ModelRejectedError
 from serving.onnx_model import PIXELS, OnnxModel
 from serving.refusal import refusals
-from serving.rows import Pixels, Rows
+from serving.rows import BatchRows, Pixels
 
 SCHEMA_VERSION = 1
 # By precision: between float32 on another processor or device and what the training framework gave; and between 8-bit
@@ -35,11 +35,11 @@ class ModelVersion:
     novelty_threshold: float  # 0 to 1; above it an answer is refused
     test_accuracy: float  # 0 to 1, on MNIST's test set
 
-    def run(self, pixels: Pixels) -> Rows:
+    def run(self, pixels: Pixels) -> BatchRows:
         """Answers for `pixels`, (n, 784) uint8, n at least 1, and which of them the service does not stand by."""
         answers = self.model.run(pixels)
         refused = refusals(pixels, answers.novelty, self.novelty_threshold)
-        return Rows(answers.digit, answers.novelty, answers.probabilities, refused)
+        return BatchRows(answers.digit, answers.novelty, answers.probabilities, refused)
 
 
 class ModelRepository:

@@ -19,5 +19,5 @@ def refusals(
 ) -> npt.NDArray[np.uint8]:
     """A Refusal for each image, (n,) uint8. `pixels`: (n, 784) uint8, 0 = paper; `novelty`: (n,) float32, 0 to 1."""
     refused = (novelty > threshold).astype(np.uint8)  # NOVEL is 1
-    refused[~pixels.any(axis=1)] = Refusal.BLANK
+    refused[np.maximum.reduce(pixels, axis=1) == 0] = Refusal.BLANK
     return refused

@@ -1,6 +1,6 @@
-"""What is said of n images, as arrays with a row for each: cheap to cut and to join. Faces turn them into messages."""
+"""What is said of images, kept batch by batch: a request's rows are a stretch of its batch's, and nothing is copied."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -9,32 +9,40 @@ import numpy.typing as npt
 Pixels = npt.NDArray[np.uint8]  # (n, 784), row-major 28x28, 0 = paper, 255 = ink
 
 
-class Rows(NamedTuple):
-    """Answers for n images. A named tuple, as one is made for each request: a third of a frozen dataclass's time."""
+class BatchRows:
+    """Answers for the n images of a batch, and what was made of them for the wire.
 
-    digits: npt.NDArray[np.int64]  # (n,), 0 to 9
-    novelties: npt.NDArray[np.float32]  # (n,), 0: a typical digit, 1: no digit
-    probabilities: npt.NDArray[np.float32]  # (n, 10), calibrated
-    refusals: npt.NDArray[np.uint8]  # (n,), serving.refusal.Refusal
+    An encoder makes bytes of one fixed length for each row. It is asked once for a batch, however many requests share
+    it: filling in records for a whole batch takes no longer than for one.
+    """
 
-    def cut(self, start: int, end: int) -> "Rows":
-        """The rows from `start` to before `end`, as views."""
-        return Rows(
-            self.digits[start:end],
-            self.novelties[start:end],
-            self.probabilities[start:end],
-            self.refusals[start:end],
-        )
+    __slots__ = ("_encoded", "digits", "novelties", "probabilities", "refusals")
 
-    @staticmethod
-    def joined(parts: "Sequence[Rows]") -> "Rows":
-        """The rows of all parts, in order."""
-        return Rows(
-            np.concatenate([part.digits for part in parts]),
-            np.concatenate([part.novelties for part in parts]),
-            np.concatenate([part.probabilities for part in parts]),
-            np.concatenate([part.refusals for part in parts]),
-        )
+    def __init__(
+        self,
+        digits: npt.NDArray[np.int64],
+        novelties: npt.NDArray[np.float32],
+        probabilities: npt.NDArray[np.float32],
+        refusals: npt.NDArray[np.uint8],
+    ) -> None:
+        self.digits = digits  # (n,), 0 to 9
+        self.novelties = novelties  # (n,), 0: a typical digit, 1: no digit
+        self.probabilities = probabilities  # (n, 10), calibrated
+        self.refusals = refusals  # (n,), serving.refusal.Refusal
+        self._encoded: dict[Encoder, bytes] = {}
+
+    def __len__(self) -> int:
+        return len(self.digits)
+
+    def encoded(self, encoder: "Encoder") -> bytes:
+        """What `encoder` makes of all rows."""
+        made = self._encoded.get(encoder)
+        if made is None:
+            made = self._encoded[encoder] = encoder(self)
+        return made
+
+
+Encoder = Callable[[BatchRows], bytes]
 
 
 class Timing(NamedTuple):
@@ -43,3 +51,50 @@ class Timing(NamedTuple):
     queue_seconds: float
     inference_seconds: float
     batch_images: int
+
+
+class Rows(NamedTuple):
+    """One request's answers: rows `start` to before `end` of a batch."""
+
+    batch: BatchRows
+    start: int
+    end: int
+    timing: Timing
+
+    @property
+    def digits(self) -> npt.NDArray[np.int64]:
+        """(n,), 0 to 9."""
+        return self.batch.digits[self.start : self.end]
+
+    @property
+    def novelties(self) -> npt.NDArray[np.float32]:
+        """(n,), 0: a typical digit, 1: no digit."""
+        return self.batch.novelties[self.start : self.end]
+
+    @property
+    def probabilities(self) -> npt.NDArray[np.float32]:
+        """(n, 10), calibrated."""
+        return self.batch.probabilities[self.start : self.end]
+
+    @property
+    def refusals(self) -> npt.NDArray[np.uint8]:
+        """(n,), serving.refusal.Refusal."""
+        return self.batch.refusals[self.start : self.end]
+
+    def encoded(self, encoder: Encoder) -> bytes:
+        """What `encoder` makes of these rows."""
+        whole = self.batch.encoded(encoder)
+        size = len(whole) // len(self.batch)
+        return whole[self.start * size : self.end * size]
+
+
+def joined(parts: Sequence[Rows]) -> Rows:
+    """The rows of a request that was split: its longest wait, all of its inferences, the largest batch."""
+    batch = BatchRows(
+        np.concatenate([part.digits for part in parts]),
+        np.concatenate([part.novelties for part in parts]),
+        np.concatenate([part.probabilities for part in parts]),
+        np.concatenate([part.refusals for part in parts]),
+    )
+    queue, inference, images = zip(*(part.timing for part in parts), strict=True)
+    return Rows(batch, 0, len(batch), Timing(max(queue), sum(inference), max(images)))

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
 
-from serving.batcher import Answer, Batcher
+from serving.batcher import Batcher
 from serving.errors import ExpiredError, NotReadyError
 from serving.inference_runner import LoopRunner, ThreadRunner
 from serving.metrics import Metrics
-from serving.rows import Pixels, Rows
+from serving.rows import BatchRows, Pixels, Rows
 from tests.tiny_model import image_of
 
 
@@ -19,14 +19,14 @@ def images(*digits: int) -> Pixels:
     return np.stack([np.frombuffer(image_of(digit), np.uint8) for digit in digits])
 
 
-def rows_of(pixels: Pixels) -> Rows:
+def rows_of(pixels: Pixels) -> BatchRows:
     digit = pixels[:, :10].argmax(axis=1)
     zeros = np.zeros(len(pixels), np.float32)
-    return Rows(digit, zeros, np.eye(10, dtype=np.float32)[digit], zeros.astype(np.uint8))
+    return BatchRows(digit, zeros, np.eye(10, dtype=np.float32)[digit], zeros.astype(np.uint8))
 
 
-def digits_in(answer: Answer) -> list[int]:
-    return [int(digit) for digit in answer[0].digits]
+def digits_in(answer: Rows) -> list[int]:
+    return [int(digit) for digit in answer.digits]
 
 
 class GatedModel:
@@ -38,7 +38,7 @@ class GatedModel:
         self.gate = threading.Semaphore(0)
         self.error: Exception | None = None
 
-    def __call__(self, pixels: Pixels) -> Rows:
+    def __call__(self, pixels: Pixels) -> BatchRows:
         self.batches.append(len(pixels))
         self.began.release()
         assert self.gate.acquire(timeout=30)
@@ -68,11 +68,11 @@ async def running(model: GatedModel, largest: int = 4, delay: float = 0.0) -> As
 
 async def submit_behind_a_running_batch(
     model: GatedModel, batcher: Batcher, *pixels: Pixels
-) -> tuple[asyncio.Task[Answer], list[asyncio.Task[Answer]]]:
+) -> tuple[asyncio.Task[Rows], list[asyncio.Task[Rows]]]:
     """A first request that runs and holds the model, and the others, queued behind it."""
-    first: asyncio.Task[Answer] = asyncio.create_task(batcher.submit(images(0)))
+    first: asyncio.Task[Rows] = asyncio.create_task(batcher.submit(images(0)))
     await model.until_began()
-    others: list[asyncio.Task[Answer]] = [asyncio.create_task(batcher.submit(part)) for part in pixels]
+    others: list[asyncio.Task[Rows]] = [asyncio.create_task(batcher.submit(part)) for part in pixels]
     await asyncio.sleep(0)
     return first, others
 
@@ -190,7 +190,7 @@ async def test_batches_and_answers_are_counted() -> None:
 async def test_on_the_loop_what_one_turn_brings_is_one_batch_and_what_does_not_fit_the_next() -> None:
     batches: list[int] = []
 
-    def model(pixels: Pixels) -> Rows:
+    def model(pixels: Pixels) -> BatchRows:
         batches.append(len(pixels))
         return rows_of(pixels)
 
@@ -204,7 +204,7 @@ async def test_on_the_loop_what_one_turn_brings_is_one_batch_and_what_does_not_f
 
 
 async def test_on_the_loop_an_inference_that_raises_fails_its_own_callers_only() -> None:
-    def model(pixels: Pixels) -> Rows:
+    def model(pixels: Pixels) -> BatchRows:
         if pixels[0, 9]:
             raise ValueError("broken")
         return rows_of(pixels)
@@ -223,7 +223,7 @@ async def test_an_answer_tells_how_long_it_waited_and_with_how_many_it_ran() -> 
     async with running(model) as (batcher, _):
         _, others = await submit_behind_a_running_batch(model, batcher, images(3), images(1, 4))
         model.open()
-        timings = [timing for _, timing in await asyncio.gather(*others)]
+        timings = [answer.timing for answer in await asyncio.gather(*others)]
         assert [timing.batch_images for timing in timings] == [3, 3]
         assert timings[0].queue_seconds >= timings[1].queue_seconds > 0
         assert timings[0].inference_seconds == timings[1].inference_seconds > 0
@@ -233,7 +233,7 @@ async def test_a_split_request_tells_all_of_its_inferences() -> None:
     model = GatedModel()
     model.open()
     async with running(model, largest=2) as (batcher, metrics):
-        _, timing = await batcher.submit(images(1, 2, 3))
+        timing = (await batcher.submit(images(1, 2, 3))).timing
         await batcher.close()
         total = metrics.registry.get_sample_value("mnist_inference_seconds_sum")
         assert timing.batch_images == 2
@@ -243,6 +243,6 @@ async def test_a_split_request_tells_all_of_its_inferences() -> None:
 async def test_a_model_that_forgets_an_image_fails_the_batch() -> None:
     batcher = Batcher(LoopRunner(lambda pixels: rows_of(pixels[1:])), Metrics(CollectorRegistry()), max_batch_size=8)
     batcher.start()
-    with pytest.raises(RuntimeError, match="each of 2 images"):
+    with pytest.raises(RuntimeError, match="answered 1 of 2 images"):
         await batcher.submit(images(1, 2))
     await batcher.close()

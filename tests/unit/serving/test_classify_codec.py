@@ -11,7 +11,7 @@ from serving.classify_codec import parse_request, request_images, response_bytes
 from serving.errors import InvalidRequestError
 from serving.image.quality import Quality
 from serving.refusal import Refusal
-from serving.rows import Rows, Timing
+from serving.rows import BatchRows, Rows, Timing
 
 raw = st.binary(min_size=1, max_size=8).map(lambda seed: digits_pb2.Image(pixels=(seed * 784)[:784]))
 other = st.one_of(
@@ -80,6 +80,7 @@ predictions = st.lists(
         st.sampled_from(Refusal),
         st.integers(0, 2 ** len(Quality) - 1).map(Quality),
     ),
+    min_size=1,
     max_size=5,
 )
 
@@ -88,14 +89,14 @@ predictions = st.lists(
 def test_any_answer_reads_back_through_protobuf(
     rows: list[tuple[int, float, list[float], Refusal, Quality]], version: int
 ) -> None:
-    columns = Rows(
+    batch = BatchRows(
         np.array([row[0] for row in rows], np.int64),
         np.array([row[1] for row in rows], np.float32),
         np.array([row[2] for row in rows], np.float32).reshape(-1, 10),
         np.array([row[3] for row in rows], np.uint8),
     )
     remarks = {index: row[4] for index, row in enumerate(rows) if row[4]}
-    answered = Predictions(columns, version, Timing(0.0, 0.0, len(rows)), qualities=remarks)
+    answered = Predictions(Rows(batch, 0, len(rows), Timing(0.0, 0.0, len(rows))), version, qualities=remarks)
     response = digits_pb2.ClassifyResponse.FromString(response_bytes(answered))
     assert response.model_version == version
     assert len(response.predictions) == len(rows)
