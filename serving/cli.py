@@ -6,15 +6,19 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 import uvloop
 
-from serving.client import cli as client
 from serving.config import Config, load_config
-from serving.errors import ConfigError, DeviceUnavailableError, ModelRejectedError
-from serving.grpc_listeners import address
+from serving.errors import ConfigError, DeviceUnavailableError, ModelRejectedError, WorkerDiedError
+from serving.listening_port import address
 from serving.logs import Logger, configure_logging, get_logger
-from serving.server import Server
+from serving.worker_count import worker_count
+
+if TYPE_CHECKING:
+    from serving.standalone import Standalone
+    from serving.supervisor import Supervisor
 
 USAGE_ERROR = 2
 CANNOT_START = 1
@@ -30,28 +34,52 @@ def main(arguments: Sequence[str] | None = None) -> int:
     configure_logging(config.log_format, config.log_level)
     try:
         uvloop.run(_serve(config, get_logger()))
-    except (ConfigError, ModelRejectedError, DeviceUnavailableError) as error:
+    except (ConfigError, ModelRejectedError, DeviceUnavailableError, WorkerDiedError) as error:
         print(f"error: {error}", file=sys.stderr)
         return USAGE_ERROR if isinstance(error, ConfigError) else CANNOT_START
     return 0
 
 
+class Running(Protocol):
+    """A service in one process or several."""
+
+    grpc_port: int
+    http_port: int
+
+    def kill(self) -> None:
+        """Ends at once whatever other processes it has."""
+
+
 async def _serve(config: Config, log: Logger) -> None:
+    service, workers = _service(config, log)
     stop = asyncio.Event()
-    _stop_on_signals(stop)
-    async with Server(config, log) as server:
-        grpc, http = address(config.host, server.grpc_port), address(config.host, server.http_port)
-        log.info("serving", grpc=grpc, http=http)
+    _stop_on_signals(stop, service)
+    async with service:
+        grpc, http = address(config.host, service.grpc_port), address(config.host, service.http_port)
+        log.info("serving", grpc=grpc, http=http, workers=workers)
         if config.show_samples:
-            await _show_samples(config.show_samples, config.host, server)
+            await _show_samples(config.show_samples, config.host, service)
         await stop.wait()
 
 
-def _stop_on_signals(stop: asyncio.Event) -> None:
-    """The first SIGINT or SIGTERM drains, a second one ends the process at once."""
+def _service(config: Config, log: Logger) -> "tuple[Standalone | Supervisor, int]":
+    """The service, and how many workers it has. The import is of the one needed: a supervisor loads no model."""
+    workers = worker_count(config.workers, config.device)
+    if workers == 1:
+        from serving.standalone import Standalone
+
+        return Standalone(config, log), 1
+    from serving.supervisor import Supervisor
+
+    return Supervisor(config, log, workers), workers
+
+
+def _stop_on_signals(stop: asyncio.Event, service: Running) -> None:
+    """The first SIGINT or SIGTERM drains, a second one ends the process, and its workers, at once."""
 
     def on_signal(number: int) -> None:
         if stop.is_set():
+            service.kill()
             os._exit(128 + number)
         stop.set()
 
@@ -59,10 +87,12 @@ def _stop_on_signals(stop: asyncio.Event) -> None:
         asyncio.get_running_loop().add_signal_handler(number, on_signal, number)
 
 
-async def _show_samples(folder: Path, host: str, server: Server) -> None:
+async def _show_samples(folder: Path, host: str, service: Running) -> None:
     """Asks the running server from outside, with the client that people use, and says what to try next."""
     reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-    grpc, http = address(reachable, server.grpc_port), address(reachable, server.http_port)
+    grpc, http = address(reachable, service.grpc_port), address(reachable, service.http_port)
+    from serving.client import cli as client  # not before somebody wants to see samples
+
     status = await asyncio.to_thread(client.main, ["classify", "--address", grpc, str(folder)])
     if status != 0:
         print("Not every sample could be classified: see above.", file=sys.stderr)

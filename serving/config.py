@@ -71,7 +71,12 @@ class Config:
     model_name: str = _setting("mnist", "model to serve: mnist, mnist-int8 or mnist-accurate", _plain_name)
     model_version: int = _setting(0, "version to serve; 0: the highest there", _number(int, 0))
     device: str = _setting("auto", "auto, cpu or cuda; auto falls back to cpu", _choice("auto", "cpu", "cuda"))
-    inference_threads: int = _setting(0, "ONNX Runtime threads; 0: the usable processors", _number(int, 0, 256))
+    workers: int = _setting(
+        0, "processes that answer calls; 0: one for each usable processor, or one with a GPU", _number(int, 0, 256)
+    )
+    inference_threads: int = _setting(
+        0, "ONNX Runtime threads of each worker; 0: its share of the usable processors", _number(int, 0, 256)
+    )
 
     host: str = _setting("127.0.0.1", "address to listen on; 0.0.0.0 for every interface", str)
     grpc_port: int = _setting(50051, "port of the gRPC service; 0: any free one", _port)
@@ -92,6 +97,9 @@ class Config:
         25_000_000, "largest width x height of an encoded image", _number(int, 1, 2**31 - 1)
     )
     decode_threads: int = _setting(2, "encoded images decoded at the same time", _number(int, 1, 64))
+    max_connection_age_seconds: float = _setting(
+        300.0, "after this a client is asked to connect anew, so that load spreads; 0: never", _number(float, 0, 86400)
+    )
 
     reflection: bool = _setting(True, "answer gRPC server reflection (grpcurl needs it)", _boolean)
     drain_grace_seconds: float = _setting(10.0, "time for work in flight to end at shutdown", _number(float, 0, 600))

@@ -45,5 +45,9 @@ class DeviceUnavailableError(Exception):
     """The device asked for cannot run the model here; the message says why and what to do."""
 
 
+class WorkerDiedError(Exception):
+    """A worker process ended before it could say why; its log lines stand above."""
+
+
 class ConfigError(Exception):
     """A setting has a value that cannot be used; the message names the setting."""

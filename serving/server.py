@@ -1,4 +1,4 @@
-"""Puts the parts together, starts them in order and drains them in reverse: the only place that constructs things."""
+"""Puts the parts of one serving process together, starts them in order and drains them in reverse."""
 
 import asyncio
 import platform
@@ -6,9 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 
 import grpc
-from aiohttp import web
 from grpc_reflection.v1alpha import reflection
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Metric
 
 from serving import __version__
 from serving.admission import Admission
@@ -18,9 +17,8 @@ from serving.config import Config
 from serving.cpu_quota import usable_cpus
 from serving.errors import ConfigError
 from serving.grpc_face import SERVICE, GrpcFace
-from serving.grpc_listeners import GrpcListeners
+from serving.grpc_listeners import LISTENERS, GrpcListeners
 from serving.health import Health
-from serving.http_face import http_application
 from serving.image.decode import ImageLimits
 from serving.inference_runner import LoopRunner, ThreadRunner
 from serving.logs import Logger
@@ -32,9 +30,12 @@ FLUSH_SECONDS = 1.0  # for answers already computed to leave, once nothing is in
 
 
 class Server:
-    """One serving process: `async with Server(config, log) as server:` serves until the block ends, then drains."""
+    """`async with Server(config, log, port):` answers calls on the reserved port until the block ends, then drains.
 
-    def __init__(self, config: Config, log: Logger) -> None:
+    It is one of `config.workers` that share the port, the processors and nothing else.
+    """
+
+    def __init__(self, config: Config, log: Logger, grpc_port: int) -> None:
         self._config = config
         self._log = log
         self.metrics = Metrics(CollectorRegistry())
@@ -50,10 +51,23 @@ class Server:
         )
         self._face = GrpcFace(self._classifier, self.metrics, log, config.access_log)
         self._batcher: Batcher | None = None
-        self._http: web.AppRunner | None = None
-        self._grpc = GrpcListeners(self._register, config.max_request_bytes)
-        self.grpc_port = 0  # known once started
-        self.http_port = 0
+        self._grpc_port = grpc_port
+        self._workers = config.workers or 1
+        self._grpc = GrpcListeners(
+            self._register,
+            max(2, LISTENERS // self._workers),
+            config.max_request_bytes,
+            config.max_connection_age_seconds,
+        )
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether a warm model answers calls."""
+        return self._health.is_ready
+
+    async def collect(self) -> list[Metric]:
+        """The metrics as they are now."""
+        return list(self.metrics.registry.collect())
 
     @property
     def images_in_flight(self) -> int:
@@ -75,8 +89,7 @@ class Server:
         await self._stop()
 
     async def _start(self) -> None:
-        """HTTP first, so that liveness and metrics can be seen while the model loads; traffic last."""
-        await self._start_http()
+        """Calls can come while the model loads: health says so, and they are told to try again."""
         await self._start_grpc()
         version = await asyncio.to_thread(self._load)  # liveness is answered meanwhile
         runner = LoopRunner(version.run) if version.model.computes_on_caller else ThreadRunner(version.run)
@@ -97,32 +110,18 @@ class Server:
             self._log.warning("drain_incomplete", images_in_flight=self.images_in_flight)
 
     async def _stop(self) -> None:
-        """Ends what was started, traffic first, metrics last."""
+        """Ends what was started, traffic first."""
         await self._grpc.stop(FLUSH_SECONDS)
         if self._batcher:
             await self._batcher.close()
         self._decoders.shutdown(wait=False, cancel_futures=True)
-        if self._http:
-            await self._http.cleanup()
         self._log.info("stopped")
 
-    async def _start_http(self) -> None:
-        self._http = web.AppRunner(http_application(self.metrics, self._health), access_log=None)
-        await self._http.setup()
-        site = web.TCPSite(self._http, self._config.host, self._config.http_port)
-        try:
-            await site.start()
-        except OSError as error:
-            raise ConfigError(
-                f"http_port {self._config.http_port} on {self._config.host}: {error.strerror}; another: --http-port"
-            ) from error
-        self.http_port = self._http.addresses[0][1]
-
     async def _start_grpc(self) -> None:
-        host, port = self._config.host, self._config.grpc_port
+        host, port = self._config.host, self._grpc_port
         await self._health.set_ready(False)  # before anybody can ask
         try:
-            self.grpc_port = await self._grpc.start(host, port)
+            await self._grpc.start(host, port)
         except OSError as error:
             raise ConfigError(f"grpc_port {port} on {host}: {error.strerror}; another: --grpc-port") from error
 
@@ -134,7 +133,7 @@ class Server:
             reflection.enable_server_reflection([SERVICE, "grpc.health.v1.Health", reflection.SERVICE_NAME], listener)
 
     def _load(self) -> ModelVersion:
-        threads = self._config.inference_threads or usable_cpus()
+        threads = self._config.inference_threads or max(1, usable_cpus() // self._workers)
         loaded = ModelRepository(self._config.model_repository, self._config.model_name).load(
             self._config.model_version,
             lambda graph: OnnxModel(graph, self._config.device, threads),

@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 from protos.mnist.v1 import digits_pb2
 from serving.config import Config, flag, variable
 from serving.metrics import Metrics
+from serving.supervisor_metrics import SupervisorMetrics
 
 ROOT = Path(__file__).parents[2]
 PATTERNS = ("*.md", "docs/**/*.md", "models/**/*.md", "samples/*.md")
@@ -27,7 +28,8 @@ def test_every_setting_is_documented_with_flag_variable_and_default(setting: obj
 
 
 def metric_names() -> list[str]:
-    own = [family.name for family in Metrics(CollectorRegistry()).registry.collect()]
+    registries = Metrics(CollectorRegistry()).registry, SupervisorMetrics().registry
+    own = {family.name for registry in registries for family in registry.collect()}
     return sorted(name for name in own if name.startswith(("mnist_", "grpc_")))
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -94,7 +95,8 @@ def test_started_with_samples_it_shows_them_says_what_to_try_and_drains_with_sta
     assert process.returncode == 0
     assert "photo-8.jpg" in shown
     assert re.search(r"-m serving\.client classify --address 127\.0\.0\.1:\d+ YOUR_PICTURE", shown)
-    assert [json.loads(line)["event"] for line in errors.splitlines()][-2:] == ["draining", "stopped"]
+    events = [json.loads(line) for line in errors.splitlines()]
+    assert [event["event"] for event in events if "worker" not in event][-2:] == ["draining", "stopped"]
 
 
 @pytest.mark.parametrize(
@@ -114,3 +116,16 @@ def test_what_cannot_start_says_why_in_a_line_and_ends_with_a_status(
     assert process.returncode == status
     assert message in errors
     assert "Traceback" not in errors
+
+
+def test_workers_end_when_their_supervisor_is_killed() -> None:
+    process = start("--workers", "2")
+    address_of(process)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    workers = [os.pidfd_open(int(child)) for child in children]
+    assert len(workers) == 2
+    process.kill()
+    for worker in workers:
+        assert select.select([worker], [], [], 30)[0], "a worker outlived its supervisor"
+        os.close(worker)
+    process.communicate(timeout=30)

@@ -11,10 +11,10 @@ import pytest
 from protos.mnist.v1 import digits_pb2_grpc
 from serving.config import Config
 from serving.logs import get_logger
-from serving.server import Server
+from serving.standalone import Standalone
 from tests.tiny_model import write_tiny_version
 
-StartServer = Callable[..., AbstractAsyncContextManager[Server]]
+StartServer = Callable[..., AbstractAsyncContextManager[Standalone]]
 
 
 @pytest.fixture(scope="session")
@@ -29,23 +29,23 @@ def start_server(tiny_repository: Path) -> StartServer:
     """Starts a server with the settings given over those that every test wants."""
 
     @asynccontextmanager
-    async def start(**settings: Any) -> AsyncIterator[Server]:
+    async def start(**settings: Any) -> AsyncIterator[Standalone]:
         repository = settings.pop("model_repository", tiny_repository)
         ports = {"grpc_port": 0, "http_port": 0} | settings
-        async with Server(Config(model_repository=repository, device="cpu", **ports), get_logger()) as server:
+        async with Standalone(Config(model_repository=repository, device="cpu", **ports), get_logger()) as server:
             yield server
 
     return start
 
 
 @pytest.fixture
-async def server(start_server: StartServer) -> AsyncIterator[Server]:
+async def server(start_server: StartServer) -> AsyncIterator[Standalone]:
     async with start_server(max_images_per_request=100, max_image_bytes=50_000, max_image_pixels=100_000) as running:
         yield running
 
 
 @pytest.fixture
-async def channel(server: Server) -> AsyncIterator[grpc.aio.Channel]:
+async def channel(server: Standalone) -> AsyncIterator[grpc.aio.Channel]:
     async with grpc.aio.insecure_channel(f"127.0.0.1:{server.grpc_port}") as opened:
         yield opened
 

@@ -13,7 +13,7 @@ from PIL import Image
 from protos.mnist.v1 import digits_pb2
 from protos.mnist.v1.digits_pb2_grpc import DigitClassifierStub
 from serving.logs import configure_logging
-from serving.server import Server
+from serving.standalone import Standalone
 from tests.integration.serving.conftest import StartServer
 from tests.tiny_model import image_of, image_that_fails
 
@@ -62,7 +62,7 @@ async def test_blank_raw_pixels_are_refused_as_blank(stub: DigitClassifierStub) 
 
 
 async def test_what_may_be_wrong_with_a_picture_is_told_beside_its_own_answer_and_counted(
-    stub: DigitClassifierStub, server: Server
+    stub: DigitClassifierStub, server: Standalone
 ) -> None:
     stroke = np.full((40, 30), 230, np.uint8)
     stroke[:30, 13:17] = 200  # faint, and begins at the border
@@ -77,25 +77,27 @@ async def test_what_may_be_wrong_with_a_picture_is_told_beside_its_own_answer_an
             [digits_pb2.QUALITY_TOUCHES_BORDER, digits_pb2.QUALITY_LOW_CONTRAST],
             [],
         ]
-    assert server.metrics.registry.get_sample_value("mnist_remarks_total", {"quality": "low_contrast"}) == 2
-    assert server.metrics.registry.get_sample_value("mnist_remarks_total", {"quality": "blank"}) == 0
+    assert server.server.metrics.registry.get_sample_value("mnist_remarks_total", {"quality": "low_contrast"}) == 2
+    assert server.server.metrics.registry.get_sample_value("mnist_remarks_total", {"quality": "blank"}) == 0
 
 
-async def test_an_uncertain_image_is_refused_as_novel(stub: DigitClassifierStub, server: Server) -> None:
+async def test_an_uncertain_image_is_refused_as_novel(stub: DigitClassifierStub, server: Standalone) -> None:
     pixels = bytearray(784)
     pixels[100] = 255  # ink where the tiny model does not look: all digits alike
     response = await stub.Classify(digits_pb2.ClassifyRequest(images=[digits_pb2.Image(pixels=bytes(pixels))]))
     assert response.predictions[0].novelty == pytest.approx(0.9)
     assert response.predictions[0].refusal == digits_pb2.REFUSAL_NOVEL
-    assert server.metrics.registry.get_sample_value("mnist_refused_total", {"reason": "novel"}) == 1
+    assert server.server.metrics.registry.get_sample_value("mnist_refused_total", {"reason": "novel"}) == 1
 
 
-async def test_a_hundred_callers_at_once_each_get_their_own_answer(stub: DigitClassifierStub, server: Server) -> None:
+async def test_a_hundred_callers_at_once_each_get_their_own_answer(
+    stub: DigitClassifierStub, server: Standalone
+) -> None:
     asked = [random.Random(n).choices(range(10), k=n % 7 + 1) for n in range(100)]
     calls = [stub.Classify(digits_pb2.ClassifyRequest(images=map(raw, digits))) for digits in asked]
     answered = [[p.digit for p in response.predictions] for response in await asyncio.gather(*calls)]
     assert answered == asked
-    value = server.metrics.registry.get_sample_value
+    value = server.server.metrics.registry.get_sample_value
     batches, images = value("mnist_batch_size_count"), value("mnist_batch_size_sum")
     assert images == sum(map(len, asked))
     assert batches is not None
@@ -199,7 +201,7 @@ async def test_beyond_capacity_callers_are_refused_at_once_and_the_admitted_are_
         (refused,) = [outcome for outcome in outcomes if isinstance(outcome, grpc.aio.AioRpcError)]
         assert refused.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         assert "the server is full: it holds 4 of at most 4 images" in (refused.details() or "")
-        assert server.metrics.registry.get_sample_value("mnist_rejected_total", {"reason": "overloaded"}) == 1
+        assert server.server.metrics.registry.get_sample_value("mnist_rejected_total", {"reason": "overloaded"}) == 1
 
 
 async def test_a_caller_on_a_short_deadline_does_not_disturb_its_neighbour(start_server: StartServer) -> None:
@@ -242,4 +244,4 @@ async def test_a_fault_of_ours_is_internal_keeps_its_text_inside_and_is_logged_w
     assert logged.count("rpc_failed") == 1
     assert "indices element out of data bounds" in logged
     assert "\\x00\\x00" not in logged
-    assert server.metrics.registry.get_sample_value("mnist_rejected_total", {"reason": "internal"}) == 1
+    assert server.server.metrics.registry.get_sample_value("mnist_rejected_total", {"reason": "internal"}) == 1

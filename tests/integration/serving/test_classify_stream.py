@@ -6,7 +6,7 @@ import pytest
 from protos.mnist.v1 import digits_pb2
 from protos.mnist.v1.digits_pb2_grpc import DigitClassifierStub
 from serving.grpc_face import STREAM_REQUESTS_IN_FLIGHT
-from serving.server import Server
+from serving.standalone import Standalone
 from tests.tiny_model import image_of
 
 
@@ -22,14 +22,16 @@ async def test_every_answer_carries_the_id_of_its_request(stub: DigitClassifierS
     assert answers == {n: n % 10 for n in range(count)}
 
 
-async def test_a_bad_request_gets_a_failure_and_the_stream_goes_on(stub: DigitClassifierStub, server: Server) -> None:
+async def test_a_bad_request_gets_a_failure_and_the_stream_goes_on(
+    stub: DigitClassifierStub, server: Standalone
+) -> None:
     bad = digits_pb2.ClassifyStreamRequest(id=2)
     answers = {answer.id: answer async for answer in stub.ClassifyStream(iter([message(1, 4), bad, message(3, 6)]))}
     assert answers[1].response.predictions[0].digit == 4
     assert answers[2].failure.code == grpc.StatusCode.INVALID_ARGUMENT.value[0]
     assert answers[2].failure.message == "the request holds no image"
     assert answers[3].response.predictions[0].digit == 6
-    assert server.metrics.registry.get_sample_value("mnist_rejected_total", {"reason": "invalid"}) == 1
+    assert server.server.metrics.registry.get_sample_value("mnist_rejected_total", {"reason": "invalid"}) == 1
 
 
 async def test_a_message_that_does_not_parse_ends_the_stream_after_the_answers_before_it(
@@ -47,7 +49,7 @@ async def test_a_message_that_does_not_parse_ends_the_stream_after_the_answers_b
 
 
 async def test_a_stream_that_its_caller_leaves_harms_nobody_and_is_no_fault(
-    stub: DigitClassifierStub, server: Server
+    stub: DigitClassifierStub, server: Standalone
 ) -> None:
     for _ in range(20):
         call = stub.ClassifyStream()
@@ -55,7 +57,7 @@ async def test_a_stream_that_its_caller_leaves_harms_nobody_and_is_no_fault(
             await call.write(message(number, 1))
         await call.read()
         call.cancel()  # with answers under way
-    assert not server.metrics.registry.get_sample_value("mnist_rejected_total", {"reason": "internal"})
+    assert not server.server.metrics.registry.get_sample_value("mnist_rejected_total", {"reason": "internal"})
     response = await stub.Classify(digits_pb2.ClassifyRequest(images=[digits_pb2.Image(pixels=image_of(3))]))
     assert response.predictions[0].digit == 3
 

@@ -14,7 +14,7 @@ from protos.mnist.v1 import digits_pb2, digits_pb2_grpc
 from serving.client import AsyncDigitClient, CallError, DigitClient
 from serving.client import cli as client_cli
 from serving.client.messages import ImageLike
-from serving.server import Server
+from serving.standalone import Standalone
 from tests.tiny_model import image_of
 
 
@@ -62,7 +62,9 @@ def busy(code: grpc.StatusCode, refusals: int) -> tuple[BusyServicer, Served]:
     return servicer, Served(servicer)
 
 
-async def test_both_clients_give_the_same_typed_answers_for_every_kind_of_image(server: Server, tmp_path: Path) -> None:
+async def test_both_clients_give_the_same_typed_answers_for_every_kind_of_image(
+    server: Standalone, tmp_path: Path
+) -> None:
     address = f"127.0.0.1:{server.grpc_port}"
     file = tmp_path / "six.bin"
     file.write_bytes(image_of(6))
@@ -82,7 +84,7 @@ async def test_both_clients_give_the_same_typed_answers_for_every_kind_of_image(
     assert await asyncio.to_thread(ask) == (predictions, model)
 
 
-async def test_an_error_tells_code_and_message(server: Server) -> None:
+async def test_an_error_tells_code_and_message(server: Standalone) -> None:
     async with AsyncDigitClient(f"127.0.0.1:{server.grpc_port}") as client:
         with pytest.raises(CallError, match="the request holds no image") as raised:
             await client.classify([])

@@ -11,11 +11,11 @@ import pytest
 from PIL import Image
 
 from serving.client import cli
-from serving.server import Server
+from serving.standalone import Standalone
 from tests.tiny_model import image_of
 
 
-async def run(server: Server, *arguments: object) -> int:
+async def run(server: Standalone, *arguments: object) -> int:
     command = ["classify", "--address", f"127.0.0.1:{server.grpc_port}", *map(str, arguments)]
     return await asyncio.to_thread(cli.main, command)
 
@@ -31,7 +31,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 async def test_a_folder_is_answered_in_sorted_order_one_json_object_a_line(
-    server: Server, folder: Path, capsys: pytest.CaptureFixture[str]
+    server: Standalone, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert await run(server, "--json", folder) == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
@@ -41,7 +41,7 @@ async def test_a_folder_is_answered_in_sorted_order_one_json_object_a_line(
 
 
 async def test_people_get_a_table(
-    server: Server, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    server: Standalone, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(folder)
     assert await run(server, "3.bin") == 0
@@ -52,7 +52,7 @@ async def test_people_get_a_table(
 
 
 async def test_remarks_on_a_picture_are_in_the_table_and_in_json(
-    server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    server: Standalone, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     stroke = np.full((40, 30), 230, np.uint8)
@@ -65,7 +65,7 @@ async def test_remarks_on_a_picture_are_in_the_table_and_in_json(
 
 
 async def test_more_files_than_a_batch_are_all_answered(
-    server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    server: Standalone, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for number in range(2 * cli.BATCH_IMAGES + 1):
         (tmp_path / f"{number:04}.raw").write_bytes(image_of(number % 10))
@@ -75,7 +75,7 @@ async def test_more_files_than_a_batch_are_all_answered(
 
 
 async def test_one_bad_file_is_told_and_the_others_are_answered(
-    server: Server, folder: Path, capsys: pytest.CaptureFixture[str]
+    server: Standalone, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (folder / "4.bin").write_bytes(b"[red]damaged[/red]")
     assert await run(server, "--json", folder) == 1
@@ -87,7 +87,7 @@ async def test_one_bad_file_is_told_and_the_others_are_answered(
 
 
 async def test_standard_input_is_one_image(
-    server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    server: Standalone, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(image_of(7))))
     assert await run(server, "--json", "-") == 0

@@ -15,7 +15,7 @@ from protos.mnist.v1 import digits_pb2
 from protos.mnist.v1.digits_pb2_grpc import DigitClassifierStub
 from serving.errors import ConfigError, ModelRejectedError
 from serving.logs import configure_logging
-from serving.server import Server
+from serving.standalone import Standalone
 from tests.integration.serving.conftest import StartServer
 from tests.tiny_model import image_of
 
@@ -23,7 +23,7 @@ SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.Health
 ONE_IMAGE = digits_pb2.ClassifyRequest(images=[digits_pb2.Image(pixels=image_of(1))])
 
 
-async def get(server: Server, path: str, accept: str = "text/plain") -> tuple[int, str]:
+async def get(server: Standalone, path: str, accept: str = "text/plain") -> tuple[int, str]:
     async with (
         aiohttp.ClientSession() as session,
         session.get(f"http://127.0.0.1:{server.http_port}{path}", headers={"Accept": accept}) as response,
@@ -31,12 +31,12 @@ async def get(server: Server, path: str, accept: str = "text/plain") -> tuple[in
         return response.status, await response.text()
 
 
-async def test_a_started_server_is_alive_and_ready(server: Server) -> None:
+async def test_a_started_server_is_alive_and_ready(server: Standalone) -> None:
     assert await get(server, "/livez") == (200, "alive\n")
     assert await get(server, "/readyz") == (200, "ready\n")
 
 
-async def test_metrics_count_calls_by_method_and_code(server: Server, stub: DigitClassifierStub) -> None:
+async def test_metrics_count_calls_by_method_and_code(server: Standalone, stub: DigitClassifierStub) -> None:
     await stub.Classify(ONE_IMAGE)
     with pytest.raises(grpc.aio.AioRpcError):
         await stub.Classify(digits_pb2.ClassifyRequest())
@@ -55,7 +55,7 @@ async def test_metrics_count_calls_by_method_and_code(server: Server, stub: Digi
     assert 'mnist_model_info{device="cpu",name="mnist",' in text
 
 
-async def test_openmetrics_is_spoken_when_asked_for(server: Server) -> None:
+async def test_openmetrics_is_spoken_when_asked_for(server: Standalone) -> None:
     _, text = await get(server, "/metrics", accept="application/openmetrics-text; version=1.0.0")
     assert text.endswith("# EOF\n")
 
@@ -76,7 +76,7 @@ async def test_health_is_checked_and_watched(start_server: StartServer) -> None:
 
 
 async def test_reflection_lists_the_services_unless_it_is_closed(start_server: StartServer) -> None:
-    async def services(server: Server) -> list[str]:
+    async def services(server: Standalone) -> list[str]:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel:
             opened: Any = channel  # the stubs know the blocking channel only
             stub: Any = reflection_pb2_grpc.ServerReflectionStub(opened)
@@ -100,7 +100,7 @@ async def test_drain_answers_the_admitted_and_refuses_the_new(start_server: Star
         watch = health.Watch(health_pb2.HealthCheckRequest())
         await watch.read()
         admitted = asyncio.ensure_future(stub.Classify(ONE_IMAGE))
-        while server.images_in_flight == 0:  # the call is on its way
+        while server.server.images_in_flight == 0:  # the call is on its way
             await asyncio.sleep(0)
 
         async def ask_while_draining() -> grpc.StatusCode:
@@ -123,7 +123,7 @@ async def test_a_drain_that_cannot_end_stops_at_its_grace(
     async with start_server(max_queue_delay_seconds=1.0, drain_grace_seconds=0.01) as server:
         channel = grpc.aio.insecure_channel(f"127.0.0.1:{server.grpc_port}")
         call = DigitClassifierStub(channel).Classify(ONE_IMAGE)
-        while server.images_in_flight == 0:  # the call is on its way
+        while server.server.images_in_flight == 0:  # the call is on its way
             await asyncio.sleep(0)
     await asyncio.wait([asyncio.ensure_future(call)])
     await channel.close()
@@ -131,7 +131,9 @@ async def test_a_drain_that_cannot_end_stops_at_its_grace(
     assert {e["event"]: e["images_in_flight"] for e in events if e["level"] == "warning"} == {"drain_incomplete": 1}
 
 
-async def test_a_taken_port_is_named_with_the_flag_that_changes_it(server: Server, start_server: StartServer) -> None:
+async def test_a_taken_port_is_named_with_the_flag_that_changes_it(
+    server: Standalone, start_server: StartServer
+) -> None:
     with pytest.raises(ConfigError, match=r"http_port \d+ on 127\.0\.0\.1: .*in use; another: --http-port"):
         async with start_server(http_port=server.http_port):
             pass

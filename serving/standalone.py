@@ -1,0 +1,43 @@
+"""One process that does everything: the server and the HTTP side around it."""
+
+from contextlib import AsyncExitStack
+from types import TracebackType
+
+from serving.config import Config
+from serving.http_face import HttpFace
+from serving.listening_port import reserve_port
+from serving.logs import Logger
+from serving.server import Server
+
+
+class Standalone:
+    """`async with Standalone(config, log) as standalone:` serves until the block ends, then drains."""
+
+    def __init__(self, config: Config, log: Logger) -> None:
+        self._config = config
+        self._log = log
+        self._stack = AsyncExitStack()
+        self.grpc_port = 0  # known once started
+        self.http_port = 0
+
+    async def __aenter__(self) -> "Standalone":
+        """HTTP first, so that liveness and metrics can be seen while the model loads, and last to go."""
+        config = self._config
+        async with AsyncExitStack() as stack:
+            port = stack.enter_context(reserve_port(config.host, config.grpc_port))
+            self.grpc_port = port.getsockname()[1]
+            self.server = Server(config, self._log, self.grpc_port)
+            http = HttpFace(config.host, config.http_port, self.server.collect, lambda: self.server.is_ready)
+            stack.push_async_callback(http.close)
+            self.http_port = await http.start()
+            await stack.enter_async_context(self.server)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._stack.aclose()
+
+    def kill(self) -> None:
+        """Nothing: there is no other process."""

@@ -1,0 +1,151 @@
+"""Several worker processes behind one address, one /metrics and one readiness. Does no work of theirs itself.
+
+1. The supervisor holds the port; each worker listens on it (SO_REUSEPORT), and the kernel spreads connections.
+2. Ready when every worker has been; from then on while any is. A worker that dies is replaced and counted.
+3. What a dead worker had counted, as of the last time it was asked, stays counted.
+4. The first start that fails ends everything with its reason; a replacement that fails is tried again, ever less often.
+5. Draining: not ready at once, each worker drains, the HTTP side goes last. A worker without a supervisor drains too.
+"""
+
+import asyncio
+import dataclasses
+import socket
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from prometheus_client import Metric
+
+from serving.config import Config
+from serving.listening_port import reserve_port
+from serving.logs import Logger
+from serving.metric_sums import lasting, summed
+from serving.supervisor_metrics import SupervisorMetrics
+from serving.worker_process import WorkerProcess
+
+if TYPE_CHECKING:
+    from serving.http_face import HttpFace
+
+END_SECONDS = 5.0  # beyond the grace of the drain, to stop what it started
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 10.0
+
+
+class Supervisor:
+    """`async with Supervisor(config, log, workers) as supervisor:` serves until the block ends, then drains."""
+
+    def __init__(self, config: Config, log: Logger, workers: int) -> None:
+        self._config = config
+        self._log = log
+        self._count = workers
+        self._workers: list[WorkerProcess] = []  # by number
+        self._retired: list[Metric] = []
+        self._is_draining = False
+        self._http: HttpFace | None = None
+        self._port: socket.socket | None = None
+        self._keepers: list[asyncio.Task[None]] = []
+        self.metrics = SupervisorMetrics()
+        self.grpc_port = 0  # known once started
+        self.http_port = 0
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether calls are answered."""
+        return bool(self._keepers) and not self._is_draining and any(self._ready_workers())
+
+    @property
+    def worker_pids(self) -> list[int]:
+        """Of the workers that there are."""
+        return [worker.pid for worker in self._workers]
+
+    async def __aenter__(self) -> "Supervisor":
+        try:
+            await self._start()
+        except BaseException:
+            self.kill()
+            await asyncio.gather(*(worker.until_ended() for worker in self._workers))
+            await self._stop()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._log.info("draining", workers=len(self._ready_workers()))
+        self._is_draining = True
+        grace = self._config.drain_grace_seconds + END_SECONDS
+        await asyncio.gather(*(worker.drain(grace) for worker in self._workers))
+        await self._stop()
+
+    def kill(self) -> None:
+        """Ends every worker at once."""
+        for worker in self._workers:
+            worker.kill()
+
+    async def collect(self) -> list[Metric]:
+        """The metrics of all workers together, the dead included, and the supervisor's own."""
+        self.metrics.ready.set(self.is_ready)
+        workers = self._ready_workers()
+        self.metrics.workers.set(len(workers))
+        told = await asyncio.gather(*(worker.collect() for worker in workers))
+        return summed([self._retired, *told, list(self.metrics.registry.collect())])
+
+    async def _start(self) -> None:
+        """Workers are spawned first: they load while the HTTP side is brought up."""
+        self._port = reserve_port(self._config.host, self._config.grpc_port)
+        self.grpc_port = self._port.getsockname()[1]
+        for number in range(self._count):
+            self._workers.append(await self._spawn(number))
+        from serving.http_face import HttpFace  # aiohttp takes a quarter of a second
+
+        self._http = HttpFace(self._config.host, self._config.http_port, self.collect, lambda: self.is_ready)
+        self.http_port = await self._http.start()
+        await asyncio.gather(*(worker.until_ready() for worker in self._workers))
+        self._keepers = [asyncio.create_task(self._keep(number)) for number in range(self._count)]
+
+    async def _stop(self) -> None:
+        for keeper in self._keepers:
+            keeper.cancel()
+        if self._http:
+            await self._http.close()
+        if self._port:
+            self._port.close()
+        self._log.info("stopped")
+
+    def _ready_workers(self) -> list[WorkerProcess]:
+        return [worker for worker in self._workers if worker.is_ready]
+
+    async def _spawn(self, number: int) -> WorkerProcess:
+        count, config = self._count, self._config
+        share = dataclasses.replace(
+            config,
+            workers=count,
+            grpc_port=self.grpc_port,
+            queue_capacity_images=max(config.queue_capacity_images // count, config.max_images_per_request),
+            decode_threads=max(config.decode_threads // count, 1),
+        )
+        return await WorkerProcess.spawn(share, number)
+
+    async def _keep(self, number: int) -> None:
+        """Replaces the worker of this number whenever it ends, until the service drains."""
+        while True:
+            worker = self._workers[number]
+            status = await worker.until_ended()
+            if self._is_draining:
+                return
+            self._retired = summed([self._retired, lasting(worker.families)])
+            self.metrics.restarts.inc()
+            self._log.error("worker_died", worker=number, status=status)
+            await self._replace(number)
+
+    async def _replace(self, number: int) -> None:
+        pause = FIRST_PAUSE_SECONDS
+        while not self._is_draining:
+            await asyncio.sleep(pause)
+            worker = self._workers[number] = await self._spawn(number)
+            try:
+                await worker.until_ready()
+            except Exception as error:  # whatever keeps it from starting may pass: the others serve meanwhile
+                self._log.error("worker_not_replaced", worker=number, why=str(error))
+                pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+            else:
+                self._log.info("worker_replaced", worker=number, pid=worker.pid)
+                return

@@ -1,0 +1,17 @@
+"""What the supervisor itself has to tell, beside what its workers do."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, PlatformCollector, ProcessCollector
+
+
+class SupervisorMetrics:
+    """Registered in a registry of their own, as they are told together with those of the workers."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        self.workers = Gauge("mnist_workers", "Worker processes that answer calls", registry=self.registry)
+        self.restarts = Counter(
+            "mnist_worker_restarts", "Worker processes that died and were replaced", registry=self.registry
+        )
+        self.ready = Gauge("mnist_ready", "1 while calls are answered", registry=self.registry)

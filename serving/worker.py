@@ -1,0 +1,56 @@
+"""`python -m serving.worker FD`: one of several processes that answer calls; started and ended by the supervisor."""
+
+import asyncio
+import signal
+import socket
+import sys
+
+import uvloop
+
+from serving.errors import ConfigError, DeviceUnavailableError, ModelRejectedError
+from serving.logs import configure_logging, get_logger
+from serving.server import Server
+from serving.worker_link import Begin, Collect, Collected, Drain, Failed, Ready, WorkerLink
+
+
+def main() -> None:
+    """Serves until the supervisor says to drain, or is gone."""
+    uvloop.run(_work(socket.socket(fileno=int(sys.argv[1]))))
+
+
+async def _work(end: socket.socket) -> None:
+    # Ctrl-C goes to the whole group of processes, and containers may signal all of them: the supervisor decides.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, lambda: None)
+    link = await WorkerLink.open(end)
+    begin = await link.receive()
+    if not isinstance(begin, Begin):
+        return
+    configure_logging(begin.config.log_format, begin.config.log_level)
+    log = get_logger().bind(worker=begin.number)
+    server = Server(begin.config, log, begin.config.grpc_port)
+    try:
+        async with server:
+            await link.send(Ready())
+            drain = asyncio.Event()
+            answering = asyncio.create_task(_answer(link, server, drain))  # and goes on while the server drains
+            await drain.wait()
+    except (ConfigError, ModelRejectedError, DeviceUnavailableError) as error:
+        await link.send(Failed(error))
+        return
+    answering.cancel()
+    await link.close()
+
+
+async def _answer(link: WorkerLink, server: Server, drain: asyncio.Event) -> None:
+    """Answers the supervisor; sets `drain` when it says so, and when it is gone."""
+    while (message := await link.receive()) is not None:
+        if isinstance(message, Collect):
+            await link.send(Collected(list(server.metrics.registry.collect())))
+        elif isinstance(message, Drain):
+            drain.set()
+    drain.set()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,92 @@
+"""One worker, seen from the supervisor: spawned, asked, drained, ended."""
+
+import asyncio
+import socket
+import sys
+from contextlib import suppress
+
+from prometheus_client import Metric
+
+from serving.config import Config
+from serving.errors import WorkerDiedError
+from serving.worker_link import Begin, Collect, Collected, Drain, Failed, Ready, WorkerLink
+
+COLLECT_SECONDS = 1.0  # a worker that takes longer is shown as it was
+
+
+class WorkerProcess:
+    """A process of its own, not forked: gRPC does not survive a fork."""
+
+    def __init__(self, number: int, process: asyncio.subprocess.Process, link: WorkerLink) -> None:
+        self.number = number
+        self.is_ready = False
+        self.families: list[Metric] = []  # its metrics as it last told them
+        self._process = process
+        self._link = link
+        self._told = asyncio.Event()
+        self._reading: asyncio.Task[None] | None = None
+
+    @property
+    def pid(self) -> int:
+        """Of the process."""
+        return self._process.pid
+
+    @staticmethod
+    async def spawn(config: Config, number: int) -> "WorkerProcess":
+        """Starts one with `config`; it is not ready yet."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "serving.worker", str(theirs.fileno())), pass_fds=[theirs.fileno()]
+            )
+        link = await WorkerLink.open(ours)
+        await link.send(Begin(config, number))
+        return WorkerProcess(number, process, link)
+
+    async def until_ready(self) -> None:
+        """Returns when it answers calls. Raises what it says kept it from that; WorkerDiedError when it just ended."""
+        message = await self._link.receive()
+        if not isinstance(message, Ready):
+            status = await self.until_ended()
+            if isinstance(message, Failed):
+                raise message.error
+            raise WorkerDiedError(f"worker {self.number} ended with status {status} before it was ready")
+        self.is_ready = True
+        self._reading = asyncio.create_task(self._read())
+
+    async def until_ended(self) -> int:
+        """Returns its exit status, negative for the signal that ended it."""
+        status = await self._process.wait()
+        self.is_ready = False
+        if self._reading:
+            await self._reading  # what it said last
+        await self._link.close()
+        return status
+
+    async def collect(self) -> list[Metric]:
+        """Its metrics now, or as they last were where it does not answer in time."""
+        self._told.clear()
+        await self._link.send(Collect())
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._told.wait(), COLLECT_SECONDS)
+        return self.families
+
+    async def drain(self, grace_seconds: float) -> int:
+        """Has it answer what it admitted and end, or ends it when the grace is over; its exit status."""
+        self.is_ready = False
+        await self._link.send(Drain())
+        with suppress(TimeoutError):
+            return await asyncio.wait_for(self.until_ended(), grace_seconds)
+        self.kill()
+        return await self.until_ended()
+
+    def kill(self) -> None:
+        """Ends it at once."""
+        with suppress(ProcessLookupError):
+            self._process.kill()
+
+    async def _read(self) -> None:
+        while (message := await self._link.receive()) is not None:
+            if isinstance(message, Collected):
+                self.families = message.families
+                self._told.set()

@@ -1,0 +1,133 @@
+"""Several worker processes behind one port: shared, counted together, replaced, drained."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import grpc
+import pytest
+
+from protos.mnist.v1 import digits_pb2
+from protos.mnist.v1.digits_pb2_grpc import DigitClassifierStub
+from serving.config import Config
+from serving.errors import ConfigError, ModelRejectedError
+from serving.logs import get_logger
+from serving.supervisor import Supervisor
+from tests.tiny_model import image_of
+
+StartWorkers = Callable[..., AbstractAsyncContextManager[Supervisor]]
+
+
+def request(digit: int) -> digits_pb2.ClassifyRequest:
+    return digits_pb2.ClassifyRequest(images=[digits_pb2.Image(pixels=image_of(digit))])
+
+
+@pytest.fixture
+def start_workers(tiny_repository: Path) -> StartWorkers:
+    @asynccontextmanager
+    async def start(**settings: Any) -> AsyncIterator[Supervisor]:
+        ports = {"grpc_port": 0, "http_port": 0} | settings
+        config = Config(model_repository=tiny_repository, device="cpu", **ports)
+        async with Supervisor(config, get_logger(), workers=2) as supervisor:
+            yield supervisor
+
+    return start
+
+
+async def ask(supervisor: Supervisor, digit: int) -> int:
+    """Asks over a connection of its own."""
+    options = [("grpc.use_local_subchannel_pool", 1)]
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{supervisor.grpc_port}", options) as channel:
+        response = await DigitClassifierStub(channel).Classify(request(digit), timeout=30, wait_for_ready=True)
+    return int(response.predictions[0].digit)
+
+
+async def metrics_of(supervisor: Supervisor) -> dict[str, float]:
+    url = f"http://127.0.0.1:{supervisor.http_port}/metrics"
+    async with aiohttp.ClientSession() as session, session.get(url) as response:
+        lines = (await response.text()).splitlines()
+    return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line[0] != "#")}
+
+
+async def until_ended(pid: int) -> None:
+    """Returns when the process is gone."""
+    loop, ended = asyncio.get_running_loop(), asyncio.Event()
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    loop.add_reader(descriptor, ended.set)
+    try:
+        async with asyncio.timeout(30):
+            await ended.wait()
+    finally:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
+
+
+async def until_replaced(supervisor: Supervisor, died: int) -> None:
+    async with asyncio.timeout(60):
+        while (await metrics_of(supervisor))["mnist_workers"] < 2 or died in supervisor.worker_pids:
+            pass  # each look is a call
+
+
+async def test_workers_share_one_port_and_are_counted_together(start_workers: StartWorkers) -> None:
+    async with start_workers() as supervisor:
+        digits = [n % 10 for n in range(40)]
+        assert await asyncio.gather(*(ask(supervisor, digit) for digit in digits)) == digits
+        metrics = await metrics_of(supervisor)
+        assert [metrics[f'mnist_predictions_total{{digit="{digit}"}}'] for digit in range(10)] == [4.0] * 10
+        assert metrics["mnist_workers"] == 2
+        assert metrics["mnist_ready"] == 1
+        assert len(set(supervisor.worker_pids)) == 2
+
+
+async def test_a_worker_that_dies_is_replaced_and_counted_and_what_it_counted_stays(
+    start_workers: StartWorkers,
+) -> None:
+    async with start_workers() as supervisor:
+        await asyncio.gather(*(ask(supervisor, 3) for _ in range(20)))
+        await metrics_of(supervisor)
+        died = supervisor.worker_pids[0]
+        os.kill(died, signal.SIGKILL)
+        await until_replaced(supervisor, died)
+        assert await ask(supervisor, 7) == 7
+        metrics = await metrics_of(supervisor)
+        assert metrics["mnist_worker_restarts_total"] == 1
+        assert metrics['mnist_predictions_total{digit="3"}'] == 20
+        assert metrics["mnist_ready"] == 1
+
+
+async def test_a_drain_answers_what_was_admitted(start_workers: StartWorkers) -> None:
+    async with start_workers(max_queue_delay_seconds=1.0) as supervisor:  # it waits for others, in vain
+        channel = grpc.aio.insecure_channel(f"127.0.0.1:{supervisor.grpc_port}")
+        call = DigitClassifierStub(channel).Classify(request(5), timeout=30)
+        started = 'grpc_server_started_total{grpc_method="Classify",grpc_service="mnist.v1.DigitClassifier",'
+        async with asyncio.timeout(30):
+            while (await metrics_of(supervisor))[started + 'grpc_type="unary"}'] < 1:
+                pass  # each look is a call
+        pids = supervisor.worker_pids
+    assert (await call).predictions[0].digit == 5
+    await asyncio.gather(*map(until_ended, pids))
+    await channel.close()
+
+
+async def test_a_first_start_that_fails_tells_why_and_leaves_no_process(tmp_path: Path) -> None:
+    config = Config(model_repository=tmp_path, device="cpu", grpc_port=0, http_port=0)
+    supervisor = Supervisor(config, get_logger(), workers=2)
+    with pytest.raises(ModelRejectedError, match="there is no model mnist"):
+        async with supervisor:
+            pass
+    await asyncio.gather(*map(until_ended, supervisor.worker_pids))
+
+
+async def test_a_taken_port_is_refused_before_any_worker_starts(start_workers: StartWorkers) -> None:
+    async with start_workers() as supervisor:
+        with pytest.raises(ConfigError, match=r"grpc_port \d+ on 127\.0\.0\.1: .*in use; another: --grpc-port"):
+            async with start_workers(grpc_port=supervisor.grpc_port):
+                pass
