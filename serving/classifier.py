@@ -110,9 +110,7 @@ class Classifier:
         Raises InvalidRequestError, UnknownVersionError, OverloadedError, NotReadyError or ExpiredError; then no image
         of the call is answered.
         """
-        served = self.served
-        if version not in (0, served.version.version):
-            raise UnknownVersionError(asked=version, served=served.version.version)
+        served = self._served_as(version)
         if not images:
             raise InvalidRequestError("the request holds no image")
         with self._admission.permit(len(images)):
@@ -120,6 +118,24 @@ class Classifier:
             rows = await served.batcher.submit(pixels, deadline)
         refusals = self._refusals(rows, served.version.novelty_threshold, blank)
         return Predictions(rows, refusals, served.version.version, qualities)
+
+    async def classify_joined(self, pixels: bytes, version: int = 0, deadline: float = float("inf")) -> Predictions:
+        """As classify, for n raw images that already are one buffer: `pixels` is n x 784 bytes, n at least 1."""
+        served = self._served_as(version)
+        images, rest = divmod(len(pixels), PIXELS)
+        if not images or rest:
+            raise InvalidRequestError(f"expected a multiple of {PIXELS} pixels, got {len(pixels)}")
+        with self._admission.permit(images):
+            rows = await served.batcher.submit(pixels, deadline)
+        blank = {index for index in range(images) if pixels.startswith(_BLANK, index * PIXELS)}
+        refusals = self._refusals(rows, served.version.novelty_threshold, blank)
+        return Predictions(rows, refusals, served.version.version, NO_REMARKS)
+
+    def _served_as(self, version: int) -> Served:
+        served = self.served
+        if version not in (0, served.version.version):
+            raise UnknownVersionError(asked=version, served=served.version.version)
+        return served
 
     async def _pixels(self, images: Sequence[ImageInput]) -> tuple[bytes, set[int], Mapping[int, Quality]]:
         """All images as n x 784 bytes, the indices of the blank ones, and the remarks on encoded pictures."""

@@ -9,17 +9,15 @@
 
 import struct
 from functools import lru_cache
-from typing import TypeVar
 
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import Message
 
 from protos.mnist.v1 import digits_pb2
 from serving.classifier import EncodedImage, ImageInput, Predictions, Refusal
 from serving.errors import InvalidRequestError
 from serving.image.quality import Quality
 from serving.onnx_model import DIGITS, PIXELS
-
-M = TypeVar("M", bound=Message)
+from serving.wire import parse_message
 
 
 def _tag(field: str, message: type[Message] = digits_pb2.Prediction) -> int:
@@ -63,14 +61,6 @@ def parse_request(content: bytes, max_images: int) -> tuple[list[ImageInput], in
     if 0 < count <= max_images and not rest and all(content.startswith(_RAW_HEADER, start) for start in starts):
         return [content[start + len(_RAW_HEADER) : start + _RAW_BYTES] for start in starts], 0
     return request_images(parse_message(digits_pb2.ClassifyRequest, content), max_images)
-
-
-def parse_message(kind: type[M], content: bytes) -> M:
-    """A message of any kind. Raises InvalidRequestError for bytes that are none."""
-    try:
-        return kind.FromString(content)
-    except DecodeError as error:
-        raise InvalidRequestError(f"the message is no {kind.DESCRIPTOR.full_name}: {error}") from error
 
 
 def request_images(request: digits_pb2.ClassifyRequest, max_images: int) -> tuple[list[ImageInput], int]:
