@@ -4,6 +4,7 @@ import asyncio
 import json
 import sys
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +31,10 @@ async def saw(tiny_repository: Path) -> AsyncIterator[Outcomes]:
     """What the program saw, and under "mnist.v1" what our own contract answers to the same picture."""
     assert ENVIRONMENT.is_dir(), f"{ENVIRONMENT} is missing: `make .venv/tritonclient.installed` makes it"
     config = Config(model_repository=tiny_repository, device="cpu", grpc_port=0, http_port=0)
-    async with Server(config, get_logger()) as server:
-        address = f"127.0.0.1:{server.grpc_port}"
-        command = (ENVIRONMENT / "bin/python", "-W", "error", PROGRAM, address, PICTURE)
+    slow = replace(config, max_queue_delay_seconds=1.0)
+    async with Server(config, get_logger()) as server, Server(slow, get_logger()) as slow_server:
+        address, slow_address = (f"127.0.0.1:{each.grpc_port}" for each in (server, slow_server))
+        command = (ENVIRONMENT / "bin/python", "-W", "error", PROGRAM, address, slow_address, PICTURE)
         program = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
         output, _ = await program.communicate()
         assert program.returncode == 0

@@ -1,7 +1,7 @@
 """What a user of tritonclient does, in a process and an environment of its own: prints what it saw as JSON.
 
-`python tritonclient_program.py HOST:PORT PICTURE`. A digit d is an image with ink in pixel d alone, as the tiny model
-reads it. An error becomes its status and message.
+`python tritonclient_program.py HOST:PORT SLOW_HOST:PORT PICTURE`: the slow server adds a second to each answer. A
+digit d is an image with ink in pixel d alone, as the tiny model reads it. An error becomes its status and message.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ import numpy as np
 import tritonclient.grpc as triton
 from tritonclient.grpc import aio, service_pb2
 
-ADDRESS, PICTURE = sys.argv[1:]
+ADDRESS, SLOW_ADDRESS, PICTURE = sys.argv[1:]
 DIGITS = [3, 1, 4]
 CLIENT = triton.InferenceServerClient(ADDRESS)
 SHAPES: dict[str, tuple[int, ...]] = {
@@ -98,6 +98,11 @@ def digits_read(dtype: Any = np.uint8, shape: tuple[int, ...] = (3, 784)) -> Any
     return infer(digits(dtype, shape)).as_numpy("digit").tolist()
 
 
+def late() -> Any:
+    with triton.InferenceServerClient(SLOW_ADDRESS) as client:
+        return client.infer("mnist", [tensor(digits())], client_timeout=0.1)
+
+
 def shared_memory() -> Any:
     given = triton.InferInput("pixels", [1, 784], "UINT8")
     given.set_shared_memory("region", 784)
@@ -136,7 +141,7 @@ CASES: dict[str, Callable[[], Any]] = {
     "classes of digits": lambda: infer(digits(), [triton.InferRequestedOutput("digit", class_count=2)]),
     "shared memory": shared_memory,
     "no picture": lambda: infer(np.array([b"GIF89a"], object)),
-    "late": lambda: infer(digits(), client_timeout=1e-6),
+    "late": late,
     "no such method": lambda: CLIENT.get_trace_settings("mnist"),
 }
 
