@@ -8,21 +8,23 @@ import time
 import grpc
 
 from protos.inference import open_inference_pb2 as protocol
-from serving import __version__
 from serving.classifier import Classifier, Predictions
 from serving.errors import NotReadyError
 from serving.logs import Logger
 from serving.metrics import Metrics
 from serving.observed_rpc import Context, Handler, RpcObserver, deadline
-from serving.onnx_model import INPUT, PIXELS
-from serving.open_inference_answer import OUTPUTS
 from serving.open_inference_codec import InferRequest, ServedModel, infer_response, parse_infer
+from serving.open_inference_description import (
+    Tally,
+    model_config,
+    model_metadata,
+    model_statistics,
+    repository_index,
+    server_metadata,
+)
 from serving.wire import parse_message
 
 SERVICE = protocol.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
-SERVER_NAME = "mnist-digits"
-EXTENSIONS = ["classification", "parameters"]
-PLATFORM = "onnxruntime_onnx"
 
 
 class OpenInferenceFace:
@@ -30,7 +32,9 @@ class OpenInferenceFace:
 
     def __init__(self, classifier: Classifier, metrics: Metrics, log: Logger, access_log: bool) -> None:
         self._classifier = classifier
+        self._metrics = metrics
         self._rpcs = RpcObserver(SERVICE, metrics, log, access_log)
+        self._answered, self._failed = Tally(), Tally()  # ModelInfer calls, for ModelStatistics
 
     def add_to(self, server: grpc.aio.Server) -> None:
         """Registers the methods."""
@@ -41,6 +45,9 @@ class OpenInferenceFace:
             "ServerMetadata": self._server_metadata,
             "ModelMetadata": self._model_metadata,
             "ModelInfer": self._model_infer,
+            "ModelConfig": self._model_config,
+            "ModelStatistics": self._model_statistics,
+            "RepositoryIndex": self._repository_index,
         }
         handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {
             method: grpc.unary_unary_rpc_method_handler(self._rpcs.observed("unary", method, answer))
@@ -49,9 +56,15 @@ class OpenInferenceFace:
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
 
     async def _model_infer(self, request: bytes, context: Context) -> bytes:
-        model = self._model()
-        asked = parse_infer(request, model)
-        return infer_response(asked, model.name, await self._predictions(asked, context))
+        begun, outcome = time.perf_counter_ns(), self._failed
+        try:
+            model = self._model()
+            asked = parse_infer(request, model)
+            response = infer_response(asked, model.name, await self._predictions(asked, context))
+            outcome = self._answered
+            return response
+        finally:
+            outcome.add(time.perf_counter_ns() - begun)
 
     async def _predictions(self, asked: InferRequest, context: Context) -> Predictions:
         until = min(deadline(context), time.monotonic() + asked.head.timeout_seconds)
@@ -66,43 +79,47 @@ class OpenInferenceFace:
 
     async def _server_ready(self, request: bytes, _: Context) -> bytes:
         parse_message(protocol.ServerReadyRequest, request)
-        return protocol.ServerReadyResponse(ready=self._is_ready()).SerializeToString()
+        return protocol.ServerReadyResponse(ready=self._model_if_ready() is not None).SerializeToString()
 
     async def _model_ready(self, request: bytes, _: Context) -> bytes:
         asked = parse_message(protocol.ModelReadyRequest, request)
-        is_ready = self._is_ready()
-        if is_ready:
-            self._model().check(asked.name, asked.version)
-        return protocol.ModelReadyResponse(ready=is_ready).SerializeToString()
+        model = self._model_if_ready()
+        if model is not None:
+            model.check(asked.name, asked.version)
+        return protocol.ModelReadyResponse(ready=model is not None).SerializeToString()
 
     async def _server_metadata(self, request: bytes, _: Context) -> bytes:
         parse_message(protocol.ServerMetadataRequest, request)
-        return protocol.ServerMetadataResponse(
-            name=SERVER_NAME, version=__version__, extensions=EXTENSIONS
-        ).SerializeToString()
+        return server_metadata().SerializeToString()
 
     async def _model_metadata(self, request: bytes, _: Context) -> bytes:
         asked = parse_message(protocol.ModelMetadataRequest, request)
-        model = self._model()
-        model.check(asked.name, asked.version)
-        tensor = protocol.ModelMetadataResponse.TensorMetadata
-        return protocol.ModelMetadataResponse(
-            name=model.name,
-            versions=[str(model.version)],
-            platform=PLATFORM,
-            inputs=[tensor(name=INPUT[0], datatype="UINT8", shape=[-1, PIXELS])],
-            outputs=[
-                tensor(name=name, datatype=output.datatype, shape=[-1, *output.row_shape])
-                for name, output in OUTPUTS.items()
-            ],
-        ).SerializeToString()
+        return model_metadata(self._checked(asked.name, asked.version)).SerializeToString()
+
+    async def _model_config(self, request: bytes, _: Context) -> bytes:
+        asked = parse_message(protocol.ModelConfigRequest, request)
+        return model_config(self._checked(asked.name, asked.version)).SerializeToString()
+
+    async def _model_statistics(self, request: bytes, _: Context) -> bytes:
+        asked = parse_message(protocol.ModelStatisticsRequest, request)
+        model = self._checked(asked.name, asked.version) if asked.name else self._model()
+        return model_statistics(model, self._metrics, self._answered, self._failed).SerializeToString()
+
+    async def _repository_index(self, request: bytes, _: Context) -> bytes:
+        parse_message(protocol.RepositoryIndexRequest, request)
+        return repository_index(self._model_if_ready()).SerializeToString()
 
     def _model(self) -> ServedModel:
         version = self._classifier.served.version
         return ServedModel(version.name, version.version, self._classifier.max_images_per_request)
 
-    def _is_ready(self) -> bool:
+    def _model_if_ready(self) -> ServedModel | None:
         try:
-            return bool(self._classifier.served)
+            return self._model()
         except NotReadyError:
-            return False
+            return None
+
+    def _checked(self, name: str, version: str) -> ServedModel:
+        model = self._model()
+        model.check(name, version)
+        return model

@@ -128,6 +128,33 @@ def test_its_asyncio_client_gets_the_same(saw: Outcomes) -> None:
     assert saw["asyncio"] == [[3, 1, 4]] * 8
 
 
+def test_the_configuration_and_the_index_name_the_model_and_its_tensors(saw: Outcomes) -> None:
+    assert saw["index"] == [{"name": "mnist", "version": "1", "state": "READY"}]
+    configuration = saw["configuration"]
+    assert (configuration["name"], configuration["platform"]) == ("mnist", "onnxruntime_onnx")
+    assert configuration["max_batch_size"] == 1024
+    assert configuration["input"] == [{"name": "pixels", "data_type": "TYPE_UINT8", "dims": ["784"]}]
+    assert [(o["name"], o["data_type"], o.get("dims", [])) for o in configuration["output"]] == [
+        ("probabilities", "TYPE_FP32", ["10"]),
+        ("digit", "TYPE_INT64", []),
+        ("novelty", "TYPE_FP32", []),
+        ("refused", "TYPE_BOOL", []),
+    ]
+
+
+def test_statistics_grow_with_each_call(saw: Outcomes) -> None:
+    before, after = saw["statistics"]
+    grown = {name: after[name] - before[name] for name in before}
+    assert {name: grown[name] for name in ("images", "batches", "success", "fail", "queue")} == {
+        "images": 3,
+        "batches": 1,
+        "success": 1,
+        "fail": 1,
+        "queue": 1,
+    }
+    assert grown["success ns"] > grown["infer ns"] > 0
+
+
 @pytest.mark.parametrize(
     ("case", "status", "words"),
     [
@@ -137,6 +164,7 @@ def test_its_asyncio_client_gets_the_same(saw: Outcomes) -> None:
         ("unknown model", "NOT_FOUND", "model 'cats' is not served; mnist is"),
         ("unknown version", "NOT_FOUND", "model version '9' is not served; version 1 is"),
         ("unknown model's readiness", "NOT_FOUND", "model 'cats' is not served"),
+        ("unknown model's configuration", "NOT_FOUND", "model 'cats' is not served"),
         ("unknown output", "INVALID_ARGUMENT", "no output 'logits'; it has probabilities, digit, novelty, refused"),
         ("unknown input", "INVALID_ARGUMENT", "exactly one input, `pixels`; the request holds 1: 'image'"),
         ("no input", "INVALID_ARGUMENT", "exactly one input, `pixels`; the request holds none"),

@@ -79,6 +79,27 @@ def metadata() -> Any:
     return {"versions": list(found.versions), "platform": found.platform, "tensors": tensors}
 
 
+def statistics() -> Any:
+    before = CLIENT.get_inference_statistics("mnist")
+    infer(digits())
+    outcome(lambda: infer(np.zeros(1, np.uint8)))
+    after = CLIENT.get_inference_statistics()
+    return [counts(found.model_stats[0]) for found in (before, after)]
+
+
+def counts(found: Any) -> dict[str, int]:
+    stats = found.inference_stats
+    return {
+        "images": found.inference_count,
+        "batches": found.execution_count,
+        "success": stats.success.count,
+        "success ns": stats.success.ns,
+        "fail": stats.fail.count,
+        "queue": stats.queue.count,
+        "infer ns": stats.compute_infer.ns,
+    }
+
+
 def pictures() -> Any:
     file = Path(PICTURE).read_bytes()
     return arrays(infer(np.array([file, file], object)))
@@ -142,6 +163,10 @@ CASES: dict[str, Callable[[], Any]] = {
     "shared memory": shared_memory,
     "no picture": lambda: infer(np.array([b"GIF89a"], object)),
     "late": late,
+    "configuration": lambda: CLIENT.get_model_config("mnist", as_json=True)["config"],
+    "unknown model's configuration": lambda: CLIENT.get_model_config("cats"),
+    "index": lambda: CLIENT.get_model_repository_index(as_json=True)["models"],
+    "statistics": statistics,
     "no such method": lambda: CLIENT.get_trace_settings("mnist"),
 }
 
