@@ -27,13 +27,20 @@ $(VENV)/development.installed: requirements/development.txt | $(BIN)/python
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@ $(VENV)/serving.installed
 
+# Triton's client, for the tests that speak to us through it: it needs an older protobuf than ours, so it lives apart.
+$(VENV)/tritonclient.installed: requirements/tritonclient.txt | $(BIN)/python
+	@echo "Installing Triton's client into $(VENV)/tritonclient ..."
+	@deploy/make_venv.sh $(BIN)/python $(VENV)/tritonclient
+	@$(VENV)/tritonclient/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
 # On a terminal the server gets a process group of its own (set -m), so that Ctrl-C reaches it and
 # not make: it drains, exits 0, and so does make.
 run: $(VENV)/serving.installed ## serve the committed model, show it on the samples, stay up until Ctrl-C
 	@read -r _ _ _ _ group _ _ foreground _ < /proc/self/stat; [ "$$group" != "$$foreground" ] || set -m; \
 	$(BIN)/python -m serving --model-repository $(REPOSITORY) --show-samples samples
 
-test: $(VENV)/development.installed ## format check, lint, types, import floors, then all tests
+test: $(VENV)/development.installed $(VENV)/tritonclient.installed ## format check, lint, types, import floors, then all tests
 	$(BIN)/ruff format --check $(CHECKED)
 	$(BIN)/ruff check $(CHECKED)
 	$(BIN)/mypy
@@ -50,7 +57,7 @@ proto: $(VENV)/development.installed ## generate the Python code of protos/ agai
 	$(BIN)/python -m protos.generate
 
 lock: $(VENV)/development.installed ## pin the newest dependencies, with hashes, into requirements/
-	for extra in serving training development; do \
+	for extra in serving training development tritonclient; do \
 	  $(BIN)/uv pip compile pyproject.toml --extra $$extra --universal --python-version 3.11 --upgrade \
 	    --generate-hashes --no-emit-index-url --no-emit-package mnist-digits --no-header --no-annotate --quiet \
 	    --output-file requirements/$$extra.txt || exit 1; \

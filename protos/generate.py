@@ -6,6 +6,9 @@ from pathlib import Path
 from grpc_tools import protoc
 
 ROOT = Path(__file__).parent.parent
+# Contracts that are not ours: a program that also imports somebody else's code of them, such as tritonclient, would
+# register each message twice in the process's one pool, which protobuf refuses (kserve/kserve#3099).
+FOREIGN = Path("protos/inference")
 
 
 def generate(target: Path) -> None:
@@ -14,6 +17,17 @@ def generate(target: Path) -> None:
     outputs = [f"--{kind}_out={target}" for kind in ("python", "pyi", "grpc_python")]
     if protoc.main(["protoc", f"--proto_path={ROOT}", *outputs, *sources]) != 0:
         raise SystemExit("protoc failed: see the message above")
+    for module in (target / FOREIGN).glob("*_pb2.py"):
+        _give_own_pool(module)
+
+
+def _give_own_pool(module: Path) -> None:
+    """Makes a generated module register its messages in a pool of its own (`DESCRIPTOR.pool`)."""
+    shared, own = "_descriptor_pool.Default()", "_descriptor_pool.DescriptorPool()"
+    text = module.read_text()
+    if text.count(shared) != 1:
+        raise SystemExit(f"{module}: expected {shared} once; protoc writes something new, see protos/generate.py")
+    module.write_text(text.replace(shared, own))
 
 
 if __name__ == "__main__":

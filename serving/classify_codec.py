@@ -9,10 +9,9 @@
 """
 
 from functools import lru_cache
-from typing import TypeVar
 
 import numpy as np
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import Message
 
 from protos.mnist.v1 import digits_pb2
 from serving.classifier import EncodedImage, ImageInput, Images, Predictions
@@ -21,8 +20,7 @@ from serving.image.quality import Quality
 from serving.onnx_model import DIGITS, PIXELS
 from serving.refusal import Refusal
 from serving.rows import BatchRows
-
-M = TypeVar("M", bound=Message)
+from serving.wire import parse_message
 
 
 def _tag(field: str, message: type[Message] = digits_pb2.Prediction) -> int:
@@ -86,14 +84,6 @@ def parse_request(content: bytes, max_images: int) -> tuple[Images, int]:
         if is_raw:
             return np.ascontiguousarray(images[:, len(_HEAD) :]), 0
     return request_images(parse_message(digits_pb2.ClassifyRequest, content), max_images)
-
-
-def parse_message(kind: type[M], content: bytes) -> M:
-    """A message of any kind. Raises InvalidRequestError for bytes that are none."""
-    try:
-        return kind.FromString(content)
-    except DecodeError as error:
-        raise InvalidRequestError(f"the message is no {kind.DESCRIPTOR.full_name}: {error}") from error
 
 
 def request_images(request: digits_pb2.ClassifyRequest, max_images: int) -> tuple[list[ImageInput], int]:

@@ -10,6 +10,7 @@ from serving.errors import (
     InvalidRequestError,
     NotReadyError,
     OverloadedError,
+    UnknownModelError,
     UnknownVersionError,
 )
 
@@ -25,6 +26,7 @@ class ErrorStatus:
 
 _TABLE: dict[type[DigitServiceError], tuple[grpc.StatusCode, str]] = {
     InvalidRequestError: (grpc.StatusCode.INVALID_ARGUMENT, "invalid"),
+    UnknownModelError: (grpc.StatusCode.NOT_FOUND, "unknown_model"),
     UnknownVersionError: (grpc.StatusCode.NOT_FOUND, "unknown_version"),
     OverloadedError: (grpc.StatusCode.RESOURCE_EXHAUSTED, "overloaded"),
     NotReadyError: (grpc.StatusCode.UNAVAILABLE, "not_ready"),

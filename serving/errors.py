@@ -9,11 +9,21 @@ class InvalidRequestError(DigitServiceError):
     """The caller sent something that no retry will make right."""
 
 
+class UnknownModelError(DigitServiceError):
+    """The caller asked for a model that is not served."""
+
+    def __init__(self, asked: str, served: str) -> None:
+        super().__init__(f"model {asked} is not served; {served} is")
+
+
 class UnknownVersionError(DigitServiceError):
     """The caller asked for a model version that is not served."""
 
-    def __init__(self, asked: int, served: int) -> None:
-        super().__init__(f"model version {asked} is not served; version {served} is (0 asks for whichever is served)")
+    def __init__(self, asked: int | str, served: int) -> None:
+        any_version = "0" if isinstance(asked, int) else "an empty one"
+        super().__init__(
+            f"model version {asked} is not served; version {served} is ({any_version} asks for whichever is served)"
+        )
 
 
 class OverloadedError(DigitServiceError):

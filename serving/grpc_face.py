@@ -11,11 +11,12 @@ import grpc
 
 from protos.mnist.v1 import digits_pb2
 from serving.classifier import Classifier
-from serving.classify_codec import parse_message, parse_request, request_images, response_bytes
+from serving.classify_codec import parse_request, request_images, response_bytes
 from serving.errors import InvalidRequestError
 from serving.logs import Logger
 from serving.metrics import Metrics
 from serving.observed_rpc import Context, RpcObserver, deadline
+from serving.wire import parse_message
 
 SERVICE = digits_pb2.DESCRIPTOR.services_by_name["DigitClassifier"].full_name
 # Of one stream, answered at the same time: bounds what one caller can pile up; the rest waits in its connection.

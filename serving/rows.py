@@ -62,6 +62,11 @@ class Rows(NamedTuple):
     timing: Timing
 
     @property
+    def images(self) -> int:
+        """How many rows."""
+        return self.end - self.start
+
+    @property
     def digits(self) -> npt.NDArray[np.int64]:
         """(n,), 0 to 9."""
         return self.batch.digits[self.start : self.end]

@@ -6,17 +6,16 @@ from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 
 import grpc
-from grpc_reflection.v1alpha import reflection
 from prometheus_client import CollectorRegistry, Metric
 
-from serving import __version__
+from serving import __version__, grpc_face, open_inference_face
 from serving.admission import Admission
 from serving.batcher import Batcher
 from serving.classifier import Classifier, Served
 from serving.config import Config
 from serving.cpu_quota import usable_cpus
 from serving.errors import ConfigError
-from serving.grpc_face import SERVICE, GrpcFace
+from serving.grpc_face import GrpcFace
 from serving.grpc_listeners import LISTENERS, GrpcListeners
 from serving.health import Health
 from serving.image.decode import ImageLimits
@@ -25,6 +24,8 @@ from serving.logs import Logger
 from serving.metrics import Metrics
 from serving.model_repository import ModelRepository, ModelVersion
 from serving.onnx_model import RUNTIME_VERSION, OnnxModel, available_providers
+from serving.open_inference_face import OpenInferenceFace
+from serving.reflection import add_reflection
 
 FLUSH_SECONDS = 1.0  # for answers already computed to leave, once nothing is in flight
 
@@ -39,7 +40,7 @@ class Server:
         self._config = config
         self._log = log
         self.metrics = Metrics(CollectorRegistry())
-        self._health = Health([SERVICE], self.metrics)
+        self._health = Health([grpc_face.SERVICE, open_inference_face.SERVICE], self.metrics)
         self._admission = Admission(config.queue_capacity_images)
         self._decoders = ThreadPoolExecutor(config.decode_threads, thread_name_prefix="decode")
         self._classifier = Classifier(
@@ -49,7 +50,8 @@ class Server:
             self._decoders,
             self.metrics,
         )
-        self._face = GrpcFace(self._classifier, self.metrics, log, config.access_log)
+        parts = (self._classifier, self.metrics, log, config.access_log)
+        self._faces = (GrpcFace(*parts), OpenInferenceFace(*parts))
         self._batcher: Batcher | None = None
         self._grpc_port = grpc_port
         self._workers = config.workers or 1
@@ -127,10 +129,11 @@ class Server:
 
     def _register(self, listener: grpc.aio.Server) -> None:
         """Gives a listener everything that is served."""
-        self._face.add_to(listener)
+        for face in self._faces:
+            face.add_to(listener)
         self._health.add_to(listener)
         if self._config.reflection:
-            reflection.enable_server_reflection([SERVICE, "grpc.health.v1.Health", reflection.SERVICE_NAME], listener)
+            add_reflection(listener)
 
     def _load(self) -> ModelVersion:
         threads = self._config.inference_threads or max(1, usable_cpus() // self._workers)

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
+from serving import grpc_face, open_inference_face
 from serving.config import Config, variable
 from serving.metrics import Metrics
 
@@ -112,6 +113,15 @@ def test_rules_and_panels_ask_for_the_job_that_is_scraped() -> None:
     scraped = set(re.findall(r"job_name: (\S+)", (ROOT / "deploy/prometheus/prometheus.yml").read_text()))
     expressions = [*alert_expressions(), *(target["expr"] for _, target in panel_queries())]
     assert {job for expression in expressions for job in re.findall(r'job="([^"]*)"', expression)} == scraped
+
+
+def test_where_rules_and_panels_choose_a_service_they_choose_both_contracts() -> None:
+    text = ALERTS + "".join(target["expr"] for _, target in panel_queries())
+    chosen = re.findall(r'grpc_service(=~?)"([^"]*)"', text)
+    assert chosen
+    for operator, pattern in chosen:
+        assert operator == "=~"
+        assert all(re.fullmatch(pattern, service) for service in (grpc_face.SERVICE, open_inference_face.SERVICE))
 
 
 @pytest.mark.parametrize("name", ["docker-compose.yml", *DOCKERFILES])

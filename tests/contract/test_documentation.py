@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
+from protos.inference import open_inference_pb2
 from protos.mnist.v1 import digits_pb2
 from serving.config import Config, flag, variable
 from serving.metrics import Metrics
@@ -44,7 +45,15 @@ def test_no_document_names_a_metric_that_does_not_exist() -> None:
     assert set(named) - known - {"mnist_"} == set()
 
 
-@pytest.mark.parametrize("method", digits_pb2.DESCRIPTOR.services_by_name["DigitClassifier"].methods_by_name)
+def methods() -> list[str]:
+    services = [
+        *digits_pb2.DESCRIPTOR.services_by_name.values(),
+        *open_inference_pb2.DESCRIPTOR.services_by_name.values(),
+    ]
+    return [method for service in services for method in service.methods_by_name]
+
+
+@pytest.mark.parametrize("method", methods())
 def test_every_rpc_is_documented(method: str) -> None:
     assert f"`{method}`" in (ROOT / "docs/api.md").read_text()
 

@@ -64,7 +64,7 @@ async def test_health_is_checked_and_watched(start_server: StartServer) -> None:
     async with start_server() as server:
         channel = grpc.aio.insecure_channel(f"127.0.0.1:{server.grpc_port}")
         health: Any = health_pb2_grpc.HealthStub(channel)  # the stubs describe no attributes
-        for service in ("", "mnist.v1.DigitClassifier"):
+        for service in ("", "mnist.v1.DigitClassifier", "inference.GRPCInferenceService"):
             assert (await health.Check(health_pb2.HealthCheckRequest(service=service))).status == SERVING
         with pytest.raises(grpc.aio.AioRpcError) as raised:
             await health.Check(health_pb2.HealthCheckRequest(service="other"))

@@ -1,0 +1,129 @@
+"""The Open Inference Protocol, version 2, over gRPC: what KServe's, MLServer's and Triton's clients speak.
+
+The same classifier as mnist.v1, on the same port. Handlers take and give bytes, as in grpc_face.
+"""
+
+import time
+
+import grpc
+import numpy as np
+
+from protos.inference import open_inference_pb2 as protocol
+from serving.classifier import Classifier, Predictions
+from serving.errors import NotReadyError
+from serving.logs import Logger
+from serving.metrics import Metrics
+from serving.observed_rpc import Context, Handler, RpcObserver, deadline
+from serving.onnx_model import PIXELS
+from serving.open_inference_codec import InferRequest, ServedModel, infer_response, parse_infer
+from serving.open_inference_description import (
+    Tally,
+    model_config,
+    model_metadata,
+    model_statistics,
+    repository_index,
+    server_metadata,
+)
+from serving.wire import parse_message
+
+SERVICE = protocol.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
+
+
+class OpenInferenceFace:
+    """The service inference.GRPCInferenceService over one classifier."""
+
+    def __init__(self, classifier: Classifier, metrics: Metrics, log: Logger, access_log: bool) -> None:
+        self._classifier = classifier
+        self._metrics = metrics
+        self._rpcs = RpcObserver(SERVICE, metrics, log, access_log)
+        self._answered, self._failed = Tally(), Tally()  # ModelInfer calls, for ModelStatistics
+
+    def add_to(self, server: grpc.aio.Server) -> None:
+        """Registers the methods."""
+        answers: dict[str, Handler[bytes, bytes]] = {
+            "ServerLive": self._server_live,
+            "ServerReady": self._server_ready,
+            "ModelReady": self._model_ready,
+            "ServerMetadata": self._server_metadata,
+            "ModelMetadata": self._model_metadata,
+            "ModelInfer": self._model_infer,
+            "ModelConfig": self._model_config,
+            "ModelStatistics": self._model_statistics,
+            "RepositoryIndex": self._repository_index,
+        }
+        handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {
+            method: grpc.unary_unary_rpc_method_handler(self._rpcs.observed("unary", method, answer))
+            for method, answer in answers.items()
+        }
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
+
+    async def _model_infer(self, request: bytes, context: Context) -> bytes:
+        begun, outcome = time.perf_counter_ns(), self._failed
+        try:
+            model = self._model()
+            asked = parse_infer(request, model)
+            response = infer_response(asked, model.name, await self._predictions(asked, context))
+            outcome = self._answered
+            return response
+        finally:
+            outcome.add(time.perf_counter_ns() - begun)
+
+    async def _predictions(self, asked: InferRequest, context: Context) -> Predictions:
+        until = min(deadline(context), time.monotonic() + asked.head.timeout_seconds)
+        version = int(asked.head.model_version or 0)
+        images = asked.images
+        if isinstance(images, bytes):
+            pixels = np.frombuffer(images, np.uint8).reshape(-1, PIXELS)
+            return await self._classifier.classify(pixels, version, until)
+        return await self._classifier.classify(images, version, until)
+
+    async def _server_live(self, request: bytes, _: Context) -> bytes:
+        parse_message(protocol.ServerLiveRequest, request)
+        return protocol.ServerLiveResponse(live=True).SerializeToString()
+
+    async def _server_ready(self, request: bytes, _: Context) -> bytes:
+        parse_message(protocol.ServerReadyRequest, request)
+        return protocol.ServerReadyResponse(ready=self._model_if_ready() is not None).SerializeToString()
+
+    async def _model_ready(self, request: bytes, _: Context) -> bytes:
+        asked = parse_message(protocol.ModelReadyRequest, request)
+        model = self._model_if_ready()
+        if model is not None:
+            model.check(asked.name, asked.version)
+        return protocol.ModelReadyResponse(ready=model is not None).SerializeToString()
+
+    async def _server_metadata(self, request: bytes, _: Context) -> bytes:
+        parse_message(protocol.ServerMetadataRequest, request)
+        return server_metadata().SerializeToString()
+
+    async def _model_metadata(self, request: bytes, _: Context) -> bytes:
+        asked = parse_message(protocol.ModelMetadataRequest, request)
+        return model_metadata(self._checked(asked.name, asked.version)).SerializeToString()
+
+    async def _model_config(self, request: bytes, _: Context) -> bytes:
+        asked = parse_message(protocol.ModelConfigRequest, request)
+        return model_config(self._checked(asked.name, asked.version)).SerializeToString()
+
+    async def _model_statistics(self, request: bytes, _: Context) -> bytes:
+        asked = parse_message(protocol.ModelStatisticsRequest, request)
+        model = self._checked(asked.name, asked.version) if asked.name else self._model()
+        return model_statistics(model, self._metrics, self._answered, self._failed).SerializeToString()
+
+    async def _repository_index(self, request: bytes, _: Context) -> bytes:
+        parse_message(protocol.RepositoryIndexRequest, request)
+        return repository_index(self._model_if_ready()).SerializeToString()
+
+    def _model(self) -> ServedModel:
+        version = self._classifier.served.version
+        return ServedModel(version.name, version.version, self._classifier.max_images_per_request)
+
+    def _model_if_ready(self) -> ServedModel | None:
+        try:
+            return self._model()
+        except NotReadyError:
+            return None
+
+    def _checked(self, name: str, version: str) -> ServedModel:
+        model = self._model()
+        model.check(name, version)
+        return model
