@@ -52,7 +52,7 @@ class Predictions:
     rows: Rows
     refusals: list[Refusal | None]
     version: int
-    qualities: Mapping[int, Quality] = field(default_factory=dict)
+    qualities: Mapping[int, Quality] = field(default_factory=lambda: NO_REMARKS)
 
 
 @dataclass(frozen=True, slots=True)
