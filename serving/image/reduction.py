@@ -30,6 +30,7 @@ OTHER_SIDE = 0.1  # of the ink's squared contrast: more of it on the other side 
 FAINTEST = 0.1  # of full ink: what widens the ink's box
 MARGIN, SMALLEST_MARGIN = 0.2, 4  # paper around that box: a share of its longer side; pixels
 THIN = 0.5  # the share of a pixel that thin ink fills: a line half a pixel wide
+BORDER = 0.05  # of a side: how deep a frame around the picture may reach in
 CROWDED = 0.25  # share of pixels with ink beyond which it is no line drawing, but noise or a texture
 
 Box = tuple[int, int, int, int]  # left, top, right, bottom, in pixels; right and bottom lie outside
@@ -129,8 +130,14 @@ def _edges(length: int, parts: int) -> npt.NDArray[np.int64]:
 
 
 def _typical(averaged: Ink) -> float:
-    """The level that a bit of ink finds in its pixel: of a line, its share of the pixel's width."""
-    return float((averaged * averaged).sum() / averaged.sum())
+    """The level that a bit of ink finds in its pixel: of a line, its share of the pixel's width.
+
+    Told from the picture's inside, where there is ink: a canvas has often a frame, heavier than the pen.
+    """
+    height, width = (max(2, round(BORDER * side)) for side in averaged.shape)
+    inside = averaged[height:-height, width:-width]
+    ink = inside if inside.any() else averaged
+    return float((ink * ink).sum() / ink.sum())
 
 
 def _is_thin(averaged: Ink) -> bool:

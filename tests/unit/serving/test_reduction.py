@@ -99,6 +99,12 @@ def test_a_far_speck_costs_a_small_digit_no_pixels() -> None:
     np.testing.assert_array_equal(np.asarray(reduced(picture)), np.asarray(clean))
 
 
+def test_a_frame_around_the_canvas_does_not_leave_a_thin_line_pale() -> None:
+    picture = drawing(5, 1_100, 500, 300, 300, 1)
+    ImageDraw.Draw(picture).rectangle([0, 0, 1_099, 1_099], outline=0, width=3)
+    assert unlike(framed(picture), EXPECTED[5]) < 0.4
+
+
 def test_dust_on_the_paper_is_not_brought_out_with_a_thick_stroke() -> None:
     picture = drawing(5, 1_100, 800, 100, 150, 60)
     clean = framed(picture)
