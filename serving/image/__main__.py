@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from serving.image.decode import reduced
 from serving.image.framing import frame
+from serving.image.reduction import reduced
 
 USAGE = "usage: python -m serving.image IN.npz OUT.npz"
 FLAGS_SUFFIX = "_flags"

@@ -8,11 +8,9 @@ import numpy.typing as npt
 from PIL import Image, ImageOps
 
 from serving.errors import InvalidRequestError
+from serving.image.reduction import WORKING_SIDE, reduced
 
 FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF")
-# Framing ends at 20 pixels: more than this many a side adds cost and hardly any information. It bounds what a picture
-# costs after decoding: each step of framing grows with the area.
-WORKING_SIDE = 160
 
 # Of a progressive JPEG: encoders write about ten, and each costs a pass over the whole picture.
 MAX_JPEG_SCANS = 100
@@ -100,12 +98,3 @@ def _from_wide(picture: Image.Image) -> Image.Image:
         raise ValueError("grey levels that are not finite")
     span = np.ptp(levels)
     return Image.fromarray(((levels - levels.min()) * (255 / span if span else 0)).astype(np.uint8))
-
-
-def reduced(picture: Image.Image) -> Image.Image:
-    """The picture, mode L, at WORKING_SIDE pixels a side at most; as it is where it has no more."""
-    longest = max(picture.size)
-    if longest <= WORKING_SIDE:
-        return picture
-    width, height = (max(1, round(side * WORKING_SIDE / longest)) for side in picture.size)
-    return picture.resize((width, height), Image.Resampling.HAMMING)  # the box filter can lose a line
