@@ -2,6 +2,8 @@
 
 import json
 
+from protos.mnist.v1 import digits_pb2
+
 LARGEST_MESSAGE_BYTES = 64 * 2**20
 
 # Asking twice harms nobody: classification changes nothing. Both codes say that the server did no work.
@@ -24,3 +26,5 @@ CHANNEL_OPTIONS: list[tuple[str, str | int]] = [
     ("grpc.max_send_message_length", LARGEST_MESSAGE_BYTES),
     ("grpc.max_receive_message_length", LARGEST_MESSAGE_BYTES),
 ]
+
+CLASSIFY = f"/{digits_pb2.DESCRIPTOR.services_by_name['DigitClassifier'].full_name}/Classify"

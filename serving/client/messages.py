@@ -1,6 +1,5 @@
 """Between Python values and the messages of mnist.v1: what both clients share."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +12,6 @@ from protos.mnist.v1 import digits_pb2
 PIXELS = 784
 # Encoded bytes of a picture file, 784 raw bytes, a file to read, or pixels (784,) or (28, 28) uint8, 255 = ink.
 ImageLike = bytes | Path | npt.NDArray[np.uint8]
-_SIGNATURES = (b"\x89PNG", b"\xff\xd8\xff", b"BM", b"RIFF", b"II*\0", b"MM\0*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,25 +52,32 @@ class CallError(Exception):
         self.message = message
 
 
-def request_message(images: Iterable[ImageLike], model_version: int) -> digits_pb2.ClassifyRequest:
-    """The request for `images`. Raises OSError for an unreadable file, ValueError for an array of other shape."""
-    return digits_pb2.ClassifyRequest(images=[_image_message(image) for image in images], model_version=model_version)
+class ImageError(Exception):
+    """One image of many has no prediction. `index`: its place, from 0; `__cause__`: why, a CallError, OSError, ...."""
+
+    def __init__(self, index: int, cause: Exception) -> None:
+        super().__init__(f"image {index}: {cause}")
+        self.index = index
+        self.__cause__ = cause
 
 
-def predictions(response: digits_pb2.ClassifyResponse) -> list[Prediction]:
-    """The answers, in the order of the request."""
-    return [
-        Prediction(
-            digit=message.digit,
-            probability=message.probability,
-            probabilities=tuple(message.probabilities),
-            novelty=message.novelty,
-            refused=message.refused,
-            refusal=digits_pb2.Refusal.Name(message.refusal)[len("REFUSAL_") :].lower() if message.refused else None,
-            quality=tuple(_remark(quality) for quality in message.quality),
-        )
-        for message in response.predictions
-    ]
+def prediction(message: digits_pb2.Prediction) -> Prediction:
+    """What one message says."""
+    return Prediction(
+        digit=message.digit,
+        probability=message.probability,
+        probabilities=tuple(message.probabilities),
+        novelty=message.novelty,
+        refused=message.refused,
+        refusal=refusal_name(message.refusal) if message.refused else None,
+        quality=tuple(_remark(quality) for quality in message.quality),
+    )
+
+
+def refusal_name(refusal: int) -> str:
+    """The reason's name, "novel"; its number where the server knows one that this client does not."""
+    known = digits_pb2.Refusal.DESCRIPTOR.values_by_number.get(refusal)
+    return known.name.removeprefix("REFUSAL_").lower() if known else str(refusal)
 
 
 def _remark(quality: int) -> str:
@@ -86,16 +91,20 @@ def model_description(response: digits_pb2.GetModelResponse) -> ModelDescription
     return ModelDescription(**{name: getattr(response, name) for name in ModelDescription.__slots__})
 
 
-def call_error(error: grpc.RpcError) -> CallError:
+def call_error(error: Exception) -> CallError:
     """The error that callers see, without grpc's types."""
-    return CallError(error.code().name, error.details() or "no details")
+    if isinstance(error, CallError):
+        return error
+    if isinstance(error, grpc.RpcError):
+        return CallError(error.code().name, error.details() or "no details")
+    return CallError("UNKNOWN", f"{type(error).__name__}: {error}")
 
 
-def _image_message(image: ImageLike) -> digits_pb2.Image:
-    if isinstance(image, np.ndarray):
-        if image.dtype != np.uint8 or image.size != PIXELS:
-            raise ValueError(f"expected {PIXELS} pixels of uint8, got {image.size} of {image.dtype}")
-        return digits_pb2.Image(pixels=image.tobytes())
-    content = image.read_bytes() if isinstance(image, Path) else image
-    is_raw = len(content) == PIXELS and not content.startswith(_SIGNATURES)
-    return digits_pb2.Image(pixels=content) if is_raw else digits_pb2.Image(encoded=content)
+def deadline_error() -> CallError:
+    """The caller's deadline has passed while it waited for its RPC."""
+    return CallError("DEADLINE_EXCEEDED", "the deadline of this call has passed")
+
+
+def closed_error() -> CallError:
+    """The client was closed."""
+    return CallError("CANCELLED", "the client is closed")
