@@ -57,8 +57,7 @@ class TrainingState:
 def new_state(config: TrainingConfig) -> TrainingState:
     """The state before the first step; the same seed gives the same weights."""
     keras.utils.set_random_seed(config.seed)
-    network = build_network(config.filters, config.dense_units, config.dropout, config.columns)
-    average = build_network(config.filters, config.dense_units, config.dropout, config.columns)
+    network, average = build_network(config, config.convolution_precision), build_network(config)
     average.set_weights(network.get_weights())
     optimizer = keras.optimizers.AdamW(_learning_rate(config), weight_decay=config.weight_decay, name="optimizer")
     optimizer.exclude_from_weight_decay(var_names=["bias", "beta"])
@@ -77,7 +76,7 @@ def network_from_weights(config: TrainingConfig, weights: Weights) -> keras.Mode
     Raises:
         RunError: the weights belong to another network.
     """
-    network = build_network(config.filters, config.dense_units, config.dropout, config.columns)
+    network = build_network(config)
     if {each.path: tuple(each.shape) for each in network.weights} != {k: v.shape for k, v in weights.items()}:
         raise RunError("the weights of this run belong to another network than this code builds: train again")
     for each in network.weights:
