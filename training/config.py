@@ -26,6 +26,7 @@ class TrainingConfig:
     split_seed: int = _setting(0, "seed of the choice of validation rows", 0)
     train_images: int = _setting(55_000, "rows to train on", 1, 60_000)
     validation_images: int = _setting(5_000, "rows to judge on, taken from the training rows", 1, 60_000)
+    start: str = _setting("", "model file (ONNX) of this shape whose weights training starts from, not from chance")
     synthetic_images: int = _setting(32, "non-digits and printed digits added to each step", 0)
     threads: int = _setting(2, "threads to compute with; another number gives other last bits", 1)
     columns: int = _setting(1, "networks side by side whose mean is the answer", 1, 8)

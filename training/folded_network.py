@@ -11,7 +11,7 @@ import numpy as np
 
 from training.arrays import SIDE, Doubles, Floats, Weights
 
-_EPSILON = 1e-3  # BatchNormalization's in Keras, which keeps it in the layer and not among the weights
+NORMALIZATION_EPSILON = 1e-3  # BatchNormalization's in Keras, which keeps it in the layer and not among the weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +133,7 @@ def _folded(weights: Weights, name: str) -> tuple[Doubles, Doubles]:
         weights[f"{name}_normalization/{part}"].astype(np.float64)
         for part in ("beta", "moving_mean", "moving_variance")
     )
-    factor = 1 / np.sqrt(variance + _EPSILON)
+    factor = 1 / np.sqrt(variance + NORMALIZATION_EPSILON)
     return weights[f"{name}/kernel"].astype(np.float64) * factor, beta - mean * factor
 
 

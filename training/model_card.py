@@ -188,6 +188,8 @@ def _lessons(training: Mapping[str, Any]) -> str:
             f"\nEach batch had {training['synthetic_images']} synthesised pictures beside MNIST's: non-digits and"
             " printed digits (`training/synthetic`)."
         )
+    if training.get("start"):
+        text += f"\nTraining began with the weights of `{training['start']}`, as it is in this revision."
     if training.get("convolution_precision") == "bfloat16":
         text += (
             "\nWhile it was trained, its convolutions but the first multiplied in bfloat16; all weights are float32."

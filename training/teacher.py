@@ -23,6 +23,7 @@ from training.network_answers import mean_of_columns
 _WITHOUT_EFFECT_ON_BATCHES = (
     *(
         "seed",
+        "start",
         "threads",
         "columns",
         "filters",

@@ -1,14 +1,17 @@
 """All that changes while training: the network, its running average, the optimizer. Saved and restored as arrays."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from training.arrays import Arrays, Weights
 from training.config import TrainingConfig
 from training.errors import RunError
 from training.network import build_network
+from training.unfolded_network import settle, unfolded
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,23 @@ def new_state(config: TrainingConfig) -> TrainingState:
     return TrainingState(network, average, optimizer)
 
 
+def start_from(state: TrainingState, config: TrainingConfig, images: tf.Tensor) -> None:
+    """Give a new state the weights of the model file that `config.start` names.
+
+    Args:
+        state: as `new_state` left it.
+        config: its settings.
+        images: (n, 28, 28) float32 in 0..1, some that training will show.
+
+    Raises:
+        RunError: the file cannot be used, or holds another network.
+    """
+    restored = network_from_weights(config, unfolded(Path(config.start), config))
+    settle(restored, images)
+    for network in (state.network, state.average):
+        network.set_weights(restored.get_weights())
+
+
 def network_weights(network: keras.Model) -> Weights:
     """The weights that answer questions, by variable path, such as `convolution_1/kernel`."""
     return {each.path: np.asarray(each) for each in network.weights}
@@ -78,7 +98,7 @@ def network_from_weights(config: TrainingConfig, weights: Weights) -> keras.Mode
     """
     network = build_network(config)
     if {each.path: tuple(each.shape) for each in network.weights} != {k: v.shape for k, v in weights.items()}:
-        raise RunError("the weights of this run belong to another network than this code builds: train again")
+        raise RunError("these weights belong to another network than this code builds with these settings")
     for each in network.weights:
         each.assign(weights[each.path])
     return network
