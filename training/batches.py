@@ -1,6 +1,5 @@
 """What the network sees at each step: rows of MNIST and synthetic rows, in an order and distorted as seeds decide."""
 
-import dataclasses
 from collections.abc import Iterator
 
 import numpy as np
@@ -30,6 +29,7 @@ class Batches:
         parts = [digits, synthetic] if synthetic else [digits]
         self._pixels = tf.constant(np.concatenate([part.pixels for part in parts]))
         self._labels = tf.constant(np.concatenate([part.labels for part in parts]))
+        self._augment = Augmentation.from_config(config)
 
     @property
     def size(self) -> int:
@@ -55,17 +55,7 @@ class Batches:
         """The rows (size,) as step `step` () int32 sees them: (size, 28, 28) float32 in 0..1, distorted."""
         seed = tf.stack([tf.constant(self._config.data_seed), step])
         images = as_images(tf.gather(self._pixels, tf.ensure_shape(rows, [self.size])))
-
-        def distorted(config: TrainingConfig) -> tf.Tensor:
-            return degrade(Augmentation.from_config(config)(images, seed), config.degraded, seed)
-
-        if not self._config.polish:
-            return distorted(self._config)
-        return tf.cond(
-            step < self._config.first_polishing_step,
-            lambda: distorted(self._config),
-            lambda: distorted(milder(self._config)),
-        )
+        return degrade(self._augment(images, seed), self._config.degraded, seed)
 
     def _synthetic_order(self, generator: np.random.Generator, steps: int) -> Rows:
         """(steps, synthetic images of a step): each row once before any comes again."""
@@ -73,13 +63,6 @@ class Batches:
         rounds = -(-wanted // max(self._synthetic, 1))
         order = [generator.permutation(self._synthetic) for _ in range(rounds)]
         return np.concatenate([np.empty(0, np.int64), *order])[:wanted].reshape(steps, -1)
-
-
-def milder(config: TrainingConfig) -> TrainingConfig:
-    """The configuration with the distortions of its polishing steps."""
-    limits = ("rotation_degrees", "shear", "scale", "aspect", "shift_pixels", "elastic_pixels", "stroke")
-    weaker = {name: config.polish_strength * getattr(config, name) for name in limits}
-    return dataclasses.replace(config, wild=0.0, degraded=config.polish_degraded, **weaker)
 
 
 def as_images(pixels: tf.Tensor) -> tf.Tensor:

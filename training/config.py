@@ -51,9 +51,6 @@ class TrainingConfig:
     stroke: float = _setting(0.4, "largest share of a pixel by which strokes grow or shrink on each side", 0, 1)
     wild: float = _setting(0.1, "share of images distorted by up to twice as much", 0, 1)
     degraded: float = _setting(0.2, "share of images that are blurred, coarse, noisy, crossed out and so on", 0, 1)
-    polish: float = _setting(0.0, "share of the steps, the last ones, with milder distortions", 0, 1)
-    polish_strength: float = _setting(0.5, "what the limits of the distortions are multiplied by then", 0, 1)
-    polish_degraded: float = _setting(0.06, "share of images that are degraded then", 0, 1)
     novelty_weight: float = _setting(0.5, "weight of the novelty loss beside that of the digits", 0, 100)
     teacher: str = _setting("", "finished runs (RUN or RUN,RUN) whose mean answer is learned beside the labels")
     teacher_weight: float = _setting(0.7, "share of the digits' loss that comes from the teacher", 0, 1)
@@ -78,11 +75,6 @@ class TrainingConfig:
     def steps_per_epoch(self) -> int:
         """Whole batches in one pass; the rows left over differ from epoch to epoch, as the order does."""
         return self.train_images // self.batch_size
-
-    @property
-    def first_polishing_step(self) -> int:
-        """The step, counted from 0 over the whole run, from which distortions are milder."""
-        return round((1 - self.polish) * self.epochs * self.steps_per_epoch)
 
 
 @dataclass(frozen=True, slots=True)

@@ -178,11 +178,6 @@ def _lessons(training: Mapping[str, Any]) -> str:
             f"\n{training['degraded']:.0%} of the images were also blurred, coarse, noisy, shaded, crossed out,"
             " broken or outlined."
         )
-    if training.get("polish"):
-        text += (
-            f"\nIn the last {training['polish']:.0%} of the steps the limits of all distortions were"
-            f" {training['polish_strength']:g} times these, and {training['polish_degraded']:.0%} were degraded."
-        )
     if _learns_novelty(training):
         text += (
             f"\nEach batch had {training['synthetic_images']} synthesised pictures beside MNIST's: non-digits and"

@@ -30,6 +30,7 @@ _WITHOUT_EFFECT_ON_BATCHES = (
         "depths",
         "dense_units",
         "dropout",
+        "epochs",
         "convolution_precision",
         "learning_rate",
         "warmup_epochs",

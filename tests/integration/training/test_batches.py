@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from tests.integration.training.conftest import TINY
 from training.arrays import NOT_A_DIGIT, LabelledDigits
-from training.batches import Batches, as_images
+from training.batches import Batches
 
 CONFIG = dataclasses.replace(TINY, train_images=400)
 
@@ -45,36 +45,6 @@ def test_batches_follow_the_data_seed_and_no_other(digits: LabelledDigits, synth
 
     assert first() == first(seed=99, epochs=7)
     assert first() != first(data_seed=99)
-
-
-def test_the_last_steps_show_milder_distortions(digits: LabelledDigits, synthetic: LabelledDigits) -> None:
-    config = dataclasses.replace(CONFIG, polish=0.5, polish_strength=0.0, polish_degraded=0.0)
-    batches = Batches(config, digits, synthetic)
-    rows = next(batches.epoch(1))[1]
-    plain = as_images(tf.gather(np.concatenate([digits.pixels, synthetic.pixels]), rows))
-
-    def largest_change(step: int) -> float:
-        return float(tf.reduce_max(tf.abs(batches.images(tf.constant(rows), tf.constant(step)) - plain)))
-
-    last = config.epochs * config.steps_per_epoch - 1
-    assert largest_change(config.first_polishing_step - 1) > 0.5
-    assert largest_change(config.first_polishing_step) < 1e-3
-    assert largest_change(last) < 1e-3
-    assert config.first_polishing_step == 18  # of 3 epochs of 12 steps
-
-
-def test_a_run_that_is_not_polished_keeps_its_distortions_to_the_end(
-    digits: LabelledDigits, synthetic: LabelledDigits
-) -> None:
-    rows = next(Batches(CONFIG, digits, synthetic).epoch(1))[1]
-
-    def last(**changes: float) -> bytes:
-        config = dataclasses.replace(CONFIG, **changes)  # type: ignore[arg-type]  # all fractions
-        step = tf.constant(config.epochs * config.steps_per_epoch - 1)
-        return np.asarray(Batches(config, digits, synthetic).images(tf.constant(rows), step)).tobytes()
-
-    assert last() == last(polish_strength=0.1)
-    assert last() != last(polish=0.5)
 
 
 def test_labels_go_with_their_rows(digits: LabelledDigits, synthetic: LabelledDigits) -> None:

@@ -34,7 +34,7 @@ def metadata() -> dict[str, Any]:
     content: dict[str, Any] = json.loads(VERSIONS[0].read_text(encoding="utf-8"))
     content.pop("precision", None)
     content.pop("other_sets", None)
-    for name in (*RECENT, "depths", "convolution_precision", "polish", "polish_strength", "polish_degraded"):
+    for name in (*RECENT, "depths", "convolution_precision", "start"):
         content["training"].pop(name, None)
     return content
 
@@ -85,10 +85,9 @@ def test_columns_teacher_and_integers_are_named(metadata: dict[str, Any]) -> Non
     assert "70% of the digits' loss came from the answers of the runs accurate-1,accurate-2" in card
 
 
-def test_depth_polish_and_precision_are_told(metadata: dict[str, Any]) -> None:
+def test_depth_precision_and_start_are_told(metadata: dict[str, Any]) -> None:
     deeper = {"filters": [32, 64, 128], "depths": [1, 2, 2], "convolution_precision": "bfloat16"}
-    polished = {"polish": 0.25, "polish_strength": 0.5, "polish_degraded": 0.06}
-    card = card_of(metadata, {}, **RECENT, **deeper, **polished)
+    card = card_of(metadata, {}, **RECENT, **deeper, start="models/mnist/2/model.onnx")
     assert "5 convolutions with pooling (32, 64, 64, 128, 128 filters)" in card
     assert (
         "In the last 25% of the steps the limits of all distortions were 0.5 times these, and 6% were degraded" in card
