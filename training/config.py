@@ -26,10 +26,12 @@ class TrainingConfig:
     split_seed: int = _setting(0, "seed of the choice of validation rows", 0)
     train_images: int = _setting(55_000, "rows to train on", 1, 60_000)
     validation_images: int = _setting(5_000, "rows to judge on, taken from the training rows", 1, 60_000)
+    start: str = _setting("", "model file (ONNX) of this shape whose weights training starts from, not from chance")
     synthetic_images: int = _setting(32, "non-digits and printed digits added to each step", 0)
     threads: int = _setting(2, "threads to compute with; another number gives other last bits", 1)
     columns: int = _setting(1, "networks side by side whose mean is the answer", 1, 8)
     filters: tuple[int, ...] = _setting((16, 64, 96), "filters of each convolution, such as 16,48,96", 1)
+    depths: tuple[int, ...] = _setting((), "convolutions before each pooling, such as 1,2,2; none named: one each", 1)
     dense_units: int = _setting(128, "units of the hidden dense layer", 1)
     dropout: float = _setting(0.3, "share of hidden units dropped while training", 0, 0.9)
     epochs: int = _setting(30, "passes over the training rows", 1)
@@ -37,6 +39,7 @@ class TrainingConfig:
     learning_rate: float = _setting(0.003, "learning rate after warm-up", 1e-9)
     warmup_epochs: float = _setting(1.0, "epochs over which the learning rate rises to its full value", 0)
     weight_decay: float = _setting(0.05, "AdamW's decoupled weight decay of kernels", 0)
+    convolution_precision: str = _setting("bfloat16", "what the inner convolutions multiply in: bfloat16 or float32")
     label_smoothing: float = _setting(0.0, "share of the label spread over all digits", 0, 0.9)
     averaging: float = _setting(0.998, "how much of the average weights each step keeps; 0 takes the last", 0, 0.99999)
     rotation_degrees: float = _setting(12.0, "largest turn", 0, 90)
@@ -63,6 +66,10 @@ class TrainingConfig:
             raise ConfigError(f"batch_size = {self.batch_size} is more than train_images = {self.train_images}")
         if not 1 <= len(self.filters) <= 4:
             raise ConfigError(f"filters has {len(self.filters)} numbers, but 28 pixels can be halved 1 to 4 times")
+        if self.depths and len(self.depths) != len(self.filters):
+            raise ConfigError(f"depths has {len(self.depths)} numbers, but filters has {len(self.filters)}")
+        if self.convolution_precision not in ("bfloat16", "float32"):
+            raise ConfigError(f"convolution_precision = {self.convolution_precision!r} must be bfloat16 or float32")
 
     @property
     def steps_per_epoch(self) -> int:

@@ -114,7 +114,9 @@ def _golden_digits(split: Split) -> LabelledDigits:
 def _float_model(run: FinishedRun, version: int) -> bytes:
     properties = _properties(run, version, run.evaluation)
     temperature = run.evaluation["temperature"]
-    return onnx_model(fold(run.weights), temperature, properties, version, _DESCRIPTION).SerializeToString()
+    return onnx_model(
+        fold(run.weights, run.record.config.depths), temperature, properties, version, _DESCRIPTION
+    ).SerializeToString()
 
 
 def _properties(run: FinishedRun, version: int, evaluation: Evaluation) -> dict[str, str]:
@@ -133,7 +135,7 @@ def _keras_answers(run: FinishedRun, digits: LabelledDigits) -> Answers:
 
 def _write(run: FinishedRun, repository: Path, name: str, version: int, exported: _Exported) -> Path:
     files = {"model.onnx": exported.model, "golden.npz": golden_file(exported.golden)}
-    metadata = _metadata(run, fold(run.weights), name, version, exported, files)
+    metadata = _metadata(run, fold(run.weights, run.record.config.depths), name, version, exported, files)
     files["metadata.json"] = (json.dumps(metadata, indent=2) + "\n").encode()
     files["MODEL_CARD.md"] = model_card(metadata).encode()
     return write_version(repository, name, version, files)

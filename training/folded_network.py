@@ -4,23 +4,25 @@ Folding is exact arithmetic on the weights, in float64 and rounded once, so the 
 float32's last digits; `export_checks` measures by how much.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from training.arrays import SIDE, Doubles, Floats, Weights
 
-_EPSILON = 1e-3  # BatchNormalization's in Keras, which keeps it in the layer and not among the weights
+NORMALIZATION_EPSILON = 1e-3  # BatchNormalization's in Keras, which keeps it in the layer and not among the weights
 
 
 @dataclass(frozen=True, slots=True)
 class Convolution:
-    """Kernel (filters, channels, size, size) float32 and bias (filters,), both float32; then ReLU and 2x2 pooling."""
+    """Kernel (filters, channels, size, size) and bias (filters,), both float32; then ReLU, and 2x2 pooling or none."""
 
     kernel: Floats
     bias: Floats
     padding: int
     input_side: int
+    is_pooled: bool
 
     @property
     def output_side(self) -> int:
@@ -85,21 +87,27 @@ class FoldedNetwork:
         return sum(column.multiply_adds for column in self.columns)
 
 
-def fold(weights: Weights) -> FoldedNetwork:
-    """Fold the weights of `network.build_network` (any number of columns and convolutions), by variable path."""
+def fold(weights: Weights, depths: Sequence[int] = ()) -> FoldedNetwork:
+    """Fold the weights of `network.build_network` (any number of columns and convolutions), by variable path.
+
+    Args:
+        weights: arrays by the path of their variable.
+        depths: convolutions before each pooling; none named: pooling follows each of them.
+    """
     columns: list[FoldedColumn] = []
     while f"column_{len(columns) + 1}_hidden/kernel" in weights:
-        columns.append(_column(weights, f"column_{len(columns) + 1}"))
+        columns.append(_column(weights, f"column_{len(columns) + 1}", depths))
     return FoldedNetwork(tuple(columns))
 
 
-def _column(weights: Weights, column: str) -> FoldedColumn:
+def _column(weights: Weights, column: str, depths: Sequence[int]) -> FoldedColumn:
     convolutions: list[Convolution] = []
-    side = SIDE
+    side, last_of_stages = SIDE, np.cumsum(depths)
     while (name := f"{column}_convolution_{len(convolutions) + 1}") + "/kernel" in weights:
-        convolution = _convolution(weights, name, side, is_first=not convolutions)
+        is_pooled = not depths or len(convolutions) + 1 in last_of_stages
+        convolution = _convolution(weights, name, side, is_pooled, is_first=not convolutions)
         convolutions.append(convolution)
-        side = convolution.output_side // 2
+        side = convolution.output_side // 2 if is_pooled else convolution.output_side
     filters = convolutions[-1].kernel.shape[0]
     kernel, bias = _folded(weights, f"{column}_hidden")
     # Keras flattens (row, column, filter), ONNX (filter, row, column): the same inputs in another order.
@@ -108,25 +116,24 @@ def _column(weights: Weights, column: str) -> FoldedColumn:
     return FoldedColumn(tuple(convolutions), Dense(_single(kernel), _single(bias)), logits)
 
 
-def _convolution(weights: Weights, name: str, input_side: int, is_first: bool) -> Convolution:
+def _convolution(weights: Weights, name: str, input_side: int, is_pooled: bool, is_first: bool) -> Convolution:
     kernel, bias = _folded(weights, name)
     kernel = kernel.transpose(3, 2, 0, 1)  # (row, column, channel, filter) to ONNX's order
-    if is_first:
-        return Convolution(_single(kernel / 255), _single(bias), padding=0, input_side=input_side)
-    return Convolution(_single(kernel), _single(bias), padding=kernel.shape[2] // 2, input_side=input_side)
+    padding = 0 if is_first else kernel.shape[2] // 2
+    return Convolution(_single(kernel / 255 if is_first else kernel), _single(bias), padding, input_side, is_pooled)
 
 
 def _folded(weights: Weights, name: str) -> tuple[Doubles, Doubles]:
     """Kernel and bias that do what `name` and the normalization behind it do together.
 
-    Pooling stands between the two. As the normalization has no scale that could be negative, it rises with its input,
+    Pooling may stand between them. As the normalization has no scale that could be negative, it rises with its input,
     and the largest of four values stays the largest: folding it into the convolution changes nothing.
     """
     beta, mean, variance = (
         weights[f"{name}_normalization/{part}"].astype(np.float64)
         for part in ("beta", "moving_mean", "moving_variance")
     )
-    factor = 1 / np.sqrt(variance + _EPSILON)
+    factor = 1 / np.sqrt(variance + NORMALIZATION_EPSILON)
     return weights[f"{name}/kernel"].astype(np.float64) * factor, beta - mean * factor
 
 

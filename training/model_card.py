@@ -114,8 +114,10 @@ def model_card(metadata: Metadata) -> str:
         other_sets=_other_sets(metadata["other_sets"]) if "other_sets" in metadata else "",
         name=metadata["name"],
         version=metadata["version"],
-        convolutions=len(training["filters"]),
-        filters=", ".join(map(str, training["filters"])),
+        convolutions=sum(_depths(training)),
+        filters=", ".join(
+            str(each) for each, depth in zip(training["filters"], _depths(training), strict=True) for _ in range(depth)
+        ),
         parameters=metadata["parameters"],
         multiply_adds=metadata["multiply_adds"],
         data=_rows(metadata["data"]),
@@ -158,6 +160,11 @@ def _learns_novelty(training: Mapping[str, Any]) -> bool:
     return "novelty_weight" in training
 
 
+def _depths(training: Mapping[str, Any]) -> list[int]:
+    """Convolutions before each pooling."""
+    return list(training.get("depths", ())) or [1] * len(training["filters"])
+
+
 def _form(training: Mapping[str, Any]) -> str:
     columns = training.get("columns", 1)  # versions from before there were columns do not say
     return "" if columns == 1 else f"The mean of {columns} columns that look at the same image, each of "
@@ -175,6 +182,12 @@ def _lessons(training: Mapping[str, Any]) -> str:
         text += (
             f"\nEach batch had {training['synthetic_images']} synthesised pictures beside MNIST's: non-digits and"
             " printed digits (`training/synthetic`)."
+        )
+    if training.get("start"):
+        text += f"\nTraining began with the weights of `{training['start']}`, as it is in this revision."
+    if training.get("convolution_precision") == "bfloat16":
+        text += (
+            "\nWhile it was trained, its convolutions but the first multiplied in bfloat16; all weights are float32."
         )
     if training.get("teacher"):
         text += (

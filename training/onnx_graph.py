@@ -94,7 +94,8 @@ class _Graph:
         value = image
         for number, convolution in enumerate(column.convolutions, start=1):
             value = self.convolution(value, f"{name}convolution_{number}", convolution)
-            value = self.node("MaxPool", [value], f"{name}pooling_{number}", kernel_shape=[2, 2], strides=[2, 2])
+            if convolution.is_pooled:
+                value = self.node("MaxPool", [value], f"{name}pooling_{number}", kernel_shape=[2, 2], strides=[2, 2])
         value = self.reshape(value, f"{name}features", [0, column.hidden.kernel.shape[0]])
         return self.node("Relu", [self.dense(value, f"{name}hidden", column.hidden)], f"{name}hidden_relu")
 

@@ -21,7 +21,20 @@ from training.network_answers import mean_of_columns
 
 # What a batch does not depend on; whatever else is in a configuration may change the images.
 _WITHOUT_EFFECT_ON_BATCHES = (
-    *("seed", "threads", "columns", "filters", "dense_units", "dropout", "epochs", "learning_rate", "warmup_epochs"),
+    *(
+        "seed",
+        "start",
+        "threads",
+        "columns",
+        "filters",
+        "depths",
+        "dense_units",
+        "dropout",
+        "epochs",
+        "convolution_precision",
+        "learning_rate",
+        "warmup_epochs",
+    ),
     *("weight_decay", "label_smoothing", "averaging", "novelty_weight", "teacher", "teacher_weight"),
     *("teacher_temperature", "largest_refused_share", "largest_refused_share_elsewhere"),
 )

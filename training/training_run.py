@@ -2,13 +2,16 @@
 
 import dataclasses
 import hashlib
+import itertools
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+import tensorflow as tf
 from rich.console import Console
 
 from training.arrays import LabelledDigits
+from training.batches import Batches
 from training.checkpoint import load_checkpoint, save_checkpoint
 from training.config import TrainingConfig, apply_settings
 from training.environment import library_versions, make_deterministic, processor
@@ -18,10 +21,10 @@ from training.git_state import current_git_state
 from training.mnist_files import Mnist
 from training.progress import training_progress
 from training.run_folder import RunFolder, RunRecord
-from training.split import split_rows
+from training.split import Split, split_rows
 from training.teacher import Teacher
 from training.trainer import Trainer
-from training.training_state import TrainingState, network_from_weights, network_weights, new_state
+from training.training_state import TrainingState, network_from_weights, network_weights, new_state, start_from
 
 
 def begin(folder: RunFolder, settings: Mapping[str, Any], resume: bool, restart: bool) -> RunRecord:
@@ -76,6 +79,8 @@ def train(
     history = _restored(folder, state)
     if folder.is_finished:
         return history
+    if config.start and not history:
+        start_from(state, config, _first_images(config, split, synthetic))
 
     def save(so_far: list[EpochRecord]) -> None:
         save_checkpoint(folder.checkpoint, state.arrays(), so_far)
@@ -87,6 +92,13 @@ def train(
     _write_history(folder, history)  # again: the run may have been stopped between the last checkpoint and its history
     folder.write_weights(network_weights(state.average))
     return history
+
+
+def _first_images(config: TrainingConfig, split: Split, synthetic: LabelledDigits | None) -> tf.Tensor:
+    """What the first steps will show, about a thousand images."""
+    batches = Batches(config, split.train, synthetic)
+    steps = itertools.islice(batches.epoch(1), -(-1000 // batches.size))
+    return tf.concat([batches.images(tf.constant(rows), tf.constant(step, tf.int32)) for step, rows in steps], axis=0)
 
 
 def _write_history(folder: RunFolder, history: list[EpochRecord]) -> None:

@@ -1,14 +1,17 @@
 """All that changes while training: the network, its running average, the optimizer. Saved and restored as arrays."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from training.arrays import Arrays, Weights
 from training.config import TrainingConfig
 from training.errors import RunError
 from training.network import build_network
+from training.unfolded_network import settle, unfolded
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +60,29 @@ class TrainingState:
 def new_state(config: TrainingConfig) -> TrainingState:
     """The state before the first step; the same seed gives the same weights."""
     keras.utils.set_random_seed(config.seed)
-    network = build_network(config.filters, config.dense_units, config.dropout, config.columns)
-    average = build_network(config.filters, config.dense_units, config.dropout, config.columns)
+    network, average = build_network(config, config.convolution_precision), build_network(config)
     average.set_weights(network.get_weights())
     optimizer = keras.optimizers.AdamW(_learning_rate(config), weight_decay=config.weight_decay, name="optimizer")
     optimizer.exclude_from_weight_decay(var_names=["bias", "beta"])
     optimizer.build(network.trainable_variables)
     return TrainingState(network, average, optimizer)
+
+
+def start_from(state: TrainingState, config: TrainingConfig, images: tf.Tensor) -> None:
+    """Give a new state the weights of the model file that `config.start` names.
+
+    Args:
+        state: as `new_state` left it.
+        config: its settings.
+        images: (n, 28, 28) float32 in 0..1, some that training will show.
+
+    Raises:
+        RunError: the file cannot be used, or holds another network.
+    """
+    restored = network_from_weights(config, unfolded(Path(config.start), config))
+    settle(restored, images)
+    for network in (state.network, state.average):
+        network.set_weights(restored.get_weights())
 
 
 def network_weights(network: keras.Model) -> Weights:
@@ -77,9 +96,9 @@ def network_from_weights(config: TrainingConfig, weights: Weights) -> keras.Mode
     Raises:
         RunError: the weights belong to another network.
     """
-    network = build_network(config.filters, config.dense_units, config.dropout, config.columns)
+    network = build_network(config)
     if {each.path: tuple(each.shape) for each in network.weights} != {k: v.shape for k, v in weights.items()}:
-        raise RunError("the weights of this run belong to another network than this code builds: train again")
+        raise RunError("these weights belong to another network than this code builds with these settings")
     for each in network.weights:
         each.assign(weights[each.path])
     return network

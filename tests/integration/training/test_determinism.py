@@ -52,6 +52,16 @@ def test_the_same_seed_gives_the_same_weights(
     assert _are_equal(finished_run.read_weights(), again)
 
 
+def test_bfloat16_gives_the_same_weights_each_time_and_keeps_them_in_float32(
+    finished_run: RunFolder, small_mnist: Mnist, synthetic: LabelledDigits, tmp_path: Path
+) -> None:
+    config = dataclasses.replace(TINY, convolution_precision="bfloat16")
+    once, again = (_trained(RunFolder(tmp_path / name), config, small_mnist, synthetic) for name in ("once", "again"))
+    assert _are_equal(once, again)
+    assert not _are_equal(once, finished_run.read_weights())
+    assert {each.dtype for each in once.values()} == {np.dtype(np.float32)}
+
+
 def test_another_seed_gives_others(
     finished_run: RunFolder, small_mnist: Mnist, synthetic: LabelledDigits, tmp_path: Path
 ) -> None:

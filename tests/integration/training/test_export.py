@@ -15,6 +15,7 @@ from tests.integration.training.conftest import TINY
 from training.answers import Answers
 from training.arrays import CLASSES, LabelledDigits
 from training.calibration import sigmoid, softmax
+from training.config import TrainingConfig
 from training.errors import ExportError
 from training.evaluation import judge
 from training.export import FinishedRun, export_quantized, export_run, golden_file
@@ -31,10 +32,19 @@ from training.training_state import network_from_weights, network_weights, new_s
 TEMPERATURE = 1.3
 
 
-@pytest.fixture(scope="module", params=[1, 2], ids=["one column", "two columns"])
-def network(request: pytest.FixtureRequest) -> keras.Model:
+@pytest.fixture(
+    scope="module",
+    params=[{}, {"columns": 2}, {"depths": (1, 2, 1)}, {"columns": 2, "depths": (2, 1, 1)}],
+    ids=["one column", "two columns", "deeper stages", "two columns of deeper stages"],
+)
+def config(request: pytest.FixtureRequest) -> TrainingConfig:
+    """Each shape a network can have."""
+    return dataclasses.replace(TINY, **request.param)
+
+
+@pytest.fixture(scope="module")
+def network(config: TrainingConfig) -> keras.Model:
     """A tiny network, its normalization far from the identity, so that a wrong fold shows."""
-    config = dataclasses.replace(TINY, columns=request.param)
     weights = network_weights(new_state(config).network)
     generator = np.random.default_rng(0)
     for name, value in weights.items():
@@ -48,9 +58,10 @@ def network(request: pytest.FixtureRequest) -> keras.Model:
 
 
 @pytest.fixture(scope="module")
-def graph(network: keras.Model) -> bytes:
+def graph(config: TrainingConfig, network: keras.Model) -> bytes:
     """The exported network, serialized."""
-    return onnx_model(fold(network_weights(network)), TEMPERATURE, {"version": "1"}, 1, "text").SerializeToString()
+    folded = fold(network_weights(network), config.depths)
+    return onnx_model(folded, TEMPERATURE, {"version": "1"}, 1, "text").SerializeToString()
 
 
 @pytest.fixture(scope="module")

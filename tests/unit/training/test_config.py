@@ -22,6 +22,8 @@ from training.errors import ConfigError
         ({"filters": [16, 0]}, "filters = 0 must be at least 1"),
         ({"filters": [16, 2.5]}, "filters = [16, 2.5] is not a list of whole numbers"),
         ({"filters": [8] * 5}, "filters has 5 numbers"),
+        ({"depths": [1, 2]}, "depths has 2 numbers, but filters has 3"),
+        ({"convolution_precision": "float16"}, "convolution_precision = 'float16' must be bfloat16 or float32"),
         ({"batch_size": 9, "train_images": 8}, "batch_size = 9 is more than train_images = 8"),
     ],
 )

@@ -34,7 +34,7 @@ def metadata() -> dict[str, Any]:
     content: dict[str, Any] = json.loads(VERSIONS[0].read_text(encoding="utf-8"))
     content.pop("precision", None)
     content.pop("other_sets", None)
-    for name in RECENT:
+    for name in (*RECENT, "depths", "convolution_precision", "start"):
         content["training"].pop(name, None)
     return content
 
@@ -83,6 +83,14 @@ def test_columns_teacher_and_integers_are_named(metadata: dict[str, Any]) -> Non
     assert "The mean of 3 columns" in card
     assert "its convolutions but the first in int8" in card
     assert "70% of the digits' loss came from the answers of the runs accurate-1,accurate-2" in card
+
+
+def test_depth_precision_and_start_are_told(metadata: dict[str, Any]) -> None:
+    deeper = {"filters": [32, 64, 128], "depths": [1, 2, 2], "convolution_precision": "bfloat16"}
+    card = card_of(metadata, {}, **RECENT, **deeper, start="models/mnist/2/model.onnx")
+    assert "5 convolutions with pooling (32, 64, 64, 128, 128 filters)" in card
+    assert "began with the weights of `models/mnist/2/model.onnx`" in card
+    assert "multiplied in bfloat16; all weights are float32" in card
 
 
 def test_figures_of_other_sets_have_a_section_of_their_own(metadata: dict[str, Any]) -> None:
