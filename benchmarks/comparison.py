@@ -12,13 +12,13 @@ from rich.progress import Progress
 
 from benchmarks.environments import environment
 from benchmarks.example_network import digits_to_ask, example_repository, graph_file
-from benchmarks.h2load import measure
+from benchmarks.h2load import LoadError, measure
 from benchmarks.in_process import LIMITS, measure_in_process
 from benchmarks.lineup import Place, Server, our_python
 from benchmarks.measurement import Load
 from benchmarks.results import Alone, Results
 from benchmarks.running_server import RunningServer, check_answers, running
-from benchmarks.wire.protocol import Pixels
+from benchmarks.wire.protocol import AskError, Pixels
 
 WARM_UP_SECONDS = 1
 BATCHED = 64  # images a call at which ONNX Runtime in process is measured too
@@ -85,7 +85,8 @@ class Comparison:
                 for number in range(self._plan.rounds + 1):
                     for load in self._plan.loads:
                         for target in frozen:
-                            self._measure_one(target, load, is_warm_up=number == 0)
+                            if target.name not in self._results.failed:
+                                self._measure_one(target, load, is_warm_up=number == 0)
                             progress.advance(task)
                         if number and load.images == BATCHED:
                             self._measure_limits(load)
@@ -93,8 +94,13 @@ class Comparison:
     def _measure_one(self, target: RunningServer, load: Load, is_warm_up: bool) -> None:
         target.processes.thaw()
         seconds = WARM_UP_SECONDS if is_warm_up else self._plan.seconds
-        measured = measure(target, load, self._pixels[: load.images], seconds)
-        target.processes.freeze()
+        try:
+            measured = measure(target, load, self._pixels[: load.images], seconds)
+        except (LoadError, AskError) as error:  # a run of half an hour is not lost for one peer
+            self._results.drop(target.name, f"{load.title}: {error}")
+            return
+        finally:
+            target.processes.freeze()
         if not is_warm_up:
             self._results.add(target.name, load, measured)
 

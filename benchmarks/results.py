@@ -46,10 +46,16 @@ class Results:
     about: dict[str, Any]
     alone: dict[str, Alone] = field(default_factory=dict)
     rounds: dict[str, dict[Load, list[Measurement]]] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)  # servers that did not answer all requests, and what happened
 
     def add(self, server: str, load: Load, measurement: Measurement) -> None:
         """One more round."""
         self.rounds.setdefault(server, {}).setdefault(load, []).append(measurement)
+
+    def drop(self, server: str, why: str) -> None:
+        """Forgets the rounds of a server that failed: some of them are no result."""
+        self.rounds.pop(server, None)
+        self.failed[server] = why
 
     def loads(self) -> list[Load]:
         """In the order in which they were measured."""
@@ -69,6 +75,7 @@ class Results:
         content = {
             "about": self.about,
             "titles": self.titles,
+            "failed": self.failed,
             "alone": {name: asdict(alone) for name, alone in self.alone.items()},
             "results": [
                 {"server": name, **asdict(load), "rounds": [asdict(each) for each in rounds]}
@@ -83,7 +90,7 @@ class Results:
 def read_results(path: Path) -> Results:
     """What `write` wrote."""
     content = json.loads(path.read_text())
-    results = Results(content["titles"], content["about"])
+    results = Results(content["titles"], content["about"], failed=content["failed"])
     results.alone = {name: Alone(**alone) for name, alone in content["alone"].items()}
     for row in content["results"]:
         for measured in row["rounds"]:

@@ -4,7 +4,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.measurement import Load
-from benchmarks.results import Results, spread_of
+from benchmarks.results import Results
 
 
 def print_results(results: Results, reference: str, console: Console) -> None:
@@ -13,6 +13,8 @@ def print_results(results: Results, reference: str, console: Console) -> None:
         console.print(_load_table(results, load, reference))
     console.print("medians of the rounds, ranges in brackets; CPU: of all the server's processes, none of h2load's")
     console.print(_alone_table(results))
+    for name, why in results.failed.items():
+        console.print(f"failed: {name}: {why}", markup=False)
 
 
 def _load_table(results: Results, load: Load, reference: str) -> Table:
@@ -41,7 +43,3 @@ def _alone_table(results: Results) -> Table:
         table.add_row(results.titles[name], f"{alone.memory_mebibytes:.0f}", f"{alone.start_seconds:.1f}")
     return table
 
-
-def spread_text(values: list[float]) -> str:
-    """Median and range of values, as the tables show them."""
-    return str(spread_of(values))
