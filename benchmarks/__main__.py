@@ -37,14 +37,24 @@ def main() -> None:
     comparison = Comparison(plan, results)
     try:
         comparison.prepare()
-        comparison.measure_alone()
-        comparison.measure_together()
+        if options.open_loop:
+            comparison.measure_tails(options.open_loop)
+        else:
+            comparison.measure_alone()
+            comparison.measure_together()
     except (InstallError, WrongAnswerError, AskError, LoadError) as error:
         raise SystemExit(f"error: {error}") from error
     print_results(results, plan.servers[0].name, Console(width=130))
-    results.write(plan.runs.parent / "benchmark.json")
-    draw(results, plan.runs.parent / "benchmark.png")
-    print(f"written: {plan.runs.parent}/benchmark.json and .png")
+    _write(results, plan.runs.parent / ("open_loop.json" if options.open_loop else "benchmark.json"))
+
+
+def _write(results: Results, path: Path) -> None:
+    results.write(path)
+    print(f"written: {path}")
+    if results.rounds:
+        picture = path.with_suffix(".png")
+        draw(results, picture)
+        print(f"drawn: {picture}")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -58,6 +68,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--loads", nargs="+", choices=LOADS, default=list(LOADS), help=shown)
     parser.add_argument("--rounds", type=int, default=5, help=f"of every load on every server {shown}")
     parser.add_argument("--seconds", type=int, default=4, help=f"of each load {shown}")
+    parser.add_argument(
+        "--open-loop", nargs="+", type=float, metavar="RATE", help="requests a second at fixed times, in place of loads"
+    )
     parser.add_argument("--model-repository", type=Path, default=Path("models"), help=shown)
     parser.add_argument("--runs", type=Path, default=Path("runs/benchmark"), help=f"folder for what it makes {shown}")
     return parser

@@ -66,7 +66,9 @@ def _panel(axes: Axes, results: Results, load: Load) -> None:
     axes.barh(range(len(names)), medians, xerr=errors, color=[_colour(name) for name in names], ecolor="#404040")
     largest = max(spreads[name].highest for name in names)
     for position, name in enumerate(names):
-        axes.text(spreads[name].highest + largest * 0.015, position, f"{spreads[name].median:,.0f}", va="center", fontsize=8)
+        axes.text(
+            spreads[name].highest + largest * 0.015, position, f"{spreads[name].median:,.0f}", va="center", fontsize=8
+        )
     axes.set_yticks(range(len(names)), [results.titles[name] for name in names], fontsize=9)
     axes.set_xlim(0, largest * 1.14)
     axes.set_title(load.title, fontsize=10)

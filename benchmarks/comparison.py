@@ -1,6 +1,6 @@
 """The benchmark itself: every server alone, then all of them in interleaved rounds, the idle ones frozen."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -16,6 +16,7 @@ from benchmarks.h2load import LoadError, measure
 from benchmarks.in_process import LIMITS, measure_in_process
 from benchmarks.lineup import Place, Server, our_python
 from benchmarks.measurement import Load
+from benchmarks.open_loop import measure_open_loop
 from benchmarks.results import Alone, Results
 from benchmarks.running_server import RunningServer, check_answers, running
 from benchmarks.wire.protocol import AskError, Pixels
@@ -73,36 +74,65 @@ class Comparison:
 
     def measure_together(self) -> None:
         """Load by load and round by round, so that a noisy minute of the machine falls on everybody."""
+        with self._all_frozen() as frozen, _progress() as progress:
+            task = progress.add_task("measuring", total=(self._plan.rounds + 1) * len(self._plan.loads) * len(frozen))
+            for number in range(self._plan.rounds + 1):
+                for load in self._plan.loads:
+                    for target in frozen:
+                        if target.name not in self._results.failed:
+                            self._measure_one(target, load, is_warm_up=number == 0)
+                        progress.advance(task)
+                    if number and load.images == BATCHED:
+                        self._measure_limits(load)
+
+    def measure_tails(self, rates: Sequence[float]) -> None:
+        """The same at fixed rates, one digit a request, of the servers that speak gRPC."""
+        with self._all_frozen() as every, _progress() as progress:
+            frozen = [target for target in every if target.server.protocol.is_grpc]
+            task = progress.add_task("measuring", total=(self._plan.rounds + 1) * len(rates) * len(frozen))
+            for number in range(self._plan.rounds + 1):
+                for rate in rates:
+                    for target in frozen:
+                        if target.name not in self._results.failed:
+                            self._measure_tail(target, rate, is_warm_up=number == 0)
+                        progress.advance(task)
+
+    def _measure_tail(self, target: RunningServer, rate: float, is_warm_up: bool) -> None:
+        seconds = WARM_UP_SECONDS if is_warm_up else self._plan.seconds
+        with self._thawed(target, f"{rate:,.0f} requests/s"):
+            tail = measure_open_loop(target, rate, self._pixels[:1], seconds)
+            if not is_warm_up:
+                self._results.add_tail(target.name, tail)
+
+    def _measure_one(self, target: RunningServer, load: Load, is_warm_up: bool) -> None:
+        seconds = WARM_UP_SECONDS if is_warm_up else self._plan.seconds
+        with self._thawed(target, load.title):
+            measured = measure(target, load, self._pixels[: load.images], seconds)
+            if not is_warm_up:
+                self._results.add(target.name, load, measured)
+
+    @contextmanager
+    def _thawed(self, target: RunningServer, what: str) -> Iterator[None]:
+        """Lets `target` run for the block. If it fails it is out: a run of half an hour is not lost for one peer."""
+        target.processes.thaw()
+        try:
+            yield
+        except (LoadError, AskError) as error:
+            self._results.drop(target.name, f"{what}: {error}")
+        finally:
+            # A batch that is stopped halfway would look endless to a batcher that learns from how long batches take.
+            target.processes.wait_until_idle()
+            target.processes.freeze()
+
+    @contextmanager
+    def _all_frozen(self) -> Iterator[list[RunningServer]]:
         with ExitStack() as stack:
             frozen = []
             for server in self._plan.servers:
                 frozen.append(stack.enter_context(self._running(server)))
+                frozen[-1].processes.wait_until_idle()
                 frozen[-1].processes.freeze()
-            console = Console(stderr=True)
-            with Progress(console=console) as progress:
-                steps = (self._plan.rounds + 1) * len(self._plan.loads) * len(frozen)
-                task = progress.add_task("measuring", total=steps)
-                for number in range(self._plan.rounds + 1):
-                    for load in self._plan.loads:
-                        for target in frozen:
-                            if target.name not in self._results.failed:
-                                self._measure_one(target, load, is_warm_up=number == 0)
-                            progress.advance(task)
-                        if number and load.images == BATCHED:
-                            self._measure_limits(load)
-
-    def _measure_one(self, target: RunningServer, load: Load, is_warm_up: bool) -> None:
-        target.processes.thaw()
-        seconds = WARM_UP_SECONDS if is_warm_up else self._plan.seconds
-        try:
-            measured = measure(target, load, self._pixels[: load.images], seconds)
-        except (LoadError, AskError) as error:  # a run of half an hour is not lost for one peer
-            self._results.drop(target.name, f"{load.title}: {error}")
-            return
-        finally:
-            target.processes.freeze()
-        if not is_warm_up:
-            self._results.add(target.name, load, measured)
+            yield frozen
 
     def _measure_limits(self, load: Load) -> None:
         graph = graph_file(example_repository(self._plan.runs))
@@ -113,6 +143,10 @@ class Comparison:
     def _running(self, server: Server) -> Iterator[RunningServer]:
         with running(server, self._places[server.name], self._pixels, self._expected[server.name]) as started:
             yield started
+
+
+def _progress() -> Progress:
+    return Progress(console=Console(stderr=True))
 
 
 def _answers_in_process(graph: Path, pixels: Pixels) -> list[int]:

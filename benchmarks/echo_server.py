@@ -8,7 +8,6 @@ import argparse
 import asyncio
 import multiprocessing
 import signal
-import sys
 
 import grpc
 import uvloop
@@ -25,13 +24,14 @@ def main() -> None:
     options = parser.parse_args()
     context = multiprocessing.get_context("spawn")  # gRPC does not live through a fork
     others = [
-        context.Process(target=_worker, args=(options.port, options.listeners), daemon=True)
-        for _ in range(options.workers - 1)
+        context.Process(target=_worker, args=(options.port, options.listeners)) for _ in range(options.workers - 1)
     ]
     for process in others:
         process.start()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # the way out on which daemons are ended
     _worker(options.port, options.listeners)
+    for process in others:
+        process.terminate()
+        process.join()
 
 
 def _worker(port: int, listeners: int) -> None:
@@ -52,7 +52,10 @@ async def _serve(port: int, listeners: int) -> None:
         server.add_insecure_port(f"127.0.0.1:{port}")
         await server.start()
         running.append(server)
-    await asyncio.Event().wait()
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    await stop.wait()
+    await asyncio.gather(*(server.stop(0) for server in running))
 
 
 if __name__ == "__main__":

@@ -59,7 +59,15 @@ class Server:
 def _ours(*more: str) -> Command:
     def command(place: Place, ports: list[int]) -> list[str]:
         return [
-            *(str(place.python), "-m", "serving", "--model-repository", str(place.repository), "--log-level", "warning"),
+            *(
+                str(place.python),
+                "-m",
+                "serving",
+                "--model-repository",
+                str(place.repository),
+                "--log-level",
+                "warning",
+            ),
             *("--grpc-port", str(ports[0]), "--http-port", str(ports[1]), *more),
         ]
 

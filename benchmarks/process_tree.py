@@ -3,11 +3,13 @@
 import os
 import re
 import signal
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 _TICKS = os.sysconf("SC_CLK_TCK")
+_IDLE_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,16 @@ class ProcessTree:
     def memory_bytes(self) -> int:
         """Proportional set size: what the processes take, shared pages divided among their users."""
         return sum(_pss_bytes(pid) for pid in self.pids())
+
+    def wait_until_idle(self, at_most_seconds: float = 2.0) -> None:
+        """Returns once they have all but stopped using the processor."""
+        deadline = time.monotonic() + at_most_seconds
+        before = self.cpu_seconds()
+        while time.monotonic() < deadline:
+            time.sleep(_IDLE_SECONDS)
+            used, before = self.cpu_seconds() - before, self.cpu_seconds()
+            if used <= 1 / _TICKS:
+                return
 
     def freeze(self) -> None:
         """Stops all, parents first: a supervisor that asks whether its workers live must not see them stopped."""

@@ -12,6 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from benchmarks.arrivals import Tail
 from benchmarks.measurement import Load, Measurement
 
 LIBRARIES = ("grpcio", "onnxruntime", "uvloop", "protobuf", "numpy")
@@ -46,15 +47,21 @@ class Results:
     about: dict[str, Any]
     alone: dict[str, Alone] = field(default_factory=dict)
     rounds: dict[str, dict[Load, list[Measurement]]] = field(default_factory=dict)
+    tails: dict[str, dict[float, list[Tail]]] = field(default_factory=dict)  # by rate
     failed: dict[str, str] = field(default_factory=dict)  # servers that did not answer all requests, and what happened
 
     def add(self, server: str, load: Load, measurement: Measurement) -> None:
         """One more round."""
         self.rounds.setdefault(server, {}).setdefault(load, []).append(measurement)
 
+    def add_tail(self, server: str, tail: Tail) -> None:
+        """One more round at a fixed rate."""
+        self.tails.setdefault(server, {}).setdefault(tail.rate, []).append(tail)
+
     def drop(self, server: str, why: str) -> None:
         """Forgets the rounds of a server that failed: some of them are no result."""
         self.rounds.pop(server, None)
+        self.tails.pop(server, None)
         self.failed[server] = why
 
     def loads(self) -> list[Load]:
@@ -82,6 +89,10 @@ class Results:
                 for name, measured in self.rounds.items()
                 for load, rounds in measured.items()
             ],
+            "open_loop": [
+                {"server": name, "rounds": [asdict(each) for rounds in measured.values() for each in rounds]}
+                for name, measured in self.tails.items()
+            ],
         }
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(content, indent=1) + "\n")
@@ -95,6 +106,9 @@ def read_results(path: Path) -> Results:
     for row in content["results"]:
         for measured in row["rounds"]:
             results.add(row["server"], Load(row["concurrency"], row["images"]), Measurement(**measured))
+    for row in content["open_loop"]:
+        for tail in row["rounds"]:
+            results.add_tail(row["server"], Tail(**tail))
     return results
 
 

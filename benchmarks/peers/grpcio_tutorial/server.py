@@ -23,9 +23,7 @@ class DigitReader(services.DigitReaderServicer):  # type: ignore[name-defined,mi
         """Floats to pixels, as the graph takes them; the likeliest digits back."""
         pixels = np.array([image.pixels for image in request.images], np.float32)
         answers = self._session.run(np.rint(pixels * 255).astype(np.uint8))
-        return messages.ReadResponse(
-            digits=answers["digit"], probabilities=answers["probabilities"].max(axis=1)
-        )
+        return messages.ReadResponse(digits=answers["digit"], probabilities=answers["probabilities"].max(axis=1))
 
 
 def main(port: str, graph_file: str) -> None:
