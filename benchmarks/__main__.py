@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: our server and its peers, the same network, in interleaved rounds; medians, ranges, ratios."""
+"""`python -m benchmarks`: our server and its peers on the same network, in interleaved rounds; medians and ranges."""
 
 import argparse
 from pathlib import Path

@@ -6,10 +6,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from rich.console import Console
 from rich.progress import Progress
 
+from benchmarks.answers_in_process import answers_in_process
 from benchmarks.environments import environment
 from benchmarks.example_network import digits_to_ask, example_repository, graph_file
 from benchmarks.h2load import LoadError, measure
@@ -19,7 +19,7 @@ from benchmarks.measurement import Load
 from benchmarks.open_loop import measure_open_loop
 from benchmarks.results import Alone, Results
 from benchmarks.running_server import RunningServer, check_answers, running
-from benchmarks.wire.protocol import AskError, Pixels
+from benchmarks.wire.protocol import AskError
 
 WARM_UP_SECONDS = 1
 BATCHED = 64  # images a call at which ONNX Runtime in process is measured too
@@ -57,7 +57,7 @@ class Comparison:
             folder = (self._plan.runs / "servers" / server.name).absolute()
             folder.mkdir(parents=True, exist_ok=True)
             self._places[server.name] = Place(python, graph, repository.absolute(), folder)
-            self._expected[server.name] = _answers_in_process(graph, self._pixels)
+            self._expected[server.name] = answers_in_process(graph, self._pixels)
 
     def measure_alone(self) -> None:
         """Memory and start of each server while no other runs: those of one environment share pages."""
@@ -147,10 +147,3 @@ class Comparison:
 
 def _progress() -> Progress:
     return Progress(console=Console(stderr=True))
-
-
-def _answers_in_process(graph: Path, pixels: Pixels) -> list[int]:
-    from benchmarks.peers.onnx_session import Session
-
-    digits = np.asarray(Session(str(graph)).run(pixels)["digit"])
-    return [int(digit) for digit in digits]

@@ -1,7 +1,7 @@
 """The network that every server serves in the comparison: Keras' example for MNIST (34,826 parameters), as ONNX.
 
-Written once into a folder that git ignores: the bare graph for the peers, and the same file as a model version for ours.
-One graph for all, with raw pixels in and the answers out, so that servers are compared and not graphs.
+Written once, as a model version of ours, into a folder that git ignores; peers read the graph in it. One graph for all,
+with raw pixels in and the answers out, so that servers are compared and not graphs.
 `python -m benchmarks.example_network FOLDER` writes it: a process of its own, as TensorFlow is large.
 """
 

@@ -35,7 +35,7 @@ Command = Callable[[Place, list[int]], list[str]]
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A server that can be measured. `peer`: the folder below peers/ with its requirements; None for our environment."""
+    """A server that can be measured. `peer`: the folder below peers/ with its requirements; None: it has our own."""
 
     name: str
     title: str

@@ -80,7 +80,7 @@ def check_answers(running_server: RunningServer, pixels: Pixels, expected: list[
         if found != wanted:
             differing = sum(a != b for a, b in zip(found, wanted, strict=False)) + abs(len(found) - len(wanted))
             raise WrongAnswerError(
-                f"{running_server.name} reads {differing} of {len(wanted)} digits otherwise than ONNX Runtime in process"
+                f"{running_server.name} reads {differing} of {len(wanted)} digits otherwise than ONNX Runtime does"
             )
 
 

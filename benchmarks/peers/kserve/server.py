@@ -1,5 +1,9 @@
-"""KServe's Python server with its gRPC face: `PORT HTTP_PORT GRAPH`. Its gRPC server is one process, whatever workers say."""
+"""KServe's Python server with its gRPC face: `PORT HTTP_PORT GRAPH`.
 
+KServe's workers are of its HTTP face; the gRPC server is one process whatever is asked for.
+"""
+
+import logging
 import sys
 
 from kserve import InferOutput, InferRequest, InferResponse, Model, ModelServer
@@ -30,6 +34,8 @@ class Digits(Model):  # type: ignore[misc]  # kserve is in an environment of its
 
 if __name__ == "__main__":
     port, http_port, graph_file = sys.argv[1:]
-    ModelServer(
+    server = ModelServer(
         http_port=int(http_port), grpc_port=int(port), enable_latency_logging=False, workers=1, event_loop="uvloop"
-    ).start([Digits(graph_file)])
+    )
+    logging.getLogger("kserve").setLevel(logging.WARNING)  # by default a line is logged for each call
+    server.start([Digits(graph_file)])
