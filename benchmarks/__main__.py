@@ -32,7 +32,7 @@ def main() -> None:
         runs=options.runs,
         models=options.model_repository,
     )
-    titles = {each.name: each.title for each in (*plan.servers, *LIMITS)}
+    titles = {server.name: server.title for server in plan.servers} | {limit.name: limit.title for limit in LIMITS}
     results = Results(titles, about_this_run({"rounds": plan.rounds, "seconds": plan.seconds}))
     comparison = Comparison(plan, results)
     try:

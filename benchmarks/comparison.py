@@ -62,15 +62,20 @@ class Comparison:
     def measure_alone(self) -> None:
         """Memory and start of each server while no other runs: those of one environment share pages."""
         for server in self._plan.servers:
-            with self._running(server) as alone, ThreadPoolExecutor(1) as load_generator:
-                for load in self._plan.loads:
-                    pixels = self._pixels[: load.images]
-                    loaded = load_generator.submit(measure, alone, load, pixels, WARM_UP_SECONDS)
-                    # Answers must be right under load as well: a batcher may hand rows to the wrong owners.
-                    check_answers(alone, self._pixels, self._expected[server.name])
-                    loaded.result()
-                mebibytes = alone.processes.memory_bytes() / 2**20
-                self._results.alone[server.name] = Alone(mebibytes, alone.start_seconds)
+            try:
+                with self._running(server) as alone:
+                    self._results.alone[server.name] = self._measure_alone(alone)
+            except (LoadError, AskError) as error:
+                self._results.drop(server.name, f"alone: {error}")
+
+    def _measure_alone(self, alone: RunningServer) -> Alone:
+        for load in self._plan.loads:
+            with ThreadPoolExecutor(1) as generator:
+                loaded = generator.submit(measure, alone, load, self._pixels[: load.images], WARM_UP_SECONDS)
+                # Answers must be right under load as well: a batcher may hand rows to the wrong owners.
+                check_answers(alone, self._pixels, self._expected[alone.name])
+                loaded.result()
+        return Alone(alone.processes.memory_bytes() / 2**20, alone.start_seconds)
 
     def measure_together(self) -> None:
         """Load by load and round by round, so that a noisy minute of the machine falls on everybody."""
@@ -129,6 +134,8 @@ class Comparison:
         with ExitStack() as stack:
             frozen = []
             for server in self._plan.servers:
+                if server.name in self._results.failed:
+                    continue
                 frozen.append(stack.enter_context(self._running(server)))
                 frozen[-1].processes.wait_until_idle()
                 frozen[-1].processes.freeze()

@@ -1,5 +1,7 @@
 """Keras' example network, trained for a moment, as an ONNX graph with this project's signature."""
 
+from typing import Any
+
 import keras
 import numpy as np
 import numpy.typing as npt
@@ -65,7 +67,7 @@ def _graph(weights: Weights) -> bytes:
 
 
 def _nodes() -> list[onnx.NodeProto]:
-    pool = {"kernel_shape": [2, 2], "strides": [2, 2]}
+    pool: Any = {"kernel_shape": [2, 2], "strides": [2, 2]}
     return [
         helper.make_node("Cast", ["pixels"], ["floats"], to=TensorProto.FLOAT),
         helper.make_node("Reshape", ["floats", "image_shape"], ["image"]),

@@ -11,9 +11,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from training.quiet_import import stderr_held_back
 
 VERSION = 1
 SEED = 1
@@ -23,12 +26,18 @@ DIGITS = Path(__file__).parents[1] / "tests/data/digits.npz"
 
 def example_repository(runs: Path) -> Path:
     """The model repository with the example as `mnist` version 1; written first where it is not there yet."""
-    made_by = hashlib.sha256(Path(__file__).read_bytes() + DIGITS.read_bytes()).hexdigest()[:12]
-    repository = runs / f"example-{made_by}"
+    repository = example_folder(runs)
     if not (repository / "mnist" / str(VERSION) / "metadata.json").exists():
         print("training and exporting Keras' example network ...", file=sys.stderr)
         subprocess.run([sys.executable, "-m", "benchmarks.example_network", str(repository)], check=True)
     return repository
+
+
+def example_folder(runs: Path) -> Path:
+    """Where the example is, or will be written: another folder for every change of what makes it."""
+    makers = (Path(__file__), Path(__file__).with_name("example_graph.py"), DIGITS)
+    made_by = hashlib.sha256(b"".join(maker.read_bytes() for maker in makers)).hexdigest()
+    return runs / f"example-{made_by[:12]}"
 
 
 def graph_file(repository: Path, name: str = "mnist") -> Path:
@@ -45,7 +54,8 @@ def digits_to_ask() -> npt.NDArray[np.uint8]:
 
 def _write(repository: Path) -> None:
     # Here and not above: who only wants the file's name needs no TensorFlow.
-    from benchmarks.example_graph import trained_example_graph
+    with stderr_held_back():
+        from benchmarks.example_graph import trained_example_graph
     from training.export_checks import run_in_batches, runtime_session
 
     data = np.load(DIGITS)
@@ -54,7 +64,8 @@ def _write(repository: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "model.onnx").write_bytes(graph)
     pixels = data["pixels"][::2]
-    np.savez(folder / "golden.npz", pixels=pixels, **run_in_batches(runtime_session(graph), pixels, 64))
+    answers: dict[str, Any] = dict(run_in_batches(runtime_session(graph), pixels, 64))
+    np.savez(folder / "golden.npz", pixels=pixels, **answers)
     names = ("model.onnx", "golden.npz")
     metadata = {
         "schema_version": 1,

@@ -18,6 +18,7 @@ from benchmarks.wire.protocol import AskError, Pixels
 
 START_SECONDS = 120
 STOP_SECONDS = 20
+ANSWER_SECONDS = 60.0  # under load, on a busy machine
 ASKED_AT_ONCE = 64
 PORTS = 3  # gRPC or HTTP, and what else a server insists on
 
@@ -73,9 +74,14 @@ def check_answers(running_server: RunningServer, pixels: Pixels, expected: list[
     protocol = running_server.server.protocol
     if not running_server.server.reads_digits:
         return
-    batches = [*range(0, len(pixels), ASKED_AT_ONCE)]
-    read = [digit for at in batches for digit in protocol.read(running_server.port, pixels[at : at + ASKED_AT_ONCE])]
-    singly = [digit for row in pixels[:10] for digit in protocol.read(running_server.port, row[np.newaxis])]
+    batches = [pixels[at : at + ASKED_AT_ONCE] for at in range(0, len(pixels), ASKED_AT_ONCE)]
+    rows = [row[np.newaxis] for row in pixels[:10]]
+
+    def read_by_server(parts: list[Pixels]) -> list[int]:
+        port = running_server.port
+        return [digit for part in parts for digit in protocol.read(port, part, ANSWER_SECONDS)]
+
+    read, singly = read_by_server(batches), read_by_server(rows)
     for found, wanted in ((read, expected), (singly, expected[:10])):
         if found != wanted:
             differing = sum(a != b for a, b in zip(found, wanted, strict=False)) + abs(len(found) - len(wanted))

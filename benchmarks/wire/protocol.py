@@ -55,9 +55,9 @@ def framed(message: bytes) -> bytes:
 
 def _ask_grpc(protocol: Protocol, port: int, content: bytes, timeout_seconds: float) -> bytes:
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
-        call = channel.unary_unary(protocol.path, None, None)
+        call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(protocol.path)
         try:
-            answer: bytes = call(content, timeout=timeout_seconds)
+            answer = call(content, timeout=timeout_seconds)
         except grpc.RpcError as error:
             raise AskError(f"{protocol.path}: {error.code().name}: {error.details()}") from error
     return answer

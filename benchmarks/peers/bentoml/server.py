@@ -14,7 +14,7 @@ class Digits:
     def __init__(self) -> None:
         self._session = Session(os.environ["GRAPH_FILE"])
 
-    @bentoml.api(batchable=True, max_batch_size=512)
+    @bentoml.api(batchable=True, max_batch_size=512)  # type: ignore[untyped-decorator]  # mypy does not see it
     def read(self, images: list[str]) -> list[int]:
         """The digits of as many images as there are."""
         digits: list[int] = self._session.run(pixels_of(images))["digit"].tolist()
