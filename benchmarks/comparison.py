@@ -1,5 +1,6 @@
 """The benchmark itself: every server alone, then all of them in interleaved rounds, the idle ones frozen."""
 
+import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -62,6 +63,7 @@ class Comparison:
     def measure_alone(self) -> None:
         """Memory and start of each server while no other runs: those of one environment share pages."""
         for server in self._plan.servers:
+            print(f"{server.title}: alone ...", file=sys.stderr)
             try:
                 with self._running(server) as alone:
                     self._results.alone[server.name] = self._measure_alone(alone)
