@@ -13,7 +13,7 @@ from benchmarks.in_process import LIMITS
 from benchmarks.lineup import OURS, PEERS, SERVERS
 from benchmarks.measurement import Load
 from benchmarks.results import Results, about_this_run
-from benchmarks.running_server import WrongAnswerError
+from benchmarks.running_server import StartError, WrongAnswerError
 from benchmarks.tables import print_results
 from benchmarks.wire.protocol import AskError
 
@@ -42,7 +42,7 @@ def main() -> None:
         else:
             comparison.measure_alone()
             comparison.measure_together()
-    except (InstallError, WrongAnswerError, AskError, LoadError) as error:
+    except (InstallError, StartError, WrongAnswerError, AskError, LoadError) as error:
         raise SystemExit(f"error: {error}") from error
     print_results(results, plan.servers[0].name, Console(width=130))
     _write(results, plan.runs.parent / ("open_loop.json" if options.open_loop else "benchmark.json"))

@@ -19,7 +19,7 @@ from benchmarks.lineup import Place, Server, our_python
 from benchmarks.measurement import Load
 from benchmarks.open_loop import measure_open_loop
 from benchmarks.results import Alone, Results
-from benchmarks.running_server import RunningServer, check_answers, running
+from benchmarks.running_server import RunningServer, StartError, check_answers, running
 from benchmarks.wire.protocol import AskError
 
 WARM_UP_SECONDS = 1
@@ -67,7 +67,7 @@ class Comparison:
             try:
                 with self._running(server) as alone:
                     self._results.alone[server.name] = self._measure_alone(alone)
-            except (LoadError, AskError) as error:
+            except (StartError, LoadError, AskError) as error:
                 self._results.drop(server.name, f"alone: {error}")
 
     def _measure_alone(self, alone: RunningServer) -> Alone:

@@ -23,6 +23,10 @@ ASKED_AT_ONCE = 64
 PORTS = 3  # gRPC or HTTP, and what else a server insists on
 
 
+class StartError(Exception):
+    """A server ended or did not answer in time; the message has the end of its output."""
+
+
 class WrongAnswerError(Exception):
     """A server reads other digits than ONNX Runtime in process."""
 
@@ -46,7 +50,7 @@ class RunningServer:
 def running(server: Server, place: Place, pixels: Pixels, expected: list[int]) -> Iterator[RunningServer]:
     """Runs `server` until the block ends; begins the block when all of `pixels` are read as `expected`.
 
-    Raises WrongAnswerError, or RuntimeError with its output where it ends or does not answer in time.
+    Raises StartError or WrongAnswerError.
     """
     ports = free_ports(PORTS)
     log = place.folder / "server.log"
@@ -114,7 +118,7 @@ def _wait_until_it_answers(
             refusal = str(error)
             time.sleep(0.02)
     state = "did not answer in time" if process.poll() is None else f"ended with {process.returncode}"
-    raise RuntimeError(f"{server.name} {state}: {refusal}\n{log.read_text()[-3000:]}")
+    raise StartError(f"{server.name} {state}: {refusal}\n{log.read_text()[-3000:]}")
 
 
 def _stop(process: subprocess.Popen[bytes], processes: ProcessTree) -> None:

@@ -14,7 +14,7 @@ from benchmarks.lineup import SERVERS, Place, our_python
 from benchmarks.measurement import Load
 from benchmarks.process_tree import ProcessTree, all_stats
 from benchmarks.results import read_results
-from benchmarks.running_server import WrongAnswerError, running
+from benchmarks.running_server import StartError, WrongAnswerError, running
 
 ROOT = Path(__file__).parents[3]
 needs_h2load = pytest.mark.skipif(
@@ -73,7 +73,7 @@ def test_a_server_that_reads_otherwise_is_not_measured(runs: Path, tmp_path: Pat
 def test_a_server_that_cannot_start_is_told_with_what_it_said(tmp_path: Path) -> None:
     place = Place(our_python(), tmp_path, tmp_path / "nothing", tmp_path)
     with (
-        pytest.raises(RuntimeError, match="there is no model"),
+        pytest.raises(StartError, match="there is no model"),
         running(SERVERS["ours-classify"], place, np.zeros((1, 784), np.uint8), expected=[0]),
     ):
         pass

@@ -18,7 +18,7 @@ def server(
     handler: Callable[[bytes, grpc.ServicerContext], bytes], options: list[tuple[str, int]] | None = None
 ) -> Iterator[int]:
     served = grpc.server(ThreadPoolExecutor(HELD + 10), options=options)
-    method = grpc.unary_unary_rpc_method_handler(handler)
+    method: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_unary_rpc_method_handler(handler)
     served.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("tiny.Server", {"Ask": method}),))
     port = served.add_insecure_port("127.0.0.1:0")
     served.start()

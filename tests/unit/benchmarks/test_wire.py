@@ -35,8 +35,8 @@ def message_class(proto: Path, folder: Path, name: str) -> Any:
     assert protoc.main(["protoc", f"-I{proto.parent}", f"--descriptor_set_out={compiled}", str(proto)]) == 0
     pool = descriptor_pool.DescriptorPool()
     for file in descriptor_pb2.FileDescriptorSet.FromString(compiled.read_bytes()).file:
-        pool.Add(file)  # type: ignore[no-untyped-call]  # protobuf's own
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName(name))  # type: ignore[no-untyped-call]
+        pool.Add(file)
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName(name))
 
 
 def open_inference_class(folder: Path, name: str) -> Any:
