@@ -41,7 +41,7 @@ def draw(results: Results, path: Path) -> None:
     about = results.about
     rounds = max(len(each) for measured in results.rounds.values() for each in measured.values())
     figure.suptitle(
-        f"Requests per second, the same network everywhere; medians of {rounds} interleaved rounds, lines: ranges\n"
+        f"Requests per second, the same network unless a model is named; medians and ranges of {rounds} rounds\n"
         f"{about['processors']} x {about['processor']}, load generator included; {about['when'][:10]}",
         fontsize=11,
     )
