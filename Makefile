@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 REPOSITORY ?= models
-PEERS ?= echo echo-listeners
+PEERS ?= triton kserve mlserver mlserver-batching fastapi grpcio-tutorial litserve bentoml echo
 CHECKED := training serving protos tests benchmarks
 
 .DEFAULT_GOAL := help
@@ -50,7 +50,7 @@ test: $(VENV)/development.installed $(VENV)/tritonclient.installed ## format che
 train: $(VENV)/development.installed ## fetch data, train, evaluate, export a new version into models/
 	$(BIN)/python -m training run
 
-bench: $(VENV)/development.installed ## throughput, latency and memory beside a bare echo
+bench: $(VENV)/development.installed ## our server beside its peers, all on the same network (PEERS="triton kserve")
 	$(BIN)/python -m benchmarks --peers $(PEERS)
 
 proto: $(VENV)/development.installed ## generate the Python code of protos/ again
@@ -61,6 +61,11 @@ lock: $(VENV)/development.installed ## pin the newest dependencies, with hashes,
 	  $(BIN)/uv pip compile pyproject.toml --extra $$extra --universal --python-version 3.11 --upgrade \
 	    --generate-hashes --no-emit-index-url --no-emit-package mnist-digits --no-header --no-annotate --quiet \
 	    --output-file requirements/$$extra.txt || exit 1; \
+	done
+	for peer in benchmarks/peers/*/requirements.in; do \
+	  $(BIN)/uv pip compile $$peer --universal --python-version 3.11 --upgrade \
+	    --generate-hashes --no-emit-index-url --no-header --no-annotate --quiet \
+	    --output-file $${peer%.in}.txt || exit 1; \
 	done
 
 clean: ## remove the environment, caches and unfinished training runs

@@ -1,34 +1,62 @@
-"""A bare grpc.aio server on uvloop that gives back the bytes it gets and does nothing else: `PORT [SERVERS]`.
+"""A bare grpc.aio server on uvloop that gives back the bytes it gets and does nothing else: the ceiling of this engine.
 
-With several servers on its one port it has the arrangement of ours, and is the ceiling of this engine.
+`PORT --workers N --listeners M`: N processes of M servers each, all on one port (SO_REUSEPORT), which is the
+arrangement of our server.
 """
 
+import argparse
 import asyncio
-import sys
+import multiprocessing
+import signal
 
 import grpc
 import uvloop
 
-METHOD = ("benchmark.Echo", "Echo")
+from benchmarks.wire.echo import ECHO_METHOD
+
+
+def main() -> None:
+    """Serves until SIGTERM."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.echo_server", description=__doc__)
+    parser.add_argument("port", type=int)
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--listeners", type=int, default=1)
+    options = parser.parse_args()
+    context = multiprocessing.get_context("spawn")  # gRPC does not live through a fork
+    others = [
+        context.Process(target=_worker, args=(options.port, options.listeners)) for _ in range(options.workers - 1)
+    ]
+    for process in others:
+        process.start()
+    _worker(options.port, options.listeners)
+    for process in others:
+        process.terminate()
+        process.join()
+
+
+def _worker(port: int, listeners: int) -> None:
+    uvloop.run(_serve(port, listeners))
 
 
 async def _echo(request: bytes, _: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
     return request
 
 
-async def _serve(port: int, servers: int) -> None:
-    service, method = METHOD
+async def _serve(port: int, listeners: int) -> None:
+    service, method = ECHO_METHOD
     handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {method: grpc.unary_unary_rpc_method_handler(_echo)}
     running = []  # a server that nobody holds stops
-    for _ in range(servers):
+    for _ in range(listeners):
         server = grpc.aio.server(options=[("grpc.so_reuseport", 1)])
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
-        port = server.add_insecure_port(f"127.0.0.1:{port}")
+        server.add_insecure_port(f"127.0.0.1:{port}")
         await server.start()
         running.append(server)
-    print(f"listening {port}", flush=True)
-    await asyncio.Event().wait()
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    await stop.wait()
+    await asyncio.gather(*(server.stop(0) for server in running))
 
 
 if __name__ == "__main__":
-    uvloop.run(_serve(int(sys.argv[1]), int(sys.argv[2])))
+    main()

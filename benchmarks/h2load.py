@@ -1,34 +1,21 @@
 """Load by h2load, a C program that costs the server little of the machine they share."""
 
-import re
 import shutil
-import statistics
 import subprocess
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.targets import Target
+from benchmarks.h2load_output import Answered, latencies_ms, parse_output
+from benchmarks.measurement import Load, Measurement, percentile
+from benchmarks.running_server import RunningServer
+from benchmarks.wire.protocol import GRPC_HEADERS, Pixels, Protocol
 
-CONNECTIONS = 8  # at most; streams are spread over them
-
-
-@dataclass(frozen=True, slots=True)
-class Load:
-    """So many requests outstanding at any time, each with so many images."""
-
-    concurrency: int
-    images: int
+CONNECTIONS = 8  # at most, of HTTP/2; streams are spread over them. HTTP/1.1 has one request a connection
+GRPC_FRAME_BYTES = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Measurement:
-    """What one load did to one target. Latencies in milliseconds."""
-
-    requests_per_second: float
-    p50_ms: float
-    p99_ms: float
-    cpu_us_per_request: float
+class LoadError(Exception):
+    """Requests were not answered, or not well."""
 
 
 def check_installed() -> None:
@@ -37,39 +24,52 @@ def check_installed() -> None:
         raise SystemExit("h2load is needed: apt-get install nghttp2-client")
 
 
-def measure(target: Target, load: Load, body: bytes, seconds: int) -> Measurement:
-    """Loads `target` for `seconds`. Raises RuntimeError unless every request was answered, and answered well."""
-    connections = min(CONNECTIONS, load.concurrency)
+def measure(target: RunningServer, load: Load, pixels: Pixels, seconds: int) -> Measurement:
+    """Loads `target` for `seconds` with requests that carry `pixels` (load.images, 784) uint8.
+
+    Raises LoadError unless every request was answered, and answered well; AskError when it no longer answers.
+    """
+    protocol = target.server.protocol
+    answer_bytes = len(protocol.ask(target.port, pixels)) + GRPC_FRAME_BYTES
     with tempfile.TemporaryDirectory() as folder:
-        body_file, log_file = Path(folder, "body"), Path(folder, "log")
-        body_file.write_bytes(body)
-        well_before, cpu_before = target.answered_well(), target.cpu_seconds()
-        output = subprocess.run(
-            [
-                *("h2load", f"--duration={seconds}", f"--clients={connections}", "--threads=1"),
-                *(f"--max-concurrent-streams={load.concurrency // connections}", f"--data={body_file}"),
-                *("--header=content-type: application/grpc", "--header=te: trailers", f"--log-file={log_file}"),
-                f"http://127.0.0.1:{target.grpc_port}{target.path}",
-            ],
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-        cpu, well_after = target.cpu_seconds() - cpu_before, target.answered_well()
-        log = [line.split("\t") for line in log_file.read_text().splitlines()]
-    done, failed = _requests(output)
-    if failed or not done or any(status != "200" for _, status, _ in log):
-        raise RuntimeError(f"{target.name}: {failed} of {done} requests failed under {load}:\n{output}")
-    # At the end of the time h2load leaves requests open: the server may answer those that h2load no longer counts.
-    if well_before is not None and well_after is not None and well_after - well_before < done:
-        raise RuntimeError(f"{target.name}: of {done} requests only {well_after - well_before} ended with OK")
-    latencies = sorted(int(microseconds) / 1000 for _, _, microseconds in log)
-    percentiles = statistics.quantiles(latencies, n=100)
-    return Measurement(done / seconds, percentiles[49], percentiles[98], cpu / done * 1e6)
+        body, log = Path(folder, "body"), Path(folder, "log")
+        body.write_bytes(protocol.body(pixels))
+        cpu_before = target.processes.cpu_seconds()
+        command = _command(protocol, target.port, load, seconds, body, log)
+        output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        cpu = target.processes.cpu_seconds() - cpu_before
+        rows = log.read_text()
+    answered = parse_output(output)
+    _check(target.name, answered, protocol, answer_bytes, output)
+    latencies = latencies_ms(rows)
+    return Measurement(
+        requests_per_second=answered.done / seconds,
+        p50_ms=percentile(latencies, 50),
+        p99_ms=percentile(latencies, 99),
+        cpu_us_per_request=cpu / answered.done * 1e6,
+    )
 
 
-def _requests(output: str) -> tuple[int, int]:
-    found = re.search(r"requests: .* (\d+) done, (\d+) succeeded, (\d+) failed, (\d+) errored", output)
-    if not found:
-        raise RuntimeError(f"h2load printed no result:\n{output}")
-    return int(found[1]), int(found[3]) + int(found[4])
+def _check(name: str, answered: Answered, protocol: Protocol, answer_bytes: int, output: str) -> None:
+    """For h2load a gRPC error is a success: its HTTP status is 200. But it has no body, and so the bytes tell."""
+    if not answered.done or answered.failed:
+        raise LoadError(f"{name}: {answered.failed} of {answered.done} requests failed:\n{output}")
+    if protocol.is_grpc and answered.data_bytes < answered.done * answer_bytes:
+        raise LoadError(
+            f"{name}: {answered.done} answers hold {answered.data_bytes} bytes and not {answer_bytes} each: "
+            "some RPCs ended with an error"
+        )
+
+
+def _command(protocol: Protocol, port: int, load: Load, seconds: int, body: Path, log: Path) -> list[str]:
+    if protocol.is_grpc:
+        connections = min(CONNECTIONS, load.concurrency)
+        headers = GRPC_HEADERS
+        kind = [f"--max-concurrent-streams={load.concurrency // connections}"]
+    else:
+        connections, headers, kind = load.concurrency, {"content-type": protocol.content_type}, ["--h1"]
+    return [
+        *("h2load", f"--duration={seconds}", f"--clients={connections}", "--threads=1", f"--data={body}"),
+        *(f"--header={name}: {value}" for name, value in headers.items()),
+        *(f"--log-file={log}", *kind, f"http://127.0.0.1:{port}{protocol.path}"),
+    ]

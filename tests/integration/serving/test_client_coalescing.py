@@ -10,7 +10,7 @@ import pytest
 from serving.client import AsyncDigitClient, CallError, Prediction
 from serving.client.messages import ImageLike
 from serving.client.share_queue import MAX_IMAGES, MAX_RPCS
-from serving.server import Server
+from serving.standalone import Standalone
 from tests.integration.serving.conftest import StartServer
 from tests.integration.serving.held_service import HeldRpc, HeldService, served
 from tests.tiny_model import image_of, image_that_fails
@@ -196,7 +196,7 @@ async def test_callers_who_leave_before_the_rpc_has_begun_leave_its_place_free(
     ids=["picture", "inference"],
 )
 async def test_a_bad_image_fails_its_own_caller_only(
-    server: Server, bad: bytes, code: str, count: int, places: tuple[int, ...]
+    server: Standalone, bad: bytes, code: str, count: int, places: tuple[int, ...]
 ) -> None:
     images = [bad if n in places else image_of(n) for n in range(count)]
     async with AsyncDigitClient(f"127.0.0.1:{server.grpc_port}") as client:

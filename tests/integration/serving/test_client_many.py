@@ -11,7 +11,7 @@ from serving.client import AsyncDigitClient, CallError, DigitClient, ImageError
 from serving.client.bulk import BYTES_AHEAD, IMAGES_AHEAD
 from serving.client.messages import ImageLike
 from serving.client.share_queue import MAX_RPCS
-from serving.server import Server
+from serving.standalone import Standalone
 from tests.integration.serving.held_service import HeldService, served
 from tests.tiny_model import image_of
 
@@ -25,7 +25,7 @@ async def service() -> AsyncIterator[HeldService]:
 
 
 @pytest.fixture(params=["async", "blocking"])
-def ask(server: Server, request: pytest.FixtureRequest) -> Ask:
+def ask(server: Standalone, request: pytest.FixtureRequest) -> Ask:
     """The digits that classify_many of either client gives, asked for in the same words."""
     address = f"127.0.0.1:{server.grpc_port}"
 
@@ -147,7 +147,7 @@ async def test_leaving_the_blocking_one_early_cancels_its_rpcs_and_closes_the_so
             await asyncio.gather(*(rpc.was_cancelled.wait() for rpc in rpcs if rpc is not answered))
 
 
-async def test_an_answer_does_not_wait_for_the_next_image(server: Server) -> None:
+async def test_an_answer_does_not_wait_for_the_next_image(server: Standalone) -> None:
     answered = asyncio.Event()
 
     async def slow() -> AsyncIterator[ImageLike]:

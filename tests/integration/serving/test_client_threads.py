@@ -12,7 +12,7 @@ from serving.client.channel import CLASSIFY
 from serving.client.classify_codec import image_bytes, version_bytes
 from serving.client.share_queue import MAX_RPCS, Call, ShareQueue
 from serving.client.thread_coalescer import Answer, ThreadCoalescer
-from serving.server import Server
+from serving.standalone import Standalone
 from tests.integration.serving.held_service import HeldRpc, HeldService, served
 from tests.tiny_model import image_of
 
@@ -54,7 +54,7 @@ def digits_in(rpc: HeldRpc) -> list[int]:
     return [image.pixels.index(255) for image in rpc.request.images]
 
 
-async def test_every_thread_gets_its_own_answer(server: Server) -> None:
+async def test_every_thread_gets_its_own_answer(server: Standalone) -> None:
     def ask_for(number: int) -> list[int]:
         return [client.classify([image_of(number % 10)])[0].digit for _ in range(20)]
 
@@ -65,7 +65,7 @@ async def test_every_thread_gets_its_own_answer(server: Server) -> None:
     assert answers == [[number % 10] * 20 for number in range(30)]
 
 
-async def test_a_bad_picture_fails_its_own_thread_only(server: Server) -> None:
+async def test_a_bad_picture_fails_its_own_thread_only(server: Standalone) -> None:
     def ask_for(number: int) -> int | str:
         try:
             return client.classify([b"no picture" if number % 10 == 7 else image_of(number % 10)])[0].digit

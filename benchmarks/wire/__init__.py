@@ -1,0 +1,1 @@
+"""What is said to each server under load, in bytes: one way of asking per module."""

@@ -1,0 +1,32 @@
+"""Every lock file pins versions with hashes, and says nothing of where packages come from."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+LOCKED = sorted([*(ROOT / "requirements").glob("*.txt"), *(ROOT / "benchmarks/peers").glob("*/requirements.txt")])
+PEERS = sorted(path.parent for path in (ROOT / "benchmarks/peers").glob("*/requirements.in"))
+
+
+def test_every_peer_has_its_lock_file() -> None:
+    assert PEERS
+    assert [peer.name for peer in PEERS if not (peer / "requirements.txt").exists()] == []
+
+
+@pytest.mark.parametrize("path", LOCKED, ids=lambda path: str(path.relative_to(ROOT)))
+def test_lock_files_hold_versions_and_hashes_and_no_address(path: Path) -> None:
+    text = path.read_text().replace("\\\n", " ")
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    assert lines
+    assert [line for line in lines if not re.match(r"[\w.\[\]-]+==\S+ .*--hash=sha256:[0-9a-f]{64}", line)] == []
+    assert re.findall(r"://|--(?:extra-)?index-url|--find-links|file:", text) == []
+
+
+@pytest.mark.parametrize("peer", PEERS, ids=lambda path: path.name)
+def test_what_a_peer_asks_for_is_locked(peer: Path) -> None:
+    asked = re.findall(r"^([\w.-]+)", (peer / "requirements.in").read_text(), re.MULTILINE)
+    locked = set(re.findall(r"^([\w.-]+)(?:\[\S+\])?==", (peer / "requirements.txt").read_text(), re.MULTILINE))
+    assert asked
+    assert set(asked) <= locked

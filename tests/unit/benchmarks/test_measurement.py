@@ -1,0 +1,58 @@
+"""Percentiles, results and their file."""
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.arrivals import Tail
+from benchmarks.measurement import Load, Measurement, percentile
+from benchmarks.results import Alone, Results, Spread, read_results
+
+
+def measurement(rate: float) -> Measurement:
+    return Measurement(requests_per_second=rate, p50_ms=1.0, p99_ms=2.0, cpu_us_per_request=3.0)
+
+
+def results_of(**rates: list[float]) -> Results:
+    results = Results({name: name.title() for name in rates}, {"when": "2026-11-24"})
+    for name, measured in rates.items():
+        for rate in measured:
+            results.add(name, Load(32, 1), measurement(rate))
+    return results
+
+
+@pytest.mark.parametrize(("percent", "value"), [(50, 50), (99, 99), (99.9, 100), (100, 100), (0, 1)])
+def test_a_percentile_is_a_value_that_was_measured(percent: float, value: float) -> None:
+    assert percentile([float(number) for number in range(1, 101)], percent) == value
+
+
+def test_a_percentile_of_one_value_is_that_value() -> None:
+    assert percentile([7.0], 99.9) == 7.0
+
+
+def test_no_values_have_no_percentile() -> None:
+    with pytest.raises(ValueError, match="no values"):
+        percentile([], 50)
+
+
+def test_medians_and_ratios_are_of_rounds() -> None:
+    results = results_of(ours=[100, 300, 200], peer=[50, 100, 200])
+    load = Load(32, 1)
+    assert results.spread("ours", load, lambda each: each.requests_per_second) == Spread(200, 100, 300)
+    assert results.ratio("ours", "peer", load) == Spread(2, 1, 3)
+
+
+def test_what_was_written_is_read_again(tmp_path: Path) -> None:
+    results = results_of(ours=[100], peer=[50])
+    results.alone["ours"] = Alone(120.5, 1.25)
+    results.add_tail("ours", Tail(200, 1, 2, 3, 4, 0, 0.5))
+    results.drop("peer", "it failed")
+    results.write(tmp_path / "results.json")
+    assert read_results(tmp_path / "results.json") == results
+
+
+def test_a_server_that_failed_has_no_figures() -> None:
+    results = results_of(ours=[100], peer=[50])
+    results.drop("peer", "it failed")
+    assert set(results.rounds) == {"ours"}
+    assert results.failed == {"peer": "it failed"}
