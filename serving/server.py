@@ -91,13 +91,14 @@ class Server:
         await self._stop()
 
     async def _start(self) -> None:
-        """Calls can come while the model loads: health says so, and they are told to try again."""
-        await self._start_grpc()
+        """Listens when the model is warm, and not before: connections go to the workers that can answer."""
+        await self._health.set_ready(False)  # before anybody can ask
         version = await asyncio.to_thread(self._load)  # liveness is answered meanwhile
         runner = LoopRunner(version.run) if version.model.computes_on_caller else ThreadRunner(version.run)
         self._batcher = Batcher(runner, self.metrics, self._config.max_batch_size, self._config.max_queue_delay_seconds)
         self._batcher.start()
         self._classifier.serve(Served(version, self._batcher))
+        await self._start_grpc()
         await self._health.set_ready(True)
 
     async def _drain(self) -> None:
@@ -121,7 +122,6 @@ class Server:
 
     async def _start_grpc(self) -> None:
         host, port = self._config.host, self._grpc_port
-        await self._health.set_ready(False)  # before anybody can ask
         try:
             await self._grpc.start(host, port)
         except OSError as error:
