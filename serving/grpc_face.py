@@ -16,6 +16,7 @@ from serving.errors import InvalidRequestError
 from serving.logs import Logger
 from serving.metrics import Metrics
 from serving.observed_rpc import Context, RpcObserver, deadline
+from serving.stage_times import encode_and_tell
 from serving.wire import parse_message
 
 SERVICE = digits_pb2.DESCRIPTOR.services_by_name["DigitClassifier"].full_name
@@ -43,7 +44,8 @@ class GrpcFace:
 
     async def _classify(self, request: bytes, context: Context) -> bytes:
         images, version = parse_request(request, self._classifier.max_images_per_request)
-        return response_bytes(await self._classifier.classify(images, version, deadline(context)))
+        predictions = await self._classifier.classify(images, version, deadline(context))
+        return encode_and_tell(context, predictions, response_bytes)
 
     async def _get_model(self, request: bytes, _: Context) -> bytes:
         parse_message(digits_pb2.GetModelRequest, request)

@@ -24,6 +24,7 @@ from serving.open_inference_description import (
     repository_index,
     server_metadata,
 )
+from serving.stage_times import encode_and_tell
 from serving.wire import parse_message
 
 SERVICE = protocol.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
@@ -62,7 +63,8 @@ class OpenInferenceFace:
         try:
             model = self._model()
             asked = parse_infer(request, model)
-            response = infer_response(asked, model.name, await self._predictions(asked, context))
+            predictions = await self._predictions(asked, context)
+            response = encode_and_tell(context, predictions, lambda answer: infer_response(asked, model.name, answer))
             outcome = self._answered
             return response
         finally:
