@@ -13,9 +13,7 @@ import numpy as np
 from serving.admission import Admission
 from serving.batcher import Batcher
 from serving.errors import InvalidRequestError, NotReadyError, UnknownVersionError
-from serving.image.decode import ImageLimits, decode
-from serving.image.framing import Framed, frame
-from serving.image.quality import Quality
+from serving.image.picture import Framed, ImageLimits, Quality
 from serving.metrics import Metrics
 from serving.model_repository import ModelVersion
 from serving.onnx_model import PIXELS
@@ -154,6 +152,10 @@ class Classifier:
         return dict(zip(encoded, framed, strict=True))
 
     def _decode(self, index: int, content: bytes) -> Framed:
+        # SciPy and Pillow take 25 MB and a quarter of a second: not before somebody sends a picture.
+        from serving.image.decode import decode
+        from serving.image.framing import frame
+
         started = time.perf_counter()
         try:
             return frame(decode(content, self.limits))

@@ -16,7 +16,7 @@ from google.protobuf.message import Message
 from protos.mnist.v1 import digits_pb2
 from serving.classifier import EncodedImage, ImageInput, Images, Predictions
 from serving.errors import InvalidRequestError
-from serving.image.quality import Quality
+from serving.image.picture import Quality
 from serving.onnx_model import DIGITS, PIXELS
 from serving.refusal import Refusal
 from serving.rows import BatchRows

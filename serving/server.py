@@ -18,7 +18,7 @@ from serving.errors import ConfigError
 from serving.grpc_face import GrpcFace
 from serving.grpc_listeners import LISTENERS, GrpcListeners
 from serving.health import Health
-from serving.image.decode import ImageLimits
+from serving.image.picture import ImageLimits
 from serving.inference_runner import LoopRunner, ThreadRunner
 from serving.logs import Logger
 from serving.metrics import Metrics

@@ -1,13 +1,13 @@
 """From the bytes of a picture file to grey levels. Refuses by size before decoding; decodes listed formats only."""
 
 import io
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
 from serving.errors import InvalidRequestError
+from serving.image.picture import ImageLimits
 from serving.image.reduction import WORKING_SIDE, reduced
 
 FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF")
@@ -18,14 +18,6 @@ _JPEG_START, _JPEG_SCAN = b"\xff\xd8", b"\xff\xda"
 
 # Our own limit is checked before anything is decoded; Pillow's would only warn, at another number.
 Image.MAX_IMAGE_PIXELS = None
-
-
-@dataclass(frozen=True, slots=True)
-class ImageLimits:
-    """What is refused before decoding: `max_bytes` of the file, `max_pixels` of width x height."""
-
-    max_bytes: int
-    max_pixels: int
 
 
 def decode(encoded: bytes, limits: ImageLimits) -> npt.NDArray[np.uint8]:

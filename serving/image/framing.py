@@ -4,29 +4,15 @@ paper and ink are told apart (paper, polarity) -> ruled lines and specks go (pie
 strokes of a width that MNIST has (stroke_width) -> 20x20, then 28x28 (mnist_box). quality says what may be wrong.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 
 from serving.image.mnist_box import SIDE, centred, tight_square, to_box
 from serving.image.paper import ink_on_paper
+from serving.image.picture import Framed
 from serving.image.pieces import without_lines, without_specks
-from serving.image.quality import Quality, quality_of
+from serving.image.quality import quality_of
 from serving.image.stroke_width import with_mnist_strokes
-
-
-@dataclass(frozen=True, slots=True)
-class Framed:
-    """A digit in MNIST's frame: `pixels` (784,) uint8, 0 = paper, 255 = ink; all 0 when `quality` holds BLANK."""
-
-    pixels: npt.NDArray[np.uint8]
-    quality: Quality
-
-    @property
-    def is_blank(self) -> bool:
-        """True when no ink stands out from the paper."""
-        return Quality.BLANK in self.quality
 
 
 def frame(grey: npt.NDArray[np.uint8]) -> Framed:

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from serving.standalone import Standalone
 from tests.integration.serving.conftest import StartServer
 from tests.tiny_model import image_of
 
+ROOT = Path(__file__).parents[3]
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
 ONE_IMAGE = digits_pb2.ClassifyRequest(images=[digits_pb2.Image(pixels=image_of(1))])
 
@@ -163,3 +166,9 @@ async def test_the_access_line_can_be_turned_on_and_never_holds_pixels(
     assert len(rpcs) == lines
     wanted = {"event", "level", "timestamp", "method", "code", "seconds", "peer"}
     assert all(set(event) == wanted and event["code"] == "OK" for event in rpcs)
+
+
+def test_a_server_that_nobody_has_sent_a_picture_has_not_loaded_what_reads_them() -> None:
+    program = "import sys, serving.standalone; print(*({'scipy', 'PIL'} & sys.modules.keys()))"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""

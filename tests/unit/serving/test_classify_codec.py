@@ -9,7 +9,7 @@ from protos.mnist.v1 import digits_pb2
 from serving.classifier import EncodedImage, ImageInput, Predictions
 from serving.classify_codec import parse_request, request_images, response_bytes
 from serving.errors import InvalidRequestError
-from serving.image.quality import Quality
+from serving.image.picture import Quality
 from serving.refusal import Refusal
 from serving.rows import BatchRows, Rows, Timing
 

@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from serving.errors import InvalidRequestError
-from serving.image.decode import ImageLimits, decode
+from serving.image.decode import decode
+from serving.image.picture import ImageLimits
 from serving.image.reduction import WORKING_SIDE
 
 LIMITS = ImageLimits(max_bytes=100_000, max_pixels=1_000_000)

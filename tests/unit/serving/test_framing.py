@@ -9,9 +9,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
-from serving.image.decode import ImageLimits, decode
+from serving.image.decode import decode
 from serving.image.framing import frame
-from serving.image.quality import Quality
+from serving.image.picture import ImageLimits, Quality
 from serving.image.stroke_width import stroke_width
 
 Grey = npt.NDArray[np.uint8]

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from serving.image.decode import ImageLimits, decode
+from serving.image.decode import decode
 from serving.image.framing import frame
-from serving.image.quality import Quality
+from serving.image.picture import ImageLimits, Quality
 
 ROOT = Path(__file__).parents[3]
 DIGITS = np.load(ROOT / "tests" / "data" / "digits.npz")["pixels"][:5].reshape(5, 28, 28)

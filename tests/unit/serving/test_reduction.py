@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
-from serving.image.framing import Framed, frame
-from serving.image.quality import Quality
+from serving.image.framing import frame
+from serving.image.picture import Framed, Quality
 from serving.image.reduction import WORKING_SIDE, reduced
 
 Grey = npt.NDArray[np.uint8]
