@@ -97,12 +97,12 @@ def _command(*arguments: str) -> list[str]:
 
 def test_ctrl_c_stops_cleanly_and_resume_ends_with_the_same_weights(mnist: Mnist, tmp_path: Path) -> None:
     places = ["--runs-folder", str(tmp_path), "--cache-folder", str(default_cache_folder())]
-    stopped = subprocess.Popen(
-        _command("train", "--run", "stopped", *places, *TINY_FLAGS), cwd=REPOSITORY, stderr=subprocess.PIPE, text=True
-    )
+    # Epochs enough that it still trains when the signal comes, however late this process gets its turn.
+    command = _command("train", "--run", "stopped", *places, *TINY_FLAGS, "--epochs", "20")
+    stopped = subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True)
     assert stopped.stderr is not None
     with stopped, stopped.stderr as shown:
-        assert "epoch   1/3" in shown.readline()
+        assert "epoch   1/20" in shown.readline()
         stopped.send_signal(signal.SIGINT)
         rest = shown.read()
     assert stopped.returncode == 130
