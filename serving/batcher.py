@@ -48,7 +48,7 @@ class Batcher:
     ) -> None:
         self._runner = runner
         self._metrics = metrics
-        self._max_batch_size = max_batch_size
+        self.max_batch_size = max_batch_size
         self._queue: BatchQueue[_Request] = BatchQueue(max_batch_size, max_queue_delay_seconds)
         self._running: list[_Request] = []  # the batch that is with the runner
         # Made before they are needed: a series that appears with its first event hides that event from rate().
@@ -77,7 +77,7 @@ class Batcher:
         Raises ExpiredError when the deadline passes in the queue, NotReadyError after close(), or what inference
         raised.
         """
-        largest = self._max_batch_size
+        largest = self.max_batch_size
         if len(pixels) <= largest:
             return await self._enqueue(pixels, deadline)
         parts = [self._enqueue(pixels[i : i + largest], deadline) for i in range(0, len(pixels), largest)]

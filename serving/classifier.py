@@ -54,6 +54,7 @@ class Served:
 
     version: ModelVersion
     batcher: Batcher
+    is_tuned: bool  # whether its settings were measured on this host
 
 
 class Classifier:

@@ -1,10 +1,13 @@
 """The command line: configuration in, a running server, an exit status out."""
 
 import asyncio
+import json
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -14,6 +17,7 @@ from serving.config import Config, load_config
 from serving.errors import ConfigError, DeviceUnavailableError, ModelRejectedError, WorkerDiedError
 from serving.listening_port import address
 from serving.logs import Logger, configure_logging, get_logger
+from serving.tuning import Picked
 from serving.worker_count import worker_count
 
 if TYPE_CHECKING:
@@ -22,15 +26,25 @@ if TYPE_CHECKING:
 
 USAGE_ERROR = 2
 CANNOT_START = 1
+INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs until SIGINT or SIGTERM. 0: drained; 1: could not start; 2: a setting is wrong."""
+    """Runs until SIGINT or SIGTERM. 0: drained; 1: could not start; 2: a setting is wrong; 130: ended while tuning."""
+    flags = sys.argv[1:] if arguments is None else arguments
     try:
-        config = load_config(sys.argv[1:] if arguments is None else arguments)
+        config = load_config(flags)
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
         return USAGE_ERROR
+    if config.tune:
+        try:
+            tuning = subprocess.run([sys.executable, "-m", "serving.tune", *flags], stdout=subprocess.PIPE, check=False)
+        except KeyboardInterrupt:
+            return INTERRUPTED
+        if tuning.returncode:  # it has said why
+            return tuning.returncode
+        config = _with(config, Picked(**json.loads(tuning.stdout)))
     configure_logging(config.log_format, config.log_level)
     try:
         uvloop.run(_serve(config, get_logger()))
@@ -38,6 +52,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return USAGE_ERROR if isinstance(error, ConfigError) else CANNOT_START
     return 0
+
+
+def _with(config: Config, picked: Picked) -> Config:
+    """The configuration with what was picked wherever it left the choice."""
+    return replace(
+        config,
+        precision=picked.precision,
+        inference_threads=picked.inference_threads,
+        max_batch_size=config.max_batch_size or picked.max_batch_size,
+    )
 
 
 class Running(Protocol):

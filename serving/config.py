@@ -11,6 +11,7 @@ from typing import Any
 from serving.errors import ConfigError
 
 ENVIRONMENT_PREFIX = "MNIST_"
+DEFAULT_BATCH_SIZE = 64
 _SERVICE_LINK = re.compile(r"_SERVICE_HOST$|_SERVICE_PORT(_|$)|_PORT_\d+_(TCP|UDP)(_|$)")
 
 
@@ -70,19 +71,33 @@ class Config:
     model_repository: Path = _setting(Path("models"), "folder that holds <model name>/<version>/", Path)
     model_name: str = _setting("mnist", "model to serve: mnist, mnist-int8 or mnist-accurate", _plain_name)
     model_version: int = _setting(0, "version to serve; 0: the highest there", _number(int, 0))
+    precision: str = _setting(
+        "auto",
+        "float32, or int8 where the model has an int8 form; auto: the model's own, or what --tune picks",
+        _choice("auto", "float32", "int8"),
+    )
+    tune: bool = _setting(
+        False,
+        "before serving, measure the model here and pick what is auto or 0 of the settings of inference",
+        _boolean,
+    )
     device: str = _setting("auto", "auto, cpu or cuda; auto falls back to cpu", _choice("auto", "cpu", "cuda"))
     workers: int = _setting(
         0, "processes that answer calls; 0: one for each usable processor, or one with a GPU", _number(int, 0, 256)
     )
     inference_threads: int = _setting(
-        0, "ONNX Runtime threads of each worker; 0: its share of the usable processors", _number(int, 0, 256)
+        0,
+        "ONNX Runtime threads of each worker; 0: its share of the usable processors, or what --tune picks",
+        _number(int, 0, 256),
     )
 
     host: str = _setting("127.0.0.1", "address to listen on; 0.0.0.0 for every interface", str)
     grpc_port: int = _setting(50051, "port of the gRPC service; 0: any free one", _port)
     http_port: int = _setting(8080, "port of /metrics, /livez and /readyz; 0: any free one", _port)
 
-    max_batch_size: int = _setting(64, "most images in one inference", _number(int, 1, 4096))
+    max_batch_size: int = _setting(
+        0, f"most images in one inference; 0: {DEFAULT_BATCH_SIZE}, or what --tune picks", _number(int, 0, 4096)
+    )
     max_queue_delay_seconds: float = _setting(
         0.0, "time a request may wait for others to fill its batch; 0: none is added", _number(float, 0, 1)
     )

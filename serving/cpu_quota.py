@@ -1,6 +1,10 @@
-"""How many processors this process may really use. ONNX Runtime counts the host's (microsoft/onnxruntime#29510)."""
+"""Which processors this process may really use, and how many.
+
+ONNX Runtime counts the host's (microsoft/onnxruntime#29510).
+"""
 
 import os
+import platform
 from pathlib import Path
 
 
@@ -9,6 +13,17 @@ def usable_cpus(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
     affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = _quota(cgroup)
     return affinity if quota is None else max(1, min(affinity, int(quota)))
+
+
+def processor_name() -> str:
+    """The processor's model, as far as it is told."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return next(
+        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor()
+    )
 
 
 def _quota(cgroup: Path) -> float | None:

@@ -49,7 +49,8 @@ class GrpcFace:
 
     async def _get_model(self, request: bytes, _: Context) -> bytes:
         parse_message(digits_pb2.GetModelRequest, request)
-        version = self._classifier.served.version
+        served = self._classifier.served
+        version = served.version
         return digits_pb2.GetModelResponse(
             name=version.name,
             version=version.version,
@@ -61,6 +62,10 @@ class GrpcFace:
             max_image_bytes=self._classifier.limits.max_bytes,
             max_image_pixels=self._classifier.limits.max_pixels,
             model_sha256=version.sha256,
+            precision=version.precision,
+            inference_threads=version.model.threads,
+            max_batch_size=served.batcher.max_batch_size,
+            is_tuned=served.is_tuned,
         ).SerializeToString()
 
     async def _classify_stream(self, requests: AsyncIterator[bytes], context: Context) -> None:

@@ -85,6 +85,7 @@ class Metrics:
             registry=registry,
         )
         self.model_info = Info("mnist_model", "The model that is served", registry=registry)
+        self.inference_info = Info("mnist_inference", "How the model is run", registry=registry)
         self.build_info = Info("mnist_build", "The software that serves it", registry=registry)
         self.ready = Gauge(
             "mnist_ready", "1 while a warm model is served and the server is not draining", registry=registry

@@ -4,7 +4,8 @@ import hashlib
 import io
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,19 @@ SCHEMA_VERSION = 1
 # integers here and where they were recorded, as processors round their sums at different places.
 GOLDEN_TOLERANCE = {"float32": 1e-3, "int8": 0.03}
 
+INT8_SUFFIX = "-int8"  # of the name of a model that is another's int8 form
+
 OpenModel = Callable[[bytes], OnnxModel]
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """One graph by which a version can be served: its own, or the int8 form of the same training."""
+
+    name: str
+    version: int
+    folder: Path
+    sha256: str  # of model.onnx, as metadata.json says
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +44,7 @@ class ModelVersion:
     name: str
     version: int
     created: str  # RFC 3339, UTC
+    precision: str  # float32 or int8
     sha256: str  # of model.onnx
     novelty_threshold: float  # 0 to 1; above it an answer is refused
     test_accuracy: float  # 0 to 1, on MNIST's test set
@@ -56,42 +70,95 @@ class ModelRepository:
                 f"there is no model {self._name} at {self._folder}: train one with `make train`, or name"
                 " another model with --model-name, or another folder of models with --model-repository"
             )
-        names = (entry.name for entry in self._folder.iterdir() if entry.is_dir())
-        return sorted(int(name) for name in names if name.isdecimal() and str(int(name)) == name != "0")
+        return _versions(self._folder)
 
-    def load(self, version: int, open_model: OpenModel, largest_batch: int) -> ModelVersion:
+    def forms(self, version: int) -> dict[str, Form]:
+        """By precision, what `version` (0: the highest) can be served by: its own graph first.
+
+        The int8 form is a model of its own, `<name>-int8`, whose metadata.json tells of the same training run. Raises
+        ModelRejectedError where the version is not there or its metadata.json cannot be read.
+        """
+        chosen = self._chosen(version)
+        own, metadata = _form(self._folder / str(chosen), self._name, chosen)
+        forms = {_precision(metadata): own}
+        int8 = self._folder.parent / f"{self._name}{INT8_SUFFIX}"
+        for number in reversed(_versions(int8)):
+            with suppress(ModelRejectedError):  # what is wrong with another model does not keep this one from serving
+                form, other = _form(int8 / str(number), int8.name, number)
+                if metadata.get("training") and other.get("training") == metadata["training"]:
+                    forms.setdefault(_precision(other), form)
+        return forms
+
+    def load(self, version: int, open_model: OpenModel, largest_batch: int, precision: str = "auto") -> ModelVersion:
         """Loads, checks and warms `version` (0: the highest), for batches up to `largest_batch`.
+
+        `precision`: float32 or int8, or auto for that of the version's own graph. The int8 form is served under the
+        name and version of the model that was asked for.
 
         Raises ModelRejectedError saying which check failed.
         """
+        forms = self.forms(version)
+        asked = next(iter(forms)) if precision == "auto" else precision
+        own = next(iter(forms.values()))
+        if asked not in forms:
+            raise ModelRejectedError(f"{own.folder}: has no {asked} form, only {' and '.join(forms)}")
+        form = forms[asked]
+        try:
+            loaded = _load(form, open_model, largest_batch)
+        except ModelRejectedError as error:
+            raise ModelRejectedError(f"{form.folder}: {error}") from error
+        except OSError as error:
+            raise ModelRejectedError(f"{form.folder}: cannot be read: {error}") from error
+        return replace(loaded, name=own.name, version=own.version)
+
+    def _chosen(self, version: int) -> int:
         versions = self.versions()
         if not versions:
             raise ModelRejectedError(f"{self._folder} holds no version: train one with `make train`")
         chosen = version or versions[-1]
         if chosen not in versions:
             raise ModelRejectedError(f"{self._folder} holds no version {chosen}, only {', '.join(map(str, versions))}")
-        folder = self._folder / str(chosen)
-        try:
-            return _load(folder, self._name, chosen, open_model, largest_batch)
-        except ModelRejectedError as error:
-            raise ModelRejectedError(f"{folder}: {error}") from error
-        except OSError as error:
-            raise ModelRejectedError(f"{folder}: cannot be read: {error}") from error
+        return chosen
 
 
-def _load(folder: Path, name: str, version: int, open_model: OpenModel, largest_batch: int) -> ModelVersion:
-    metadata = _read_metadata(folder / "metadata.json")
+def _versions(folder: Path) -> list[int]:
+    """Version numbers below a model's folder, ascending; none where it is not there."""
+    names = (entry.name for entry in folder.iterdir() if entry.is_dir()) if folder.is_dir() else ()
+    return sorted(int(name) for name in names if name.isdecimal() and str(int(name)) == name != "0")
+
+
+def _form(folder: Path, name: str, version: int) -> tuple[Form, dict[str, Any]]:
+    """What metadata.json tells, with its file named in whatever is wrong with it."""
     try:
+        metadata = _read_metadata(folder / "metadata.json")
         if (metadata["name"], metadata["version"]) != (name, version):
             raise ModelRejectedError(f"metadata.json is of {metadata['name']} version {metadata['version']}")
+        return Form(name, version, folder, str(metadata["files"]["model.onnx"])), metadata
+    except ModelRejectedError as error:
+        raise ModelRejectedError(f"{folder}: {error}") from error
+    except OSError as error:
+        raise ModelRejectedError(f"{folder}: cannot be read: {error}") from error
+    except (KeyError, TypeError) as error:
+        raise ModelRejectedError(f"{folder}: metadata.json lacks or garbles a field: {error!r}") from error
+
+
+def _precision(metadata: dict[str, Any]) -> str:
+    return str(metadata.get("precision", "float32"))
+
+
+def _load(form: Form, open_model: OpenModel, largest_batch: int) -> ModelVersion:
+    metadata, folder = _read_metadata(form.folder / "metadata.json"), form.folder
+    try:
         files = {file: _read_checked(folder / file, metadata["files"][file]) for file in ("model.onnx", "golden.npz")}
-        tolerance = GOLDEN_TOLERANCE[metadata.get("precision", "float32")]
+        precision = _precision(metadata)
+        tolerance = GOLDEN_TOLERANCE[precision]
         loaded = ModelVersion(
             model=open_model(files["model.onnx"]),
-            name=name,
-            version=version,
+            name=form.name,
+            version=form.version,
             created=str(metadata["created"]),
-            sha256=str(metadata["files"]["model.onnx"]),
+            precision=precision,
+            sha256=form.sha256,
             novelty_threshold=float(metadata["novelty_threshold"]),
             test_accuracy=float(metadata["metrics"]["mnist_test"]["accuracy"]),
         )

@@ -78,6 +78,7 @@ class OnnxModel:
                 )
             chosen = "cpu"
         self.device = chosen
+        self.threads = threads
         # Whoever calls run() does all the work: neither other threads nor a GPU can go on while it does something else.
         self.computes_on_caller = chosen == "cpu" and threads == 1
         self._check_signature()

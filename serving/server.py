@@ -12,7 +12,7 @@ from serving import __version__, grpc_face, open_inference_face
 from serving.admission import Admission
 from serving.batcher import Batcher
 from serving.classifier import Classifier, Served
-from serving.config import Config
+from serving.config import DEFAULT_BATCH_SIZE, Config
 from serving.cpu_quota import usable_cpus
 from serving.errors import ConfigError
 from serving.grpc_face import GrpcFace
@@ -55,6 +55,7 @@ class Server:
         self._batcher: Batcher | None = None
         self._grpc_port = grpc_port
         self._workers = config.workers or 1
+        self._largest_batch = config.max_batch_size or DEFAULT_BATCH_SIZE
         self._grpc = GrpcListeners(
             self._register,
             max(2, LISTENERS // self._workers),
@@ -95,9 +96,9 @@ class Server:
         await self._health.set_ready(False)  # before anybody can ask
         version = await asyncio.to_thread(self._load)  # liveness is answered meanwhile
         runner = LoopRunner(version.run) if version.model.computes_on_caller else ThreadRunner(version.run)
-        self._batcher = Batcher(runner, self.metrics, self._config.max_batch_size, self._config.max_queue_delay_seconds)
+        self._batcher = Batcher(runner, self.metrics, self._largest_batch, self._config.max_queue_delay_seconds)
         self._batcher.start()
-        self._classifier.serve(Served(version, self._batcher))
+        self._classifier.serve(Served(version, self._batcher, self._config.tune))
         await self._start_grpc()
         await self._health.set_ready(True)
 
@@ -140,7 +141,8 @@ class Server:
         loaded = ModelRepository(self._config.model_repository, self._config.model_name).load(
             self._config.model_version,
             lambda graph: OnnxModel(graph, self._config.device, threads),
-            self._config.max_batch_size,
+            self._largest_batch,
+            self._config.precision,
         )
         device = loaded.model.device
         if self._config.device == "auto" and device == "cpu":
@@ -149,6 +151,14 @@ class Server:
         version = str(loaded.version)
         self.metrics.model_info.info(
             {"name": loaded.name, "version": version, "sha256": loaded.sha256, "device": device}
+        )
+        self.metrics.inference_info.info(
+            {
+                "precision": loaded.precision,
+                "threads": str(threads),
+                "max_batch_size": str(self._largest_batch),
+                "tuned": str(self._config.tune).lower(),
+            }
         )
         python, runtime = platform.python_version(), RUNTIME_VERSION
         self.metrics.build_info.info(

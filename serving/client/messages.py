@@ -41,6 +41,10 @@ class ModelDescription:
     max_image_bytes: int
     max_image_pixels: int
     model_sha256: str
+    precision: str
+    inference_threads: int
+    max_batch_size: int
+    is_tuned: bool
 
 
 class CallError(Exception):

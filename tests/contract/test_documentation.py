@@ -22,7 +22,7 @@ DOCUMENTS = sorted(path for pattern in PATTERNS for path in ROOT.glob(pattern))
 def test_every_setting_is_documented_with_flag_variable_and_default(setting: object) -> None:
     text = (ROOT / "docs/configuration.md").read_text()
     default = getattr(setting, "default", None)
-    row = next((line for line in text.splitlines() if f"`{flag(setting)}`" in line), "")  # type: ignore[arg-type]  # a Field
+    row = next((line for line in text.splitlines() if line.startswith(f"| `{flag(setting)}`")), "")  # type: ignore[arg-type]  # a Field
     assert f"`{variable(setting)}`" in row  # type: ignore[arg-type]  # a Field
     shown = str(default).lower() if isinstance(default, bool) else "" if default is None else str(default)
     assert f"`{shown}`" in row or not shown, f"{flag(setting)}: the documented default is not {shown}"  # type: ignore[arg-type]  # a Field

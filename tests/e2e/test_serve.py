@@ -4,6 +4,7 @@ import json
 import os
 import re
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from serving.client import DigitClient
 
 ROOT = Path(__file__).parents[2]
 SAMPLES = ROOT / "samples"
@@ -45,6 +48,8 @@ def address_of(process: subprocess.Popen[str]) -> str:
     """Where the server says that it listens."""
     assert process.stderr
     for line in process.stderr:
+        if not line.startswith("{"):  # what --tune measured
+            continue
         event = json.loads(line)
         if event["event"] == "serving":
             return str(event["grpc"])
@@ -102,8 +107,9 @@ def test_started_with_samples_it_shows_them_says_what_to_try_and_drains_with_sta
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
-        (["--max-batch-size", "0"], 2, "--max-batch-size: expected 1 to 4096, got '0'"),
+        (["--max-batch-size", "5000"], 2, "--max-batch-size: expected 0 to 4096, got '5000'"),
         (["--model-repository", "nowhere"], 1, "there is no model mnist at nowhere/mnist"),
+        (["--tune", "--model-repository", "nowhere"], 1, "there is no model mnist at nowhere/mnist"),
         (["--device", "cuda"], 1, "device cuda was asked for"),
         (["--no-such-flag"], 2, "unrecognized arguments: --no-such-flag"),
     ],
@@ -116,6 +122,20 @@ def test_what_cannot_start_says_why_in_a_line_and_ends_with_a_status(
     assert process.returncode == status
     assert message in errors
     assert "Traceback" not in errors
+
+
+def test_tuned_it_serves_with_what_was_measured(tmp_path: Path) -> None:
+    for model in ("mnist", "mnist-int8"):
+        shutil.copytree(ROOT / "models" / model, tmp_path / model, ignore=shutil.ignore_patterns("tuning.json"))
+    process = start("--tune", "--model-repository", str(tmp_path), "--max-batch-size", "16")
+    with DigitClient(address_of(process)) as client:
+        description = client.get_model()
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+    [record] = tmp_path.glob("mnist/*/tuning.json")
+    picked = json.loads(record.read_text())["picked"]
+    assert (description.precision, description.inference_threads) == (picked["precision"], picked["inference_threads"])
+    assert (description.name, description.max_batch_size, description.is_tuned) == ("mnist", 16, True)
 
 
 def test_workers_end_when_their_supervisor_is_killed() -> None:

@@ -104,7 +104,7 @@ class GetModelRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class GetModelResponse(_message.Message):
-    __slots__ = ("name", "version", "created", "test_accuracy", "novelty_threshold", "device", "max_images_per_request", "max_image_bytes", "max_image_pixels", "model_sha256")
+    __slots__ = ("name", "version", "created", "test_accuracy", "novelty_threshold", "device", "max_images_per_request", "max_image_bytes", "max_image_pixels", "model_sha256", "precision", "inference_threads", "max_batch_size", "is_tuned")
     NAME_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     CREATED_FIELD_NUMBER: _ClassVar[int]
@@ -115,6 +115,10 @@ class GetModelResponse(_message.Message):
     MAX_IMAGE_BYTES_FIELD_NUMBER: _ClassVar[int]
     MAX_IMAGE_PIXELS_FIELD_NUMBER: _ClassVar[int]
     MODEL_SHA256_FIELD_NUMBER: _ClassVar[int]
+    PRECISION_FIELD_NUMBER: _ClassVar[int]
+    INFERENCE_THREADS_FIELD_NUMBER: _ClassVar[int]
+    MAX_BATCH_SIZE_FIELD_NUMBER: _ClassVar[int]
+    IS_TUNED_FIELD_NUMBER: _ClassVar[int]
     name: str
     version: int
     created: str
@@ -125,4 +129,8 @@ class GetModelResponse(_message.Message):
     max_image_bytes: int
     max_image_pixels: int
     model_sha256: str
-    def __init__(self, name: _Optional[str] = ..., version: _Optional[int] = ..., created: _Optional[str] = ..., test_accuracy: _Optional[float] = ..., novelty_threshold: _Optional[float] = ..., device: _Optional[str] = ..., max_images_per_request: _Optional[int] = ..., max_image_bytes: _Optional[int] = ..., max_image_pixels: _Optional[int] = ..., model_sha256: _Optional[str] = ...) -> None: ...
+    precision: str
+    inference_threads: int
+    max_batch_size: int
+    is_tuned: bool
+    def __init__(self, name: _Optional[str] = ..., version: _Optional[int] = ..., created: _Optional[str] = ..., test_accuracy: _Optional[float] = ..., novelty_threshold: _Optional[float] = ..., device: _Optional[str] = ..., max_images_per_request: _Optional[int] = ..., max_image_bytes: _Optional[int] = ..., max_image_pixels: _Optional[int] = ..., model_sha256: _Optional[str] = ..., precision: _Optional[str] = ..., inference_threads: _Optional[int] = ..., max_batch_size: _Optional[int] = ..., is_tuned: _Optional[bool] = ...) -> None: ...

@@ -21,6 +21,7 @@ def test_every_setting_can_be_given_both_ways() -> None:
     texts = {bool: "false", int: "7", float: "0.25", type(Path()): "elsewhere"}
     special = {
         "device": "cpu",
+        "precision": "int8",
         "log_format": "json",
         "log_level": "debug",
         "host": "::",

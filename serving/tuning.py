@@ -1,0 +1,71 @@
+"""What `--tune` picks: from the time of an inference by its size, the settings that suit this host. Measures nothing.
+
+1. The largest batch is the largest whose rate is within RATE_LOSS of the best, and that takes at most LONGEST_SECONDS:
+   whoever comes while it runs waits that long. A batch of one image is always allowed.
+2. More threads, and the int8 form, must each be worth WORTH_CHANGING: threads are taken from other calls, and int8
+   changes the last digits of a probability.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+RATE_LOSS = 0.03
+LONGEST_SECONDS = 0.010
+WORTH_CHANGING = 1.05
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """The time of one inference, in seconds, of each of SIZES images."""
+
+    precision: str  # float32 or int8
+    threads: int
+    seconds: tuple[float, ...]
+
+    @property
+    def rates(self) -> list[float]:
+        """Images a second, by size."""
+        return [images / seconds for images, seconds in zip(SIZES, self.seconds, strict=True)]
+
+
+@dataclass(frozen=True, slots=True)
+class Picked:
+    """The settings that suit a host."""
+
+    precision: str
+    inference_threads: int
+    max_batch_size: int
+
+
+def pick(curves: Sequence[Curve]) -> Picked:
+    """The settings by these curves, of which there is at least one."""
+    best, best_size, best_rate = curves[0], 0, 0.0
+    for curve in sorted(curves, key=lambda curve: (curve.precision != "float32", curve.threads)):
+        size = _largest_worthwhile(curve)
+        rate = curve.rates[size]
+        if rate > best_rate * WORTH_CHANGING:
+            best, best_size, best_rate = curve, size, rate
+    return Picked(best.precision, best.threads, SIZES[best_size])
+
+
+def table(curves: Sequence[Curve], picked: Picked) -> str:
+    """The curves for people, a line a size, and what was picked."""
+    names = [_name(curve.precision, curve.threads) for curve in curves]
+    lines = ["images  " + "".join(f"{name:>26}" for name in names)]
+    for index, images in enumerate(SIZES):
+        cells = [f"{curve.seconds[index] * 1e6:>10,.0f} us {curve.rates[index]:>9,.0f}/s" for curve in curves]
+        lines.append(f"{images:>6}  " + "".join(f"{cell:>26}" for cell in cells))
+    chosen = _name(picked.precision, picked.inference_threads)
+    return "\n".join([*lines, f"picked: {chosen}, batches of up to {picked.max_batch_size} images"])
+
+
+def _largest_worthwhile(curve: Curve) -> int:
+    """The index in SIZES of the largest batch to run."""
+    allowed = [index for index, seconds in enumerate(curve.seconds) if seconds <= LONGEST_SECONDS] or [0]
+    enough = max(curve.rates[index] for index in allowed) * (1 - RATE_LOSS)
+    return max(index for index in allowed if curve.rates[index] >= enough)
+
+
+def _name(precision: str, threads: int) -> str:
+    return f"{precision}, {threads} thread{'s' if threads > 1 else ''}"

@@ -1,0 +1,41 @@
+import pytest
+
+from serving.tuning import SIZES, Curve, Picked, pick, table
+
+
+def curve(precision: str, threads: int, images_per_second: float, slower_above: int = 10**9) -> Curve:
+    """Time in proportion to the images, and twice that above a size."""
+    seconds = (size / images_per_second * (2 if size > slower_above else 1) for size in SIZES)
+    return Curve(precision, threads, tuple(seconds))
+
+
+def test_the_largest_batch_is_the_largest_that_loses_no_rate() -> None:
+    assert pick([curve("float32", 1, 100_000, slower_above=64)]).max_batch_size == 64
+
+
+def test_no_batch_keeps_others_waiting_longer_than_ten_milliseconds() -> None:
+    assert pick([curve("float32", 1, 10_000)]).max_batch_size == 64  # 6.4 ms; 128 would take 12.8
+
+
+def test_where_even_one_image_takes_longer_it_is_run_alone() -> None:
+    assert pick([curve("float32", 1, 10)]).max_batch_size == 1
+
+
+@pytest.mark.parametrize(("gain", "precision"), [(1.04, "float32"), (1.06, "int8"), (0.5, "float32")])
+def test_int8_must_be_worth_it(gain: float, precision: str) -> None:
+    curves = [curve("float32", 1, 10_000), curve("int8", 1, 10_000 * gain)]
+    assert pick(curves).precision == pick(curves[::-1]).precision == precision
+
+
+@pytest.mark.parametrize(("gain", "threads"), [(1.04, 1), (1.5, 2)])
+def test_threads_must_be_worth_it(gain: float, threads: int) -> None:
+    curves = [curve("float32", 1, 10_000), curve("float32", 2, 10_000 * gain)]
+    assert pick(curves).inference_threads == pick(curves[::-1]).inference_threads == threads
+
+
+def test_the_table_shows_every_size_of_every_curve_and_what_was_picked() -> None:
+    lines = table([curve("float32", 1, 10_000), curve("int8", 2, 20_000)], Picked("int8", 2, 64)).splitlines()
+    assert lines[0].split("  ")[-1].strip() == "int8, 2 threads"
+    assert [int(line.split()[0]) for line in lines[1:-1]] == list(SIZES)
+    assert lines[1].split() == ["1", "100", "us", "10,000/s", "50", "us", "20,000/s"]
+    assert lines[-1] == "picked: int8, 2 threads, batches of up to 64 images"
