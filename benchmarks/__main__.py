@@ -10,7 +10,7 @@ from benchmarks.comparison import Comparison, Plan
 from benchmarks.environments import InstallError
 from benchmarks.h2load import LoadError, check_installed
 from benchmarks.in_process import LIMITS
-from benchmarks.lineup import OURS, PEERS, SERVERS
+from benchmarks.lineup import OURS, PEERS, SERVERS, VARIANTS
 from benchmarks.measurement import Load
 from benchmarks.results import Results, about_this_run
 from benchmarks.running_server import StartError, WrongAnswerError
@@ -60,9 +60,14 @@ def _write(results: Results, path: Path) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     ours, peers = [server.name for server in OURS], [server.name for server in PEERS]
+    variants = [server.name for server in VARIANTS]
     shown = "(default: %(default)s)"
     parser.add_argument(
-        "--ours", nargs="+", choices=ours, default=ours, help=f"the first is compared with all others {shown}"
+        "--ours",
+        nargs="+",
+        choices=[*ours, *variants],
+        default=ours,
+        help=f"the first is compared with all others {shown}",
     )
     parser.add_argument("--peers", nargs="*", choices=peers, default=peers, help=shown)
     parser.add_argument("--loads", nargs="+", choices=LOADS, default=list(LOADS), help=shown)

@@ -57,17 +57,17 @@ class Server:
         }
 
 
-def _ours(*more: str) -> Command:
+def _ours(*more: str, module: str = "serving", log_level: str = "warning") -> Command:
     def command(place: Place, ports: list[int]) -> list[str]:
         return [
             *(
                 str(place.python),
                 "-m",
-                "serving",
+                module,
                 "--model-repository",
                 str(place.repository),
                 "--log-level",
-                "warning",
+                log_level,
             ),
             *("--grpc-port", str(ports[0]), "--http-port", str(ports[1]), *more),
         ]
@@ -117,6 +117,17 @@ OURS = (
         _ours("--model-name", "mnist-int8"), model="mnist-int8",
     ),
 )  # fmt: skip
+# What is measured when it is named: what the access log costs beside ours, and metrics beside ours with one worker.
+VARIANTS = (
+    Server(
+        "ours-logged", "ours, with an access log", _OPEN_INFERENCE,
+        _ours("--access-log", "--log-format", "json", log_level="info"),
+    ),
+    Server(
+        "ours-one-unmetered", "ours, one worker, metrics count nothing", _OPEN_INFERENCE,
+        _ours("--workers", "1", "--inference-threads", "1", module="benchmarks.unmetered_server"),
+    ),
+)  # fmt: skip
 SOAKED = Server("soaked", "ours, one worker", _OPEN_INFERENCE, _ours("--workers", "1"), model="mnist")
 PEERS = (
     Server(
@@ -135,7 +146,7 @@ PEERS = (
     Server("bentoml", "BentoML, batching", base64_json("/read"), _bentoml, "bentoml"),
     Server("echo", "gRPC echo, no work", ECHO, _echo, reads_digits=False),
 )  # fmt: skip
-SERVERS = {server.name: server for server in (*OURS, *PEERS)}
+SERVERS = {server.name: server for server in (*OURS, *VARIANTS, *PEERS)}
 
 
 def our_python() -> Path:

@@ -15,6 +15,7 @@ import uvloop
 
 from serving.config import Config, load_config
 from serving.errors import ConfigError, DeviceUnavailableError, ModelRejectedError, WorkerDiedError
+from serving.heap_arenas import limit_heap_arenas
 from serving.listening_port import address
 from serving.logs import Logger, configure_logging, get_logger
 from serving.tuning import Picked
@@ -45,6 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if tuning.returncode:  # it has said why
             return tuning.returncode
         config = _with(config, Picked(**json.loads(tuning.stdout)))
+    limit_heap_arenas()
     configure_logging(config.log_format, config.log_level)
     try:
         uvloop.run(_serve(config, get_logger()))

@@ -37,5 +37,5 @@ def configure_logging(log_format: str, level: str) -> None:
 
 def get_logger() -> Logger:
     """A logger; `log.info("event_name", key=value)`."""
-    logger: Logger = structlog.get_logger()
+    logger: Logger = structlog.get_logger().bind()  # without, it is put together anew for each line
     return logger

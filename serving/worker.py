@@ -8,6 +8,7 @@ import sys
 import uvloop
 
 from serving.errors import ConfigError, DeviceUnavailableError, ModelRejectedError
+from serving.heap_arenas import limit_heap_arenas
 from serving.logs import configure_logging, get_logger
 from serving.server import Server
 from serving.worker_link import Begin, Collect, Collected, Drain, Failed, Ready, WorkerLink
@@ -15,6 +16,7 @@ from serving.worker_link import Begin, Collect, Collected, Drain, Failed, Ready,
 
 def main() -> None:
     """Serves until the supervisor says to drain, or is gone."""
+    limit_heap_arenas()
     uvloop.run(_work(socket.socket(fileno=int(sys.argv[1]))))
 
 
