@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from serving.errors import ModelRejectedError
-from serving.onnx_model import PIXELS, OnnxModel
+from serving.onnx_model import PIXELS, Answers, OnnxModel
 from serving.refusal import refusals
 from serving.rows import BatchRows, Pixels
 
@@ -164,7 +164,7 @@ def _load(form: Form, open_model: OpenModel, largest_batch: int) -> ModelVersion
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ModelRejectedError(f"metadata.json lacks or garbles a field: {error!r}") from error
-    _check_golden_answers(loaded.model, files["golden.npz"], tolerance)
+    _check_golden_answers(loaded.model, files["golden.npz"], tolerance, largest_batch)
     _warm_up(loaded.model, largest_batch)
     return loaded
 
@@ -189,7 +189,7 @@ def _read_checked(path: Path, sha256: str) -> bytes:
     return content
 
 
-def _check_golden_answers(model: OnnxModel, content: bytes, tolerance: float) -> None:
+def _check_golden_answers(model: OnnxModel, content: bytes, tolerance: float, largest_batch: int) -> None:
     """Raises unless the model gives the recorded answers on this very device. NaN never agrees."""
     try:
         golden = np.load(io.BytesIO(content), allow_pickle=False)
@@ -197,7 +197,7 @@ def _check_golden_answers(model: OnnxModel, content: bytes, tolerance: float) ->
     except Exception as error:  # numpy and zipfile raise many kinds on a file that is no archive
         raise ModelRejectedError(f"golden.npz cannot be read: {error!r}") from error
     try:
-        answers = model.run(pixels)
+        answers = _run(model, pixels, largest_batch)
     except Exception as error:  # as ONNX Runtime does for a graph that cannot run, or images of another shape
         raise ModelRejectedError(f"the golden images cannot be run: {error}") from error
     for given, wanted in ((answers.probabilities, probabilities), (answers.novelty, novelty)):
@@ -208,6 +208,16 @@ def _check_golden_answers(model: OnnxModel, content: bytes, tolerance: float) ->
     differing = int((answers.digit != digit)[is_clear].sum())
     if differing:
         raise ModelRejectedError(f"{differing} of {len(digit)} golden images get another digit than recorded")
+
+
+def _run(model: OnnxModel, pixels: Pixels, largest_batch: int) -> Answers:
+    """Answers in no larger batches than will be served: the process keeps the memory that its largest one took."""
+    parts = [model.run(pixels[at : at + largest_batch]) for at in range(0, len(pixels), largest_batch)]
+    return Answers(
+        np.concatenate([part.probabilities for part in parts]),
+        np.concatenate([part.digit for part in parts]),
+        np.concatenate([part.novelty for part in parts]),
+    )
 
 
 def _warm_up(model: OnnxModel, largest_batch: int) -> None:
