@@ -1,12 +1,13 @@
 """All processes of one server, as the kernel tells of them: processor time, memory, stop and go."""
 
 import os
-import re
 import signal
 import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from benchmarks.process_memory import memory_bytes
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _IDLE_SECONDS = 0.05
@@ -38,7 +39,7 @@ class ProcessTree:
 
     def memory_bytes(self) -> int:
         """Proportional set size: what the processes take, shared pages divided among their users."""
-        return sum(_pss_bytes(pid) for pid in self.pids())
+        return memory_bytes(self.pids())
 
     def wait_until_idle(self, at_most_seconds: float = 2.0) -> None:
         """Returns once they have all but stopped using the processor."""
@@ -100,11 +101,3 @@ def parse_stat(text: str) -> Stat:
     pid, rest = text.split(" ", 1)
     fields = rest.rsplit(")", 1)[1].split()
     return Stat(int(pid), int(fields[1]), int(fields[3]), int(fields[11]) + int(fields[12]))
-
-
-def _pss_bytes(pid: int) -> int:
-    try:
-        found = re.search(r"^Pss:\s+(\d+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.M)
-    except OSError:  # gone since, or a zombie
-        return 0
-    return int(found[1]) * 1024 if found else 0
