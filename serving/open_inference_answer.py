@@ -4,6 +4,7 @@ A raw answer is put together from fields that are serialised once and kept, and 
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -14,17 +15,27 @@ from protos.inference.open_inference_pb2 import ModelInferResponse
 from serving.classifier import Predictions
 from serving.onnx_model import DIGITS
 from serving.refusal import Refusal
+from serving.rows import BatchRows
 from serving.wire import sized_field
 
 
-class Output(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Output:
     """What a model's output is: the protocol's datatype, numpy's, the typed list, an image's shape, whence it comes."""
 
     datatype: str
     dtype: np.dtype[Any]
     contents: str
     row_shape: tuple[int, ...]
-    values: Callable[[Predictions], Any]
+    values: Callable[[BatchRows], Any]
+
+    def array(self, rows: BatchRows) -> npt.NDArray[Any]:
+        """Of all rows, in the protocol's type."""
+        return np.asarray(self.values(rows), self.dtype)
+
+    def encoded(self, rows: BatchRows) -> bytes:
+        """The same, row after row: an encoder for `Rows.encoded`."""
+        return self.array(rows).tobytes()
 
 
 class RequestedOutput(NamedTuple):
@@ -37,11 +48,12 @@ class RequestedOutput(NamedTuple):
 PROBABILITIES = "probabilities"
 _FP32, _INT64, _BOOL = np.dtype("<f4"), np.dtype("<i8"), np.dtype("?")
 OUTPUTS: Mapping[str, Output] = {
-    PROBABILITIES: Output("FP32", _FP32, "fp32_contents", (DIGITS,), lambda answer: answer.rows.probabilities),
-    "digit": Output("INT64", _INT64, "int64_contents", (), lambda answer: answer.rows.digits),
-    "novelty": Output("FP32", _FP32, "fp32_contents", (), lambda answer: answer.rows.novelties),
-    "refused": Output("BOOL", _BOOL, "bool_contents", (), lambda answer: answer.rows.refusals != Refusal.NONE),
+    PROBABILITIES: Output("FP32", _FP32, "fp32_contents", (DIGITS,), lambda rows: rows.probabilities),
+    "digit": Output("INT64", _INT64, "int64_contents", (), lambda rows: rows.digits),
+    "novelty": Output("FP32", _FP32, "fp32_contents", (), lambda rows: rows.novelties),
+    "refused": Output("BOOL", _BOOL, "bool_contents", (), lambda rows: rows.refusals != Refusal.NONE),
 }
+_ENCODERS = {name: output.encoded for name, output in OUTPUTS.items()}  # bound once: batches know them by identity
 ALL_OUTPUTS = tuple(RequestedOutput(name) for name in OUTPUTS)
 
 
@@ -74,11 +86,12 @@ def typed_response(model: str, id: str, outputs: tuple[RequestedOutput, ...], an
 def _raw(output: RequestedOutput, answer: Predictions) -> bytes:
     if output.classes:
         return b"".join(len(text).to_bytes(4, "little") + text for text in _classifications(output, answer))
-    return _array(OUTPUTS[output.name], answer).tobytes()
+    return answer.rows.encoded(_ENCODERS[output.name])
 
 
 def _array(output: Output, answer: Predictions) -> npt.NDArray[Any]:
-    return np.asarray(output.values(answer), output.dtype)
+    rows = answer.rows
+    return output.array(rows.batch)[rows.start : rows.end]
 
 
 def _classifications(output: RequestedOutput, answer: Predictions) -> list[bytes]:
