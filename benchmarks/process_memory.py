@@ -21,6 +21,7 @@ class Mapping(NamedTuple):
     path: str
     resident: int
     proportional: int
+    dirty: int  # of the resident: changed by this process, so nobody else's
 
 
 def memory_bytes(pids: Iterable[int]) -> int:
@@ -30,13 +31,14 @@ def memory_bytes(pids: Iterable[int]) -> int:
 
 
 def together(processes: Iterable[Iterable[Mapping]], ours: set[str]) -> int:
-    """Proportional sizes; of a file that we map too, what the process takes that holds most of it."""
+    """Proportional sizes; of a file that we map too, what each has changed, and of the rest the most that one holds."""
     total, largest = 0, dict.fromkeys(ours, 0)
     for process in processes:
         resident: dict[str, int] = {}
         for mapping in process:
             if mapping.path in ours and mapping.path.startswith("/"):
-                resident[mapping.path] = resident.get(mapping.path, 0) + mapping.resident
+                total += mapping.dirty
+                resident[mapping.path] = resident.get(mapping.path, 0) + mapping.resident - mapping.dirty
             else:
                 total += mapping.proportional
         for path, size in resident.items():
@@ -47,14 +49,16 @@ def together(processes: Iterable[Iterable[Mapping]], ours: set[str]) -> int:
 def parse_smaps(text: str) -> list[Mapping]:
     """The mappings in the text of /proc/PID/smaps."""
     mappings: list[Mapping] = []
-    path, resident = "", 0
+    path, resident, proportional = "", 0, 0
     for line in text.splitlines():
         if found := _MAPPING.match(line):
             path = found[1]
         elif line.startswith("Rss:"):
             resident = _size(line)
         elif line.startswith("Pss:"):
-            mappings.append(Mapping(path, resident, _size(line)))
+            proportional = _size(line)
+        elif line.startswith("Private_Dirty:"):
+            mappings.append(Mapping(path, resident, proportional, _size(line)))
     return mappings
 
 

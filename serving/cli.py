@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -39,13 +40,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return USAGE_ERROR
     if config.tune:
-        try:
-            tuning = subprocess.run([sys.executable, "-m", "serving.tune", *flags], stdout=subprocess.PIPE, check=False)
-        except KeyboardInterrupt:
-            return INTERRUPTED
-        if tuning.returncode:  # it has said why
-            return tuning.returncode
-        config = _with(config, Picked(**json.loads(tuning.stdout)))
+        tuned = _tuned(config, flags)
+        if isinstance(tuned, int):
+            return tuned
+        config = tuned
     limit_heap_arenas()
     configure_logging(config.log_format, config.log_level)
     try:
@@ -56,8 +54,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _with(config: Config, picked: Picked) -> Config:
-    """The configuration with what was picked wherever it left the choice."""
+def _tuned(config: Config, flags: Sequence[str]) -> Config | int:
+    """The configuration with what was picked wherever it left the choice; an exit status where nothing was."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # either signal ends the measuring, and then this
+    try:
+        tuning = subprocess.run([sys.executable, "-m", "serving.tune", *flags], stdout=subprocess.PIPE, check=False)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    if tuning.returncode < 0:
+        print(f"error: the model could not be measured: ended by signal {-tuning.returncode}", file=sys.stderr)
+    if tuning.returncode:  # otherwise it has said why
+        return max(tuning.returncode, CANNOT_START)
+    picked = Picked(**json.loads(tuning.stdout))
     return replace(
         config,
         precision=picked.precision,
@@ -80,12 +88,28 @@ async def _serve(config: Config, log: Logger) -> None:
     service, workers = _service(config, log)
     stop = asyncio.Event()
     _stop_on_signals(stop, service)
-    async with service:
+    async with AsyncExitStack() as stack:
+        if not await _is_up(stack, service, stop):
+            return
         grpc, http = address(config.host, service.grpc_port), address(config.host, service.http_port)
         log.info("serving", grpc=grpc, http=http, workers=workers)
         if config.show_samples:
             await _show_samples(config.show_samples, config.host, service)
         await stop.wait()
+
+
+async def _is_up(stack: AsyncExitStack, service: "Standalone | Supervisor", stop: asyncio.Event) -> bool:
+    """Starts it, for the stack to end; False when it is told to stop before it is up."""
+    starting = asyncio.create_task(stack.enter_async_context(service))
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if stop.is_set():
+        starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
+        return False
+    await starting
+    return True
 
 
 def _service(config: Config, log: Logger) -> "tuple[Standalone | Supervisor, int]":

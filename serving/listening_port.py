@@ -11,7 +11,10 @@ def reserve_port(host: str, port: int) -> socket.socket:
     They do so by SO_REUSEPORT. Without the holder a second program that sets it would silently share the calls. Raises
     ConfigError where another program has the port.
     """
-    family, kind, protocol, _, bound = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    try:
+        family, kind, protocol, _, bound = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except (OSError, UnicodeError) as error:
+        raise ConfigError(f"host {host}: {error}; another: --host") from error
     holder = socket.socket(family, kind, protocol)
     try:
         if port:

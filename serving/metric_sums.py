@@ -31,6 +31,6 @@ def lasting(families: Iterable[Metric]) -> list[Metric]:
 
 
 def _together(name: str, one: float, other: float) -> float:
-    if name in SMALLEST:
+    if name in SMALLEST or name.endswith("_created"):
         return min(one, other)
     return one if name.endswith("_info") else one + other

@@ -33,7 +33,17 @@ class Form:
     name: str
     version: int
     folder: Path
-    sha256: str  # of model.onnx, as metadata.json says
+    metadata: dict[str, Any]  # metadata.json
+
+    @property
+    def precision(self) -> str:
+        """float32 or int8, as metadata.json says."""
+        return str(self.metadata.get("precision", "float32"))
+
+    @property
+    def sha256(self) -> str:
+        """Of model.onnx, as metadata.json says."""
+        return str(self.metadata["files"]["model.onnx"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +75,15 @@ class ModelRepository:
 
     def versions(self) -> list[int]:
         """Version numbers on disk, ascending. Raises ModelRejectedError where there is no repository."""
-        if not self._folder.is_dir():
+        try:
+            return _versions(self._folder)
+        except (FileNotFoundError, NotADirectoryError) as error:
             raise ModelRejectedError(
                 f"there is no model {self._name} at {self._folder}: train one with `make train`, or name"
                 " another model with --model-name, or another folder of models with --model-repository"
-            )
-        return _versions(self._folder)
+            ) from error
+        except OSError as error:
+            raise ModelRejectedError(f"{self._folder}: cannot be read: {error}") from error
 
     def forms(self, version: int) -> dict[str, Form]:
         """By precision, what `version` (0: the highest) can be served by: its own graph first.
@@ -79,14 +92,15 @@ class ModelRepository:
         ModelRejectedError where the version is not there or its metadata.json cannot be read.
         """
         chosen = self._chosen(version)
-        own, metadata = _form(self._folder / str(chosen), self._name, chosen)
-        forms = {_precision(metadata): own}
+        own = _form(self._folder / str(chosen), self._name, chosen)
+        forms = {own.precision: own}
         int8 = self._folder.parent / f"{self._name}{INT8_SUFFIX}"
-        for number in reversed(_versions(int8)):
-            with suppress(ModelRejectedError):  # what is wrong with another model does not keep this one from serving
-                form, other = _form(int8 / str(number), int8.name, number)
-                if metadata.get("training") and other.get("training") == metadata["training"]:
-                    forms.setdefault(_precision(other), form)
+        with suppress(OSError):  # what is wrong with another model does not keep this one from serving
+            for number in reversed(_versions(int8)):
+                with suppress(ModelRejectedError):
+                    form = _form(int8 / str(number), int8.name, number)
+                    if own.metadata.get("training") and form.metadata.get("training") == own.metadata["training"]:
+                        forms.setdefault(form.precision, form)
         return forms
 
     def load(self, version: int, open_model: OpenModel, largest_batch: int, precision: str = "auto") -> ModelVersion:
@@ -122,18 +136,19 @@ class ModelRepository:
 
 
 def _versions(folder: Path) -> list[int]:
-    """Version numbers below a model's folder, ascending; none where it is not there."""
-    names = (entry.name for entry in folder.iterdir() if entry.is_dir()) if folder.is_dir() else ()
+    """Version numbers below a model's folder, ascending. Raises OSError."""
+    names = (entry.name for entry in folder.iterdir() if entry.is_dir())
     return sorted(int(name) for name in names if name.isdecimal() and str(int(name)) == name != "0")
 
 
-def _form(folder: Path, name: str, version: int) -> tuple[Form, dict[str, Any]]:
-    """What metadata.json tells, with its file named in whatever is wrong with it."""
+def _form(folder: Path, name: str, version: int) -> Form:
+    """What metadata.json tells, with its folder named in whatever is wrong with it."""
     try:
         metadata = _read_metadata(folder / "metadata.json")
         if (metadata["name"], metadata["version"]) != (name, version):
             raise ModelRejectedError(f"metadata.json is of {metadata['name']} version {metadata['version']}")
-        return Form(name, version, folder, str(metadata["files"]["model.onnx"])), metadata
+        str(metadata["files"]["model.onnx"])
+        return Form(name, version, folder, metadata)
     except ModelRejectedError as error:
         raise ModelRejectedError(f"{folder}: {error}") from error
     except OSError as error:
@@ -142,28 +157,25 @@ def _form(folder: Path, name: str, version: int) -> tuple[Form, dict[str, Any]]:
         raise ModelRejectedError(f"{folder}: metadata.json lacks or garbles a field: {error!r}") from error
 
 
-def _precision(metadata: dict[str, Any]) -> str:
-    return str(metadata.get("precision", "float32"))
-
-
 def _load(form: Form, open_model: OpenModel, largest_batch: int) -> ModelVersion:
-    metadata, folder = _read_metadata(form.folder / "metadata.json"), form.folder
+    metadata, folder = form.metadata, form.folder
     try:
         files = {file: _read_checked(folder / file, metadata["files"][file]) for file in ("model.onnx", "golden.npz")}
-        precision = _precision(metadata)
-        tolerance = GOLDEN_TOLERANCE[precision]
+        tolerance = GOLDEN_TOLERANCE[form.precision]
         loaded = ModelVersion(
             model=open_model(files["model.onnx"]),
             name=form.name,
             version=form.version,
             created=str(metadata["created"]),
-            precision=precision,
+            precision=form.precision,
             sha256=form.sha256,
             novelty_threshold=float(metadata["novelty_threshold"]),
             test_accuracy=float(metadata["metrics"]["mnist_test"]["accuracy"]),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, ArithmeticError) as error:
         raise ModelRejectedError(f"metadata.json lacks or garbles a field: {error!r}") from error
+    if not 0 <= loaded.novelty_threshold <= 1:
+        raise ModelRejectedError(f"metadata.json has novelty_threshold {loaded.novelty_threshold}, expected 0 to 1")
     _check_golden_answers(loaded.model, files["golden.npz"], tolerance, largest_batch)
     _warm_up(loaded.model, largest_batch)
     return loaded
@@ -172,7 +184,7 @@ def _load(form: Form, open_model: OpenModel, largest_batch: int) -> ModelVersion
 def _read_metadata(path: Path) -> dict[str, Any]:
     try:
         metadata = json.loads(path.read_bytes())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ModelRejectedError(f"metadata.json is no JSON: {error}") from error
     if not isinstance(metadata, dict) or metadata.get("schema_version") != SCHEMA_VERSION:
         raise ModelRejectedError(f"metadata.json is not of schema_version {SCHEMA_VERSION}, which this server reads")
@@ -194,6 +206,11 @@ def _check_golden_answers(model: OnnxModel, content: bytes, tolerance: float, la
     try:
         golden = np.load(io.BytesIO(content), allow_pickle=False)
         pixels, digit, probabilities, novelty = (golden[key] for key in ("pixels", "digit", "probabilities", "novelty"))
+        if not len(pixels) == len(digit) == len(probabilities) == len(novelty) > 0:
+            raise ValueError("as many answers as images are needed, and one at least")
+        runner_up, likeliest = np.sort(probabilities.astype(np.float64), axis=1)[:, -2:].T
+        is_clear = likeliest - runner_up > 2 * tolerance  # between equals, rounding may decide
+        novelty = novelty.astype(np.float64)
     except Exception as error:  # numpy and zipfile raise many kinds on a file that is no archive
         raise ModelRejectedError(f"golden.npz cannot be read: {error!r}") from error
     try:
@@ -203,8 +220,6 @@ def _check_golden_answers(model: OnnxModel, content: bytes, tolerance: float, la
     for given, wanted in ((answers.probabilities, probabilities), (answers.novelty, novelty)):
         if given.shape != wanted.shape or not np.allclose(given, wanted, rtol=0, atol=tolerance):
             raise ModelRejectedError(f"the golden images get other answers than recorded (tolerance {tolerance})")
-    runner_up, likeliest = np.sort(probabilities, axis=1)[:, -2:].T
-    is_clear = likeliest - runner_up > 2 * tolerance  # between equals, rounding may decide
     differing = int((answers.digit != digit)[is_clear].sum())
     if differing:
         raise ModelRejectedError(f"{differing} of {len(digit)} golden images get another digit than recorded")
@@ -223,4 +238,7 @@ def _run(model: OnnxModel, pixels: Pixels, largest_batch: int) -> Answers:
 def _warm_up(model: OnnxModel, largest_batch: int) -> None:
     """Runs the smallest and the largest batch, so that no caller pays for what a first run sets up."""
     for size in (1, largest_batch):
-        model.run(np.zeros((size, PIXELS), np.uint8))
+        try:
+            model.run(np.zeros((size, PIXELS), np.uint8))
+        except Exception as error:  # as ONNX Runtime does where memory is short
+            raise ModelRejectedError(f"a batch of {size} images cannot be run: {error}") from error

@@ -68,6 +68,11 @@ class Server:
         """Whether a warm model answers calls."""
         return self._health.is_ready
 
+    @property
+    def version(self) -> int:
+        """Of the model that is served. Raises NotReadyError while none is."""
+        return self._classifier.served.version.version
+
     async def collect(self) -> list[Metric]:
         """The metrics as they are now."""
         return list(self.metrics.registry.collect())

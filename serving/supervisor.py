@@ -1,8 +1,9 @@
 """Several worker processes behind one address, one /metrics and one readiness. Does no work of theirs itself.
 
 1. The supervisor holds the port; each worker listens on it (SO_REUSEPORT), and the kernel spreads connections.
-2. Ready when every worker has been; from then on while any is. A worker that dies is replaced and counted.
-3. What a dead worker had counted, as of the last time it was asked, stays counted.
+2. Ready when every worker has been; from then on while any is. A worker that dies is replaced, by one with the same
+   version of the model, and counted.
+3. What a worker had counted, as of the last time it was asked, stays counted when it has ended, and counts once.
 4. The first start that fails ends everything with its reason; a replacement that fails is tried again, ever less often.
 5. Draining: not ready at once, each worker drains, the HTTP side goes last. A worker without a supervisor drains too.
 """
@@ -38,6 +39,7 @@ class Supervisor:
         self._count = workers
         self._workers: list[WorkerProcess] = []  # by number
         self._retired: list[Metric] = []
+        self._version = config.model_version  # of the model; once the first start is over, what it served
         self._is_draining = False
         self._http: HttpFace | None = None
         self._port: socket.socket | None = None
@@ -71,8 +73,8 @@ class Supervisor:
     ) -> None:
         self._log.info("draining", workers=len(self._ready_workers()))
         self._is_draining = True
-        grace = self._config.drain_grace_seconds + END_SECONDS
-        await asyncio.gather(*(worker.drain(grace) for worker in self._workers))
+        await self._end_keepers()  # from now on no worker comes
+        await asyncio.gather(*map(self._drain, self._workers))
         await self._stop()
 
     def kill(self) -> None:
@@ -82,11 +84,11 @@ class Supervisor:
 
     async def collect(self) -> list[Metric]:
         """The metrics of all workers together, the dead included, and the supervisor's own."""
+        retired = self._retired  # now: whoever ends while it is asked is told by what it said last
+        told = await asyncio.gather(*(worker.collect() for worker in self._workers if not worker.is_retired))
         self.metrics.ready.set(self.is_ready)
-        workers = self._ready_workers()
-        self.metrics.workers.set(len(workers))
-        told = await asyncio.gather(*(worker.collect() for worker in workers))
-        return summed([self._retired, *told, list(self.metrics.registry.collect())])
+        self.metrics.workers.set(len(self._ready_workers()))
+        return summed([retired, *told, list(self.metrics.registry.collect())])
 
     async def _start(self) -> None:
         """Workers are spawned first: they load while the HTTP side is brought up."""
@@ -99,11 +101,19 @@ class Supervisor:
         self._http = HttpFace(self._config.host, self._config.http_port, self.collect, lambda: self.is_ready)
         self.http_port = await self._http.start()
         await asyncio.gather(*(worker.until_ready() for worker in self._workers))
+        self._version = self._workers[0].version
         self._keepers = [asyncio.create_task(self._keep(number)) for number in range(self._count)]
 
-    async def _stop(self) -> None:
+    async def _end_keepers(self) -> None:
         for keeper in self._keepers:
             keeper.cancel()
+        await asyncio.gather(*self._keepers, return_exceptions=True)
+
+    async def _drain(self, worker: WorkerProcess) -> None:
+        await worker.drain(self._config.drain_grace_seconds + END_SECONDS)
+        self._retire(worker)
+
+    async def _stop(self) -> None:
         if self._http:
             await self._http.close()
         if self._port:
@@ -118,6 +128,7 @@ class Supervisor:
         share = dataclasses.replace(
             config,
             workers=count,
+            model_version=self._version,
             grpc_port=self.grpc_port,
             queue_capacity_images=max(config.queue_capacity_images // count, config.max_images_per_request),
             decode_threads=max(config.decode_threads // count, 1),
@@ -129,19 +140,23 @@ class Supervisor:
         while True:
             worker = self._workers[number]
             status = await worker.until_ended()
-            if self._is_draining:
-                return
-            self._retired = summed([self._retired, lasting(worker.families)])
+            self._retire(worker)
             self.metrics.restarts.inc()
             self._log.error("worker_died", worker=number, status=status)
             await self._replace(number)
 
+    def _retire(self, worker: WorkerProcess) -> None:
+        """Puts what it counted with that of the others who have ended."""
+        if not worker.is_retired:
+            worker.is_retired = True
+            self._retired = summed([self._retired, lasting(worker.families)])
+
     async def _replace(self, number: int) -> None:
         pause = FIRST_PAUSE_SECONDS
-        while not self._is_draining:
+        while True:
             await asyncio.sleep(pause)
-            worker = self._workers[number] = await self._spawn(number)
             try:
+                worker = self._workers[number] = await self._spawn(number)
                 await worker.until_ready()
             except Exception as error:  # whatever keeps it from starting may pass: the others serve meanwhile
                 self._log.error("worker_not_replaced", worker=number, why=str(error))

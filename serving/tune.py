@@ -28,10 +28,12 @@ LEAST_ROUNDS = 5
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """0: picked; 1: no model could be measured; 2: a setting is wrong."""
+    """0: picked; 1: no model could be measured; 2: a setting is wrong; 130: interrupted."""
     try:
         config = load_config(sys.argv[1:] if arguments is None else arguments)
         picked = tune(config)
+    except KeyboardInterrupt:
+        return 130
     except (ConfigError, ModelRejectedError, DeviceUnavailableError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2 if isinstance(error, ConfigError) else 1
@@ -55,6 +57,7 @@ def tune(config: Config) -> Picked:
         device=config.device,
         graphs={precision: form.sha256 for precision, form in forms.items() if precision in asked},
         threads=threads,
+        largest_batch=config.max_batch_size or SIZES[-1],
     )
     path = next(iter(forms.values())).folder / RECORD
     found = remembered(path, conditions)
@@ -62,7 +65,7 @@ def tune(config: Config) -> Picked:
         print(f"{table(*found)} (remembered in {path})", file=sys.stderr)
         return found[1]
     curves = measure(_load(repository, config, asked, threads))
-    picked = pick(curves)
+    picked = pick(curves, config.max_batch_size or SIZES[-1])
     print(table(curves, picked), file=sys.stderr)
     _remember(path, conditions, curves, picked)
     return picked

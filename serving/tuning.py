@@ -38,11 +38,11 @@ class Picked:
     max_batch_size: int
 
 
-def pick(curves: Sequence[Curve]) -> Picked:
-    """The settings by these curves, of which there is at least one."""
+def pick(curves: Sequence[Curve], largest: int = SIZES[-1]) -> Picked:
+    """The settings by these curves, of which there is at least one, for batches of no more than `largest` images."""
     best, best_size, best_rate = curves[0], 0, 0.0
     for curve in sorted(curves, key=lambda curve: (curve.precision != "float32", curve.threads)):
-        size = _largest_worthwhile(curve)
+        size = _largest_worthwhile(curve, largest)
         rate = curve.rates[size]
         if rate > best_rate * WORTH_CHANGING:
             best, best_size, best_rate = curve, size, rate
@@ -60,9 +60,13 @@ def table(curves: Sequence[Curve], picked: Picked) -> str:
     return "\n".join([*lines, f"picked: {chosen}, batches of up to {picked.max_batch_size} images"])
 
 
-def _largest_worthwhile(curve: Curve) -> int:
+def _largest_worthwhile(curve: Curve, largest: int) -> int:
     """The index in SIZES of the largest batch to run."""
-    allowed = [index for index, seconds in enumerate(curve.seconds) if seconds <= LONGEST_SECONDS] or [0]
+    allowed = [
+        index
+        for index, (images, seconds) in enumerate(zip(SIZES, curve.seconds, strict=True))
+        if images <= largest and seconds <= LONGEST_SECONDS
+    ] or [0]
     enough = max(curve.rates[index] for index in allowed) * (1 - RATE_LOSS)
     return max(index for index in allowed if curve.rates[index] >= enough)
 

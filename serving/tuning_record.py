@@ -1,9 +1,9 @@
 """What `--tune` found, remembered beside the model: read and written as JSON. Decides nothing."""
 
 import json
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Any
 
 from serving.tuning import SIZES, Curve, Picked
@@ -21,6 +21,7 @@ class Conditions:
     device: str
     graphs: dict[str, str]  # SHA-256 by precision, of those that were to be tried
     threads: list[int]  # of one inference, that were to be tried
+    largest_batch: int  # images that one inference may have at most
 
 
 def remembered(path: Path, conditions: Conditions) -> tuple[list[Curve], Picked] | None:
@@ -31,11 +32,12 @@ def remembered(path: Path, conditions: Conditions) -> tuple[list[Curve], Picked]
             return None
         curves = [_curve(curve) for curve in record["curves"]]
         picked = Picked(**record["picked"])
-    except (OSError, ValueError, KeyError, TypeError):
+        known = {(curve.precision, curve.threads) for curve in curves}
+        is_known = (picked.precision, picked.inference_threads) in known and picked.max_batch_size in SIZES
+        are_whole = type(picked.inference_threads) is type(picked.max_batch_size) is int
+    except (OSError, ValueError, KeyError, TypeError, ArithmeticError, RecursionError):
         return None
-    known = {(curve.precision, curve.threads) for curve in curves}
-    is_sound = (picked.precision, picked.inference_threads) in known and picked.max_batch_size in SIZES
-    return (curves, picked) if is_sound else None
+    return (curves, picked) if is_known and are_whole else None
 
 
 def remember(path: Path, conditions: Conditions, curves: list[Curve], picked: Picked) -> None:
@@ -46,9 +48,12 @@ def remember(path: Path, conditions: Conditions, curves: list[Curve], picked: Pi
         "curves": [asdict(curve) for curve in curves],
         "picked": asdict(picked),
     }
-    with NamedTemporaryFile("w", dir=path.parent, prefix=path.name, delete=False) as file:
-        json.dump(record, file, indent=2)
-    Path(file.name).replace(path)
+    beside = path.with_name(f"{path.name}.{os.getpid()}")
+    try:
+        beside.write_text(json.dumps(record, indent=2))
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def _curve(record: dict[str, Any]) -> Curve:

@@ -33,9 +33,10 @@ async def _work(end: socket.socket) -> None:
     server = Server(begin.config, log, begin.config.grpc_port)
     try:
         async with server:
-            await link.send(Ready())
+            await link.send(Ready(server.version))
             drain = asyncio.Event()
             answering = asyncio.create_task(_answer(link, server, drain))  # and goes on while the server drains
+            answering.add_done_callback(lambda _: drain.set())  # however it ends: nobody else hears the supervisor
             await drain.wait()
     except (ConfigError, ModelRejectedError, DeviceUnavailableError) as error:
         await link.send(Failed(error))

@@ -27,7 +27,9 @@ class Begin:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """From the worker: it answers calls."""
+    """From the worker: it answers calls, by this version of the model."""
+
+    version: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,8 @@ class WorkerLink:
 
     async def send(self, message: Message) -> None:
         """Sends it. To an end that is gone it is lost: whoever reads there learns that by receive()."""
+        if self._writer.is_closing():  # uvloop raises where asyncio's own loop would let it pass
+            return
         content = pickle.dumps(message)
         self._writer.write(_LENGTH.pack(len(content)) + content)
         with suppress(ConnectionError):

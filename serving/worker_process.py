@@ -20,7 +20,9 @@ class WorkerProcess:
     def __init__(self, number: int, process: asyncio.subprocess.Process, link: WorkerLink) -> None:
         self.number = number
         self.is_ready = False
+        self.version = 0  # of the model; known once ready
         self.families: list[Metric] = []  # its metrics as it last told them
+        self.is_retired = False  # whether its metrics were put with those of the dead
         self._process = process
         self._link = link
         self._told = asyncio.Event()
@@ -36,9 +38,13 @@ class WorkerProcess:
         """Starts one with `config`; it is not ready yet."""
         ours, theirs = socket.socketpair()
         with theirs:
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "serving.worker", str(theirs.fileno())), pass_fds=[theirs.fileno()]
-            )
+            try:
+                process = await asyncio.create_subprocess_exec(
+                    *(sys.executable, "-m", "serving.worker", str(theirs.fileno())), pass_fds=[theirs.fileno()]
+                )
+            except BaseException:
+                ours.close()
+                raise
         link = await WorkerLink.open(ours)
         await link.send(Begin(config, number))
         return WorkerProcess(number, process, link)
@@ -51,7 +57,7 @@ class WorkerProcess:
             if isinstance(message, Failed):
                 raise message.error
             raise WorkerDiedError(f"worker {self.number} ended with status {status} before it was ready")
-        self.is_ready = True
+        self.is_ready, self.version = True, message.version
         self._reading = asyncio.create_task(self._read())
 
     async def until_ended(self) -> int:
@@ -59,16 +65,19 @@ class WorkerProcess:
         status = await self._process.wait()
         self.is_ready = False
         if self._reading:
-            await self._reading  # what it said last
+            await asyncio.gather(self._reading, return_exceptions=True)  # what it said last
         await self._link.close()
         return status
 
     async def collect(self) -> list[Metric]:
-        """Its metrics now, or as they last were where it does not answer in time."""
+        """Its metrics now, or as they last were where it does not answer in time, has ended or was never ready."""
+        if self._reading is None:
+            return self.families
         self._told.clear()
         await self._link.send(Collect())
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._told.wait(), COLLECT_SECONDS)
+        told = asyncio.create_task(self._told.wait())
+        await asyncio.wait({told, self._reading}, timeout=COLLECT_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        told.cancel()
         return self.families
 
     async def drain(self, grace_seconds: float) -> int:

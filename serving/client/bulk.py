@@ -91,9 +91,9 @@ async def _feed(
     has_left: asyncio.Event,
     ahead: asyncio.Queue[AsyncCall | Exception | None],
 ) -> None:
-    images = aiter(source) if isinstance(source, AsyncIterable) else _each(source)
-    index = 0
+    index, images = 0, None
     try:
+        images = aiter(source) if isinstance(source, AsyncIterable) else _each(source)
         while True:
             while not room.is_free():
                 has_left.clear()

@@ -94,8 +94,9 @@ class Coalescer:
             self._leave(call)
 
     def _leave(self, call: Call[Answer]) -> None:
-        if share := self._queue.leave(call):
-            self._tasks[share].cancel()
+        share = self._queue.leave(call)
+        if share and (task := self._tasks.get(share)):  # none: its answer has come, in this very turn of the loop
+            task.cancel()
 
     def _forget_timer(self, call: Call[Answer]) -> None:
         if timer := self._timers.pop(call, None):

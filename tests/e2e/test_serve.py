@@ -111,6 +111,7 @@ def test_started_with_samples_it_shows_them_says_what_to_try_and_drains_with_sta
         (["--model-repository", "nowhere"], 1, "there is no model mnist at nowhere/mnist"),
         (["--tune", "--model-repository", "nowhere"], 1, "there is no model mnist at nowhere/mnist"),
         (["--device", "cuda"], 1, "device cuda was asked for"),
+        (["--host", "no.such.invalid"], 2, "--host"),
         (["--no-such-flag"], 2, "unrecognized arguments: --no-such-flag"),
     ],
 )
@@ -136,6 +137,24 @@ def test_tuned_it_serves_with_what_was_measured(tmp_path: Path) -> None:
     picked = json.loads(record.read_text())["picked"]
     assert (description.precision, description.inference_threads) == (picked["precision"], picked["inference_threads"])
     assert (description.name, description.max_batch_size, description.is_tuned) == ("mnist", 16, True)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("flags", [["--tune"], ["--workers", "2"], ["--workers", "1"]], ids=" ".join)
+def test_told_to_stop_before_it_serves_it_ends_and_leaves_no_process(
+    flags: list[str], number: signal.Signals, tmp_path: Path
+) -> None:
+    for model in ("mnist", "mnist-int8"):
+        shutil.copytree(ROOT / "models" / model, tmp_path / model, ignore=shutil.ignore_patterns("tuning.json"))
+    [version] = [entry for entry in (tmp_path / "mnist").iterdir() if entry.name.isdecimal()]
+    (version / "golden.npz").unlink()
+    os.mkfifo(version / "golden.npz")  # a read of it goes on until somebody writes: the start never ends by itself
+    process = start(*flags, "--model-repository", str(tmp_path))
+    with (version / "golden.npz").open("wb"):  # opens when the model is being read
+        process.send_signal(number)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode in (0, 130)
+    assert "Traceback" not in errors
 
 
 def test_workers_end_when_their_supervisor_is_killed() -> None:

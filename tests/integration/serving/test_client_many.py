@@ -95,6 +95,16 @@ async def test_what_the_source_raises_comes_behind_the_predictions_before_it(ask
     assert answered == [number % 10 for number in range(100)]
 
 
+async def test_a_source_that_cannot_be_begun_raises_what_it_says(server: Standalone) -> None:
+    class Consumed:
+        def __aiter__(self) -> AsyncIterator[ImageLike]:
+            raise RuntimeError("already consumed")
+
+    async with AsyncDigitClient(f"127.0.0.1:{server.grpc_port}") as client, asyncio.timeout(10):
+        with pytest.raises(RuntimeError, match="already consumed"):
+            await anext(client.classify_many(Consumed()))
+
+
 async def test_several_rpcs_are_in_flight_and_leaving_early_cancels_them_and_closes_the_source(
     service: HeldService,
 ) -> None:

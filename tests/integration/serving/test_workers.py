@@ -3,14 +3,16 @@
 import asyncio
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import grpc
 import pytest
+from structlog.testing import capture_logs
 
 from protos.mnist.v1 import digits_pb2
 from protos.mnist.v1.digits_pb2_grpc import DigitClassifierStub
@@ -18,7 +20,7 @@ from serving.config import Config
 from serving.errors import ConfigError, ModelRejectedError
 from serving.logs import get_logger
 from serving.supervisor import Supervisor
-from tests.tiny_model import image_of
+from tests.tiny_model import image_of, write_tiny_version
 
 StartWorkers = Callable[..., AbstractAsyncContextManager[Supervisor]]
 
@@ -115,6 +117,65 @@ async def test_a_drain_answers_what_was_admitted(start_workers: StartWorkers) ->
     assert (await call).predictions[0].digit == 5
     await asyncio.gather(*map(until_ended, pids))
     await channel.close()
+
+
+async def test_metrics_are_those_of_all_workers_until_they_have_drained(start_workers: StartWorkers) -> None:
+    started = 'grpc_server_started_total{grpc_method="Classify",grpc_service="mnist.v1.DigitClassifier",'
+    async with start_workers(max_queue_delay_seconds=1.0) as supervisor, AsyncExitStack() as held:
+        channel = await held.enter_async_context(grpc.aio.insecure_channel(f"127.0.0.1:{supervisor.grpc_port}"))
+        call = DigitClassifierStub(channel).Classify(request(5), timeout=30)
+        async with asyncio.timeout(30):
+            while (await metrics_of(supervisor))[started + 'grpc_type="unary"}'] < 1:
+                pass  # each look is a call
+        drain = asyncio.create_task(supervisor.__aexit__(None, None, None))
+        async with asyncio.timeout(30):
+            while (metrics := await metrics_of(supervisor))["mnist_ready"]:
+                pass  # each look is a call
+        assert metrics[started + 'grpc_type="unary"}'] == 1
+        assert (await call).predictions[0].digit == 5
+        await drain
+
+
+async def test_a_worker_that_dies_while_it_is_asked_is_not_counted_twice(start_workers: StartWorkers) -> None:
+    async with start_workers() as supervisor:
+        await asyncio.gather(*(ask(supervisor, 3) for _ in range(20)))
+        assert (await metrics_of(supervisor))['mnist_predictions_total{digit="3"}'] == 20
+        died = supervisor.worker_pids[0]
+        os.kill(died, signal.SIGSTOP)  # so that it does not answer
+        scrape = asyncio.create_task(supervisor.collect())
+        await asyncio.sleep(0)  # it has asked now
+        os.kill(died, signal.SIGKILL)
+        await until_ended(died)
+        samples = [sample for family in await scrape for sample in family.samples]
+        threes = [sample.value for sample in samples if sample.labels.get("digit") == "3"]
+        assert threes == [20]
+
+
+async def test_a_replacement_serves_the_version_that_the_others_serve(tmp_path: Path) -> None:
+    write_tiny_version(tmp_path, 1)
+    config = Config(model_repository=tmp_path, device="cpu", grpc_port=0, http_port=0)
+    async with Supervisor(config, get_logger(), workers=2) as supervisor:
+        write_tiny_version(tmp_path, 2)
+        died = supervisor.worker_pids[0]
+        os.kill(died, signal.SIGKILL)
+        await until_replaced(supervisor, died)
+        infos = [sample for family in await supervisor.collect() for sample in family.samples]
+        assert [info.labels["version"] for info in infos if info.name == "mnist_model_info"] == ["1"]
+
+
+async def test_a_replacement_that_cannot_be_spawned_is_tried_again(
+    start_workers: StartWorkers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with capture_logs() as log:
+        async with start_workers() as supervisor:
+            died = supervisor.worker_pids[0]
+            monkeypatch.setattr(sys, "executable", "/no/such/python")  # as when there is no memory for a process
+            os.kill(died, signal.SIGKILL)
+            async with asyncio.timeout(30):
+                while "worker_not_replaced" not in [entry["event"] for entry in log]:
+                    await metrics_of(supervisor)
+            monkeypatch.undo()
+            await until_replaced(supervisor, died)
 
 
 async def test_a_first_start_that_fails_tells_why_and_leaves_no_process(tmp_path: Path) -> None:

@@ -41,6 +41,15 @@ def test_two_processes_are_shown_as_one() -> None:
         assert line in text.splitlines()
 
 
+def test_a_series_was_created_when_the_first_process_created_it() -> None:
+    def created(at: float) -> Metric:
+        family = Metric("calls", "Calls", "counter")
+        family.add_sample("calls_created", {}, at)
+        return family
+
+    assert summed([[created(200.0)], [created(100.0)]])[0].samples[0].value == 100.0
+
+
 def test_of_a_process_that_ended_only_what_it_counted_lasts() -> None:
     names = {family.name for family in lasting(process(1, 1.0, 1, 1.0).collect())}
     assert names == {"calls", "wait_seconds"}

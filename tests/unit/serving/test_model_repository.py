@@ -2,11 +2,12 @@ import json
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from serving.errors import ModelRejectedError
 from serving.model_repository import ModelRepository, ModelVersion
-from serving.onnx_model import OnnxModel
+from serving.onnx_model import Answers, OnnxModel
 from tests.tiny_model import rewrite_metadata, tiny_graph, write_tiny_version
 
 
@@ -55,6 +56,19 @@ def test_integers_may_round_where_float32_may_not(tmp_path: Path) -> None:
         load(tmp_path)
     rewrite_metadata(folder, precision="int8")
     assert load(tmp_path).version == 1
+
+
+def test_a_largest_batch_that_cannot_be_run_is_told(tmp_path: Path) -> None:
+    write_tiny_version(tmp_path)
+
+    class SmallDevice(OnnxModel):
+        def run(self, pixels: npt.NDArray[np.uint8]) -> Answers:
+            if len(pixels) > 10:
+                raise RuntimeError("out of memory")
+            return super().run(pixels)
+
+    with pytest.raises(ModelRejectedError, match="batch of 16 images cannot be run: out of memory"):
+        ModelRepository(tmp_path, "mnist").load(0, lambda graph: SmallDevice(graph, "cpu", threads=1), largest_batch=16)
 
 
 def test_a_version_that_is_not_there_is_named_beside_those_that_are(tmp_path: Path) -> None:
@@ -115,6 +129,36 @@ def wrong_signature(folder: Path) -> None:
     rewrite_metadata(folder)
 
 
+def golden_digits_of_another_length(folder: Path) -> None:
+    golden = dict(np.load(folder / "golden.npz"))
+    np.savez(folder / "golden.npz", **golden | {"digit": golden["digit"][:7]})
+    rewrite_metadata(folder)
+
+
+def golden_of_words(folder: Path) -> None:
+    golden = dict(np.load(folder / "golden.npz"))
+    np.savez(folder / "golden.npz", **golden | {"novelty": np.array(["no"] * 10)})
+    rewrite_metadata(folder)
+
+
+def no_golden_images(folder: Path) -> None:
+    golden = dict(np.load(folder / "golden.npz"))
+    np.savez(folder / "golden.npz", **{name: array[:0] for name, array in golden.items()})
+    rewrite_metadata(folder)
+
+
+def nested_json(folder: Path) -> None:
+    (folder / "metadata.json").write_text("[" * 100_000)
+
+
+def threshold_beyond_numbers(folder: Path) -> None:
+    rewrite_metadata(folder, novelty_threshold=10**400)
+
+
+def threshold_of_nan(folder: Path) -> None:
+    rewrite_metadata(folder, novelty_threshold=float("nan"))
+
+
 def no_json(folder: Path) -> None:
     (folder / "metadata.json").write_text("{")
 
@@ -145,6 +189,12 @@ def missing_field(folder: Path) -> None:
         (cut_golden, "golden.npz cannot be read"),
         (golden_of_another_shape, "the golden images cannot be run"),
         (wrong_signature, "signature"),
+        (golden_digits_of_another_length, "golden.npz"),
+        (golden_of_words, "golden.npz"),
+        (no_golden_images, "golden.npz"),
+        (nested_json, "metadata.json is no JSON"),
+        (threshold_beyond_numbers, "lacks or garbles a field: OverflowError"),
+        (threshold_of_nan, "novelty_threshold"),
         (no_json, "metadata.json is no JSON"),
         (future_schema, "not of schema_version 1"),
         (other_version, "metadata.json is of mnist version 9"),

@@ -33,6 +33,13 @@ def test_threads_must_be_worth_it(gain: float, threads: int) -> None:
     assert pick(curves).inference_threads == pick(curves[::-1]).inference_threads == threads
 
 
+def test_a_largest_batch_that_is_given_decides_what_is_picked() -> None:
+    quick_alone = curve("float32", 1, 10_000)
+    quick_in_crowds = Curve("int8", 1, tuple(0.001 + size / 100_000 for size in SIZES))
+    assert pick([quick_alone, quick_in_crowds]).precision == "int8"
+    assert pick([quick_alone, quick_in_crowds], largest=1) == Picked("float32", 1, 1)
+
+
 def test_the_table_shows_every_size_of_every_curve_and_what_was_picked() -> None:
     lines = table([curve("float32", 1, 10_000), curve("int8", 2, 20_000)], Picked("int8", 2, 64)).splitlines()
     assert lines[0].split("  ")[-1].strip() == "int8, 2 threads"
