@@ -16,7 +16,7 @@ import uvloop
 
 from serving.config import Config, load_config
 from serving.errors import ConfigError, DeviceUnavailableError, ModelRejectedError, WorkerDiedError
-from serving.heap_arenas import limit_heap_arenas
+from serving.heap import set_up_heap
 from serving.listening_port import address
 from serving.logs import Logger, configure_logging, get_logger
 from serving.tuning import Picked
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(tuned, int):
             return tuned
         config = tuned
-    limit_heap_arenas()
+    set_up_heap()
     configure_logging(config.log_format, config.log_level)
     try:
         uvloop.run(_serve(config, get_logger()))

@@ -1,7 +1,8 @@
 """What `--tune` picks: from the time of an inference by its size, the settings that suit this host. Measures nothing.
 
-1. The largest batch is the largest whose rate is within RATE_LOSS of the best, and that takes at most LONGEST_SECONDS:
-   whoever comes while it runs waits that long. A batch of one image is always allowed.
+1. The largest batch is the smallest whose rate is within RATE_LOSS of the best: more images would bring next to
+   nothing, and whoever comes while they are computed waits. A batch that takes more than LONGEST_SECONDS is none,
+   unless it is of one image. A rate is that of the server: each inference costs it SERVER_SECONDS beside the model.
 2. More threads, and the int8 form, must each be worth WORTH_CHANGING: threads are taken from other calls, and int8
    changes the last digits of a probability.
 """
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 RATE_LOSS = 0.03
 LONGEST_SECONDS = 0.010
+SERVER_SECONDS = 0.000065  # docs/performance.md
 WORTH_CHANGING = 1.05
 
 
@@ -26,7 +28,7 @@ class Curve:
     @property
     def rates(self) -> list[float]:
         """Images a second, by size."""
-        return [images / seconds for images, seconds in zip(SIZES, self.seconds, strict=True)]
+        return [images / (seconds + SERVER_SECONDS) for images, seconds in zip(SIZES, self.seconds, strict=True)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,7 @@ def pick(curves: Sequence[Curve], largest: int = SIZES[-1]) -> Picked:
     """The settings by these curves, of which there is at least one, for batches of no more than `largest` images."""
     best, best_size, best_rate = curves[0], 0, 0.0
     for curve in sorted(curves, key=lambda curve: (curve.precision != "float32", curve.threads)):
-        size = _largest_worthwhile(curve, largest)
+        size = _largest_batch(curve, largest)
         rate = curve.rates[size]
         if rate > best_rate * WORTH_CHANGING:
             best, best_size, best_rate = curve, size, rate
@@ -60,15 +62,15 @@ def table(curves: Sequence[Curve], picked: Picked) -> str:
     return "\n".join([*lines, f"picked: {chosen}, batches of up to {picked.max_batch_size} images"])
 
 
-def _largest_worthwhile(curve: Curve, largest: int) -> int:
-    """The index in SIZES of the largest batch to run."""
+def _largest_batch(curve: Curve, largest: int) -> int:
+    """Its index in SIZES."""
     allowed = [
         index
         for index, (images, seconds) in enumerate(zip(SIZES, curve.seconds, strict=True))
         if images <= largest and seconds <= LONGEST_SECONDS
     ] or [0]
     enough = max(curve.rates[index] for index in allowed) * (1 - RATE_LOSS)
-    return max(index for index in allowed if curve.rates[index] >= enough)
+    return min(index for index in allowed if curve.rates[index] >= enough)
 
 
 def _name(precision: str, threads: int) -> str:

@@ -8,7 +8,7 @@ import sys
 import uvloop
 
 from serving.errors import ConfigError, DeviceUnavailableError, ModelRejectedError
-from serving.heap_arenas import limit_heap_arenas
+from serving.heap import set_up_heap
 from serving.logs import configure_logging, get_logger
 from serving.server import Server
 from serving.worker_link import Begin, Collect, Collected, Drain, Failed, Ready, WorkerLink
@@ -16,7 +16,7 @@ from serving.worker_link import Begin, Collect, Collected, Drain, Failed, Ready,
 
 def main() -> None:
     """Serves until the supervisor says to drain, or is gone."""
-    limit_heap_arenas()
+    set_up_heap()
     uvloop.run(_work(socket.socket(fileno=int(sys.argv[1]))))
 
 
