@@ -1,6 +1,7 @@
 """How the C library's heap is kept, for a process whose inferences take and free the same megabytes over and over.
 
-1. One heap for all threads: gRPC starts a dozen, glibc would give each one of its own, and each would keep what it freed.
+1. One heap for all threads: gRPC starts a dozen, glibc would give each one of its own, and each would keep what it
+   freed.
 2. What an inference frees stays with the process. glibc would give it back to the kernel and fetch it anew, page by
    page, for the next: up to a fifth of the time of a batch of 64, more or less as chance lays out the heap.
 """

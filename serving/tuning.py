@@ -42,13 +42,14 @@ class Picked:
 
 def pick(curves: Sequence[Curve], largest: int = SIZES[-1]) -> Picked:
     """The settings by these curves, of which there is at least one, for batches of no more than `largest` images."""
-    best, best_size, best_rate = curves[0], 0, 0.0
+    best, best_rate = curves[0], 0.0
     for curve in sorted(curves, key=lambda curve: (curve.precision != "float32", curve.threads)):
-        size = _largest_batch(curve, largest)
-        rate = curve.rates[size]
+        rate = max(curve.rates[index] for index in _allowed(curve, largest))
         if rate > best_rate * WORTH_CHANGING:
-            best, best_size, best_rate = curve, size, rate
-    return Picked(best.precision, best.threads, SIZES[best_size])
+            best, best_rate = curve, rate
+    enough = best_rate * (1 - RATE_LOSS)
+    size = min(index for index in _allowed(best, largest) if best.rates[index] >= enough)
+    return Picked(best.precision, best.threads, SIZES[size])
 
 
 def table(curves: Sequence[Curve], picked: Picked) -> str:
@@ -62,15 +63,10 @@ def table(curves: Sequence[Curve], picked: Picked) -> str:
     return "\n".join([*lines, f"picked: {chosen}, batches of up to {picked.max_batch_size} images"])
 
 
-def _largest_batch(curve: Curve, largest: int) -> int:
-    """Its index in SIZES."""
-    allowed = [
-        index
-        for index, (images, seconds) in enumerate(zip(SIZES, curve.seconds, strict=True))
-        if images <= largest and seconds <= LONGEST_SECONDS
-    ] or [0]
-    enough = max(curve.rates[index] for index in allowed) * (1 - RATE_LOSS)
-    return min(index for index in allowed if curve.rates[index] >= enough)
+def _allowed(curve: Curve, largest: int) -> list[int]:
+    """The indices in SIZES of the batches that may be run."""
+    sizes = enumerate(zip(SIZES, curve.seconds, strict=True))
+    return [index for index, (images, seconds) in sizes if images <= largest and seconds <= LONGEST_SECONDS] or [0]
 
 
 def _name(precision: str, threads: int) -> str:
