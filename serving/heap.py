@@ -14,7 +14,7 @@ _MEBIBYTE = 2**20
 _SETTINGS = {
     "M_ARENA_MAX": (-8, 1),
     "M_MMAP_THRESHOLD": (-3, 16 * _MEBIBYTE),
-    "M_TRIM_THRESHOLD": (-1, 64 * _MEBIBYTE),
+    "M_TRIM_THRESHOLD": (-1, 32 * _MEBIBYTE),
 }
 
 
