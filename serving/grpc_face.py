@@ -10,6 +10,7 @@ from contextlib import suppress
 import grpc
 
 from protos.mnist.v1 import digits_pb2
+from serving.access_log import AccessLog
 from serving.classifier import Classifier
 from serving.classify_codec import parse_request, request_images, response_bytes
 from serving.errors import InvalidRequestError
@@ -27,7 +28,7 @@ STREAM_REQUESTS_IN_FLIGHT = 256
 class GrpcFace:
     """The service mnist.v1.DigitClassifier over one classifier."""
 
-    def __init__(self, classifier: Classifier, metrics: Metrics, log: Logger, access_log: bool) -> None:
+    def __init__(self, classifier: Classifier, metrics: Metrics, log: Logger, access_log: AccessLog | None) -> None:
         self._classifier = classifier
         self._rpcs = RpcObserver(SERVICE, metrics, log, access_log)
 

@@ -11,7 +11,6 @@ Logger = structlog.typing.FilteringBoundLogger
 
 def configure_logging(log_format: str, level: str) -> None:
     """Sets up structlog for the process. `log_format`: console or json; `level`: debug, info, warning or error."""
-    renderer: structlog.typing.Processor
     # Pillow warns of what callers send; the answer tells them, and the log is for events.
     warnings.filterwarnings("ignore", module="PIL")
     # Stacks without local variables, which structlog would print by default: pixels are among them.
@@ -19,20 +18,24 @@ def configure_logging(log_format: str, level: str) -> None:
     if log_format == "json":
         transform = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
         stacks = [structlog.processors.ExceptionRenderer(transform)]
-        renderer = structlog.processors.JSONRenderer()
-    else:
-        plain = structlog.dev.plain_traceback
-        renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             *stacks,
-            renderer,
+            renderer(log_format),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
     )
+
+
+def renderer(log_format: str) -> structlog.typing.Processor:
+    """What makes a line of an event."""
+    if log_format == "json":
+        return structlog.processors.JSONRenderer()
+    plain = structlog.dev.plain_traceback
+    return structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)
 
 
 def get_logger() -> Logger:

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import grpc
 
+from serving.access_log import AccessLog
 from serving.error_status import REASONS, ErrorStatus, error_status
 from serving.logs import Logger
 from serving.metrics import Metrics
@@ -20,7 +21,7 @@ Handler = Callable[[R, Context], Awaitable[T]]
 class RpcObserver:
     """Observes the methods of one service; `service` is its full name, a label of the metrics."""
 
-    def __init__(self, service: str, metrics: Metrics, log: Logger, access_log: bool) -> None:
+    def __init__(self, service: str, metrics: Metrics, log: Logger, access_log: AccessLog | None) -> None:
         self._service = service
         self._metrics = metrics
         self._log = log
@@ -50,7 +51,7 @@ class RpcObserver:
                 rpc.handled[code].inc()
                 rpc.seconds.observe(elapsed)
                 if self._access_log:
-                    self._log.info("rpc", method=method, code=code.name, seconds=round(elapsed, 6), peer=context.peer())
+                    self._access_log.add(time.time(), method, code.name, elapsed, context.peer())
 
         return handle
 

@@ -9,6 +9,7 @@ import grpc
 import numpy as np
 
 from protos.inference import open_inference_pb2 as protocol
+from serving.access_log import AccessLog
 from serving.classifier import Classifier, Predictions
 from serving.errors import NotReadyError
 from serving.logs import Logger
@@ -33,7 +34,7 @@ SERVICE = protocol.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
 class OpenInferenceFace:
     """The service inference.GRPCInferenceService over one classifier."""
 
-    def __init__(self, classifier: Classifier, metrics: Metrics, log: Logger, access_log: bool) -> None:
+    def __init__(self, classifier: Classifier, metrics: Metrics, log: Logger, access_log: AccessLog | None) -> None:
         self._classifier = classifier
         self._metrics = metrics
         self._rpcs = RpcObserver(SERVICE, metrics, log, access_log)

@@ -9,6 +9,7 @@ import grpc
 from prometheus_client import CollectorRegistry, Metric
 
 from serving import __version__, grpc_face, open_inference_face
+from serving.access_log import AccessLog
 from serving.admission import Admission
 from serving.batcher import Batcher
 from serving.classifier import Classifier, Served
@@ -50,7 +51,8 @@ class Server:
             self._decoders,
             self.metrics,
         )
-        parts = (self._classifier, self.metrics, log, config.access_log)
+        self._access_log = AccessLog(log, config.log_format) if config.access_log else None
+        parts = (self._classifier, self.metrics, log, self._access_log)
         self._faces = (GrpcFace(*parts), OpenInferenceFace(*parts))
         self._batcher: Batcher | None = None
         self._grpc_port = grpc_port
@@ -121,6 +123,8 @@ class Server:
     async def _stop(self) -> None:
         """Ends what was started, traffic first."""
         await self._grpc.stop(FLUSH_SECONDS)
+        if self._access_log:
+            self._access_log.write()
         if self._batcher:
             await self._batcher.close()
         self._decoders.shutdown(wait=False, cancel_futures=True)

@@ -157,7 +157,7 @@ async def test_the_access_line_can_be_turned_on_and_never_holds_pixels(
 ) -> None:
     configure_logging("json", "info")
     async with (
-        start_server(access_log=access_log) as server,
+        start_server(access_log=access_log, log_format="json") as server,
         grpc.aio.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel,
     ):
         await DigitClassifierStub(channel).Classify(ONE_IMAGE)
