@@ -1,4 +1,4 @@
-"""A line for each call, written a moment later and many at a time: rendering them one by one costs three times as much.
+"""A line for each call, written a moment later and many at a time: one by one they cost a third more (performance.md).
 
 The lines are those that the log would have written, with the time at which each call ended.
 """

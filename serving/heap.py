@@ -3,7 +3,7 @@
 1. One heap for all threads: gRPC starts a dozen, glibc would give each one of its own, and each would keep what it
    freed.
 2. What an inference frees stays with the process. glibc would give it back to the kernel and fetch it anew, page by
-   page, for the next: up to a fifth of the time of a batch of 64, more or less as chance lays out the heap.
+   page, for the next: a tenth and more of the time of a batch of 64, as chance lays out the heap.
 """
 
 import ctypes
