@@ -49,6 +49,10 @@ class BatchQueue(Generic[T]):
         """Images waiting, those of abandoned and expired requests included until the next `take`."""
         return self._images
 
+    def __len__(self) -> int:
+        """Requests waiting, as many as `images` counts the images of."""
+        return len(self._waiting)
+
     @property
     def is_full(self) -> bool:
         """Whether enough waits for a largest batch."""
@@ -75,14 +79,17 @@ class BatchQueue(Generic[T]):
         if ready_at is None or now < ready_at:
             return taken
         room = self._max_batch_size
-        while self._waiting and (request := self._waiting[0]).images <= room:
-            self._waiting.popleft()
-            self._images -= request.images
+        while self._waiting:
+            request = self._waiting[0]
             if request.is_abandoned():
                 taken.abandoned.append(request)
             elif request.deadline <= now:
                 taken.expired.append(request)
-            else:
+            elif request.images <= room:
                 taken.batch.append(request)
                 room -= request.images
+            else:
+                break
+            self._waiting.popleft()
+            self._images -= request.images
         return taken

@@ -11,12 +11,21 @@ from typing import NamedTuple
 import numpy as np
 
 from serving.admission import Admission
+from serving.api_keys import Caller
 from serving.batcher import Batcher
-from serving.errors import InvalidRequestError, NotReadyError, UnknownVersionError
+from serving.errors import (
+    ExpiredError,
+    InvalidRequestError,
+    NotReadyError,
+    OverloadedError,
+    TooLateError,
+    UnknownVersionError,
+)
 from serving.image.picture import Framed, ImageLimits, Quality
 from serving.metrics import Metrics
 from serving.model_repository import ModelVersion
 from serving.onnx_model import PIXELS
+from serving.rate_limits import RateLimits
 from serving.rows import Pixels, Rows
 
 
@@ -31,6 +40,9 @@ class EncodedImage:
 ImageInput = bytes | EncodedImage
 # Raw pixels and nothing else, in one array; or a mixture, one by one.
 Images = Pixels | Sequence[ImageInput]
+
+NEVER = float("inf")  # the deadline of those who have none
+USABLE = 0.5  # of the time left to a caller; the rest is for what the batcher does not see, and for its errors
 
 # Raw pixels have no remarks: what nearly everybody sends makes no dictionary.
 NO_REMARKS: Mapping[int, Quality] = MappingProxyType({})
@@ -63,6 +75,7 @@ class Classifier:
     def __init__(
         self,
         admission: Admission,
+        rates: RateLimits,
         limits: ImageLimits,
         max_images_per_request: int,
         decoders: Executor,
@@ -71,53 +84,88 @@ class Classifier:
         self.limits = limits
         self.max_images_per_request = max_images_per_request
         self._admission = admission
+        self._rates = rates
         self._decoders = decoders
         self._metrics = metrics
         # Made before they are needed: a series that appears with its first event hides that event from rate().
         self._remarks = {quality: metrics.remarks.labels((quality.name or "").lower()) for quality in Quality}
-        self._served: Served | None = None
+        self._served: dict[int, Served] = {}  # by version
+        self._default: Served | None = None
+        self.versions: tuple[int, ...] = ()  # that are served, ascending
         self._not_ready = "no model is ready yet; try again soon"
 
-    @property
-    def served(self) -> Served:
-        """What is served now. Raises NotReadyError while nothing is."""
-        if self._served is None:
-            raise NotReadyError(self._not_ready)
-        return self._served
+    def served(self, version: int = 0) -> Served:
+        """What is served now as `version`, 0: to those who name none.
 
-    def serve(self, served: Served) -> None:
-        """Swaps what is served."""
-        self._served = served
+        Raises NotReadyError while nothing is, and UnknownVersionError.
+        """
+        if self._default is None:
+            raise NotReadyError(self._not_ready)
+        if not version:
+            return self._default
+        if version not in self._served:
+            raise UnknownVersionError(asked=version, served=self.versions)
+        return self._served[version]
+
+    def serve(self, served: Sequence[Served]) -> None:
+        """Swaps what is served: one or more versions, ascending. The last answers those who name none."""
+        self._served = {each.version.version: each for each in served}
+        self._default = served[-1]
+        self.versions = tuple(self._served)
 
     def refuse(self, reason: str) -> None:
         """From now on callers get NotReadyError with this reason; those admitted are still answered."""
-        self._served, self._not_ready = None, reason
+        self._default, self._not_ready = None, reason
 
-    async def classify(self, images: Images, version: int = 0, deadline: float = float("inf")) -> Predictions:
+    def queued_images(self) -> int:
+        """Images that wait for a batch, of all versions."""
+        return sum(served.batcher.queued_images for served in self._served.values())
+
+    def stuck_since(self) -> float | None:
+        """When the inference began that has been running longest, in time.monotonic() seconds; None: nothing runs."""
+        began = [served.batcher.running_since for served in self._served.values()]
+        return min((each for each in began if each is not None), default=None)
+
+    async def classify(self, images: Images, caller: Caller, version: int = 0, deadline: float = NEVER) -> Predictions:
         """Answers for `images`, at most max_images_per_request, in their order.
 
-        `version`: of the model, 0 for whichever is served. `deadline`: in time.monotonic() seconds.
+        `caller`: who asks, among whom the room is divided, and whose key's rate counts. `version`: of the model, 0 for
+        whichever is served. `deadline`: in time.monotonic() seconds.
 
-        Raises InvalidRequestError, UnknownVersionError, OverloadedError, NotReadyError or ExpiredError; then no image
-        of the call is answered.
+        Raises InvalidRequestError, UnknownVersionError, OverloadedError, RateLimitedError, TooLateError, NotReadyError
+        or ExpiredError; then no image of the call is answered.
         """
-        served = self.served
-        serving = served.version.version
-        if version not in (0, serving):
-            raise UnknownVersionError(asked=version, served=serving)
+        served = self.served(version)
         count = len(images)
         if not count:
             raise InvalidRequestError("the request holds no image")
-        self._admission.admit(count)
+        self._admit(caller.name, count, served.batcher, deadline)
         try:
+            if caller.key:
+                self._rates.charge(caller.key, count)
             if isinstance(images, np.ndarray):
-                return Predictions(await served.batcher.submit(images, deadline), serving)
+                return Predictions(await served.batcher.submit(images, deadline), served.version.version)
             began = time.monotonic()
             pixels, qualities = await self._pixels(images)
             decode_seconds = time.monotonic() - began
-            return Predictions(await served.batcher.submit(pixels, deadline), serving, decode_seconds, qualities)
+            if served.batcher.is_closing:  # another version took its place while the pictures were read
+                served = self.served(version)
+            rows = await served.batcher.submit(pixels, deadline)
+            return Predictions(rows, served.version.version, decode_seconds, qualities)
         finally:
-            self._admission.release(count)
+            self._admission.release(caller.name, count)
+
+    def _admit(self, client: str, images: int, batcher: Batcher, deadline: float) -> None:
+        """Refuses what would be answered too late now, and not when it has taken its time."""
+        if deadline != NEVER and not batcher.is_idle:
+            remaining = deadline - time.monotonic()
+            if remaining <= 0:
+                raise ExpiredError
+            if (expected := batcher.expected_seconds(images)) > remaining * USABLE:
+                raise TooLateError(expected, remaining)
+        if not self._admission.admit(client, images):
+            admission = self._admission
+            raise OverloadedError(images, admission.held, admission.capacity, batcher.expected_seconds(0))
 
     async def _pixels(self, images: Sequence[ImageInput]) -> tuple[Pixels, Mapping[int, Quality]]:
         """All images as (n, 784), and the remarks on encoded pictures."""

@@ -6,11 +6,11 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import uvloop
 
@@ -80,6 +80,9 @@ class Running(Protocol):
     grpc_port: int
     http_port: int
 
+    def look_at_models(self) -> Coroutine[Any, Any, None]:
+        """Serves what is new in the model's folder."""
+
     def kill(self) -> None:
         """Ends at once whatever other processes it has."""
 
@@ -87,6 +90,8 @@ class Running(Protocol):
 async def _serve(config: Config, log: Logger) -> None:
     service, workers = _service(config, log)
     stop = asyncio.Event()
+    looks: set[asyncio.Task[None]] = set()
+    _look_on_hangup(looks, service)
     _stop_on_signals(stop, service)
     async with AsyncExitStack() as stack:
         if not await _is_up(stack, service, stop):
@@ -118,7 +123,7 @@ def _service(config: Config, log: Logger) -> "tuple[Standalone | Supervisor, int
     if workers == 1:
         from serving.standalone import Standalone
 
-        return Standalone(config, log), 1
+        return Standalone(config, log, ends_process=True), 1
     from serving.supervisor import Supervisor
 
     return Supervisor(config, log, workers), workers
@@ -135,6 +140,17 @@ def _stop_on_signals(stop: asyncio.Event, service: Running) -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, on_signal, number)
+
+
+def _look_on_hangup(looks: set[asyncio.Task[None]], service: Running) -> None:
+    """SIGHUP has it look at the model's folder. `looks` keeps the tasks."""
+
+    def on_hangup() -> None:
+        look = asyncio.ensure_future(service.look_at_models())
+        looks.add(look)
+        look.add_done_callback(looks.discard)
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, on_hangup)
 
 
 async def _show_samples(folder: Path, host: str, service: Running) -> None:

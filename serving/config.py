@@ -5,10 +5,12 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 from serving.errors import ConfigError
+from serving.version_policy import VersionPolicy, parse_policy
 
 ENVIRONMENT_PREFIX = "MNIST_"
 DEFAULT_BATCH_SIZE = 64
@@ -57,8 +59,15 @@ def _plain_name(text: str) -> str:
     return text
 
 
-def _folder(text: str) -> Path | None:
+def _path(text: str) -> Path | None:
     return Path(text) if text else None
+
+
+def _address(text: str) -> str:
+    host, colon, port = text.rpartition(":")
+    if text and not (colon and host and port.isdecimal() and int(port) <= 65535):
+        raise ValueError("expected HOST:PORT")
+    return text
 
 
 _port = _number(int, 0, 65535)
@@ -70,7 +79,23 @@ class Config:
 
     model_repository: Path = _setting(Path("models"), "folder that holds <model name>/<version>/", Path)
     model_name: str = _setting("mnist", "model to serve: mnist, mnist-int8 or mnist-accurate", _plain_name)
-    model_version: int = _setting(0, "version to serve; 0: the highest there", _number(int, 0))
+    model_version: VersionPolicy | None = _setting(
+        None,
+        "versions to serve: latest, latest:N, all, or numbers such as 3 or 2,3; auto or 0: as the model's config.pbtxt"
+        " says, the latest where it says nothing",
+        parse_policy,
+    )
+    model_poll_seconds: float = _setting(
+        5.0, "how often to look for new versions; 0: only when told, by SIGHUP or RPC", _number(float, 0, 86400)
+    )
+    model_public_key: Path | None = _setting(
+        None, "PEM file: a version is served only if its model.sig was signed with this key's other half", _path
+    )
+    max_slowdown: float = _setting(
+        3.0,
+        "a new version that takes more than this times as long as the one served is refused; 0: none is",
+        _number(float, 0),
+    )
     precision: str = _setting(
         "auto",
         "float32, or int8 where the model has an int8 form; auto: the model's own, or what --tune picks",
@@ -91,9 +116,16 @@ class Config:
         _number(int, 0, 256),
     )
 
+    inference_timeout_seconds: float = _setting(
+        30.0, "a process whose inference takes longer ends itself, to be replaced; 0: never", _number(float, 0, 3600)
+    )
+
     host: str = _setting("127.0.0.1", "address to listen on; 0.0.0.0 for every interface", str)
     grpc_port: int = _setting(50051, "port of the gRPC service; 0: any free one", _port)
     http_port: int = _setting(8080, "port of /metrics, /livez and /readyz; 0: any free one", _port)
+    metrics_address: str = _setting(
+        "", "HOST:PORT for /metrics alone, which the HTTP port then has no more; empty: the HTTP port", _address
+    )
 
     max_batch_size: int = _setting(
         0, f"most images in one inference; 0: {DEFAULT_BATCH_SIZE}, or what --tune picks", _number(int, 0, 4096)
@@ -116,12 +148,37 @@ class Config:
         300.0, "after this a client is asked to connect anew, so that load spreads; 0: never", _number(float, 0, 86400)
     )
 
+    tls_certificate: Path | None = _setting(
+        None, "PEM file of the server's certificate chain: gRPC by TLS alone", _path
+    )
+    tls_key: Path | None = _setting(None, "PEM file of its private key", _path)
+    tls_client_ca: Path | None = _setting(
+        None, "PEM file of authorities: only clients with a certificate by one of them are let in", _path
+    )
+    insecure: bool = _setting(
+        False, "plain text on an address that others reach (a host that is not loopback)", _boolean
+    )
+    api_keys: Path | None = _setting(
+        None, "file of the API keys that may ask (python -m serving.keys makes one); none: everybody may", _path
+    )
+    admin: bool = _setting(True, "answer the RPCs that change what is served; needs a key of scope admin", _boolean)
     reflection: bool = _setting(True, "answer gRPC server reflection (grpcurl needs it)", _boolean)
     drain_grace_seconds: float = _setting(10.0, "time for work in flight to end at shutdown", _number(float, 0, 600))
     log_format: str = _setting("console", "console for people, json for machines", _choice("console", "json"))
     log_level: str = _setting("info", "debug, info, warning or error", _choice("debug", "info", "warning", "error"))
     access_log: bool = _setting(False, "one line for each call", _boolean)
-    show_samples: Path | None = _setting(None, "classify the images of this folder once when ready", _folder)
+    show_samples: Path | None = _setting(None, "classify the images of this folder once when ready", _path)
+
+    @property
+    def http_address(self) -> tuple[str, int]:
+        """Host and port of the HTTP side."""
+        return self.host, self.http_port
+
+    @property
+    def metrics_at(self) -> tuple[str, int] | None:
+        """Host and port of /metrics where it is apart."""
+        host, _, port = self.metrics_address.rpartition(":")
+        return (host.strip("[]"), int(port)) if self.metrics_address else None
 
     def __post_init__(self) -> None:
         """Checks what no single setting can know."""
@@ -129,6 +186,17 @@ class Config:
             raise ConfigError(
                 f"queue_capacity_images ({self.queue_capacity_images}) must be at least max_images_per_request "
                 f"({self.max_images_per_request}), or the largest allowed call could never be admitted"
+            )
+        if bool(self.tls_certificate) != bool(self.tls_key):
+            raise ConfigError("tls_certificate and tls_key belong together: one of them is not set")
+        if self.tls_client_ca and not self.tls_certificate:
+            raise ConfigError(
+                "tls_client_ca needs tls_certificate and tls_key: without TLS no client shows a certificate"
+            )
+        if not (self.tls_certificate or self.insecure or is_loopback(self.host)):
+            raise ConfigError(
+                f"--host {self.host}: others can reach it, and what they send would be readable on the way: set "
+                "--tls-certificate and --tls-key, or say --insecure where the network itself is trusted"
             )
 
 
@@ -149,6 +217,14 @@ def load_config(arguments: Sequence[str], environment: Mapping[str, str] | None 
             except ValueError as error:
                 raise ConfigError(f"{where}: {error}, got {text!r}") from None
     return Config(**values)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches what listens on `host`."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def flag(setting: Field[Any]) -> str:

@@ -7,11 +7,16 @@ import grpc
 from serving.errors import (
     DigitServiceError,
     ExpiredError,
+    ForbiddenError,
     InvalidRequestError,
     NotReadyError,
     OverloadedError,
+    RateLimitedError,
+    TooLateError,
+    UnauthenticatedError,
     UnknownModelError,
     UnknownVersionError,
+    VersionRefusedError,
 )
 
 
@@ -22,13 +27,20 @@ class ErrorStatus:
     code: grpc.StatusCode
     message: str
     reason: str
+    retry_after_seconds: float | None = None  # when it is worth asking again; None where nobody knows
 
 
 _TABLE: dict[type[DigitServiceError], tuple[grpc.StatusCode, str]] = {
     InvalidRequestError: (grpc.StatusCode.INVALID_ARGUMENT, "invalid"),
     UnknownModelError: (grpc.StatusCode.NOT_FOUND, "unknown_model"),
     UnknownVersionError: (grpc.StatusCode.NOT_FOUND, "unknown_version"),
+    # Not UNAVAILABLE: KServe's and other clients retry that at once, which turns overload into a storm.
     OverloadedError: (grpc.StatusCode.RESOURCE_EXHAUSTED, "overloaded"),
+    TooLateError: (grpc.StatusCode.RESOURCE_EXHAUSTED, "too_late"),
+    RateLimitedError: (grpc.StatusCode.RESOURCE_EXHAUSTED, "rate_limited"),
+    UnauthenticatedError: (grpc.StatusCode.UNAUTHENTICATED, "unauthenticated"),
+    ForbiddenError: (grpc.StatusCode.PERMISSION_DENIED, "forbidden"),
+    VersionRefusedError: (grpc.StatusCode.FAILED_PRECONDITION, "version_refused"),
     NotReadyError: (grpc.StatusCode.UNAVAILABLE, "not_ready"),
     ExpiredError: (grpc.StatusCode.DEADLINE_EXCEEDED, "expired"),
 }
@@ -41,5 +53,5 @@ def error_status(error: Exception) -> ErrorStatus:
     """The status for `error`. What is not in the table is a fault of ours: its text stays inside."""
     if isinstance(error, DigitServiceError) and type(error) in _TABLE:
         code, reason = _TABLE[type(error)]
-        return ErrorStatus(code, str(error), reason)
+        return ErrorStatus(code, str(error), reason, error.retry_after_seconds)
     return ErrorStatus(grpc.StatusCode.INTERNAL, "internal error; the server's log has the details", INTERNAL_REASON)

@@ -1,8 +1,12 @@
 """What can go wrong, in the words of the domain. Nothing here knows gRPC or HTTP."""
 
+from collections.abc import Sequence
+
 
 class DigitServiceError(Exception):
     """Base of every error whose message is meant for the caller."""
+
+    retry_after_seconds: float | None = None  # when the same request may succeed; None where nobody knows
 
 
 class InvalidRequestError(DigitServiceError):
@@ -19,21 +23,57 @@ class UnknownModelError(DigitServiceError):
 class UnknownVersionError(DigitServiceError):
     """The caller asked for a model version that is not served."""
 
-    def __init__(self, asked: int | str, served: int) -> None:
+    def __init__(self, asked: int | str, served: Sequence[int]) -> None:
         any_version = "0" if isinstance(asked, int) else "an empty one"
+        told = " and ".join(map(str, served))
         super().__init__(
-            f"model version {asked} is not served; version {served} is ({any_version} asks for whichever is served)"
+            f"model version {asked} is not served; version {told} is ({any_version} asks for whichever is served)"
         )
 
 
 class OverloadedError(DigitServiceError):
-    """The server holds as many images as it may; the same request may succeed later."""
+    """The server holds as many images as it may, in all or of this client's."""
 
-    def __init__(self, asked: int, held: int, capacity: int) -> None:
+    def __init__(self, asked: int, held: int, capacity: int, retry_after_seconds: float) -> None:
         super().__init__(
             f"the server is full: it holds {held} of at most {capacity} images and was asked for {asked} more; "
             "try again with backoff"
         )
+        self.retry_after_seconds = retry_after_seconds
+
+
+class TooLateError(DigitServiceError):
+    """The answer would come after the caller's deadline, as much as waits before it."""
+
+    def __init__(self, expected_seconds: float, remaining_seconds: float) -> None:
+        super().__init__(
+            f"the server is busy: the answer would take {expected_seconds * 1000:.0f} ms and the deadline leaves "
+            f"{remaining_seconds * 1000:.0f} ms; try again with backoff, or with a longer deadline"
+        )
+        self.retry_after_seconds = expected_seconds
+
+
+class VersionRefusedError(DigitServiceError):
+    """A version in the repository that should be served did not pass a check; what was served still is."""
+
+
+class RateLimitedError(DigitServiceError):
+    """The caller's key has used what it may for now."""
+
+    def __init__(self, name: str, images_per_second: float, retry_after_seconds: float) -> None:
+        super().__init__(
+            f"key {name} may ask for {images_per_second:g} images a second and is ahead of that; try again in "
+            f"{retry_after_seconds:.1f} s"
+        )
+        self.retry_after_seconds = retry_after_seconds
+
+
+class UnauthenticatedError(DigitServiceError):
+    """The caller showed no key, or none that is known."""
+
+
+class ForbiddenError(DigitServiceError):
+    """The caller is known, and may not do this."""
 
 
 class NotReadyError(DigitServiceError):
@@ -48,7 +88,11 @@ class ExpiredError(DigitServiceError):
 
 
 class ModelRejectedError(Exception):
-    """A model version failed a check and is not served; the message says which and what to do."""
+    """A model version failed a check and is not served; the message says why, `check` which in a word."""
+
+    def __init__(self, message: str, check: str = "missing") -> None:
+        super().__init__(message)
+        self.check = check
 
 
 class DeviceUnavailableError(Exception):

@@ -11,12 +11,14 @@ import grpc
 
 from protos.mnist.v1 import digits_pb2
 from serving.access_log import AccessLog
+from serving.api_keys import CLASSIFY
 from serving.classifier import Classifier
 from serving.classify_codec import parse_request, request_images, response_bytes
 from serving.errors import InvalidRequestError
 from serving.logs import Logger
 from serving.metrics import Metrics
-from serving.observed_rpc import Context, RpcObserver, deadline
+from serving.model_updates import ModelUpdates
+from serving.observed_rpc import Call, Gate, RpcObserver, deadline
 from serving.stage_times import encode_and_tell
 from serving.wire import parse_message
 
@@ -28,29 +30,38 @@ STREAM_REQUESTS_IN_FLIGHT = 256
 class GrpcFace:
     """The service mnist.v1.DigitClassifier over one classifier."""
 
-    def __init__(self, classifier: Classifier, metrics: Metrics, log: Logger, access_log: AccessLog | None) -> None:
+    def __init__(
+        self,
+        classifier: Classifier,
+        gate: Gate,
+        metrics: Metrics,
+        log: Logger,
+        access_log: AccessLog | None,
+        updates: ModelUpdates,
+    ) -> None:
         self._classifier = classifier
-        self._rpcs = RpcObserver(SERVICE, metrics, log, access_log)
+        self._updates = updates
+        self._rpcs = RpcObserver(SERVICE, gate, metrics, log, access_log)
 
     def add_to(self, server: grpc.aio.Server) -> None:
         """Registers the three methods."""
         unary, bidirectional = grpc.unary_unary_rpc_method_handler, grpc.stream_stream_rpc_method_handler
         observed = self._rpcs.observed
         handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {
-            "Classify": unary(observed("unary", "Classify", self._classify)),
-            "ClassifyStream": bidirectional(observed("bidi_stream", "ClassifyStream", self._classify_stream)),
+            "Classify": unary(observed("unary", "Classify", self._classify, CLASSIFY)),
+            "ClassifyStream": bidirectional(observed("bidi_stream", "ClassifyStream", self._classify_stream, CLASSIFY)),
             "GetModel": unary(observed("unary", "GetModel", self._get_model)),
         }
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
 
-    async def _classify(self, request: bytes, context: Context) -> bytes:
+    async def _classify(self, request: bytes, call: Call) -> bytes:
         images, version = parse_request(request, self._classifier.max_images_per_request)
-        predictions = await self._classifier.classify(images, version, deadline(context))
-        return encode_and_tell(context, predictions, response_bytes)
+        predictions = await self._classifier.classify(images, call.caller, version, deadline(call.context))
+        return encode_and_tell(call.context, predictions, response_bytes)
 
-    async def _get_model(self, request: bytes, _: Context) -> bytes:
-        parse_message(digits_pb2.GetModelRequest, request)
-        served = self._classifier.served
+    async def _get_model(self, request: bytes, _: Call) -> bytes:
+        asked = parse_message(digits_pb2.GetModelRequest, request)
+        served = self._classifier.served(asked.model_version)
         version = served.version
         return digits_pb2.GetModelResponse(
             name=version.name,
@@ -67,17 +78,22 @@ class GrpcFace:
             inference_threads=version.model.threads,
             max_batch_size=served.batcher.max_batch_size,
             is_tuned=served.is_tuned,
+            served_versions=self._classifier.versions,
+            refused_versions=[
+                digits_pb2.RefusedVersion(version=refused, check=each.check, reason=each.reason)
+                for refused, each in sorted(self._updates.refused.items())
+            ],
         ).SerializeToString()
 
-    async def _classify_stream(self, requests: AsyncIterator[bytes], context: Context) -> None:
+    async def _classify_stream(self, requests: AsyncIterator[bytes], call: Call) -> None:
         room = asyncio.Semaphore(STREAM_REQUESTS_IN_FLIGHT)
         one_writer = asyncio.Lock()  # grpc.aio allows one write at a time
 
         async def answer(message: digits_pb2.ClassifyStreamRequest) -> None:
-            response = await self._stream_response(message, context)
+            response = await self._stream_response(message, call)
             async with one_writer:
                 with suppress(grpc.aio.BaseError):  # the caller has gone: there is nobody to tell
-                    await context.write(response.SerializeToString())
+                    await call.context.write(response.SerializeToString())
             room.release()
 
         garbled: InvalidRequestError | None = None
@@ -94,12 +110,13 @@ class GrpcFace:
             raise garbled
 
     async def _stream_response(
-        self, message: digits_pb2.ClassifyStreamRequest, context: Context
+        self, message: digits_pb2.ClassifyStreamRequest, call: Call
     ) -> digits_pb2.ClassifyStreamResponse:
         """One request's answer, or its failure: the stream goes on either way."""
         try:
             images, version = request_images(message.request, self._classifier.max_images_per_request)
-            answer = response_bytes(await self._classifier.classify(images, version, deadline(context)))
+            asked = self._classifier.classify(images, call.caller, version, deadline(call.context))
+            answer = response_bytes(await asked)
             response = digits_pb2.ClassifyResponse.FromString(answer)
             return digits_pb2.ClassifyStreamResponse(id=message.id, response=response)
         except Exception as error:  # the border of one request within the stream

@@ -11,8 +11,12 @@ from collections.abc import Callable
 import grpc
 
 from serving.listening_port import address
+from serving.tls import TlsCredentials
 
 LISTENERS = 8  # of all workers together
+# Received by a listener and not yet begun. What comes beyond is turned away by gRPC's own threads, as CANCELLED: many
+# times cheaper than in Python, which would do nothing else under a flood of small calls (decision 0030).
+PENDING_CALLS = 512
 
 
 class GrpcListeners:
@@ -30,6 +34,8 @@ class GrpcListeners:
         self._options = [
             ("grpc.max_receive_message_length", max_request_bytes),
             ("grpc.so_reuseport", 1),
+            ("grpc.server.max_pending_requests", PENDING_CALLS),
+            ("grpc.server.max_pending_requests_hard_limit", PENDING_CALLS),
             # Clients behind proxies that end idle connections ping; by default one in five minutes is too many.
             ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
             ("grpc.keepalive_permit_without_calls", 1),
@@ -39,13 +45,19 @@ class GrpcListeners:
             self._options.append(("grpc.max_connection_age_ms", round(max_connection_age_seconds * 1000)))
         self._servers: list[grpc.aio.Server] = []
 
-    async def start(self, host: str, port: int) -> None:
-        """Listens on `host` and `port`, which is reserved (serving.listening_port). Raises OSError when it cannot."""
+    async def start(self, host: str, port: int, tls: TlsCredentials | None = None) -> None:
+        """Listens on `host` and `port`, which is reserved (serving.listening_port). Raises OSError when it cannot.
+
+        `tls`: None is plain text.
+        """
         for _ in range(self._listeners):
             server = grpc.aio.server(options=self._options)
             self._register(server)
             try:
-                server.add_insecure_port(address(host, port))
+                if tls:
+                    server.add_secure_port(address(host, port), tls.for_listener())  # each listener needs its own
+                else:
+                    server.add_insecure_port(address(host, port))
             except RuntimeError as error:  # grpc's only word for it
                 raise OSError(None, "cannot be bound") from error
             await server.start()

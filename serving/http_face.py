@@ -8,39 +8,64 @@ from prometheus_client.exposition import choose_encoder
 
 from serving.errors import ConfigError
 
+Address = tuple[str, int]  # host and port; port 0: any free one
 Collect = Callable[[], Awaitable[Sequence[Metric]]]
 
 
 class HttpFace:
     """Answers on the HTTP port from start() to close()."""
 
-    def __init__(self, host: str, port: int, collect: Collect, is_ready: Callable[[], bool]) -> None:
-        self._host = host
-        self._port = port
-        self._runner = web.AppRunner(http_application(collect, is_ready), access_log=None)
+    def __init__(
+        self, address: Address, metrics_address: Address | None, collect: Collect, is_ready: Callable[[], bool]
+    ) -> None:
+        """`metrics_address`: of /metrics alone; None: it is with the rest."""
+        self._address, self._metrics_address = address, metrics_address
+        health, metrics = health_routes(is_ready), metrics_routes(collect)
+        self._runner = _runner([*health, *([] if metrics_address else metrics)])
+        self._metrics_runner = _runner(metrics) if metrics_address else None
 
-    async def start(self) -> int:
-        """Listens, and returns the port. Raises ConfigError when it cannot."""
-        await self._runner.setup()
-        try:
-            await web.TCPSite(self._runner, self._host, self._port).start()
-        except OSError as error:
-            raise ConfigError(
-                f"http_port {self._port} on {self._host}: {error.strerror}; another: --http-port"
-            ) from error
-        return int(self._runner.addresses[0][1])
+    async def start(self) -> tuple[int, int]:
+        """Listens, and returns its port and that of /metrics. Raises ConfigError when it cannot."""
+        port = await _listen(self._runner, self._address, "http_port", "--http-port")
+        if not (self._metrics_runner and self._metrics_address):
+            return port, port
+        return port, await _listen(self._metrics_runner, self._metrics_address, "metrics_address", "--metrics-address")
 
     async def close(self) -> None:
         """Ends it. Harmless when it was never started."""
         await self._runner.cleanup()
+        if self._metrics_runner:
+            await self._metrics_runner.cleanup()
 
 
-def http_application(collect: Collect, is_ready: Callable[[], bool]) -> web.Application:
-    """The application behind the HTTP port. `collect` gives the metrics of the whole service, as they are now."""
+def _runner(routes: Sequence[web.RouteDef]) -> web.AppRunner:
+    application = web.Application(client_max_size=1024)  # nothing here takes a body
+    application.add_routes(routes)
+    return web.AppRunner(application, access_log=None)
+
+
+async def _listen(runner: web.AppRunner, address: Address, setting: str, flag: str) -> int:
+    host, port = address
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port).start()
+    except OSError as error:
+        raise ConfigError(f"{setting} {port} on {host}: {error.strerror}; another: {flag}") from error
+    return int(runner.addresses[0][1])
+
+
+def metrics_routes(collect: Collect) -> list[web.RouteDef]:
+    """/metrics. `collect` gives the metrics of the whole service, as they are now."""
 
     async def expose_metrics(request: web.Request) -> web.Response:
         encode, content_type = choose_encoder(request.headers.get("Accept", ""))
         return web.Response(body=encode(_Collected(await collect())), headers={"Content-Type": content_type})
+
+    return [web.get("/metrics", expose_metrics)]
+
+
+def health_routes(is_ready: Callable[[], bool]) -> list[web.RouteDef]:
+    """/livez and /readyz."""
 
     async def livez(_: web.Request) -> web.Response:
         return web.Response(text="alive\n")
@@ -48,11 +73,7 @@ def http_application(collect: Collect, is_ready: Callable[[], bool]) -> web.Appl
     async def readyz(_: web.Request) -> web.Response:
         return web.Response(text="ready\n") if is_ready() else web.Response(text="not ready\n", status=503)
 
-    application = web.Application(client_max_size=1024)  # nothing here takes a body
-    application.router.add_get("/metrics", expose_metrics)
-    application.router.add_get("/livez", livez)
-    application.router.add_get("/readyz", readyz)
-    return application
+    return [web.get("/livez", livez), web.get("/readyz", readyz)]
 
 
 class _Collected:

@@ -37,6 +37,9 @@ class InferenceRunner(Protocol):
     def run(self, pixels: Pixels, done: Done) -> None:
         """Runs the model on `pixels` and calls `done` on the event loop; perhaps before returning."""
 
+    def run_here(self, pixels: Pixels, done: Done) -> None:
+        """Runs the model on `pixels` and calls `done` before returning, wherever else it could run."""
+
     async def close(self) -> None:
         """Ends it. Call when no batch is running."""
 
@@ -52,6 +55,10 @@ class LoopRunner:
 
     def run(self, pixels: Pixels, done: Done) -> None:
         """Runs the model, then calls `done`."""
+        self.run_here(pixels, done)
+
+    def run_here(self, pixels: Pixels, done: Done) -> None:
+        """The same."""
         done(_infer(self._run, pixels))
 
     async def close(self) -> None:
@@ -74,6 +81,10 @@ class ThreadRunner:
     def run(self, pixels: Pixels, done: Done) -> None:
         """Hands the batch to the thread, which has `done` called on the loop."""
         self._to_thread.put((pixels, done))
+
+    def run_here(self, pixels: Pixels, done: Done) -> None:
+        """Runs the model on the calling thread, then calls `done`."""
+        done(_infer(self._run, pixels))
 
     async def close(self) -> None:
         """Ends the thread."""

@@ -1,6 +1,6 @@
 """Every metric, once. A registry is passed in, so that nothing is shared between servers or tests."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from prometheus_client import CollectorRegistry, Gauge, Histogram, Info, Metric, PlatformCollector, ProcessCollector
@@ -84,7 +84,19 @@ class Metrics:
             ("quality",),
             registry=registry,
         )
-        self.model_info = Info("mnist_model", "The model that is served", registry=registry)
+        self.model_info = Info("mnist_model", "A version that is served", ("version",), registry=registry)
+        self.model_refused = Info(
+            "mnist_model_refused",
+            "A version that should be served and did not pass a check",
+            ("version",),
+            registry=registry,
+        )
+        self.model_loads = CounterTally(
+            "mnist_model_loads",
+            "Versions tried, by outcome: served, or the check not passed",
+            ("outcome",),
+            registry=registry,
+        )
         self.inference_info = Info("mnist_inference", "How the model is run", registry=registry)
         self.build_info = Info("mnist_build", "The software that serves it", registry=registry)
         self.ready = Gauge(
@@ -93,6 +105,16 @@ class Metrics:
         # Made before they are needed: a series that appears with its first event hides that event from rate().
         self._by_digit = [self.predictions.labels(str(digit)) for digit in range(10)]
         self._by_refusal = {refusal: self.refused.labels(refusal.name.lower()) for refusal in Refusal if refusal}
+
+    def tell_models(self, served: Mapping[int, Mapping[str, str]], refused: Mapping[int, str]) -> None:
+        """Which versions are served, each with what is told of it, and which are refused, each by which check."""
+        for info, versions in (
+            (self.model_info, served),
+            (self.model_refused, {version: {"check": check} for version, check in refused.items()}),
+        ):
+            info.clear()
+            for version, told in versions.items():
+                info.labels(str(version)).info(dict(told))
 
     def observe_batch(self, rows: BatchRows, queue_waits: Iterable[float]) -> None:
         """Counts a batch: its size, its answers, and how long each of its requests waited, in seconds."""

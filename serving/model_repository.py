@@ -1,26 +1,36 @@
-"""Finds model versions on disk and lets only sound ones through: checksums, signature, golden answers, warm-up."""
+"""Finds model versions on disk and lets only sound ones through: checksums, signature, golden answers, warm-up.
+
+What a check refuses, ModelRejectedError tells: by `check`, one of CHECKS, and in words.
+"""
 
 import hashlib
 import io
 import json
-from collections.abc import Callable
-from contextlib import suppress
+import time
+from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from google.protobuf import text_format
 
+from protos.inference.open_inference_pb2 import ModelConfig
 from serving.errors import ModelRejectedError
+from serving.model_signature import verified_copy
 from serving.onnx_model import PIXELS, Answers, OnnxModel
 from serving.refusal import refusals
 from serving.rows import BatchRows, Pixels
+from serving.version_policy import ALL, LATEST, VersionPolicy
 
 SCHEMA_VERSION = 1
 # By precision: between float32 on another processor or device and what the training framework gave; and between 8-bit
 # integers here and where they were recorded, as processors round their sums at different places.
 GOLDEN_TOLERANCE = {"float32": 1e-3, "int8": 0.03}
 
+CHECKS = ("missing", "unreadable", "metadata", "unsigned", "checksum", "graph", "golden", "warm_up", "slow")
+CONFIG = "config.pbtxt"
 INT8_SUFFIX = "-int8"  # of the name of a model that is another's int8 form
 
 OpenModel = Callable[[bytes], OnnxModel]
@@ -58,6 +68,7 @@ class ModelVersion:
     sha256: str  # of model.onnx
     novelty_threshold: float  # 0 to 1; above it an answer is refused
     test_accuracy: float  # 0 to 1, on MNIST's test set
+    seconds_per_image: float = 0.0  # in a largest batch, as warming up took
 
     def run(self, pixels: Pixels) -> BatchRows:
         """Answers for `pixels`, (n, 784) uint8, n at least 1, and which of them the service does not stand by."""
@@ -67,23 +78,59 @@ class ModelVersion:
 
 
 class ModelRepository:
-    """The folder `<root>/<name>/<version>/`. Reads, never writes."""
+    """The folder `<root>/<name>/<version>/`. Reads, never writes.
 
-    def __init__(self, root: Path, name: str) -> None:
+    With a `public_key`, a PEM file, versions must carry a signature made by its other half.
+    """
+
+    def __init__(self, root: Path, name: str, public_key: Path | None = None) -> None:
         self._name = name
-        self._folder = root / name
+        self.folder = root / name
+        self._public_key = public_key
 
     def versions(self) -> list[int]:
         """Version numbers on disk, ascending. Raises ModelRejectedError where there is no repository."""
         try:
-            return _versions(self._folder)
+            return _versions(self.folder)
         except (FileNotFoundError, NotADirectoryError) as error:
             raise ModelRejectedError(
-                f"there is no model {self._name} at {self._folder}: train one with `make train`, or name"
+                f"there is no model {self._name} at {self.folder}: train one with `make train`, or name"
                 " another model with --model-name, or another folder of models with --model-repository"
             ) from error
         except OSError as error:
-            raise ModelRejectedError(f"{self._folder}: cannot be read: {error}") from error
+            raise ModelRejectedError(f"{self.folder}: cannot be read: {error}", "unreadable") from error
+
+    def wanted(self, policy: VersionPolicy | None, bad: Collection[int] = ()) -> list[int]:
+        """The versions to serve, ascending, by `policy` or, where that is None, by what config.pbtxt says.
+
+        Raises ModelRejectedError where there is no repository, or its config.pbtxt cannot be read.
+        """
+        return (policy or self._policy()).wanted(self.versions(), bad)
+
+    def stamp(self, version: int) -> frozenset[tuple[str, int, int]]:
+        """What differs when a file of the version was written: empty where there is none."""
+        stamps = set()
+        with suppress(OSError):
+            for path in (self.folder / str(version)).iterdir():
+                if path.suffix != ".json" or path.name == "metadata.json":  # and not what --tune remembers there
+                    status = path.stat()
+                    stamps.add((path.name, status.st_size, status.st_mtime_ns))
+        return frozenset(stamps)
+
+    def _policy(self) -> VersionPolicy:
+        """Triton's version_policy in config.pbtxt, so that both serve the same; the latest where there is none."""
+        path = self.folder / CONFIG
+        try:
+            config = text_format.Parse(path.read_text(), ModelConfig(), allow_unknown_field=True)
+        except FileNotFoundError:
+            return LATEST
+        except (OSError, ValueError, text_format.ParseError) as error:
+            raise ModelRejectedError(f"{path}: cannot be read: {error}", "unreadable") from error
+        policy = config.version_policy
+        kind = policy.WhichOneof("policy_choice")
+        if kind == "specific":
+            return VersionPolicy(versions=tuple(policy.specific.versions))
+        return VersionPolicy(ALL if kind == "all" else max(1, policy.latest.num_versions))
 
     def forms(self, version: int) -> dict[str, Form]:
         """By precision, what `version` (0: the highest) can be served by: its own graph first.
@@ -92,9 +139,9 @@ class ModelRepository:
         ModelRejectedError where the version is not there or its metadata.json cannot be read.
         """
         chosen = self._chosen(version)
-        own = _form(self._folder / str(chosen), self._name, chosen)
+        own = _form(self.folder / str(chosen), self._name, chosen)
         forms = {own.precision: own}
-        int8 = self._folder.parent / f"{self._name}{INT8_SUFFIX}"
+        int8 = self.folder.parent / f"{self._name}{INT8_SUFFIX}"
         with suppress(OSError):  # what is wrong with another model does not keep this one from serving
             for number in reversed(_versions(int8)):
                 with suppress(ModelRejectedError):
@@ -118,20 +165,26 @@ class ModelRepository:
             raise ModelRejectedError(f"{own.folder}: has no {asked} form, only {' and '.join(forms)}")
         form = forms[asked]
         try:
-            loaded = _load(form, open_model, largest_batch)
+            with self._trusted(form) as folder:
+                trusted = _form(folder, form.name, form.version) if self._public_key else form
+                loaded = _load(trusted, open_model, largest_batch)
         except ModelRejectedError as error:
-            raise ModelRejectedError(f"{form.folder}: {error}") from error
+            raise ModelRejectedError(f"{form.folder}: {error}", error.check) from error
         except OSError as error:
-            raise ModelRejectedError(f"{form.folder}: cannot be read: {error}") from error
+            raise ModelRejectedError(f"{form.folder}: cannot be read: {error}", "unreadable") from error
         return replace(loaded, name=own.name, version=own.version)
+
+    def _trusted(self, form: Form) -> AbstractContextManager[Path]:
+        """The folder to load from: where a signature is asked for, a copy that nobody changes once it is verified."""
+        return verified_copy(form.folder, self._public_key) if self._public_key else nullcontext(form.folder)
 
     def _chosen(self, version: int) -> int:
         versions = self.versions()
         if not versions:
-            raise ModelRejectedError(f"{self._folder} holds no version: train one with `make train`")
+            raise ModelRejectedError(f"{self.folder} holds no version: train one with `make train`")
         chosen = version or versions[-1]
         if chosen not in versions:
-            raise ModelRejectedError(f"{self._folder} holds no version {chosen}, only {', '.join(map(str, versions))}")
+            raise ModelRejectedError(f"{self.folder} holds no version {chosen}, only {', '.join(map(str, versions))}")
         return chosen
 
 
@@ -150,11 +203,11 @@ def _form(folder: Path, name: str, version: int) -> Form:
         str(metadata["files"]["model.onnx"])
         return Form(name, version, folder, metadata)
     except ModelRejectedError as error:
-        raise ModelRejectedError(f"{folder}: {error}") from error
+        raise ModelRejectedError(f"{folder}: {error}", "metadata") from error
     except OSError as error:
-        raise ModelRejectedError(f"{folder}: cannot be read: {error}") from error
+        raise ModelRejectedError(f"{folder}: cannot be read: {error}", "unreadable") from error
     except (KeyError, TypeError) as error:
-        raise ModelRejectedError(f"{folder}: metadata.json lacks or garbles a field: {error!r}") from error
+        raise ModelRejectedError(f"{folder}: metadata.json lacks or garbles a field: {error!r}", "metadata") from error
 
 
 def _load(form: Form, open_model: OpenModel, largest_batch: int) -> ModelVersion:
@@ -173,12 +226,12 @@ def _load(form: Form, open_model: OpenModel, largest_batch: int) -> ModelVersion
             test_accuracy=float(metadata["metrics"]["mnist_test"]["accuracy"]),
         )
     except (KeyError, TypeError, ValueError, ArithmeticError) as error:
-        raise ModelRejectedError(f"metadata.json lacks or garbles a field: {error!r}") from error
+        raise ModelRejectedError(f"metadata.json lacks or garbles a field: {error!r}", "metadata") from error
     if not 0 <= loaded.novelty_threshold <= 1:
-        raise ModelRejectedError(f"metadata.json has novelty_threshold {loaded.novelty_threshold}, expected 0 to 1")
+        threshold = loaded.novelty_threshold
+        raise ModelRejectedError(f"metadata.json has novelty_threshold {threshold}, expected 0 to 1", "metadata")
     _check_golden_answers(loaded.model, files["golden.npz"], tolerance, largest_batch)
-    _warm_up(loaded.model, largest_batch)
-    return loaded
+    return replace(loaded, seconds_per_image=_warm_up(loaded.model, largest_batch))
 
 
 def _read_metadata(path: Path) -> dict[str, Any]:
@@ -196,7 +249,7 @@ def _read_checked(path: Path, sha256: str) -> bytes:
     found = hashlib.sha256(content).hexdigest()
     if found != sha256:
         raise ModelRejectedError(
-            f"{path.name} has SHA-256 {found}, metadata.json says {sha256}: the file was changed or cut"
+            f"{path.name} has SHA-256 {found}, metadata.json says {sha256}: the file was changed or cut", "checksum"
         )
     return content
 
@@ -212,17 +265,19 @@ def _check_golden_answers(model: OnnxModel, content: bytes, tolerance: float, la
         is_clear = likeliest - runner_up > 2 * tolerance  # between equals, rounding may decide
         novelty = novelty.astype(np.float64)
     except Exception as error:  # numpy and zipfile raise many kinds on a file that is no archive
-        raise ModelRejectedError(f"golden.npz cannot be read: {error!r}") from error
+        raise ModelRejectedError(f"golden.npz cannot be read: {error!r}", "golden") from error
     try:
         answers = _run(model, pixels, largest_batch)
     except Exception as error:  # as ONNX Runtime does for a graph that cannot run, or images of another shape
-        raise ModelRejectedError(f"the golden images cannot be run: {error}") from error
+        raise ModelRejectedError(f"the golden images cannot be run: {error}", "golden") from error
     for given, wanted in ((answers.probabilities, probabilities), (answers.novelty, novelty)):
         if given.shape != wanted.shape or not np.allclose(given, wanted, rtol=0, atol=tolerance):
-            raise ModelRejectedError(f"the golden images get other answers than recorded (tolerance {tolerance})")
+            raise ModelRejectedError(
+                f"the golden images get other answers than recorded (tolerance {tolerance})", "golden"
+            )
     differing = int((answers.digit != digit)[is_clear].sum())
     if differing:
-        raise ModelRejectedError(f"{differing} of {len(digit)} golden images get another digit than recorded")
+        raise ModelRejectedError(f"{differing} of {len(digit)} golden images get another digit than recorded", "golden")
 
 
 def _run(model: OnnxModel, pixels: Pixels, largest_batch: int) -> Answers:
@@ -235,10 +290,19 @@ def _run(model: OnnxModel, pixels: Pixels, largest_batch: int) -> Answers:
     )
 
 
-def _warm_up(model: OnnxModel, largest_batch: int) -> None:
-    """Runs the smallest and the largest batch, so that no caller pays for what a first run sets up."""
-    for size in (1, largest_batch):
+def _warm_up(model: OnnxModel, largest_batch: int) -> float:
+    """Runs the smallest and the largest batch, so that no caller pays for what a first run sets up.
+
+    The seconds for an image in the largest one, when all was set up.
+    """
+    seconds = 0.0
+    for size in (1, largest_batch, largest_batch):
+        began = time.perf_counter()
         try:
-            model.run(np.zeros((size, PIXELS), np.uint8))
+            answers = model.run(np.zeros((size, PIXELS), np.uint8))
         except Exception as error:  # as ONNX Runtime does where memory is short
-            raise ModelRejectedError(f"a batch of {size} images cannot be run: {error}") from error
+            raise ModelRejectedError(f"a batch of {size} images cannot be run: {error}", "warm_up") from error
+        if not (np.isfinite(answers.probabilities).all() and np.isfinite(answers.novelty).all()):
+            raise ModelRejectedError(f"{size} empty images get answers that are no numbers", "warm_up")
+        seconds = time.perf_counter() - began
+    return seconds / largest_batch

@@ -1,13 +1,15 @@
 """A handler becomes an RPC that is counted and timed, and whose exceptions become statuses. Knows no message."""
 
 import asyncio
+import random
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import NamedTuple, NoReturn, Protocol, TypeVar
 
 import grpc
 
 from serving.access_log import AccessLog
+from serving.api_keys import Caller
 from serving.error_status import REASONS, ErrorStatus, error_status
 from serving.logs import Logger
 from serving.metrics import Metrics
@@ -15,22 +17,44 @@ from serving.metrics import Metrics
 R = TypeVar("R")
 T = TypeVar("T")
 Context = grpc.aio.ServicerContext[bytes, bytes]
-Handler = Callable[[R, Context], Awaitable[T]]
+
+
+class Gate(Protocol):
+    """Knows who may call what."""
+
+    def caller(self, context: Context, scope: str | None) -> Caller:
+        """Who asks, for an RPC that needs a key of this scope; None: of any. Raises a DigitServiceError."""
+
+
+class Call(NamedTuple):
+    """A call that was let in."""
+
+    context: Context
+    caller: Caller
+
+
+Handler = Callable[[R, Call], Awaitable[T]]
+# What grpc calls.
+Observed = Callable[[R, Context], Awaitable[T]]
 
 
 class RpcObserver:
-    """Observes the methods of one service; `service` is its full name, a label of the metrics."""
+    """Lets callers in and observes the methods of one service; `service` is its full name, a label of the metrics."""
 
-    def __init__(self, service: str, metrics: Metrics, log: Logger, access_log: AccessLog | None) -> None:
+    def __init__(self, service: str, gate: Gate, metrics: Metrics, log: Logger, access_log: AccessLog | None) -> None:
         self._service = service
+        self._gate = gate
         self._metrics = metrics
         self._log = log
         self._access_log = access_log
         # Made before they are needed: a series that appears with its first event hides that event from rate().
         self._rejected = {reason: metrics.rejected.labels(reason) for reason in REASONS}
 
-    def observed(self, kind: str, method: str, answer: Handler[R, T]) -> Handler[R, T]:
-        """`answer`, counted and timed, and what it raises turned into a status. `kind`: unary or bidi_stream."""
+    def observed(self, kind: str, method: str, answer: Handler[R, T], scope: str | None = None) -> Observed[R, T]:
+        """`answer` for those that may, counted and timed, and what it raises turned into a status.
+
+        `kind`: unary or bidi_stream. `scope`: that a key must have for it.
+        """
         rpc = _Rpc(self._metrics, kind, self._service, method)
 
         async def handle(request: R, context: Context) -> T:
@@ -38,14 +62,14 @@ class RpcObserver:
             rpc.started.inc()
             code = grpc.StatusCode.OK
             try:
-                return await answer(request, context)
+                return await answer(request, Call(context, self._gate.caller(context, scope)))
             except asyncio.CancelledError:
                 code = _code_of_cancellation(context)
                 raise
             except Exception as error:  # the border of the RPC
                 status = self.status(error, method)
                 code = status.code
-                await context.abort(status.code, status.message)
+                await _abort(context, status)
             finally:
                 elapsed = time.perf_counter() - begun
                 rpc.handled[code].inc()
@@ -78,6 +102,22 @@ def deadline(context: Context) -> float:
     """The caller's deadline in time.monotonic() seconds, infinity when it set none."""
     remaining = context.time_remaining()
     return float("inf") if remaining is None else time.monotonic() + remaining
+
+
+async def _abort(context: Context, status: ErrorStatus) -> NoReturn:
+    """Ends the call with this status."""
+    try:
+        await context.abort(status.code, status.message, _pushback(status))
+    except grpc.aio.InternalError as error:  # the caller has gone meanwhile, and grpc would log a stack for it
+        raise asyncio.CancelledError from error
+
+
+def _pushback(status: ErrorStatus) -> tuple[tuple[str, str], ...]:
+    """When gRPC's clients that retry should do so (gRFC A6): about then, as not all should come back at once."""
+    if status.retry_after_seconds is None:
+        return ()
+    milliseconds = round(status.retry_after_seconds * 1000 * random.uniform(0.5, 1.5))
+    return (("grpc-retry-pushback-ms", str(max(1, milliseconds))),)
 
 
 def _code_of_cancellation(context: Context) -> grpc.StatusCode:

@@ -68,7 +68,7 @@ class OnnxModel:
         try:
             self._session = _open(graph, chosen, threads)
         except Exception as error:  # ONNX Runtime raises many kinds, with no common base
-            raise ModelRejectedError(f"ONNX Runtime cannot load the graph: {error}") from error
+            raise ModelRejectedError(f"ONNX Runtime cannot load the graph: {error}", "graph") from error
         # A provider that is installed and cannot start (no driver) is dropped by ONNX Runtime with a mere warning.
         if chosen == "cuda" and CUDA not in self._session.get_providers():
             if device == "cuda":
@@ -93,7 +93,7 @@ class OnnxModel:
         outputs = [(node.name, node.type, node.shape) for node in self._session.get_outputs()]
         if inputs != [INPUT] or outputs != OUTPUTS:
             raise ModelRejectedError(
-                f"the graph has the signature {inputs} -> {outputs}, expected {[INPUT]} -> {OUTPUTS}"
+                f"the graph has the signature {inputs} -> {outputs}, expected {[INPUT]} -> {OUTPUTS}", "graph"
             )
 
 

@@ -65,15 +65,17 @@ class ServedModel:
     """The one model that is served, and the most images that a request to it may hold."""
 
     name: str
-    version: int
+    version: int  # that answers those who name none
     max_images: int
+    versions: tuple[int, ...] = ()  # the others that are served too, and this
 
     def check(self, name: str, version: str) -> None:
         """Raises UnknownModelError or UnknownVersionError for another than this; an empty version is any."""
         if name != self.name:
             raise UnknownModelError(asked=clip(name), served=self.name)
-        if version and version != str(self.version):
-            raise UnknownVersionError(asked=clip(version), served=self.version)
+        versions = self.versions or (self.version,)
+        if version and version not in map(str, versions):
+            raise UnknownVersionError(asked=clip(version), served=versions)
 
 
 def parse_infer(content: bytes, model: ServedModel) -> InferRequest:

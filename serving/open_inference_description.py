@@ -1,5 +1,6 @@
 """What the Open Inference Protocol's clients ask of a server and its model beside answers, as messages."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from protos.inference import open_inference_pb2 as protocol
@@ -44,7 +45,7 @@ def model_metadata(model: ServedModel) -> protocol.ModelMetadataResponse:
     tensor = protocol.ModelMetadataResponse.TensorMetadata
     return protocol.ModelMetadataResponse(
         name=model.name,
-        versions=[str(model.version)],
+        versions=[str(version) for version in model.versions],
         platform=PLATFORM,
         inputs=[tensor(name=INPUT[0], datatype="UINT8", shape=[-1, PIXELS])],
         outputs=[
@@ -99,8 +100,14 @@ def model_statistics(
     return protocol.ModelStatisticsResponse(model_stats=[statistics])
 
 
-def repository_index(model: ServedModel | None) -> protocol.RepositoryIndexResponse:
-    """The one model that is served, or none."""
+def repository_index(model: ServedModel | None, refused: Mapping[int, str]) -> protocol.RepositoryIndexResponse:
+    """The versions that are served, and those that were refused, with why; none while none is ready."""
+    if model is None:
+        return protocol.RepositoryIndexResponse()
     index = protocol.RepositoryIndexResponse.ModelIndex
-    models = [] if model is None else [index(name=model.name, version=str(model.version), state="READY")]
-    return protocol.RepositoryIndexResponse(models=models)
+    ready = [index(name=model.name, version=str(version), state="READY") for version in model.versions]
+    others = [
+        index(name=model.name, version=str(version), state="UNAVAILABLE", reason=reason)
+        for version, reason in sorted(refused.items())
+    ]
+    return protocol.RepositoryIndexResponse(models=ready + others)

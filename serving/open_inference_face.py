@@ -4,17 +4,20 @@ The same classifier as mnist.v1, on the same port. Handlers take and give bytes,
 """
 
 import time
+from collections.abc import Awaitable, Callable
 
 import grpc
 import numpy as np
 
 from protos.inference import open_inference_pb2 as protocol
 from serving.access_log import AccessLog
+from serving.api_keys import ADMIN, CLASSIFY
 from serving.classifier import Classifier, Predictions
-from serving.errors import NotReadyError
+from serving.errors import ModelRejectedError, NotReadyError, VersionRefusedError
 from serving.logs import Logger
 from serving.metrics import Metrics
-from serving.observed_rpc import Context, Handler, RpcObserver, deadline
+from serving.model_updates import ModelUpdates
+from serving.observed_rpc import Call, Gate, Handler, RpcObserver, deadline
 from serving.onnx_model import PIXELS
 from serving.open_inference_codec import InferRequest, ServedModel, infer_response, parse_infer
 from serving.open_inference_description import (
@@ -28,16 +31,30 @@ from serving.open_inference_description import (
 from serving.stage_times import encode_and_tell
 from serving.wire import parse_message
 
+_SCOPES = {"ModelInfer": CLASSIFY, "RepositoryModelLoad": ADMIN}
+
 SERVICE = protocol.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
 
 
 class OpenInferenceFace:
     """The service inference.GRPCInferenceService over one classifier."""
 
-    def __init__(self, classifier: Classifier, metrics: Metrics, log: Logger, access_log: AccessLog | None) -> None:
+    def __init__(
+        self,
+        classifier: Classifier,
+        gate: Gate,
+        metrics: Metrics,
+        log: Logger,
+        access_log: AccessLog | None,
+        updates: ModelUpdates,
+        look: Callable[[], Awaitable[None]] | None,
+    ) -> None:
+        """`look`: has all workers look for models, raising ModelRejectedError; None: the RPC for it is closed."""
         self._classifier = classifier
         self._metrics = metrics
-        self._rpcs = RpcObserver(SERVICE, metrics, log, access_log)
+        self._updates = updates
+        self._look = look
+        self._rpcs = RpcObserver(SERVICE, gate, metrics, log, access_log)
         self._answered, self._failed = Tally(), Tally()  # ModelInfer calls, for ModelStatistics
 
     def add_to(self, server: grpc.aio.Server) -> None:
@@ -53,72 +70,90 @@ class OpenInferenceFace:
             "ModelStatistics": self._model_statistics,
             "RepositoryIndex": self._repository_index,
         }
+        if self._look:
+            answers["RepositoryModelLoad"] = self._repository_model_load
         handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {
-            method: grpc.unary_unary_rpc_method_handler(self._rpcs.observed("unary", method, answer))
+            method: grpc.unary_unary_rpc_method_handler(
+                self._rpcs.observed("unary", method, answer, _SCOPES.get(method))
+            )
             for method, answer in answers.items()
         }
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
 
-    async def _model_infer(self, request: bytes, context: Context) -> bytes:
+    async def _model_infer(self, request: bytes, call: Call) -> bytes:
         begun, outcome = time.perf_counter_ns(), self._failed
         try:
             model = self._model()
             asked = parse_infer(request, model)
-            predictions = await self._predictions(asked, context)
-            response = encode_and_tell(context, predictions, lambda answer: infer_response(asked, model.name, answer))
+            predictions = await self._predictions(asked, call)
+            response = encode_and_tell(
+                call.context, predictions, lambda answer: infer_response(asked, model.name, answer)
+            )
             outcome = self._answered
             return response
         finally:
             outcome.add(time.perf_counter_ns() - begun)
 
-    async def _predictions(self, asked: InferRequest, context: Context) -> Predictions:
-        until = min(deadline(context), time.monotonic() + asked.head.timeout_seconds)
+    async def _predictions(self, asked: InferRequest, call: Call) -> Predictions:
+        until = min(deadline(call.context), time.monotonic() + asked.head.timeout_seconds)
         version = int(asked.head.model_version or 0)
         images = asked.images
         if isinstance(images, bytes):
             pixels = np.frombuffer(images, np.uint8).reshape(-1, PIXELS)
-            return await self._classifier.classify(pixels, version, until)
-        return await self._classifier.classify(images, version, until)
+            return await self._classifier.classify(pixels, call.caller, version, until)
+        return await self._classifier.classify(images, call.caller, version, until)
 
-    async def _server_live(self, request: bytes, _: Context) -> bytes:
+    async def _server_live(self, request: bytes, _: Call) -> bytes:
         parse_message(protocol.ServerLiveRequest, request)
         return protocol.ServerLiveResponse(live=True).SerializeToString()
 
-    async def _server_ready(self, request: bytes, _: Context) -> bytes:
+    async def _server_ready(self, request: bytes, _: Call) -> bytes:
         parse_message(protocol.ServerReadyRequest, request)
         return protocol.ServerReadyResponse(ready=self._model_if_ready() is not None).SerializeToString()
 
-    async def _model_ready(self, request: bytes, _: Context) -> bytes:
+    async def _model_ready(self, request: bytes, _: Call) -> bytes:
         asked = parse_message(protocol.ModelReadyRequest, request)
         model = self._model_if_ready()
         if model is not None:
             model.check(asked.name, asked.version)
         return protocol.ModelReadyResponse(ready=model is not None).SerializeToString()
 
-    async def _server_metadata(self, request: bytes, _: Context) -> bytes:
+    async def _server_metadata(self, request: bytes, _: Call) -> bytes:
         parse_message(protocol.ServerMetadataRequest, request)
         return server_metadata().SerializeToString()
 
-    async def _model_metadata(self, request: bytes, _: Context) -> bytes:
+    async def _model_metadata(self, request: bytes, _: Call) -> bytes:
         asked = parse_message(protocol.ModelMetadataRequest, request)
         return model_metadata(self._checked(asked.name, asked.version)).SerializeToString()
 
-    async def _model_config(self, request: bytes, _: Context) -> bytes:
+    async def _model_config(self, request: bytes, _: Call) -> bytes:
         asked = parse_message(protocol.ModelConfigRequest, request)
         return model_config(self._checked(asked.name, asked.version)).SerializeToString()
 
-    async def _model_statistics(self, request: bytes, _: Context) -> bytes:
+    async def _model_statistics(self, request: bytes, _: Call) -> bytes:
         asked = parse_message(protocol.ModelStatisticsRequest, request)
         model = self._checked(asked.name, asked.version) if asked.name else self._model()
         return model_statistics(model, self._metrics, self._answered, self._failed).SerializeToString()
 
-    async def _repository_index(self, request: bytes, _: Context) -> bytes:
+    async def _repository_index(self, request: bytes, _: Call) -> bytes:
         parse_message(protocol.RepositoryIndexRequest, request)
-        return repository_index(self._model_if_ready()).SerializeToString()
+        refused = {version: each.reason for version, each in self._updates.refused.items()}
+        return repository_index(self._model_if_ready(), refused).SerializeToString()
+
+    async def _repository_model_load(self, request: bytes, _: Call) -> bytes:
+        asked = parse_message(protocol.RepositoryModelLoadRequest, request)
+        self._checked(asked.model_name, "")
+        if self._look is None:
+            raise RuntimeError("a closed RPC was called: this is a bug")
+        try:
+            await self._look()
+        except ModelRejectedError as error:
+            raise VersionRefusedError(str(error)) from error
+        return protocol.RepositoryModelLoadResponse().SerializeToString()
 
     def _model(self) -> ServedModel:
-        version = self._classifier.served.version
-        return ServedModel(version.name, version.version, self._classifier.max_images_per_request)
+        version, classifier = self._classifier.served().version, self._classifier
+        return ServedModel(version.name, version.version, classifier.max_images_per_request, classifier.versions)
 
     def _model_if_ready(self) -> ServedModel | None:
         try:

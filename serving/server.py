@@ -2,6 +2,8 @@
 
 import asyncio
 import platform
+import time
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 
@@ -13,9 +15,10 @@ from serving.access_log import AccessLog
 from serving.admission import Admission
 from serving.batcher import Batcher
 from serving.classifier import Classifier, Served
-from serving.config import DEFAULT_BATCH_SIZE, Config
+from serving.config import DEFAULT_BATCH_SIZE, Config, is_loopback
 from serving.cpu_quota import usable_cpus
 from serving.errors import ConfigError
+from serving.gate import KeyGate, OpenGate
 from serving.grpc_face import GrpcFace
 from serving.grpc_listeners import LISTENERS, GrpcListeners
 from serving.health import Health
@@ -24,9 +27,12 @@ from serving.inference_runner import LoopRunner, ThreadRunner
 from serving.logs import Logger
 from serving.metrics import Metrics
 from serving.model_repository import ModelRepository, ModelVersion
+from serving.model_updates import ModelUpdates
 from serving.onnx_model import RUNTIME_VERSION, OnnxModel, available_providers
 from serving.open_inference_face import OpenInferenceFace
+from serving.rate_limits import RateLimits
 from serving.reflection import add_reflection
+from serving.tls import TlsCredentials, TlsFiles
 
 FLUSH_SECONDS = 1.0  # for answers already computed to leave, once nothing is in flight
 
@@ -37,27 +43,45 @@ class Server:
     It is one of `config.workers` that share the port, the processors and nothing else.
     """
 
-    def __init__(self, config: Config, log: Logger, grpc_port: int) -> None:
+    def __init__(
+        self,
+        config: Config,
+        log: Logger,
+        grpc_port: int,
+        rates: RateLimits | None = None,
+        tell_others_to_look: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        """`rates`: those of all workers. `tell_others_to_look`: for models, when a caller has this one look.
+
+        Raises ConfigError for a file of keys that cannot be used.
+        """
+        self._tell_others_to_look = tell_others_to_look
         self._config = config
         self._log = log
+        self._workers = config.workers or 1
+        self._largest_batch = config.max_batch_size or DEFAULT_BATCH_SIZE
         self.metrics = Metrics(CollectorRegistry())
         self._health = Health([grpc_face.SERVICE, open_inference_face.SERVICE], self.metrics)
         self._admission = Admission(config.queue_capacity_images)
         self._decoders = ThreadPoolExecutor(config.decode_threads, thread_name_prefix="decode")
         self._classifier = Classifier(
             self._admission,
+            rates or RateLimits(),
             ImageLimits(config.max_image_bytes, config.max_image_pixels),
             config.max_images_per_request,
             self._decoders,
             self.metrics,
         )
         self._access_log = AccessLog(log, config.log_format) if config.access_log else None
-        parts = (self._classifier, self.metrics, log, self._access_log)
-        self._faces = (GrpcFace(*parts), OpenInferenceFace(*parts))
-        self._batcher: Batcher | None = None
+        self.metrics.queue_depth.set_function(self._classifier.queued_images)
+        self._updates = self._model_updates()
+        gate = KeyGate(config.api_keys, log) if config.api_keys else OpenGate(config.admin and is_loopback(config.host))
+        parts = (self._classifier, gate, self.metrics, log, self._access_log)
+        self._faces = (
+            GrpcFace(*parts, self._updates),
+            OpenInferenceFace(*parts, self._updates, self._look_with_others if config.admin else None),
+        )
         self._grpc_port = grpc_port
-        self._workers = config.workers or 1
-        self._largest_batch = config.max_batch_size or DEFAULT_BATCH_SIZE
         self._grpc = GrpcListeners(
             self._register,
             max(2, LISTENERS // self._workers),
@@ -72,8 +96,23 @@ class Server:
 
     @property
     def version(self) -> int:
-        """Of the model that is served. Raises NotReadyError while none is."""
-        return self._classifier.served.version.version
+        """Of the model that answers those who name none. Raises NotReadyError while none does."""
+        return self._classifier.served().version.version
+
+    def stuck_seconds(self) -> float:
+        """For how long an inference has been running; 0: none is."""
+        since = self._classifier.stuck_since()
+        return 0.0 if since is None else time.monotonic() - since
+
+    async def look_at_models(self) -> None:
+        """Serves what is new in the repository. Raises ModelRejectedError for what is refused there."""
+        await self._updates.look()
+
+    async def _look_with_others(self) -> None:
+        """As look_at_models, in all workers."""
+        if self._tell_others_to_look:
+            await self._tell_others_to_look()
+        await self.look_at_models()
 
     async def collect(self) -> list[Metric]:
         """The metrics as they are now."""
@@ -101,11 +140,8 @@ class Server:
     async def _start(self) -> None:
         """Listens when the model is warm, and not before: connections go to the workers that can answer."""
         await self._health.set_ready(False)  # before anybody can ask
-        version = await asyncio.to_thread(self._load)  # liveness is answered meanwhile
-        runner = LoopRunner(version.run) if version.model.computes_on_caller else ThreadRunner(version.run)
-        self._batcher = Batcher(runner, self.metrics, self._largest_batch, self._config.max_queue_delay_seconds)
-        self._batcher.start()
-        self._classifier.serve(Served(version, self._batcher, self._config.tune))
+        self._tell_build()
+        await self._updates.start(self._config.model_poll_seconds)  # liveness is answered meanwhile
         await self._start_grpc()
         await self._health.set_ready(True)
 
@@ -125,15 +161,19 @@ class Server:
         await self._grpc.stop(FLUSH_SECONDS)
         if self._access_log:
             self._access_log.write()
-        if self._batcher:
-            await self._batcher.close()
+        await self._updates.close()
         self._decoders.shutdown(wait=False, cancel_futures=True)
         self._log.info("stopped")
 
     async def _start_grpc(self) -> None:
-        host, port = self._config.host, self._grpc_port
+        config, port = self._config, self._grpc_port
+        tls = None
+        if config.tls_certificate and config.tls_key:
+            files = TlsFiles(config.tls_certificate, config.tls_key, config.tls_client_ca)
+            tls = TlsCredentials(files, self._log)
+        host = config.host
         try:
-            await self._grpc.start(host, port)
+            await self._grpc.start(host, port, tls)
         except OSError as error:
             raise ConfigError(f"grpc_port {port} on {host}: {error.strerror}; another: --grpc-port") from error
 
@@ -145,32 +185,52 @@ class Server:
         if self._config.reflection:
             add_reflection(listener)
 
-    def _load(self) -> ModelVersion:
-        threads = self._config.inference_threads or max(1, usable_cpus() // self._workers)
-        loaded = ModelRepository(self._config.model_repository, self._config.model_name).load(
-            self._config.model_version,
-            lambda graph: OnnxModel(graph, self._config.device, threads),
-            self._largest_batch,
-            self._config.precision,
+    def _model_updates(self) -> ModelUpdates:
+        config = self._config
+        repository = ModelRepository(config.model_repository, config.model_name, config.model_public_key)
+        threads = config.inference_threads or max(1, usable_cpus() // self._workers)
+
+        def load(version: int) -> ModelVersion:
+            loaded = repository.load(
+                version,
+                lambda graph: OnnxModel(graph, config.device, threads),
+                self._largest_batch,
+                config.precision,
+            )
+            device = loaded.model.device
+            if config.device == "auto" and device == "cpu":
+                self._log.info("cpu_chosen", why="CUDA is not available", providers=available_providers())
+            self._log.info("model_ready", version=loaded.version, device=device, threads=threads, sha256=loaded.sha256)
+            return loaded
+
+        return ModelUpdates(
+            repository,
+            config.model_version,
+            load,
+            self._served,
+            config.max_slowdown,
+            self._classifier,
+            self.metrics,
+            self._log,
         )
-        device = loaded.model.device
-        if self._config.device == "auto" and device == "cpu":
-            self._log.info("cpu_chosen", why="CUDA is not available", providers=available_providers())
-        self._log.info("model_ready", version=loaded.version, device=device, threads=threads, sha256=loaded.sha256)
-        version = str(loaded.version)
-        self.metrics.model_info.info(
-            {"name": loaded.name, "version": version, "sha256": loaded.sha256, "device": device}
-        )
-        self.metrics.inference_info.info(
-            {
-                "precision": loaded.precision,
-                "threads": str(threads),
-                "max_batch_size": str(self._largest_batch),
-                "tuned": str(self._config.tune).lower(),
-            }
-        )
+
+    def _served(self, version: ModelVersion) -> Served:
+        """The version with a batcher of its own, started."""
+        runner = LoopRunner(version.run) if version.model.computes_on_caller else ThreadRunner(version.run)
+        delay = self._config.max_queue_delay_seconds
+        batcher = Batcher(runner, self.metrics, self._largest_batch, delay, version.seconds_per_image)
+        batcher.start()
+        told = {
+            "precision": version.precision,
+            "threads": str(version.model.threads),
+            "max_batch_size": str(self._largest_batch),
+            "tuned": str(self._config.tune).lower(),
+        }
+        self.metrics.inference_info.info(told)
+        return Served(version, batcher, self._config.tune)
+
+    def _tell_build(self) -> None:
         python, runtime = platform.python_version(), RUNTIME_VERSION
         self.metrics.build_info.info(
             {"version": __version__, "python": python, "onnxruntime": runtime, "grpcio": grpc.__version__}
         )
-        return loaded

@@ -1,8 +1,8 @@
 """Several worker processes behind one address, one /metrics and one readiness. Does no work of theirs itself.
 
 1. The supervisor holds the port; each worker listens on it (SO_REUSEPORT), and the kernel spreads connections.
-2. Ready when every worker has been; from then on while any is. A worker that dies is replaced, by one with the same
-   version of the model, and counted.
+2. Ready when every worker has been; from then on while any is. A worker that dies is replaced and counted. Where nobody
+   looks for new versions, its replacement has the version of the others.
 3. What a worker had counted, as of the last time it was asked, stays counted when it has ended, and counts once.
 4. The first start that fails ends everything with its reason; a replacement that fails is tried again, ever less often.
 5. Draining: not ready at once, each worker drains, the HTTP side goes last. A worker without a supervisor drains too.
@@ -20,7 +20,9 @@ from serving.config import Config
 from serving.listening_port import reserve_port
 from serving.logs import Logger
 from serving.metric_sums import lasting, summed
+from serving.rate_limits import RateMemory
 from serving.supervisor_metrics import SupervisorMetrics
+from serving.version_policy import VersionPolicy
 from serving.worker_process import WorkerProcess
 
 if TYPE_CHECKING:
@@ -39,7 +41,8 @@ class Supervisor:
         self._count = workers
         self._workers: list[WorkerProcess] = []  # by number
         self._retired: list[Metric] = []
-        self._version = config.model_version  # of the model; once the first start is over, what it served
+        self._policy = config.model_version
+        self._rates: RateMemory | None = None
         self._is_draining = False
         self._http: HttpFace | None = None
         self._port: socket.socket | None = None
@@ -47,6 +50,7 @@ class Supervisor:
         self.metrics = SupervisorMetrics()
         self.grpc_port = 0  # known once started
         self.http_port = 0
+        self.metrics_port = 0
 
     @property
     def is_ready(self) -> bool:
@@ -90,18 +94,25 @@ class Supervisor:
         self.metrics.workers.set(len(self._ready_workers()))
         return summed([retired, *told, list(self.metrics.registry.collect())])
 
+    async def look_at_models(self) -> None:
+        """Has every worker serve what is new in the model's folder."""
+        await asyncio.gather(*(worker.look_at_models() for worker in self._ready_workers()))
+
     async def _start(self) -> None:
         """Workers are spawned first: they load while the HTTP side is brought up."""
+        self._rates = RateMemory()
         self._port = reserve_port(self._config.host, self._config.grpc_port)
         self.grpc_port = self._port.getsockname()[1]
         for number in range(self._count):
             self._workers.append(await self._spawn(number))
         from serving.http_face import HttpFace  # aiohttp takes a quarter of a second
 
-        self._http = HttpFace(self._config.host, self._config.http_port, self.collect, lambda: self.is_ready)
-        self.http_port = await self._http.start()
+        config = self._config
+        self._http = HttpFace(config.http_address, config.metrics_at, self.collect, lambda: self.is_ready)
+        self.http_port, self.metrics_port = await self._http.start()
         await asyncio.gather(*(worker.until_ready() for worker in self._workers))
-        self._version = self._workers[0].version
+        if not self._config.model_poll_seconds:  # then replacements follow the others, and not the folder
+            self._policy = VersionPolicy(versions=(self._workers[0].version,))
         self._keepers = [asyncio.create_task(self._keep(number)) for number in range(self._count)]
 
     async def _end_keepers(self) -> None:
@@ -118,6 +129,8 @@ class Supervisor:
             await self._http.close()
         if self._port:
             self._port.close()
+        if self._rates:
+            self._rates.close()
         self._log.info("stopped")
 
     def _ready_workers(self) -> list[WorkerProcess]:
@@ -125,15 +138,17 @@ class Supervisor:
 
     async def _spawn(self, number: int) -> WorkerProcess:
         count, config = self._count, self._config
+        if not self._rates:
+            raise RuntimeError("a worker is spawned before the start: this is a bug")
         share = dataclasses.replace(
             config,
             workers=count,
-            model_version=self._version,
+            model_version=self._policy,
             grpc_port=self.grpc_port,
             queue_capacity_images=max(config.queue_capacity_images // count, config.max_images_per_request),
             decode_threads=max(config.decode_threads // count, 1),
         )
-        return await WorkerProcess.spawn(share, number)
+        return await WorkerProcess.spawn(share, number, self._rates.descriptor, self.look_at_models)
 
     async def _keep(self, number: int) -> None:
         """Replaces the worker of this number whenever it ends, until the service drains."""

@@ -46,8 +46,9 @@ def tune(config: Config) -> Picked:
 
     Raises ModelRejectedError or DeviceUnavailableError when the model cannot be run.
     """
-    repository = ModelRepository(config.model_repository, config.model_name)
-    forms = repository.forms(config.model_version)
+    repository = ModelRepository(config.model_repository, config.model_name, config.model_public_key)
+    version = max(repository.wanted(config.model_version), default=0)
+    forms = repository.forms(version)
     asked = [config.precision] if config.precision != "auto" else list(forms)
     threads = [config.inference_threads] if config.inference_threads else _threads_to_try(config)
     conditions = Conditions(
@@ -64,7 +65,7 @@ def tune(config: Config) -> Picked:
     if found:
         print(f"{table(*found)} (remembered in {path})", file=sys.stderr)
         return found[1]
-    curves = measure(_load(repository, config, asked, threads))
+    curves = measure(_load(repository, version, config.device, asked, threads))
     picked = pick(curves, config.max_batch_size or SIZES[-1])
     print(table(curves, picked), file=sys.stderr)
     _remember(path, conditions, curves, picked)
@@ -97,16 +98,16 @@ def measure(candidates: Sequence[tuple[str, int, ModelVersion]]) -> list[Curve]:
 
 
 def _load(
-    repository: ModelRepository, config: Config, precisions: Sequence[str], threads: Sequence[int]
+    repository: ModelRepository, version: int, device: str, precisions: Sequence[str], threads: Sequence[int]
 ) -> list[tuple[str, int, ModelVersion]]:
     """Every candidate that passes the model's checks here; raises what is wrong with the first when none does."""
     loaded: list[tuple[str, int, ModelVersion]] = []
     failures: list[ModelRejectedError] = []
     for precision in precisions:
         for count in threads:
-            open_model = _opener(config.device, count)
+            open_model = _opener(device, count)
             try:
-                model = repository.load(config.model_version, open_model, SIZES[-1], precision)
+                model = repository.load(version, open_model, SIZES[-1], precision)
             except ModelRejectedError as error:  # the int8 form on a processor where it rounds otherwise, say
                 failures.append(error)
                 print(f"not measured: {error}", file=sys.stderr)

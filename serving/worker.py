@@ -4,14 +4,17 @@ import asyncio
 import signal
 import socket
 import sys
+from contextlib import suppress
 
 import uvloop
 
 from serving.errors import ConfigError, DeviceUnavailableError, ModelRejectedError
 from serving.heap import set_up_heap
 from serving.logs import configure_logging, get_logger
+from serving.rate_limits import RateLimits
 from serving.server import Server
-from serving.worker_link import Begin, Collect, Collected, Drain, Failed, Ready, WorkerLink
+from serving.watchdog import watchdog
+from serving.worker_link import Begin, Collect, Collected, Drain, Failed, Look, Ready, WorkerLink
 
 
 def main() -> None:
@@ -30,9 +33,10 @@ async def _work(end: socket.socket) -> None:
         return
     configure_logging(begin.config.log_format, begin.config.log_level)
     log = get_logger().bind(worker=begin.number)
-    server = Server(begin.config, log, begin.config.grpc_port)
     try:
-        async with server:
+        # Whoever tells this worker to look for models means all of them.
+        server = Server(begin.config, log, begin.config.grpc_port, RateLimits(begin.rates), lambda: link.send(Look()))
+        async with server, watchdog(server.stuck_seconds, begin.config.inference_timeout_seconds, log):
             await link.send(Ready(server.version))
             drain = asyncio.Event()
             answering = asyncio.create_task(_answer(link, server, drain))  # and goes on while the server drains
@@ -47,12 +51,20 @@ async def _work(end: socket.socket) -> None:
 
 async def _answer(link: WorkerLink, server: Server, drain: asyncio.Event) -> None:
     """Answers the supervisor; sets `drain` when it says so, and when it is gone."""
-    while (message := await link.receive()) is not None:
-        if isinstance(message, Collect):
-            await link.send(Collected(list(server.metrics.registry.collect())))
-        elif isinstance(message, Drain):
-            drain.set()
-    drain.set()
+    async with asyncio.TaskGroup() as looks:
+        while (message := await link.receive()) is not None:
+            if isinstance(message, Collect):
+                await link.send(Collected(list(server.metrics.registry.collect())))
+            elif isinstance(message, Look):
+                looks.create_task(_look(server))
+            elif isinstance(message, Drain):
+                drain.set()
+        drain.set()
+
+
+async def _look(server: Server) -> None:
+    with suppress(ModelRejectedError):  # the log tells
+        await server.look_at_models()
 
 
 if __name__ == "__main__":

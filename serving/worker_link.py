@@ -23,6 +23,7 @@ class Begin:
 
     config: Config
     number: int
+    rates: int  # file descriptor of what all workers count together
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +53,16 @@ class Collected:
 
 
 @dataclass(frozen=True, slots=True)
+class Look:
+    """To the worker: look at the model's folder now. From it: somebody told it to, and so should the others."""
+
+
+@dataclass(frozen=True, slots=True)
 class Drain:
     """To the worker: answer what you have admitted, then end."""
 
 
-Message = Begin | Ready | Failed | Collect | Collected | Drain
+Message = Begin | Ready | Failed | Collect | Collected | Look | Drain
 
 
 class WorkerLink:

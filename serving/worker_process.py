@@ -3,13 +3,17 @@
 import asyncio
 import socket
 import sys
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from typing import Any
 
 from prometheus_client import Metric
 
 from serving.config import Config
 from serving.errors import WorkerDiedError
-from serving.worker_link import Begin, Collect, Collected, Drain, Failed, Ready, WorkerLink
+from serving.worker_link import Begin, Collect, Collected, Drain, Failed, Look, Ready, WorkerLink
+
+LookAll = Callable[[], Coroutine[Any, Any, None]]
 
 COLLECT_SECONDS = 1.0  # a worker that takes longer is shown as it was
 
@@ -17,8 +21,16 @@ COLLECT_SECONDS = 1.0  # a worker that takes longer is shown as it was
 class WorkerProcess:
     """A process of its own, not forked: gRPC does not survive a fork."""
 
-    def __init__(self, number: int, process: asyncio.subprocess.Process, link: WorkerLink) -> None:
+    def __init__(
+        self,
+        number: int,
+        process: asyncio.subprocess.Process,
+        link: WorkerLink,
+        look_all: LookAll,
+    ) -> None:
         self.number = number
+        self._look_all = look_all
+        self._looks: set[asyncio.Task[None]] = set()
         self.is_ready = False
         self.version = 0  # of the model; known once ready
         self.families: list[Metric] = []  # its metrics as it last told them
@@ -34,20 +46,24 @@ class WorkerProcess:
         return self._process.pid
 
     @staticmethod
-    async def spawn(config: Config, number: int) -> "WorkerProcess":
-        """Starts one with `config`; it is not ready yet."""
+    async def spawn(config: Config, number: int, rates: int, look_all: LookAll) -> "WorkerProcess":
+        """Starts one with `config`; it is not ready yet.
+
+        `rates`: the file descriptor of what all workers count together. `look_all`: has all of them look for models.
+        """
         ours, theirs = socket.socketpair()
         with theirs:
             try:
                 process = await asyncio.create_subprocess_exec(
-                    *(sys.executable, "-m", "serving.worker", str(theirs.fileno())), pass_fds=[theirs.fileno()]
+                    *(sys.executable, "-m", "serving.worker", str(theirs.fileno())),
+                    pass_fds=[theirs.fileno(), rates],
                 )
             except BaseException:
                 ours.close()
                 raise
         link = await WorkerLink.open(ours)
-        await link.send(Begin(config, number))
-        return WorkerProcess(number, process, link)
+        await link.send(Begin(config, number, rates))
+        return WorkerProcess(number, process, link, look_all)
 
     async def until_ready(self) -> None:
         """Returns when it answers calls. Raises what it says kept it from that; WorkerDiedError when it just ended."""
@@ -80,6 +96,10 @@ class WorkerProcess:
         told.cancel()
         return self.families
 
+    async def look_at_models(self) -> None:
+        """Has it look at the model's folder now."""
+        await self._link.send(Look())
+
     async def drain(self, grace_seconds: float) -> int:
         """Has it answer what it admitted and end, or ends it when the grace is over; its exit status."""
         self.is_ready = False
@@ -99,3 +119,7 @@ class WorkerProcess:
             if isinstance(message, Collected):
                 self.families = message.families
                 self._told.set()
+            elif isinstance(message, Look):
+                look = asyncio.create_task(self._look_all())
+                self._looks.add(look)
+                look.add_done_callback(self._looks.discard)

@@ -17,10 +17,10 @@ from onnx import TensorProto, helper, numpy_helper
 FLOAT, INT64 = TensorProto.FLOAT, TensorProto.INT64
 
 
-def tiny_graph(pixels_name: str = "pixels") -> bytes:
+def tiny_graph(pixels_name: str = "pixels", weight: float = 10 / 255) -> bytes:
     """The serialised graph, with the signature that the server expects (or another input name)."""
     weights = np.zeros((784, 10), np.float32)
-    weights[np.arange(10), np.arange(10)] = 10 / 255
+    weights[np.arange(10), np.arange(10)] = weight
     nodes = [
         helper.make_node("Cast", [pixels_name], ["ink"], to=FLOAT),
         helper.make_node("MatMul", ["ink", "weights"], ["plain_logits"]),
@@ -50,6 +50,26 @@ def tiny_graph(pixels_name: str = "pixels") -> bytes:
         ],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.checker.check_model(model)
+    return model.SerializeToString()
+
+
+def slow_graph() -> bytes:
+    """The same answers, after a thousand times the work."""
+    model = onnx.load_from_string(tiny_graph())
+    square = numpy_helper.from_array(np.full((784, 784), 1e-9, np.float32), "square")
+    model.graph.initializer.append(square)
+    work = [helper.make_node("MatMul", ["ink" if n == 0 else f"w{n - 1}", "square"], [f"w{n}"]) for n in range(8)]
+    work += [
+        helper.make_node("ReduceSum", ["w7"], ["sum"], keepdims=0),
+        helper.make_node("Mul", ["sum", "nothing"], ["none"]),
+        helper.make_node("Add", ["ink", "none"], ["worked"]),
+    ]
+    model.graph.initializer.append(numpy_helper.from_array(np.array(0, np.float32), "nothing"))
+    nodes = list(model.graph.node)
+    nodes[1].input[0] = "worked"
+    del model.graph.node[:]
+    model.graph.node.extend([nodes[0], *work, *nodes[1:]])
     onnx.checker.check_model(model)
     return model.SerializeToString()
 

@@ -6,13 +6,14 @@ from protos.mnist.v1 import digits_pb2
 
 LARGEST_MESSAGE_BYTES = 64 * 2**20
 
-# Asking twice harms nobody: classification changes nothing. Both codes say that the server did no work.
+# Asking twice harms nobody: classification changes nothing. The codes say that the server did no work; CANCELLED, where
+# the caller did not cancel, that gRPC itself turned the call away in a flood.
 _RETRY = {
     "maxAttempts": 4,
     "initialBackoff": "0.05s",
     "maxBackoff": "1s",
     "backoffMultiplier": 3,
-    "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED"],
+    "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED", "CANCELLED"],
 }
 _SERVICE_CONFIG = {
     "loadBalancingConfig": [{"round_robin": {}}],

@@ -134,8 +134,10 @@ def test_every_variable_of_the_server_is_a_setting(name: str) -> None:
 def test_the_compose_file_repeats_the_servers_own_defaults() -> None:
     defaults = {variable(setting): setting for setting in fields(Config)}
     repeated = re.findall(r"(MNIST_[A-Z_]+): \$\{\1:-([^}]*)\}", COMPOSE)
-    assert repeated
+    assert ("MNIST_INSECURE", "true") in repeated  # its ports are published on loopback, within it nothing encrypts
     for name, text in repeated:
+        if name == "MNIST_INSECURE":
+            continue
         assert defaults[name].metadata["parse"](text) == defaults[name].default, name
 
 

@@ -111,7 +111,8 @@ def test_started_with_samples_it_shows_them_says_what_to_try_and_drains_with_sta
         (["--model-repository", "nowhere"], 1, "there is no model mnist at nowhere/mnist"),
         (["--tune", "--model-repository", "nowhere"], 1, "there is no model mnist at nowhere/mnist"),
         (["--device", "cuda"], 1, "device cuda was asked for"),
-        (["--host", "no.such.invalid"], 2, "--host"),
+        (["--host", "no.such.invalid", "--insecure"], 2, "host no.such.invalid: "),
+        (["--host", "0.0.0.0"], 2, "--host 0.0.0.0: others can reach it"),
         (["--no-such-flag"], 2, "unrecognized arguments: --no-such-flag"),
     ],
 )

@@ -100,11 +100,13 @@ class Failure(_message.Message):
     def __init__(self, code: _Optional[int] = ..., message: _Optional[str] = ...) -> None: ...
 
 class GetModelRequest(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("model_version",)
+    MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    model_version: int
+    def __init__(self, model_version: _Optional[int] = ...) -> None: ...
 
 class GetModelResponse(_message.Message):
-    __slots__ = ("name", "version", "created", "test_accuracy", "novelty_threshold", "device", "max_images_per_request", "max_image_bytes", "max_image_pixels", "model_sha256", "precision", "inference_threads", "max_batch_size", "is_tuned")
+    __slots__ = ("name", "version", "created", "test_accuracy", "novelty_threshold", "device", "max_images_per_request", "max_image_bytes", "max_image_pixels", "model_sha256", "precision", "inference_threads", "max_batch_size", "is_tuned", "served_versions", "refused_versions")
     NAME_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     CREATED_FIELD_NUMBER: _ClassVar[int]
@@ -119,6 +121,8 @@ class GetModelResponse(_message.Message):
     INFERENCE_THREADS_FIELD_NUMBER: _ClassVar[int]
     MAX_BATCH_SIZE_FIELD_NUMBER: _ClassVar[int]
     IS_TUNED_FIELD_NUMBER: _ClassVar[int]
+    SERVED_VERSIONS_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_VERSIONS_FIELD_NUMBER: _ClassVar[int]
     name: str
     version: int
     created: str
@@ -133,4 +137,16 @@ class GetModelResponse(_message.Message):
     inference_threads: int
     max_batch_size: int
     is_tuned: bool
-    def __init__(self, name: _Optional[str] = ..., version: _Optional[int] = ..., created: _Optional[str] = ..., test_accuracy: _Optional[float] = ..., novelty_threshold: _Optional[float] = ..., device: _Optional[str] = ..., max_images_per_request: _Optional[int] = ..., max_image_bytes: _Optional[int] = ..., max_image_pixels: _Optional[int] = ..., model_sha256: _Optional[str] = ..., precision: _Optional[str] = ..., inference_threads: _Optional[int] = ..., max_batch_size: _Optional[int] = ..., is_tuned: _Optional[bool] = ...) -> None: ...
+    served_versions: _containers.RepeatedScalarFieldContainer[int]
+    refused_versions: _containers.RepeatedCompositeFieldContainer[RefusedVersion]
+    def __init__(self, name: _Optional[str] = ..., version: _Optional[int] = ..., created: _Optional[str] = ..., test_accuracy: _Optional[float] = ..., novelty_threshold: _Optional[float] = ..., device: _Optional[str] = ..., max_images_per_request: _Optional[int] = ..., max_image_bytes: _Optional[int] = ..., max_image_pixels: _Optional[int] = ..., model_sha256: _Optional[str] = ..., precision: _Optional[str] = ..., inference_threads: _Optional[int] = ..., max_batch_size: _Optional[int] = ..., is_tuned: _Optional[bool] = ..., served_versions: _Optional[_Iterable[int]] = ..., refused_versions: _Optional[_Iterable[_Union[RefusedVersion, _Mapping]]] = ...) -> None: ...
+
+class RefusedVersion(_message.Message):
+    __slots__ = ("version", "check", "reason")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    CHECK_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    version: int
+    check: str
+    reason: str
+    def __init__(self, version: _Optional[int] = ..., check: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...

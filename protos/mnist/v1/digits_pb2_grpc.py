@@ -77,7 +77,9 @@ class DigitClassifierServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetModel(self, request, context):
-        """Tells which model is served, what it was measured to do, and what the server accepts.
+        """Tells which model is served, what it was measured to do, and what the server accepts; and which versions in its
+        repository are not served, and why.
+        NOT_FOUND: the asked version is not served.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -151,9 +151,9 @@ async def test_a_worker_that_dies_while_it_is_asked_is_not_counted_twice(start_w
         assert threes == [20]
 
 
-async def test_a_replacement_serves_the_version_that_the_others_serve(tmp_path: Path) -> None:
+async def test_where_nobody_looks_for_models_a_replacement_serves_what_the_others_serve(tmp_path: Path) -> None:
     write_tiny_version(tmp_path, 1)
-    config = Config(model_repository=tmp_path, device="cpu", grpc_port=0, http_port=0)
+    config = Config(model_repository=tmp_path, device="cpu", grpc_port=0, http_port=0, model_poll_seconds=0)
     async with Supervisor(config, get_logger(), workers=2) as supervisor:
         write_tiny_version(tmp_path, 2)
         died = supervisor.worker_pids[0]

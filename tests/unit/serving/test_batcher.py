@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
 
-from serving.batcher import Batcher
+from serving.batcher import BACKLOG, Batcher
 from serving.errors import ExpiredError, NotReadyError
 from serving.inference_runner import LoopRunner, ThreadRunner
 from serving.metrics import Metrics
@@ -175,7 +175,7 @@ async def test_batches_and_answers_are_counted() -> None:
     model = GatedModel()
     async with running(model) as (batcher, metrics):
         _, others = await submit_behind_a_running_batch(model, batcher, images(3), images(3))
-        assert metrics.registry.get_sample_value("mnist_queue_depth") == 2
+        assert batcher.queued_images == 2
         model.open()
         await asyncio.gather(*others)
         await batcher.close()
@@ -200,6 +200,69 @@ async def test_on_the_loop_what_one_turn_brings_is_one_batch_and_what_does_not_f
     answers = await asyncio.gather(*(batcher.submit(part) for part in parts))
     assert [digits_in(answer) for answer in answers] == [[1], [2, 3], [4], [5, 6]]
     assert batches == [3, 3]
+    await batcher.close()
+
+
+@pytest.mark.parametrize("runner", [LoopRunner, ThreadRunner])
+async def test_of_a_batch_whose_inference_raises_only_those_fail_whose_images_made_it(
+    runner: type[LoopRunner] | type[ThreadRunner],
+) -> None:
+    batches: list[int] = []
+
+    def model(pixels: Pixels) -> BatchRows:
+        batches.append(len(pixels))
+        if pixels[:, 9].any():
+            raise ValueError("broken")
+        return rows_of(pixels)
+
+    batcher = Batcher(runner(model), Metrics(CollectorRegistry()), max_batch_size=8)
+    batcher.start()
+    parts = [images(1), images(9), images(2, 3)]
+    one, broken, other = await asyncio.gather(*(batcher.submit(part) for part in parts), return_exceptions=True)
+    assert not isinstance(one, BaseException)
+    assert not isinstance(other, BaseException)
+    assert [digits_in(one), digits_in(other)] == [[1], [2, 3]]
+    assert isinstance(broken, ValueError)
+    assert batches == [4, 1, 1, 2]
+    await batcher.close()
+
+
+async def test_a_close_in_the_middle_of_running_again_answers_all() -> None:
+    model = GatedModel()
+    async with running(model) as (batcher, _):
+        first, others = await submit_behind_a_running_batch(model, batcher, images(1), images(2))
+        closing = asyncio.create_task(batcher.close())
+        model.error = ValueError("broken")
+        model.open()
+        with pytest.raises(ValueError, match="broken"):
+            await first
+        assert [digits_in(answer) for answer in await asyncio.gather(*others)] == [[1], [2]]
+        await closing
+
+
+async def test_many_waiting_requests_are_answered_in_a_row_each_with_its_own() -> None:
+    turns: list[int] = []
+
+    def model(pixels: Pixels) -> BatchRows:
+        turns.append(len(pixels))
+        return rows_of(pixels)
+
+    batcher = Batcher(LoopRunner(model), Metrics(CollectorRegistry()), max_batch_size=4)
+    batcher.start()
+    asked = [n % 10 for n in range(3 * BACKLOG)]
+    answers = await asyncio.gather(*(batcher.submit(images(digit)) for digit in asked))
+    assert [digits_in(answer) for answer in answers] == [[digit] for digit in asked]
+    assert sum(turns) == len(asked)
+    await batcher.close()
+
+
+async def test_how_long_an_answer_takes_is_learned_from_batches_without_a_pause() -> None:
+    batcher = Batcher(LoopRunner(rows_of), Metrics(CollectorRegistry()), max_batch_size=4, seconds_per_image=100.0)
+    batcher.start()
+    assert batcher.expected_seconds(3) == 300.0
+    await asyncio.gather(*(batcher.submit(images(1)) for _ in range(40)))
+    assert 0 < batcher.expected_seconds(3) < 200
+    assert batcher.is_idle
     await batcher.close()
 
 

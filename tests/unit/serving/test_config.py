@@ -18,7 +18,7 @@ def test_a_flag_wins_over_the_environment() -> None:
 
 
 def test_every_setting_can_be_given_both_ways() -> None:
-    texts = {bool: "false", int: "7", float: "0.25", type(Path()): "elsewhere"}
+    texts = {bool: "false", int: "7", float: "0.25", type(Path()): "elsewhere", type(None): "elsewhere"}
     special = {
         "device": "cpu",
         "precision": "int8",
@@ -26,13 +26,22 @@ def test_every_setting_can_be_given_both_ways() -> None:
         "log_level": "debug",
         "host": "::",
         "model_name": "digits",
-        "show_samples": "elsewhere",
+        "model_version": "2,3",
+        "metrics_address": "127.0.0.1:9100",
+        "insecure": "true",
+    }
+    needed = {
+        "host": ["--insecure"],
+        "tls_certificate": ["--tls-key", "key.pem"],
+        "tls_key": ["--tls-certificate", "certificate.pem"],
+        "tls_client_ca": ["--tls-certificate", "certificate.pem", "--tls-key", "key.pem"],
     }
     large = ("queue_capacity_images", "max_request_bytes")
     for setting in fields(Config):
         text = special.get(setting.name) or ("9999" if setting.name in large else texts[type(setting.default)])
-        by_flag = load_config([flag(setting), text], {})
-        assert by_flag == load_config([], {variable(setting): text})
+        others = needed.get(setting.name, [])
+        by_flag = load_config([flag(setting), text, *others], {})
+        assert by_flag == load_config(others, {variable(setting): text})
         assert str(getattr(by_flag, setting.name)).lower() == text
 
 
@@ -41,6 +50,15 @@ def test_every_setting_can_be_given_both_ways() -> None:
     [
         (["--grpc-port", "70000"], {}, "--grpc-port: expected 0 to 65535, got '70000'"),
         (["--model-name", "../mnist"], {}, "--model-name: expected the plain name of a folder"),
+        (
+            ["--model-version", "newest"],
+            {},
+            "--model-version: expected auto, latest, latest:N, all, or version numbers",
+        ),
+        (["--metrics-address", "9090"], {}, "--metrics-address: expected HOST:PORT, got '9090'"),
+        (["--host", "0.0.0.0"], {}, "--host 0.0.0.0: others can reach it"),
+        (["--tls-key", "key.pem"], {}, "tls_certificate and tls_key belong together"),
+        (["--tls-client-ca", "ca.pem"], {}, "tls_client_ca needs tls_certificate"),
         (["--max-batch-size", "many"], {}, "--max-batch-size: expected a whole number, got 'many'"),
         ([], {"MNIST_DEVICE": "tpu"}, "MNIST_DEVICE: expected one of auto, cpu, cuda, got 'tpu'"),
         ([], {"MNIST_ACCESS_LOG": "maybe"}, "MNIST_ACCESS_LOG: expected true or false"),
