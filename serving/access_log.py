@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import structlog
 
-from serving.logs import Logger, renderer
+from serving.logs import Logger, LogStream, renderer
 
 DELAY_SECONDS = 0.05
 
@@ -47,8 +47,9 @@ class AccessLog:
             self._later = None
         calls, self._calls = self._calls, []
         if calls:
-            sys.stderr.write("".join(f"{self._line(call)}\n" for call in calls))
-            sys.stderr.flush()
+            stream = LogStream(sys.stderr)
+            stream.write("".join(f"{self._line(call)}\n" for call in calls))
+            stream.flush()
 
     def _line(self, call: _Call) -> str:
         event = self._bound | call._asdict() | {"event": "rpc", "level": "info"}

@@ -1,12 +1,34 @@
-"""Log lines: one structured event each, for people (console) or machines (json). Never pixels."""
+"""Log lines: one structured event each, for people (console) or machines (json). Never pixels.
+
+A line that cannot be written, as on a full disk, is lost: nothing else is.
+"""
 
 import logging
 import sys
 import warnings
+from contextlib import suppress
+from typing import TextIO, cast
 
 import structlog
 
 Logger = structlog.typing.FilteringBoundLogger
+
+
+class LogStream:
+    """A stream whose writes may fail, and say nothing of it. As much of a file as structlog needs."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        """Writes it, if that is possible."""
+        with suppress(OSError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        """Has it written now, if that is possible."""
+        with suppress(OSError):
+            self._stream.flush()
 
 
 def configure_logging(log_format: str, level: str) -> None:
@@ -26,7 +48,7 @@ def configure_logging(log_format: str, level: str) -> None:
             renderer(log_format),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(file=cast(TextIO, LogStream(sys.stderr))),
     )
 
 

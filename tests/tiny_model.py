@@ -1,7 +1,8 @@
 """A real, very small model version on disk: what the server loads in tests that need no accuracy.
 
 Its digit for an image is the index of the pixel, among the first ten, that has the most ink. Ink in the last pixel
-makes the inference raise: the graph looks up an index that is not there.
+makes the inference raise: the graph looks up an index that is not there. Full ink in the last but one makes it run for
+ever: the graph counts to more than there is time for.
 """
 
 import hashlib
@@ -27,7 +28,14 @@ def tiny_graph(pixels_name: str = "pixels", weight: float = 10 / 255) -> bytes:
         helper.make_node("Gather", [pixels_name, "last"], ["last_pixel"], axis=1),
         helper.make_node("Cast", ["last_pixel"], ["last_level"], to=INT64),
         helper.make_node("Gather", ["only_zero", "last_level"], ["zero"]),
-        helper.make_node("Add", ["plain_logits", "zero"], ["logits"]),
+        helper.make_node("Gather", [pixels_name, "last_but_one"], ["rounds_pixel"], axis=1),
+        helper.make_node("Div", ["rounds_pixel", "full_ink"], ["is_full"]),
+        helper.make_node("Cast", ["is_full"], ["full"], to=INT64),
+        helper.make_node("ReduceMax", ["full"], ["any_full"], keepdims=0),
+        helper.make_node("Mul", ["any_full", "endless"], ["rounds"]),
+        helper.make_node("Loop", ["rounds", "", "only_zero"], ["counted"], body=_counting()),
+        helper.make_node("Add", ["plain_logits", "zero"], ["zero_logits"]),
+        helper.make_node("Add", ["zero_logits", "counted"], ["logits"]),
         helper.make_node("Softmax", ["logits"], ["probabilities"], axis=1),
         helper.make_node("ArgMax", ["probabilities"], ["digit"], axis=1, keepdims=0),
         helper.make_node("ReduceMax", ["probabilities"], ["largest"], axes=[1], keepdims=0),
@@ -45,6 +53,9 @@ def tiny_graph(pixels_name: str = "pixels", weight: float = 10 / 255) -> bytes:
         [
             numpy_helper.from_array(weights, "weights"),
             numpy_helper.from_array(np.array([783], np.int64), "last"),
+            numpy_helper.from_array(np.array([782], np.int64), "last_but_one"),
+            numpy_helper.from_array(np.array(255, np.uint8), "full_ink"),
+            numpy_helper.from_array(np.array(2**60, np.int64), "endless"),
             numpy_helper.from_array(np.zeros(1, np.float32), "only_zero"),
             numpy_helper.from_array(np.array(1, np.float32), "one"),
         ],
@@ -52,6 +63,26 @@ def tiny_graph(pixels_name: str = "pixels", weight: float = 10 / 255) -> bytes:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     onnx.checker.check_model(model)
     return model.SerializeToString()
+
+
+def _counting() -> onnx.GraphProto:
+    """One round of the loop: nothing changes."""
+    return helper.make_graph(
+        [
+            helper.make_node("Identity", ["condition"], ["goes_on"]),
+            helper.make_node("Identity", ["value"], ["same_value"]),
+        ],
+        "counting",
+        [
+            helper.make_tensor_value_info("round", INT64, []),
+            helper.make_tensor_value_info("condition", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("value", FLOAT, [1]),
+        ],
+        [
+            helper.make_tensor_value_info("goes_on", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("same_value", FLOAT, [1]),
+        ],
+    )
 
 
 def slow_graph() -> bytes:
@@ -84,6 +115,11 @@ def image_of(digit: int) -> bytes:
 def image_that_fails() -> bytes:
     """784 raw pixels at which the tiny model's inference raises."""
     return bytes(783) + b"\xff"
+
+
+def image_that_hangs() -> bytes:
+    """784 raw pixels at which the tiny model's inference runs for ever."""
+    return bytes(782) + b"\xff\0"
 
 
 def write_tiny_version(root: Path, version: int = 1, graph: bytes | None = None) -> Path:

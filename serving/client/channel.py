@@ -9,7 +9,7 @@ LARGEST_MESSAGE_BYTES = 64 * 2**20
 # Asking twice harms nobody: classification changes nothing. The codes say that the server did no work; CANCELLED, where
 # the caller did not cancel, that gRPC itself turned the call away in a flood.
 _RETRY = {
-    "maxAttempts": 4,
+    "maxAttempts": 5,  # over one to two seconds, by when a server that was restarted is found again; gRPC's limit
     "initialBackoff": "0.05s",
     "maxBackoff": "1s",
     "backoffMultiplier": 3,
@@ -24,6 +24,10 @@ _SERVICE_CONFIG = {
 
 CHANNEL_OPTIONS: list[tuple[str, str | int]] = [
     ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
+    # By default gRPC waits a second after a connection that failed, and up to two minutes after more of them: longer than
+    # a worker is away that died, or a server that was restarted.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1000),
     ("grpc.max_send_message_length", LARGEST_MESSAGE_BYTES),
     ("grpc.max_receive_message_length", LARGEST_MESSAGE_BYTES),
 ]

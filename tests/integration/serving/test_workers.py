@@ -20,6 +20,7 @@ from serving.config import Config
 from serving.errors import ConfigError, ModelRejectedError
 from serving.logs import get_logger
 from serving.supervisor import Supervisor
+from tests.chaos.service_process import until_ended
 from tests.tiny_model import image_of, write_tiny_version
 
 StartWorkers = Callable[..., AbstractAsyncContextManager[Supervisor]]
@@ -54,22 +55,6 @@ async def metrics_of(supervisor: Supervisor) -> dict[str, float]:
     async with aiohttp.ClientSession() as session, session.get(url) as response:
         lines = (await response.text()).splitlines()
     return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line[0] != "#")}
-
-
-async def until_ended(pid: int) -> None:
-    """Returns when the process is gone."""
-    loop, ended = asyncio.get_running_loop(), asyncio.Event()
-    try:
-        descriptor = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return
-    loop.add_reader(descriptor, ended.set)
-    try:
-        async with asyncio.timeout(30):
-            await ended.wait()
-    finally:
-        loop.remove_reader(descriptor)
-        os.close(descriptor)
 
 
 async def until_replaced(supervisor: Supervisor, died: int) -> None:

@@ -1,0 +1,118 @@
+"""`python -m serving` as a process of its own, until the block ends; its log lines are kept."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+ROOT = Path(__file__).parents[2]
+START_SECONDS = 60.0
+END_SECONDS = 60.0
+
+
+class ServiceProcess:
+    """One that serves. Use `running`."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+        self.events: list[dict[str, Any]] = []
+        self.grpc_address = self.http_address = ""
+        self._serves = asyncio.Event()
+        self._reading = asyncio.create_task(self._read())
+
+    @property
+    def pid(self) -> int:
+        """Of the process that was started: the supervisor, where there are several."""
+        return self._process.pid
+
+    @property
+    def port(self) -> int:
+        """Of gRPC."""
+        return int(self.grpc_address.rpartition(":")[2])
+
+    @property
+    def worker_pids(self) -> list[int]:
+        """Of the processes that it has started and that still are."""
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text()
+        return [int(pid) for pid in children.split()]
+
+    async def until_serving(self) -> None:
+        """Returns when it answers calls. Raises RuntimeError with its last lines when it ends before."""
+        serves = asyncio.create_task(self._serves.wait())
+        async with asyncio.timeout(START_SECONDS):
+            await asyncio.wait({serves, self._reading}, return_when=asyncio.FIRST_COMPLETED)
+        if not self._serves.is_set():
+            serves.cancel()
+            raise RuntimeError(f"it ended before it served: {self.events[-3:]}")
+
+    async def metric(self, name: str) -> float:
+        """The sum of all series of this name, as /metrics tells now."""
+        async with aiohttp.ClientSession() as session, session.get(f"http://{self.http_address}/metrics") as response:
+            lines = (await response.text()).splitlines()
+        samples = [line.rpartition(" ") for line in lines if not line.startswith("#")]
+        return sum(float(value) for series, _, value in samples if series.partition("{")[0] == name)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Sends it a signal."""
+        self._process.send_signal(number)
+
+    async def until_ended(self) -> int:
+        """Its exit status."""
+        async with asyncio.timeout(END_SECONDS):
+            status = await self._process.wait()
+            await self._reading
+        return status
+
+    async def _read(self) -> None:
+        assert self._process.stderr
+        async for line in self._process.stderr:
+            with suppress(ValueError):  # stacks of the watchdog, say
+                event = json.loads(line)
+                self.events.append(event)
+                if event["event"] == "serving":
+                    self.grpc_address, self.http_address = event["grpc"], event["http"]
+                    self._serves.set()
+
+
+async def until_ended(pid: int) -> None:
+    """Returns when the process is gone."""
+    loop, ended = asyncio.get_running_loop(), asyncio.Event()
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    loop.add_reader(descriptor, ended.set)
+    try:
+        async with asyncio.timeout(30):
+            await ended.wait()
+    finally:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
+
+
+@asynccontextmanager
+async def running(repository: Path, *flags: str, port: int = 0) -> AsyncIterator[ServiceProcess]:
+    """One that serves the models of `repository` on `port` (0: any); killed with the block's end if it still is."""
+    ports = ["--grpc-port", str(port), "--http-port", "0"]
+    command = ["-m", "serving", *ports, "--log-format", "json", "--model-repository", str(repository), *flags]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MNIST_")}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, *command, cwd=ROOT, env=environment, stderr=asyncio.subprocess.PIPE, limit=2**20
+    )
+    service = ServiceProcess(process)
+    try:
+        await service.until_serving()
+        yield service
+    finally:
+        with suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+        await service._reading
+        process._transport.close()  # type: ignore[attr-defined]  # or its pipe warns when it is collected
