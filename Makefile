@@ -8,7 +8,7 @@ PEERS ?= triton kserve mlserver mlserver-batching fastapi grpcio-tutorial litser
 CHECKED := training serving protos tests benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help run test train bench proto lock clean
+.PHONY: help run test train bench chaos soak proto lock clean
 
 help: ## list what can be done
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -53,11 +53,17 @@ train: $(VENV)/development.installed ## fetch data, train, evaluate, export a ne
 bench: $(VENV)/development.installed ## our server beside its peers, all on the same network (PEERS="triton kserve")
 	$(BIN)/python -m benchmarks --peers $(PEERS)
 
+chaos: $(VENV)/development.installed ## break the server on purpose, at length: kills, restarts, reloads, storms
+	$(BIN)/python -m tests.chaos
+
+soak: $(VENV)/development.installed ## an hour of good and bad traffic: nothing may grow
+	$(BIN)/python -m tests.chaos soak
+
 proto: $(VENV)/development.installed ## generate the Python code of protos/ again
 	$(BIN)/python -m protos.generate
 
 lock: $(VENV)/development.installed ## pin the newest dependencies, with hashes, into requirements/
-	for extra in serving training development tritonclient; do \
+	for extra in serving signing training development tritonclient; do \
 	  $(BIN)/uv pip compile pyproject.toml --extra $$extra --universal --python-version 3.11 --upgrade \
 	    --generate-hashes --no-emit-index-url --no-emit-package mnist-digits --no-header --no-annotate --quiet \
 	    --output-file requirements/$$extra.txt || exit 1; \

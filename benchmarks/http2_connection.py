@@ -5,7 +5,7 @@ No gRPC library, and so none of its threads and queues, stands between the sendi
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from benchmarks.wire import http2
 from benchmarks.wire.protocol import GRPC_HEADERS
@@ -17,9 +17,10 @@ Answered = Callable[[int], None]  # told the bytes of the answer's body: 0 when 
 class Http2Connection(asyncio.Protocol):
     """`send` may be called at any time: what the server has no window and no stream for waits in a queue."""
 
-    def __init__(self, path: str, port: int, body: bytes) -> None:
+    def __init__(self, path: str, port: int, body: bytes, headers: Sequence[tuple[str, str]] = ()) -> None:
+        """`headers`: beside those that every gRPC call has."""
         address = [(":method", "POST"), (":scheme", "http"), (":path", path), (":authority", f"127.0.0.1:{port}")]
-        self._headers = http2.literal_headers([*address, *GRPC_HEADERS.items()])
+        self._headers = http2.literal_headers([*address, *GRPC_HEADERS.items(), *headers])
         self._body = body
         self._next_stream = 1
         self._window = http2.FIRST_WINDOW
@@ -48,9 +49,9 @@ class Http2Connection(asyncio.Protocol):
         if self._transport:
             self._transport.abort()
 
-    def send(self, answered: Answered) -> None:
-        """One request more."""
-        self._queue.append(answered)
+    def send(self, *answered: Answered) -> None:
+        """One request more for each of these, who are told of its answer."""
+        self._queue += answered
         self._send_queued()
 
     def data_received(self, data: bytes) -> None:
@@ -60,11 +61,14 @@ class Http2Connection(asyncio.Protocol):
             self._on_frame(frame)
 
     def _send_queued(self) -> None:
+        requests = []
         while self._queue and self._window >= len(self._body) and len(self._open) < self._most_open:
             self._window -= len(self._body)
             self._open[self._next_stream] = self._queue.popleft(), 0
-            self._write(http2.request_frames(self._next_stream, self._headers, self._body))
+            requests.append(http2.request_frames(self._next_stream, self._headers, self._body))
             self._next_stream += 2
+        if requests:
+            self._write(b"".join(requests))
 
     def _on_frame(self, frame: http2.Frame) -> None:
         if frame.kind == http2.DATA:

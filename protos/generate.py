@@ -1,9 +1,8 @@
 """Generates the Python code of every .proto with the pinned grpcio-tools: `python -m protos.generate [FOLDER]`."""
 
+import subprocess
 import sys
 from pathlib import Path
-
-from grpc_tools import protoc
 
 ROOT = Path(__file__).parent.parent
 # Contracts that are not ours: a program that also imports somebody else's code of them, such as tritonclient, would
@@ -15,7 +14,9 @@ def generate(target: Path) -> None:
     """Writes the generated modules below `target`, in the folders of their .proto files."""
     sources = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "protos").rglob("*.proto"))
     outputs = [f"--{kind}_out={target}" for kind in ("python", "pyi", "grpc_python")]
-    if protoc.main(["protoc", f"--proto_path={ROOT}", *outputs, *sources]) != 0:
+    # A process of its own: beside other libraries that bring protobuf's C++ along, the compiler may crash.
+    command = [sys.executable, "-m", "grpc_tools.protoc", f"--proto_path={ROOT}", *outputs, *sources]
+    if subprocess.run(command, check=False).returncode:
         raise SystemExit("protoc failed: see the message above")
     for module in (target / FOREIGN).glob("*_pb2.py"):
         _give_own_pool(module)

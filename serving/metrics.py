@@ -35,6 +35,9 @@ class Metrics:
         self._make_model_metrics(registry)
 
     def _make_rpc_metrics(self, registry: CollectorRegistry) -> None:
+        self.tasks = Gauge(
+            "mnist_tasks", "Tasks of the event loop: calls in progress, and what each needs", registry=registry
+        )
         self.started = CounterTally("grpc_server_started", "RPCs begun", RPC, registry=registry)
         self.handled = CounterTally("grpc_server_handled", "RPCs ended", (*RPC, "grpc_code"), registry=registry)
         self.handling_seconds = HistogramTally(

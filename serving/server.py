@@ -74,6 +74,7 @@ class Server:
         )
         self._access_log = AccessLog(log, config.log_format) if config.access_log else None
         self.metrics.queue_depth.set_function(self._classifier.queued_images)
+        self.metrics.tasks.set_function(_tasks)
         self._updates = self._model_updates()
         gate = KeyGate(config.api_keys, log) if config.api_keys else OpenGate(config.admin and is_loopback(config.host))
         parts = (self._classifier, gate, self.metrics, log, self._access_log)
@@ -234,3 +235,11 @@ class Server:
         self.metrics.build_info.info(
             {"version": __version__, "python": python, "onnxruntime": runtime, "grpcio": grpc.__version__}
         )
+
+
+def _tasks() -> int:
+    """Of the running event loop: 0 where none is, as when somebody reads the metrics from outside."""
+    try:
+        return len(asyncio.all_tasks())
+    except RuntimeError:
+        return 0

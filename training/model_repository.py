@@ -8,7 +8,7 @@ from training.errors import ExportError
 
 # `reshape` with an empty shape: Triton's dims may not be empty, but these outputs are one number for each image.
 _CONFIG = """\
-# So that Triton Inference Server can serve the very same repository. Our own server does not read this file.
+# So that Triton Inference Server can serve the very same repository. Our own server reads version_policy alone.
 name: "{name}"
 platform: "onnxruntime_onnx"
 max_batch_size: 256

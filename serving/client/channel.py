@@ -24,8 +24,8 @@ _SERVICE_CONFIG = {
 
 CHANNEL_OPTIONS: list[tuple[str, str | int]] = [
     ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
-    # By default gRPC waits a second after a connection that failed, and up to two minutes after more of them: longer than
-    # a worker is away that died, or a server that was restarted.
+    # By default gRPC waits a second after a connection that failed, and up to two minutes after more of them: longer
+    # than a worker is away that died, or a server that was restarted.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1000),
     ("grpc.max_send_message_length", LARGEST_MESSAGE_BYTES),

@@ -58,6 +58,15 @@ async def test_metrics_count_calls_by_method_and_code(server: Standalone, stub: 
     assert 'mnist_model_info{device="cpu",name="mnist",' in text
 
 
+async def test_metrics_can_be_put_on_an_address_of_their_own(start_server: StartServer) -> None:
+    async with start_server(metrics_address="127.0.0.1:0") as server:
+        assert (await get(server, "/metrics"))[0] == 404
+        assert (await get(server, "/readyz"))[0] == 200
+        server.http_port = server.metrics_port
+        assert (await get(server, "/metrics"))[0] == 200
+        assert (await get(server, "/readyz"))[0] == 404
+
+
 async def test_openmetrics_is_spoken_when_asked_for(server: Standalone) -> None:
     _, text = await get(server, "/metrics", accept="application/openmetrics-text; version=1.0.0")
     assert text.endswith("# EOF\n")

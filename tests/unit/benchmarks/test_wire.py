@@ -2,13 +2,14 @@
 
 import json
 import struct
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
-from grpc_tools import protoc
 
 from benchmarks.wire.base64_json import base64_json, json_digits
 from benchmarks.wire.open_inference import infer_digits, infer_request
@@ -32,7 +33,9 @@ message Response { string model_name = 1; repeated Tensor outputs = 5; repeated 
 def message_class(proto: Path, folder: Path, name: str) -> Any:
     """A message class of a .proto, in a pool of its own: its names may be taken in the default one."""
     compiled = folder / "descriptors"
-    assert protoc.main(["protoc", f"-I{proto.parent}", f"--descriptor_set_out={compiled}", str(proto)]) == 0
+    # A process of its own: beside other libraries that bring protobuf's C++ along, the compiler may crash.
+    command = [sys.executable, "-m", "grpc_tools.protoc", f"-I{proto.parent}", f"--descriptor_set_out={compiled}"]
+    subprocess.run([*command, str(proto)], check=True)
     pool = descriptor_pool.DescriptorPool()
     for file in descriptor_pb2.FileDescriptorSet.FromString(compiled.read_bytes()).file:
         pool.Add(file)

@@ -1,0 +1,122 @@
+"""`python -m tests.chaos`: the long forms of what the tests do in short, and a table of what came of them.
+
+`python -m tests.chaos soak --minutes 60` is what `make soak` runs.
+"""
+
+import argparse
+import asyncio
+import sys
+import tempfile
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.growth import growth
+from tests.chaos import ends, reloads
+from tests.chaos.service_process import running
+from tests.chaos.soak import Sample, soak
+from tests.integration.serving.storm import KINDS_WITH_RAISING, storm
+from tests.tiny_model import write_tiny_version
+
+ALLOWED_MEBIBYTES_AN_HOUR = 1.0
+SETTLING = 0.1  # of the soak's samples, at the begin: buffers grow to their size
+STORM_ROUNDS, KILL_SECONDS, KILL_PAUSE_SECONDS, RESTARTS, SWAPS = 2000, 60, 3.0, 20, 200
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What was broken, how often, what came of it, and how many calls were lost."""
+
+    fault: str
+    tried: str
+    outcome: str
+    lost: int
+
+
+def main() -> int:
+    """0 when nothing was lost and nothing grew."""
+    options = _parser().parse_args()
+    asked = options.scenarios or [name for name in SCENARIOS if name != "soak"]
+    with tempfile.TemporaryDirectory() as folder:
+        repository = Path(folder) / "models"
+        write_tiny_version(repository)
+        rows = [row for name in asked for row in asyncio.run(SCENARIOS[name](repository, options.minutes))]
+    table = Table("fault", "tried", "outcome", "lost")
+    for row in rows:
+        table.add_row(row.fault, row.tried, row.outcome, str(row.lost))
+    Console().print(table)
+    return 1 if any(row.lost for row in rows) else 0
+
+
+async def _storm(repository: Path, _: float) -> list[Row]:
+    rows = []
+    for workers in ("1", "2"):
+        async with running(repository, "--workers", workers, "--max-batch-size", "16") as service:
+            result = await storm(service.grpc_address, STORM_ROUNDS, kinds=KINDS_WITH_RAISING)
+        told = ", ".join(sorted(f"{kind.value} {code} {n:,}" for (kind, code), n in result.outcomes.items()))
+        tried = f"{result.calls:,} calls, 32 at a time, {result.rounds:,} rounds"
+        rows.append(Row(f"a storm, {workers} worker(s)", tried, told, result.faults))
+    return rows
+
+
+async def _kills(repository: Path, _: float) -> list[Row]:
+    ended = await ends.workers_killed(repository, int(KILL_SECONDS / KILL_PAUSE_SECONDS), KILL_PAUSE_SECONDS)
+    outcome = f"{ended.told.answered:,} calls answered, each worker replaced; {dict(ended.told.failed)}"
+    return [Row("a worker killed with -9 every few seconds", f"{ended.ends} kills", outcome, ended.told.lost)]
+
+
+async def _restarts(repository: Path, _: float) -> list[Row]:
+    ended = await ends.restarted_in_turn(repository, RESTARTS)
+    outcome = f"{ended.told.answered:,} calls answered, exit status 0 each time; {dict(ended.told.failed)}"
+    return [Row("two servers restarted in turn by SIGTERM", f"{ended.ends} restarts", outcome, ended.told.lost)]
+
+
+async def _reloads(repository: Path, _: float) -> list[Row]:
+    swapped = await reloads.swapped(repository, SWAPS)
+    outcome = f"{swapped.told.answered:,} calls answered; {swapped.refused} broken versions refused"
+    return [Row("versions swapped, every third one broken", f"{SWAPS} versions", outcome, swapped.told.lost)]
+
+
+async def _soak(_: Path, minutes: float) -> list[Row]:
+    def tell(sample: Sample) -> None:
+        print(sample, flush=True)
+
+    soaked = await soak(minutes * 60, sample_seconds=max(5.0, minutes), tell=tell)
+    busy = soaked.samples[int(len(soaked.samples) * SETTLING) : -1]
+    found = growth([each.seconds / 3600 for each in busy], [each.resident_mebibytes for each in busy])
+    verdict = found.verdict(ALLOWED_MEBIBYTES_AN_HOUR)
+    quiet = soaked.samples[-1]
+    outcome = (
+        f"memory {found.slope:+.2f} +- {found.uncertainty:.2f} MiB an hour: {verdict}; at the end {quiet.descriptors}"
+        f" descriptors, {quiet.threads} threads, {quiet.tasks} tasks, {quiet.resident_mebibytes:.0f} MiB;"
+        f" {dict(sorted(soaked.outcomes.items()))}"
+    )
+    grows = verdict == "it grows"
+    calls = f"{soaked.outcomes.total():,} calls in {minutes:g} minutes"
+    return [Row("good and bad traffic of all kinds", calls, outcome, len(soaked.faults) + grows)]
+
+
+SCENARIOS: dict[str, Callable[[Path, float], Coroutine[Any, Any, list[Row]]]] = {
+    "storm": _storm,
+    "kills": _kills,
+    "restarts": _restarts,
+    "reloads": _reloads,
+    "soak": _soak,
+}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    parser.add_argument(
+        "scenarios", nargs="*", metavar="SCENARIO", help=f"of {', '.join(SCENARIOS)} (default: all but soak)"
+    )
+    parser.add_argument("--minutes", type=float, default=60, help="of the soak (default: %(default)s)")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

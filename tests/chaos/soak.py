@@ -1,0 +1,208 @@
+"""Hours of good and bad traffic at a server of the committed model: what it holds must not grow, and nobody be misled.
+
+Callers of each kind, side by side: digits in calls of changing size, pictures, streams, calls that are too impatient,
+that leave, and that are wrong. What is right was asked once, at the begin.
+"""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import grpc
+import numpy as np
+
+from protos.mnist.v1 import digits_pb2
+from protos.mnist.v1.digits_pb2_grpc import DigitClassifierStub
+from tests.chaos.service_process import ROOT, ServiceProcess, running
+from tests.integration.serving.storm import BAD_REQUESTS
+
+LARGEST_CALL = 256
+CALLERS_OF_A_KIND = 2
+CONNECTIONS = 8  # enough for each worker to get some
+# Each with a connection of its own, and nothing asked again: every failure is seen.
+CHANNEL_OPTIONS = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0)]
+PATIENCE_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What the server's processes held together, and when."""
+
+    seconds: float
+    resident_mebibytes: float
+    descriptors: int
+    threads: int
+    tasks: int
+
+
+@dataclass(slots=True)
+class Soaked:
+    """What was seen."""
+
+    samples: list[Sample] = field(default_factory=list)
+    outcomes: Counter[str] = field(default_factory=Counter)  # by kind and status
+    faults: list[str] = field(default_factory=list)  # what no caller of this kind may be told
+
+
+async def soak(
+    seconds: float, sample_seconds: float, tell: Callable[[Sample], None] = lambda _: None, workers: int = 2
+) -> Soaked:
+    """Asks for so long. The last sample is taken when nobody asks any more."""
+    soaked = Soaked()
+    async with running(ROOT / "models", "--workers", str(workers)) as service:
+        began = asyncio.get_running_loop().time()
+
+        async def take_sample() -> None:
+            soaked.samples.append(await _sample(service, asyncio.get_running_loop().time() - began))
+            tell(soaked.samples[-1])
+
+        async with AsyncExitStack() as stack:
+            stubs = []
+            for _ in range(CONNECTIONS):
+                channel = grpc.aio.insecure_channel(service.grpc_address, CHANNEL_OPTIONS)
+                stubs.append(DigitClassifierStub(await stack.enter_async_context(channel)))
+            traffic = _Traffic(stubs, soaked)
+            await traffic.learn()
+            callers = [asyncio.create_task(kind()) for kind in traffic.kinds for _ in range(CALLERS_OF_A_KIND)]
+            while asyncio.get_running_loop().time() < began + seconds:
+                finished, _ = await asyncio.wait(callers, timeout=sample_seconds, return_when=asyncio.FIRST_COMPLETED)
+                for caller in finished:
+                    caller.result()  # they end only with an error of their own, which ends the soak
+                await take_sample()
+            for caller in callers:
+                caller.cancel()
+            await asyncio.gather(*callers, return_exceptions=True)
+        async with asyncio.timeout(60):
+            while await service.metric("grpc_server_started_total") != await service.metric(
+                "grpc_server_handled_total"
+            ):
+                pass  # each look is a call
+        await take_sample()
+    return soaked
+
+
+class _Traffic:
+    """Callers without end, one method a kind."""
+
+    def __init__(self, stubs: list[DigitClassifierStub], soaked: Soaked) -> None:
+        self._stubs = stubs
+        self._soaked = soaked
+        self._dice = random.Random(0)
+        pixels = np.load(ROOT / "tests/data/digits.npz")["pixels"][:LARGEST_CALL]
+        self._pixels = [row.tobytes() for row in pixels.reshape(len(pixels), 784)]
+        samples = sorted(path for path in (ROOT / "samples").iterdir() if path.suffix not in (".bin", ".md"))
+        self._pictures = [path.read_bytes() for path in samples]
+        self._digits: list[int] = []
+        self._picture_digits: list[int] = []
+        self.kinds: list[Callable[[], Coroutine[Any, Any, None]]] = [
+            *(self._digits_of_any_number, self._pictures_of_people, self._streams),
+            *(self._impatient, self._leaving, self._wrong),
+        ]
+
+    async def learn(self) -> None:
+        """Asks once for all that will be asked again."""
+        self._digits = await self._classify(self._raw(range(len(self._pixels))), PATIENCE_SECONDS)
+        self._picture_digits = await self._classify(self._encoded(range(len(self._pictures))), PATIENCE_SECONDS)
+
+    async def _digits_of_any_number(self) -> None:
+        while True:
+            # Small calls and large ones are equally likely: every size up to the largest batch comes to be run.
+            which = self._some(int(2 ** self._dice.uniform(0, LARGEST_CALL.bit_length() - 1)))
+            await self._ask("digits", self._raw(which), [self._digits[n] for n in which])
+
+    async def _pictures_of_people(self) -> None:
+        while True:
+            which = [self._dice.randrange(len(self._pictures)) for _ in range(self._dice.randint(1, 3))]
+            await self._ask("pictures", self._encoded(which), [self._picture_digits[n] for n in which])
+
+    async def _streams(self) -> None:
+        while True:
+            asked = {n: self._some(3) for n in range(20)}
+            call = self._dice.choice(self._stubs).ClassifyStream(
+                [digits_pb2.ClassifyStreamRequest(id=n, request=self._raw(which)) for n, which in asked.items()],
+                timeout=PATIENCE_SECONDS,
+            )
+            async for answer in call:
+                wanted = [self._digits[n] for n in asked.pop(answer.id)]
+                given = [prediction.digit for prediction in answer.response.predictions]
+                self._count("streams", "OK" if given == wanted else f"{given} for {wanted}", {"OK"})
+            if asked:
+                self._count("streams", f"{len(asked)} requests without an answer", {"OK"})
+
+    async def _impatient(self) -> None:
+        while True:
+            which = self._some(4)
+            wanted, seconds = [self._digits[n] for n in which], self._dice.uniform(0.0005, 0.005)
+            allowed = {"OK", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED"}
+            await self._ask("impatient", self._raw(which), wanted, seconds, allowed)
+
+    async def _leaving(self) -> None:
+        while True:
+            call = asyncio.ensure_future(self._classify(self._raw(self._some(4)), PATIENCE_SECONDS))
+            await asyncio.wait({call}, timeout=self._dice.uniform(0, 0.005))
+            call.cancel()
+            with suppress(asyncio.CancelledError):
+                await call
+            self._count("leaving", "left", {"left"})
+
+    async def _wrong(self) -> None:
+        while True:
+            await self._ask("wrong", self._dice.choice(BAD_REQUESTS), [], allowed={"INVALID_ARGUMENT"})
+            damaged = bytearray(self._dice.choice(self._pictures))
+            for _ in range(5):
+                damaged[self._dice.randrange(len(damaged))] = self._dice.randrange(256)
+            request = digits_pb2.ClassifyRequest(images=[digits_pb2.Image(encoded=bytes(damaged))])
+            await self._ask("damaged", request, None, allowed={"OK", "INVALID_ARGUMENT"})
+
+    async def _ask(
+        self,
+        kind: str,
+        request: digits_pb2.ClassifyRequest,
+        wanted: list[int] | None,
+        seconds: float = PATIENCE_SECONDS,
+        allowed: set[str] | None = None,
+    ) -> None:
+        """One call; `wanted`: its digits, None for any."""
+        try:
+            digits = await self._classify(request, seconds)
+        except grpc.aio.AioRpcError as error:
+            outcome = error.code().name
+        else:
+            outcome = "OK" if wanted is None or digits == wanted else f"{digits} for {wanted}"
+        self._count(kind, outcome, allowed or {"OK"})
+
+    def _count(self, kind: str, outcome: str, allowed: set[str]) -> None:
+        self._soaked.outcomes[f"{kind}: {outcome if outcome in allowed else 'fault'}"] += 1
+        if outcome not in allowed:
+            self._soaked.faults.append(f"{kind}: {outcome}")
+
+    async def _classify(self, request: digits_pb2.ClassifyRequest, seconds: float) -> list[int]:
+        answer = await self._dice.choice(self._stubs).Classify(request, timeout=seconds)
+        return [prediction.digit for prediction in answer.predictions]
+
+    def _some(self, images: int) -> list[int]:
+        return [self._dice.randrange(len(self._pixels)) for _ in range(images)]
+
+    def _raw(self, which: "range | list[int]") -> digits_pb2.ClassifyRequest:
+        return digits_pb2.ClassifyRequest(images=[digits_pb2.Image(pixels=self._pixels[n]) for n in which])
+
+    def _encoded(self, which: "range | list[int]") -> digits_pb2.ClassifyRequest:
+        return digits_pb2.ClassifyRequest(images=[digits_pb2.Image(encoded=self._pictures[n]) for n in which])
+
+
+async def _sample(service: ServiceProcess, seconds: float) -> Sample:
+    tasks = int(await service.metric("mnist_tasks"))
+    processes = [Path(f"/proc/{pid}") for pid in [service.pid, *service.worker_pids]]
+    statuses = [dict(line.split(":", 1) for line in (p / "status").read_text().splitlines()) for p in processes]
+    return Sample(
+        seconds,
+        resident_mebibytes=sum(int(status["VmRSS"].split()[0]) for status in statuses) / 1024,
+        descriptors=sum(len(list((process / "fd").iterdir())) for process in processes),
+        threads=sum(int(status["Threads"]) for status in statuses),
+        tasks=tasks,
+    )

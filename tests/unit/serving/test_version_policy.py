@@ -1,0 +1,34 @@
+import pytest
+
+from serving.version_policy import ALL, VersionPolicy, parse_policy
+
+THERE = [1, 2, 3, 10]
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [("latest", [10]), ("latest:2", [3, 10]), ("latest:9", THERE), ("all", THERE), ("2", [2]), ("3,1,7", [1, 3])],
+)
+def test_a_policy_picks_from_what_is_there_and_reads_back(text: str, wanted: list[int]) -> None:
+    policy = parse_policy(text)
+    assert policy is not None
+    assert policy.wanted(THERE, bad=()) == wanted
+    assert parse_policy(str(policy)) == policy
+
+
+@pytest.mark.parametrize("text", ["auto", "0"])
+def test_no_policy_leaves_it_to_the_repository(text: str) -> None:
+    assert parse_policy(text) is None
+
+
+@pytest.mark.parametrize("text", ["", "-1", "latest:0", "newest", "1,", "01", "1 2", "latest:", "99999999999"])
+def test_what_is_no_policy_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="expected auto, latest"):
+        parse_policy(text)
+
+
+def test_older_good_ones_stand_in_for_bad_ones_but_not_for_those_named() -> None:
+    assert VersionPolicy(latest=1).wanted(THERE, bad={10, 3}) == [2]
+    assert VersionPolicy(latest=2).wanted(THERE, bad={10}) == [2, 3]
+    assert VersionPolicy(versions=(3, 10)).wanted(THERE, bad={10}) == [3]
+    assert VersionPolicy(latest=ALL).wanted([], bad=()) == []
