@@ -92,15 +92,21 @@ class Classifier:
         self._served: dict[int, Served] = {}  # by version
         self._default: Served | None = None
         self.versions: tuple[int, ...] = ()  # that are served, ascending
-        self._not_ready = "no model is ready yet; try again soon"
+        self._refusal: str | None = None
 
     def served(self, version: int = 0) -> Served:
         """What is served now as `version`, 0: to those who name none.
 
         Raises NotReadyError while nothing is, and UnknownVersionError.
         """
+        if self._refusal:
+            raise NotReadyError(self._refusal)
+        return self._pick(version)
+
+    def _pick(self, version: int) -> Served:
+        """As served(), for those who were admitted before it refused."""
         if self._default is None:
-            raise NotReadyError(self._not_ready)
+            raise NotReadyError("no model is ready yet; try again soon")
         if not version:
             return self._default
         if version not in self._served:
@@ -114,8 +120,8 @@ class Classifier:
         self.versions = tuple(self._served)
 
     def refuse(self, reason: str) -> None:
-        """From now on callers get NotReadyError with this reason; those admitted are still answered."""
-        self._default, self._not_ready = None, reason
+        """From now on callers get NotReadyError with this reason, whatever is served; those admitted are answered."""
+        self._refusal = reason
 
     def queued_images(self) -> int:
         """Images that wait for a batch, of all versions."""
@@ -149,7 +155,7 @@ class Classifier:
             pixels, qualities = await self._pixels(images)
             decode_seconds = time.monotonic() - began
             if served.batcher.is_closing:  # another version took its place while the pictures were read
-                served = self.served(version)
+                served = self._pick(version)
             rows = await served.batcher.submit(pixels, deadline)
             return Predictions(rows, served.version.version, decode_seconds, qualities)
         finally:

@@ -20,7 +20,7 @@ from serving.image.picture import Quality
 from serving.onnx_model import DIGITS, PIXELS
 from serving.refusal import Refusal
 from serving.rows import BatchRows
-from serving.wire import parse_message
+from serving.wire import MOST_ENTRIES, parse_message
 
 
 def _tag(field: str, message: type[Message] = digits_pb2.Prediction) -> int:
@@ -70,6 +70,7 @@ _QUALITIES = {
     Quality.MOSTLY_DARK: digits_pb2.QUALITY_MOSTLY_DARK,
 }
 _LONGEST_ONE_BYTE_LENGTH = 127
+ENTRIES_OF_AN_IMAGE = 2  # itself and its form
 
 
 def parse_request(content: bytes, max_images: int) -> tuple[Images, int]:
@@ -83,7 +84,8 @@ def parse_request(content: bytes, max_images: int) -> tuple[Images, int]:
         is_raw = content.startswith(_HEAD) if count == 1 else (images[:, : len(_HEAD)] == _HEAD_ROW).all()
         if is_raw:
             return np.ascontiguousarray(images[:, len(_HEAD) :]), 0
-    return request_images(parse_message(digits_pb2.ClassifyRequest, content), max_images)
+    entries = max(MOST_ENTRIES, ENTRIES_OF_AN_IMAGE * max_images)
+    return request_images(parse_message(digits_pb2.ClassifyRequest, content, entries), max_images)
 
 
 def request_images(request: digits_pb2.ClassifyRequest, max_images: int) -> tuple[list[ImageInput], int]:

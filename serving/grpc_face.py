@@ -91,6 +91,7 @@ class GrpcFace:
 
         async def answer(message: digits_pb2.ClassifyStreamRequest) -> None:
             response = await self._stream_response(message, call)
+            del message  # or it would be kept as long as nobody reads the answer
             async with one_writer:
                 with suppress(grpc.aio.BaseError):  # the caller has gone: there is nobody to tell
                     await call.context.write(response.SerializeToString())

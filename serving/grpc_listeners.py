@@ -7,10 +7,12 @@ connections over them (SO_REUSEPORT). Decision note 0005 has the figures.
 
 import asyncio
 from collections.abc import Callable
+from resource import RLIMIT_NOFILE, getrlimit
 
 import grpc
 
 from serving.listening_port import address
+from serving.logs import Logger
 from serving.tls import TlsCredentials
 
 LISTENERS = 8  # of all workers together
@@ -19,8 +21,18 @@ LISTENERS = 8  # of all workers together
 PENDING_CALLS = 512
 
 
+# For a connection to say something that is HTTP/2, and for TLS.
+HANDSHAKE_MILLISECONDS = 10_000
+# After a connection has come of age, for its calls in progress to end: those that never got their message never would.
+AGE_GRACE_MILLISECONDS = 3_600_000
+LONGEST_PAUSE_SECONDS = 1.0  # between two tries to listen again
+
+
 class GrpcListeners:
-    """Starts, and stops together, servers that `register` has given the same handlers."""
+    """Starts, and stops together, servers that `register` has given the same handlers.
+
+    One that grpc.aio gives up is replaced: its accepting loop ends at a method's path that is no UTF-8.
+    """
 
     def __init__(
         self,
@@ -28,7 +40,9 @@ class GrpcListeners:
         listeners: int,
         max_request_bytes: int,
         max_connection_age_seconds: float,
+        log: Logger,
     ) -> None:
+        self._log = log
         self._register = register
         self._listeners = listeners
         self._options = [
@@ -36,6 +50,10 @@ class GrpcListeners:
             ("grpc.so_reuseport", 1),
             ("grpc.server.max_pending_requests", PENDING_CALLS),
             ("grpc.server.max_pending_requests_hard_limit", PENDING_CALLS),
+            # Half of the descriptors that there may be, so that connections leave some to the rest of the process.
+            ("grpc.max_allowed_incoming_connections", max(1, getrlimit(RLIMIT_NOFILE)[0] // 2 // listeners)),
+            ("grpc.server_handshake_timeout_ms", HANDSHAKE_MILLISECONDS),
+            ("grpc.http2.settings_timeout", HANDSHAKE_MILLISECONDS),
             # Clients behind proxies that end idle connections ping; by default one in five minutes is too many.
             ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
             ("grpc.keepalive_permit_without_calls", 1),
@@ -43,7 +61,9 @@ class GrpcListeners:
         if max_connection_age_seconds:
             # The client connects anew, perhaps to another worker; calls in progress end where they began.
             self._options.append(("grpc.max_connection_age_ms", round(max_connection_age_seconds * 1000)))
-        self._servers: list[grpc.aio.Server] = []
+            self._options.append(("grpc.max_connection_age_grace_ms", AGE_GRACE_MILLISECONDS))
+        self._servers: set[grpc.aio.Server] = set()
+        self._keepers: list[asyncio.Task[None]] = []
 
     async def start(self, host: str, port: int, tls: TlsCredentials | None = None) -> None:
         """Listens on `host` and `port`, which is reserved (serving.listening_port). Raises OSError when it cannot.
@@ -51,18 +71,41 @@ class GrpcListeners:
         `tls`: None is plain text.
         """
         for _ in range(self._listeners):
-            server = grpc.aio.server(options=self._options)
-            self._register(server)
-            try:
-                if tls:
-                    server.add_secure_port(address(host, port), tls.for_listener())  # each listener needs its own
-                else:
-                    server.add_insecure_port(address(host, port))
-            except RuntimeError as error:  # grpc's only word for it
-                raise OSError(None, "cannot be bound") from error
-            await server.start()
-            self._servers.append(server)
+            server = await self._listen(host, port, tls)
+            self._keepers.append(asyncio.create_task(self._keep(server, host, port, tls)))
+
+    async def _listen(self, host: str, port: int, tls: TlsCredentials | None) -> grpc.aio.Server:
+        server = grpc.aio.server(options=self._options)
+        self._register(server)
+        try:
+            if tls:
+                server.add_secure_port(address(host, port), tls.for_listener())  # each listener needs its own
+            else:
+                server.add_insecure_port(address(host, port))
+        except RuntimeError as error:  # grpc's only word for it
+            raise OSError(None, "cannot be bound") from error
+        await server.start()
+        self._servers.add(server)
+        return server
+
+    async def _keep(self, server: grpc.aio.Server, host: str, port: int, tls: TlsCredentials | None) -> None:
+        """Puts another listener in the place of one that ended by itself, again and again."""
+        while True:
+            # As a task: to cancel the wait itself would cancel what stop() waits for, too.
+            ended = asyncio.ensure_future(server.wait_for_termination())
+            await asyncio.wait({ended})
+            self._servers.discard(server)
+            self._log.error("listener_ended", port=port, why=repr(None if ended.cancelled() else ended.exception()))
+            while server not in self._servers:
+                try:
+                    server = await self._listen(host, port, tls)
+                except Exception as error:  # the border of a loop: the others listen meanwhile
+                    self._log.error("listener_not_replaced", why=str(error))
+                    await asyncio.sleep(LONGEST_PAUSE_SECONDS)
 
     async def stop(self, grace_seconds: float) -> None:
         """Refuses new calls, waits for those in flight up to the grace, then ends them."""
+        for keeper in self._keepers:
+            keeper.cancel()
+        await asyncio.gather(*self._keepers, return_exceptions=True)
         await asyncio.gather(*(server.stop(grace_seconds) for server in self._servers))

@@ -1,8 +1,11 @@
 """The HTTP side: metrics for Prometheus, liveness and readiness for orchestrators."""
 
+import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from prometheus_client import Metric
 from prometheus_client.exposition import choose_encoder
 
@@ -41,7 +44,14 @@ class HttpFace:
 def _runner(routes: Sequence[web.RouteDef]) -> web.AppRunner:
     application = web.Application(client_max_size=1024)  # nothing here takes a body
     application.add_routes(routes)
-    return web.AppRunner(application, access_log=None)
+    return web.AppRunner(application, access_log=None, logger=_faults_only())
+
+
+def _faults_only() -> logging.Logger:
+    """aiohttp's log without the stacks of requests that it could not read: whoever sends noise would fill the disk."""
+    logger = logging.getLogger("serving.http")
+    logger.addFilter(lambda record: not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError)))
+    return logger
 
 
 async def _listen(runner: web.AppRunner, address: Address, setting: str, flag: str) -> int:
@@ -57,9 +67,17 @@ async def _listen(runner: web.AppRunner, address: Address, setting: str, flag: s
 def metrics_routes(collect: Collect) -> list[web.RouteDef]:
     """/metrics. `collect` gives the metrics of the whole service, as they are now."""
 
+    one_at_a_time = asyncio.Lock()
+
     async def expose_metrics(request: web.Request) -> web.Response:
-        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
-        return web.Response(body=encode(_Collected(await collect())), headers={"Content-Type": content_type})
+        try:
+            encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+        except (TypeError, ValueError):  # as it raises for a version that is no number
+            encode, content_type = choose_encoder("")
+        async with one_at_a_time:
+            await asyncio.sleep(0)  # calls go first, however many scrapes there are
+            body = encode(_Collected(await collect()))
+        return web.Response(body=body, headers={"Content-Type": content_type})
 
     return [web.get("/metrics", expose_metrics)]
 

@@ -4,7 +4,7 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple, NoReturn, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import grpc
 
@@ -35,7 +35,7 @@ class Call(NamedTuple):
 
 Handler = Callable[[R, Call], Awaitable[T]]
 # What grpc calls.
-Observed = Callable[[R, Context], Awaitable[T]]
+Observed = Callable[[R, Context], Awaitable[Any]]
 
 
 class RpcObserver:
@@ -50,14 +50,15 @@ class RpcObserver:
         # Made before they are needed: a series that appears with its first event hides that event from rate().
         self._rejected = {reason: metrics.rejected.labels(reason) for reason in REASONS}
 
-    def observed(self, kind: str, method: str, answer: Handler[R, T], scope: str | None = None) -> Observed[R, T]:
+    def observed(self, kind: str, method: str, answer: Handler[R, T], scope: str | None = None) -> Observed[R]:
         """`answer` for those that may, counted and timed, and what it raises turned into a status.
 
         `kind`: unary or bidi_stream. `scope`: that a key must have for it.
         """
         rpc = _Rpc(self._metrics, kind, self._service, method)
+        nothing = b"" if kind == "unary" else None
 
-        async def handle(request: R, context: Context) -> T:
+        async def handle(request: R, context: Context) -> T | bytes | None:
             begun = time.perf_counter()
             rpc.started.inc()
             code = grpc.StatusCode.OK
@@ -69,7 +70,8 @@ class RpcObserver:
             except Exception as error:  # the border of the RPC
                 status = self.status(error, method)
                 code = status.code
-                await _abort(context, status)
+                _end(context, status)
+                return nothing
             finally:
                 elapsed = time.perf_counter() - begun
                 rpc.handled[code].inc()
@@ -104,12 +106,14 @@ def deadline(context: Context) -> float:
     return float("inf") if remaining is None else time.monotonic() + remaining
 
 
-async def _abort(context: Context, status: ErrorStatus) -> NoReturn:
-    """Ends the call with this status."""
-    try:
-        await context.abort(status.code, status.message, _pushback(status))
-    except grpc.aio.InternalError as error:  # the caller has gone meanwhile, and grpc would log a stack for it
-        raise asyncio.CancelledError from error
+def _end(context: Context, status: ErrorStatus) -> None:
+    """Has the call end with this status when its handler returns.
+
+    Not by abort(): what that raises refers to itself, and would keep the request until the garbage collector comes.
+    """
+    context.set_code(status.code)
+    context.set_details(status.message)
+    context.set_trailing_metadata(_pushback(status))
 
 
 def _pushback(status: ErrorStatus) -> tuple[tuple[str, str], ...]:

@@ -88,6 +88,7 @@ class Server:
             max(2, LISTENERS // self._workers),
             config.max_request_bytes,
             config.max_connection_age_seconds,
+            log,
         )
 
     @property
@@ -140,16 +141,16 @@ class Server:
 
     async def _start(self) -> None:
         """Listens when the model is warm, and not before: connections go to the workers that can answer."""
-        await self._health.set_ready(False)  # before anybody can ask
+        self._health.set_ready(False)  # before anybody can ask
         self._tell_build()
         await self._updates.start(self._config.model_poll_seconds)  # liveness is answered meanwhile
         await self._start_grpc()
-        await self._health.set_ready(True)
+        self._health.set_ready(True)
 
     async def _drain(self) -> None:
         """Tells everyone to go elsewhere, refuses new work, and waits for the admitted."""
         self._log.info("draining", images_in_flight=self.images_in_flight)
-        await self._health.set_ready(False)
+        self._health.set_ready(False)
         self._classifier.refuse("the server is shutting down")
         try:
             async with asyncio.timeout(self._config.drain_grace_seconds):

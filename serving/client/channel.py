@@ -9,9 +9,9 @@ LARGEST_MESSAGE_BYTES = 64 * 2**20
 # Asking twice harms nobody: classification changes nothing. The codes say that the server did no work; CANCELLED, where
 # the caller did not cancel, that gRPC itself turned the call away in a flood.
 _RETRY = {
-    "maxAttempts": 5,  # over one to two seconds, by when a server that was restarted is found again; gRPC's limit
-    "initialBackoff": "0.05s",
-    "maxBackoff": "1s",
+    "maxAttempts": 5,  # over three seconds, by when a server that was restarted is found again; five are gRPC's limit
+    "initialBackoff": "0.1s",
+    "maxBackoff": "2s",
     "backoffMultiplier": 3,
     "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED", "CANCELLED"],
 }

@@ -1,12 +1,11 @@
 """From the bytes of a picture file to grey levels. Refuses by size before decoding; decodes listed formats only."""
 
-import io
-
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
 from serving.errors import InvalidRequestError
+from serving.image.file_cost import MAX_READS, BoundedFile, check_before_load, check_before_open
 from serving.image.picture import ImageLimits
 from serving.image.reduction import WORKING_SIDE, reduced
 
@@ -14,6 +13,7 @@ FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF")
 
 # Of a progressive JPEG: encoders write about ten, and each costs a pass over the whole picture.
 MAX_JPEG_SCANS = 100
+MAX_EXIF_BYTES = 2**16  # a JPEG's segment holds no more; elsewhere millions of values could stand in it
 _JPEG_START, _JPEG_SCAN = b"\xff\xd8", b"\xff\xda"
 
 # Our own limit is checked before anything is decoded; Pillow's would only warn, at another number.
@@ -30,8 +30,12 @@ def decode(encoded: bytes, limits: ImageLimits) -> npt.NDArray[np.uint8]:
         raise InvalidRequestError("the encoded image is empty")
     if len(encoded) > limits.max_bytes:
         raise InvalidRequestError(f"the image has {len(encoded):,} bytes, at most {limits.max_bytes:,} are accepted")
+    check_before_open(encoded, limits)
+    file = BoundedFile(encoded)
     try:
-        picture = Image.open(io.BytesIO(encoded), formats=FORMATS)
+        picture = Image.open(file, formats=FORMATS)
+    except InvalidRequestError:
+        raise
     except Exception as error:  # Pillow's parsers raise many kinds on hostile bytes
         raise InvalidRequestError(
             f"not an image this service reads ({', '.join(FORMATS)}); 784 raw bytes go into the field `pixels`"
@@ -41,11 +45,15 @@ def decode(encoded: bytes, limits: ImageLimits) -> npt.NDArray[np.uint8]:
         raise InvalidRequestError(
             f"the image has {width} x {height} = {width * height:,} pixels, at most {limits.max_pixels:,} are accepted"
         )
+    file.reads_left = MAX_READS
+    check_before_load(picture)
     # Told by its first bytes: a JPEG of several pictures, as phones write them, has another format name in Pillow.
     if encoded.startswith(_JPEG_START) and encoded.count(_JPEG_SCAN) > MAX_JPEG_SCANS:
         raise InvalidRequestError(f"the JPEG image has more than {MAX_JPEG_SCANS} scans")
     try:
         return _grey(picture)
+    except InvalidRequestError:
+        raise
     except Exception as error:  # as above
         raise InvalidRequestError(
             f"the {picture.format} image is truncated or damaged, or of a kind this service does not read"
@@ -66,7 +74,9 @@ def _grey(picture: Image.Image) -> npt.NDArray[np.uint8]:
 
 
 def _upright(picture: Image.Image) -> Image.Image:
-    """The picture turned as its EXIF tag says; as it is where the tag cannot be read."""
+    """The picture turned as its EXIF tag says; as it is where the tag cannot be read, or costs more than a camera's."""
+    if len(picture.info.get("exif", b"")) > MAX_EXIF_BYTES:
+        return picture
     try:
         return ImageOps.exif_transpose(picture)
     except Exception:  # Pillow's parsers raise many kinds on hostile bytes
@@ -85,7 +95,8 @@ def _flatten_alpha(picture: Image.Image) -> Image.Image:
 
 def _from_wide(picture: Image.Image) -> Image.Image:
     """16- and 32-bit and floating grey levels, stretched to 8 bits: their absolute scale is not known."""
-    levels = np.asarray(picture, dtype=np.float64)
+    with np.errstate(invalid="ignore"):  # a signalling NaN is refused below, like any other
+        levels = np.asarray(picture, dtype=np.float64)
     if not np.isfinite(levels).all():
         raise ValueError("grey levels that are not finite")
     span = np.ptp(levels)

@@ -8,7 +8,7 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Callable, Coroutine
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,9 @@ from tests.integration.serving.storm import BAD_REQUESTS
 LARGEST_CALL = 256
 CALLERS_OF_A_KIND = 2
 CONNECTIONS = 8  # enough for each worker to get some
-# Each with a connection of its own, and nothing asked again: every failure is seen.
-CHANNEL_OPTIONS = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0)]
+# Each with a connection of its own. Without a service config nothing is asked again but what gRPC itself does: a call
+# that the server has not seen, as its connection had come of age.
+CHANNEL_OPTIONS = [("grpc.use_local_subchannel_pool", 1)]
 PATIENCE_SECONDS = 60.0
 
 
@@ -146,9 +147,9 @@ class _Traffic:
             call = asyncio.ensure_future(self._classify(self._raw(self._some(4)), PATIENCE_SECONDS))
             await asyncio.wait({call}, timeout=self._dice.uniform(0, 0.005))
             call.cancel()
-            with suppress(asyncio.CancelledError):
-                await call
-            self._count("leaving", "left", {"left"})
+            await asyncio.wait({call})  # and not for its result: this task may itself be cancelled meanwhile
+            is_fault = not call.cancelled() and call.exception()
+            self._count("leaving", str(call.exception()) if is_fault else "left", {"left"})
 
     async def _wrong(self) -> None:
         while True:
