@@ -4,7 +4,7 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, NoReturn, Protocol, TypeVar
 
 import grpc
 
@@ -35,7 +35,7 @@ class Call(NamedTuple):
 
 Handler = Callable[[R, Call], Awaitable[T]]
 # What grpc calls.
-Observed = Callable[[R, Context], Awaitable[Any]]
+Observed = Callable[[R, Context], Awaitable[T]]
 
 
 class RpcObserver:
@@ -50,15 +50,14 @@ class RpcObserver:
         # Made before they are needed: a series that appears with its first event hides that event from rate().
         self._rejected = {reason: metrics.rejected.labels(reason) for reason in REASONS}
 
-    def observed(self, kind: str, method: str, answer: Handler[R, T], scope: str | None = None) -> Observed[R]:
+    def observed(self, kind: str, method: str, answer: Handler[R, T], scope: str | None = None) -> Observed[R, T]:
         """`answer` for those that may, counted and timed, and what it raises turned into a status.
 
         `kind`: unary or bidi_stream. `scope`: that a key must have for it.
         """
         rpc = _Rpc(self._metrics, kind, self._service, method)
-        nothing = b"" if kind == "unary" else None
 
-        async def handle(request: R, context: Context) -> T | bytes | None:
+        async def handle(request: R, context: Context) -> T:
             begun = time.perf_counter()
             rpc.started.inc()
             code = grpc.StatusCode.OK
@@ -70,8 +69,11 @@ class RpcObserver:
             except Exception as error:  # the border of the RPC
                 status = self.status(error, method)
                 code = status.code
-                _end(context, status)
-                return nothing
+                # What abort() raises refers to itself, by this frame: the request and all that was made of it would be
+                # kept until the garbage collector comes.
+                del request
+                _forget_frames(error)
+                await _abort(context, status)
             finally:
                 elapsed = time.perf_counter() - begun
                 rpc.handled[code].inc()
@@ -106,14 +108,19 @@ def deadline(context: Context) -> float:
     return float("inf") if remaining is None else time.monotonic() + remaining
 
 
-def _end(context: Context, status: ErrorStatus) -> None:
-    """Has the call end with this status when its handler returns.
+async def _abort(context: Context, status: ErrorStatus) -> NoReturn:
+    """Ends the call with this status alone: a client retries no call that has got anything else."""
+    try:
+        await context.abort(status.code, status.message, _pushback(status))
+    except grpc.aio.InternalError as gone:  # the caller, and grpc would log a stack for it
+        raise asyncio.CancelledError from gone
 
-    Not by abort(): what that raises refers to itself, and would keep the request until the garbage collector comes.
-    """
-    context.set_code(status.code)
-    context.set_details(status.message)
-    context.set_trailing_metadata(_pushback(status))
+
+def _forget_frames(error: BaseException | None) -> None:
+    """Lets go of what the frames hold in which `error` was raised, and those before it."""
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__
 
 
 def _pushback(status: ErrorStatus) -> tuple[tuple[str, str], ...]:

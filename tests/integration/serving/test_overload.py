@@ -1,6 +1,7 @@
 """Too much at once: refused at the door with when to come again, and nobody pushed out by one that floods."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -76,3 +77,24 @@ async def test_a_deadline_that_cannot_be_met_is_refused_at_once_while_the_patien
                 seen.add((error.code(), "the answer would take" in (error.details() or "")))
         assert (grpc.StatusCode.RESOURCE_EXHAUSTED, True) in seen
         assert len((await held).predictions) == 4096
+
+
+async def test_a_refusal_is_nothing_but_a_status_so_that_clients_ask_again(start_server: StartServer) -> None:
+    """A call that has got anything before its status is not retried by any client of gRPC."""
+    async with start_server(**HELD) as server, connected(server) as one, connected(server) as other:
+        held = [asyncio.ensure_future(one.Classify(request(10))) for _ in range(2)]
+        await until_held(server, 20)
+        held.append(asyncio.ensure_future(other.Classify(request(10))))
+        await until_held(server, 30)
+        policy = {"maxAttempts": 5, "initialBackoff": "0.01s", "maxBackoff": "1s", "backoffMultiplier": 1}
+        method = {"name": [{}], "retryPolicy": policy | {"retryableStatusCodes": ["RESOURCE_EXHAUSTED"]}}
+        options = [
+            ("grpc.use_local_subchannel_pool", 1),
+            ("grpc.service_config", json.dumps({"methodConfig": [method]})),
+        ]
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{server.grpc_port}", options) as channel:
+            with pytest.raises(grpc.aio.AioRpcError):
+                await DigitClassifierStub(channel).Classify(request(1))
+        refused = server.server.metrics.registry.get_sample_value("mnist_rejected_total", {"reason": "overloaded"})
+        assert refused == 5
+        await asyncio.gather(*held)
