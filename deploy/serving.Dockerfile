@@ -6,9 +6,14 @@ ARG PYTHON_IMAGE=python:3.11.13-slim-bookworm
 FROM ${PYTHON_IMAGE} AS packages
 # The pip that installs stays behind in /opt/pip: /opt/venv holds the server's packages alone.
 RUN python3 -m venv /opt/pip && python3 -m venv --without-pip /opt/venv
-COPY requirements/serving.txt /tmp/requirements.txt
-RUN /opt/pip/bin/pip --python /opt/venv/bin/python install \
-        --no-cache-dir --disable-pip-version-check --only-binary :all: --require-hashes -r /tmp/requirements.txt \
+# --build-arg SIGNING=yes: with what --model-public-key needs, 29 packages more.
+ARG SIGNING=
+COPY requirements/serving.txt requirements/signing.txt /tmp/
+# wheels.txt: which of the locked hashes was installed, for deploy/sbom.py; an installed package does not tell.
+RUN /opt/pip/bin/pip --python /opt/venv/bin/python install --report /tmp/report.json \
+        --no-cache-dir --disable-pip-version-check --only-binary :all: --require-hashes \
+        -r /tmp/serving.txt ${SIGNING:+-r /tmp/signing.txt} \
+    && python3 -c "import json; [print(p['metadata']['name'], p['download_info']['archive_info']['hash']) for p in json.load(open('/tmp/report.json'))['install']]" > /opt/venv/wheels.txt \
     && find /opt/venv/lib -type d -name tests -prune -exec rm -rf {} +
 
 FROM ${PYTHON_IMAGE} AS application

@@ -6,8 +6,10 @@ ARG PYTHON_IMAGE=python:3.11.13-slim-bookworm
 FROM ${PYTHON_IMAGE} AS packages
 RUN python3 -m venv /opt/pip && python3 -m venv --without-pip /opt/venv
 COPY requirements/training.txt /tmp/requirements.txt
-RUN /opt/pip/bin/pip --python /opt/venv/bin/python install --no-compile \
-        --no-cache-dir --disable-pip-version-check --only-binary :all: --require-hashes -r /tmp/requirements.txt
+# wheels.txt: as in serving.Dockerfile.
+RUN /opt/pip/bin/pip --python /opt/venv/bin/python install --no-compile --report /tmp/report.json \
+        --no-cache-dir --disable-pip-version-check --only-binary :all: --require-hashes -r /tmp/requirements.txt \
+    && python3 -c "import json; [print(p['metadata']['name'], p['download_info']['archive_info']['hash']) for p in json.load(open('/tmp/report.json'))['install']]" > /opt/venv/wheels.txt
 
 FROM ${PYTHON_IMAGE} AS application
 COPY training/ /new/app/training/

@@ -183,6 +183,9 @@ class Batcher:
         if self._busy_since is not None:
             seconds = (inference.ended - self._busy_since) / self._running_images
             self._seconds_per_image += LEARNING_RATE * (seconds - self._seconds_per_image)
+        else:  # a lone batch takes no less for an image than a busy one: by it the estimate may fall, not rise
+            alone = (inference.ended - inference.started) / self._running_images
+            self._seconds_per_image += LEARNING_RATE * min(0.0, alone - self._seconds_per_image)
         self._busy_since = inference.ended if self._queue.images else None
         self._running_images = 0
         self.running_since = None

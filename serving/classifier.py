@@ -42,6 +42,7 @@ ImageInput = bytes | EncodedImage
 Images = Pixels | Sequence[ImageInput]
 
 NEVER = float("inf")  # the deadline of those who have none
+LEAST_PAUSE_SECONDS = 0.05  # before a refused client comes again
 USABLE = 0.5  # of the time left to a caller; the rest is for what the batcher does not see, and for its errors
 
 # Raw pixels have no remarks: what nearly everybody sends makes no dictionary.
@@ -171,7 +172,8 @@ class Classifier:
                 raise TooLateError(expected, remaining)
         if not self._admission.admit(client, images):
             admission = self._admission
-            raise OverloadedError(images, admission.held, admission.capacity, batcher.expected_seconds(0))
+            waits = max(batcher.expected_seconds(0), LEAST_PAUSE_SECONDS)  # it does not see what is being decoded
+            raise OverloadedError(images, admission.held, admission.capacity, waits)
 
     async def _pixels(self, images: Sequence[ImageInput]) -> tuple[Pixels, Mapping[int, Quality]]:
         """All images as (n, 784), and the remarks on encoded pictures."""

@@ -169,7 +169,7 @@ class ModelUpdates:
 
     def _checked(self, version: int) -> ModelVersion:
         loaded = self._load(version)
-        if self._served and self._max_slowdown:
+        if self._served and self._max_slowdown and version > max(self._served):  # and not on the way back
             beside = self._served[max(self._served)]
             slowdown = _slowdown(loaded, beside.version, beside.batcher.max_batch_size, self._max_slowdown)
             if slowdown > self._max_slowdown:

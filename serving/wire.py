@@ -10,6 +10,7 @@ from serving.errors import InvalidRequestError
 
 M = TypeVar("M", bound=Message)
 
+START_GROUP, END_GROUP = 3, 4  # protobuf skips groups that it does not know
 VARINT, EIGHT_BYTES, SIZED, FOUR_BYTES = 0, 1, 2, 5  # wire types; SIZED: bytes, strings, messages, packed lists
 # Fields of a message and of those within it. Protobuf makes an object of each: an entry of two bytes takes fifty.
 MOST_ENTRIES = 8192
@@ -70,7 +71,7 @@ def _entries(shape: Shape, content: bytes, at: int, end: int, most: int) -> int:
             _, at = _varint(content, at, end)
         elif kind in (EIGHT_BYTES, FOUR_BYTES):
             at += 8 if kind == EIGHT_BYTES else 4
-        else:
+        elif kind not in (START_GROUP, END_GROUP):  # a group's fields count as if they stood outside of it
             break
     return count
 

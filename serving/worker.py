@@ -25,7 +25,7 @@ def main() -> None:
 
 async def _work(end: socket.socket) -> None:
     # Ctrl-C goes to the whole group of processes, and containers may signal all of them: the supervisor decides.
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, lambda: None)
     link = await WorkerLink.open(end)
     begin = await link.receive()
@@ -63,7 +63,7 @@ async def _answer(link: WorkerLink, server: Server, drain: asyncio.Event) -> Non
 
 
 async def _look(server: Server) -> None:
-    with suppress(ModelRejectedError):  # the log tells
+    with suppress(Exception):  # the border of a look: what is served still is, and the log tells what was refused
         await server.look_at_models()
 
 

@@ -96,6 +96,10 @@ async def test_a_key_that_is_taken_from_the_file_is_good_no_more(
         assert await ask(server.grpc_port, ("x-api-key", first)) == "OK"
         third = make_key("third")
         assert await ask(server.grpc_port, ("x-api-key", third)) == "OK"
+        file.write_text("")
+        assert (await ask(server.grpc_port, ("x-api-key", first))).startswith("UNAUTHENTICATED")
+        file.write_text(with_one)
+        assert await ask(server.grpc_port, ("x-api-key", first)) == "OK"
         file.write_text("half a [")
         assert await ask(server.grpc_port, ("x-api-key", first)) == "OK"  # a slip of the pen locks nobody out
 
@@ -149,7 +153,7 @@ async def test_health_needs_no_key(start_server: StartServer, file: Path, make_k
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("", "expected"),
+        ("other = 1", "expected"),
         ("[keys.a]\nsha256 = 'abc'", "key a: sha256 is not 64"),
         (
             "[keys.a]\nsha256 = '" + "0" * 64 + "'\nscopes = ['root']",
