@@ -5,10 +5,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 REPOSITORY ?= models
 PEERS ?= triton kserve mlserver mlserver-batching fastapi grpcio-tutorial litserve bentoml echo
-CHECKED := training serving protos tests benchmarks
+CHECKED := training serving protos tests benchmarks deploy
 
 .DEFAULT_GOAL := help
-.PHONY: help run test train bench chaos soak proto lock clean
+.PHONY: help run test train bench chaos soak sbom audit proto lock clean
 
 help: ## list what can be done
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -44,6 +44,7 @@ test: $(VENV)/development.installed $(VENV)/tritonclient.installed ## format che
 	$(BIN)/ruff format --check $(CHECKED)
 	$(BIN)/ruff check $(CHECKED)
 	$(BIN)/mypy
+	$(BIN)/mypy deploy/sbom.py
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest
 
@@ -58,6 +59,16 @@ chaos: $(VENV)/development.installed ## break the server on purpose, at length: 
 
 soak: $(VENV)/development.installed ## an hour of good and bad traffic: nothing may grow
 	$(BIN)/python -m tests.chaos soak
+
+sbom: $(VENV)/development.installed ## write the bills of materials of the two images, which must be built
+	for image in serving training; do \
+	  $(BIN)/python deploy/sbom.py mnist-digits/$$image:0.1.0 deploy/sbom/$$image.cdx.json || exit 1; \
+	done
+
+audit: $(VENV)/development.installed ## ask for known vulnerabilities of what is locked (needs internet)
+	for lock in serving signing training; do \
+	  $(BIN)/pip-audit --strict --disable-pip --require-hashes -r requirements/$$lock.txt || exit 1; \
+	done
 
 proto: $(VENV)/development.installed ## generate the Python code of protos/ again
 	$(BIN)/python -m protos.generate

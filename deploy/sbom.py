@@ -16,7 +16,7 @@ from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from cyclonedx.factory.license import LicenseFactory
+from cyclonedx.contrib.license.factories import LicenseFactory
 from cyclonedx.model import HashAlgorithm, HashType
 from cyclonedx.model.bom import Bom
 from cyclonedx.model.component import Component, ComponentType
@@ -52,10 +52,9 @@ def bill_of(image: str) -> Bom:
 
 def written(bom: Bom) -> str:
     """The bill as JSON that the schema accepts. Raises ValueError where it does not."""
-    text = JsonV1Dot6(bom).output_as_string(indent=1)
-    document = json.loads(text)
+    document = json.loads(JsonV1Dot6(bom).output_as_string())
     del document["serialNumber"], document["metadata"]["timestamp"]  # all that would differ from one run to the next
-    text = json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+    text = json.dumps(document, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
     error = JsonStrictValidator(SchemaVersion.V1_6).validate_str(text)
     if error:
         raise ValueError(f"not CycloneDX 1.6: {error}")
