@@ -162,6 +162,7 @@ class ModelUpdates:
         except ModelRejectedError as error:
             self.refused[version] = Refused(error.check, str(error), stamp)
             self._metrics.model_loads.labels(error.check).inc()
+            self._tell()  # now: GetModel knows it already, and an older version may still be loading
             self._log.error("model_refused", version=version, check=error.check, why=str(error))
             return None
         self._metrics.model_loads.labels("served").inc()
