@@ -53,7 +53,7 @@ class Soaked:
 async def soak(
     seconds: float, sample_seconds: float, tell: Callable[[Sample], None] = lambda _: None, workers: int = 2
 ) -> Soaked:
-    """Asks for so long. The last sample is taken when nobody asks any more."""
+    """Asks for so long. The first sample is taken before anybody asks, the last when nobody does any more."""
     soaked = Soaked()
     async with running(ROOT / "models", "--workers", str(workers)) as service:
         began = asyncio.get_running_loop().time()
@@ -69,6 +69,7 @@ async def soak(
                 stubs.append(DigitClassifierStub(await stack.enter_async_context(channel)))
             traffic = _Traffic(stubs, soaked)
             await traffic.learn()
+            await take_sample()
             callers = [asyncio.create_task(kind()) for kind in traffic.kinds for _ in range(CALLERS_OF_A_KIND)]
             while asyncio.get_running_loop().time() < began + seconds:
                 finished, _ = await asyncio.wait(callers, timeout=sample_seconds, return_when=asyncio.FIRST_COMPLETED)

@@ -10,18 +10,20 @@ from tests.chaos.soak import soak
 SECONDS = 120.0
 SETTLED_SECONDS = 30.0  # by when buffers have grown to their size
 MOST_MEBIBYTES_MORE = 16.0  # of all processes: it goes up and down by a dozen; an hour can tell less
+A_FEW = 8  # pools start their threads late, and a scrape is a task: what one call in a thousand leaves is far more
 
 
 async def test_in_two_minutes_of_good_and_bad_traffic_nothing_grows_and_nobody_is_misled() -> None:
     soaked = await soak(SECONDS, sample_seconds=5.0)
-    print(soaked.outcomes, soaked.samples[-1])  # pytest shows it when the test fails
+    print(soaked.outcomes, soaked.samples[0], soaked.samples[-1])  # pytest shows it when the test fails
     assert soaked.faults == []
     kinds = {kind.partition(":")[0] for kind in soaked.outcomes}
     assert kinds == {"digits", "pictures", "streams", "impatient", "leaving", "wrong", "damaged"}
-    *busy, quiet = [sample for sample in soaked.samples if sample.seconds > SETTLED_SECONDS]
+    before, *busy, after = soaked.samples
+    busy = [sample for sample in busy if sample.seconds > SETTLED_SECONDS]
     first, last = busy[: len(busy) // 3], busy[-(len(busy) // 3) :]
     more = mean(each.resident_mebibytes for each in last) - mean(each.resident_mebibytes for each in first)
     assert more < MOST_MEBIBYTES_MORE
-    assert max(each.threads for each in last) <= max(each.threads for each in first)
-    assert quiet.descriptors <= min(each.descriptors for each in busy)
-    assert quiet.tasks <= min(each.tasks for each in busy)
+    assert after.threads <= max(each.threads for each in first) + A_FEW
+    assert after.descriptors <= before.descriptors + A_FEW
+    assert after.tasks <= before.tasks + A_FEW
