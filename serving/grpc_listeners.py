@@ -19,8 +19,6 @@ LISTENERS = 8  # of all workers together
 # Received by a listener and not yet begun. What comes beyond is turned away by gRPC's own threads, as CANCELLED: many
 # times cheaper than in Python, which would do nothing else under a flood of small calls (decision 0030).
 PENDING_CALLS = 512
-
-
 # For a connection to say something that is HTTP/2, and for TLS.
 HANDSHAKE_MILLISECONDS = 10_000
 # After a connection has come of age, for its calls in progress to end: those that never got their message never would.
@@ -99,6 +97,7 @@ class GrpcListeners:
             while server not in self._servers:
                 try:
                     server = await self._listen(host, port, tls)
+                    self._log.info("listener_replaced", port=port)
                 except Exception as error:  # the border of a loop: the others listen meanwhile
                     self._log.error("listener_not_replaced", why=str(error))
                     await asyncio.sleep(LONGEST_PAUSE_SECONDS)

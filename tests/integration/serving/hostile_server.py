@@ -27,6 +27,7 @@ class ServerProcess:
     def __init__(self, process: "subprocess.Popen[str]") -> None:
         self._process = process
         self._is_serving = threading.Event()
+        self._has_logged = threading.Condition()
         self._reader = threading.Thread(target=self._read_log)
         self.log: list[str] = []
         self.grpc_port = 0  # known once it serves
@@ -49,6 +50,16 @@ class ServerProcess:
             self._reader.join()
             assert self._process.stderr
             self._process.stderr.close()
+
+    def wait_until_logged(self, event: str, times: int) -> None:
+        """Returns when its log has told of this event so often. Raises RuntimeError when it does not."""
+
+        def is_told() -> bool:
+            return sum(f'"{event}"' in line for line in self.log) >= times
+
+        with self._has_logged:
+            if not self._has_logged.wait_for(is_told, END_SECONDS):
+                raise RuntimeError(f"the server did not log {event} {times} times:\n" + "".join(self.log))
 
     @property
     def is_alive(self) -> bool:
@@ -87,7 +98,9 @@ class ServerProcess:
     def _read_log(self) -> None:
         assert self._process.stderr
         for line in self._process.stderr:
-            self.log.append(line)
+            with self._has_logged:
+                self.log.append(line)
+                self._has_logged.notify_all()
             if not self.grpc_port and '"serving"' in line:
                 event = json.loads(line)
                 self.grpc_port, self.http_port = (int(event[at].rsplit(":", 1)[1]) for at in ("grpc", "http"))

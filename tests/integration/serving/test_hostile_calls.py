@@ -1,5 +1,6 @@
 """Calls that break gRPC's rules end with a status and cost nobody else anything."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Iterator
 from functools import partial
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from serving.grpc_listeners import LISTENERS
 from tests.integration.serving.good_calls import GoodCalls
 from tests.integration.serving.hostile_calls import (
     Call,
@@ -47,7 +49,9 @@ async def test_odd_calls_end_with_the_status_that_is_right_for_them(server: Serv
 async def test_paths_that_are_no_text_leave_the_server_up(tmp_path: Path) -> None:
     write_sturdy_version(tmp_path)
     with server_process(tmp_path) as server:
-        print(await _bad_paths(server.grpc_port, PATHS))
+        ended = (await _bad_paths(server.grpc_port, PATHS))["CANCELLED"]  # the others met a listener that was ending
+        assert ended > LISTENERS
+        await asyncio.to_thread(server.wait_until_logged, "listener_replaced", ended)
         with GoodCalls(server.grpc_port, patience_seconds=1.0) as afterwards:
             pass
         assert not afterwards.failures
@@ -87,16 +91,19 @@ async def test_a_refused_request_is_let_go(server: ServerProcess) -> None:
     assert report.outcomes == {"INVALID_ARGUMENT": HELD}
 
 
-@pytest.mark.xfail(
-    strict=False,
-    raises=AssertionError,
-    reason="one run in three takes more than 320 MiB, and why is not known; the parser's own share is in test_wire.py",
-)
 async def test_messages_of_the_cheapest_entries_take_little_memory_and_time(tmp_path: Path) -> None:
+    """One after the other: eight at once are 32 MiB before anybody has read them."""
+
+    async def in_turn(port: int, rounds: int) -> Counter[str]:
+        outcomes: Counter[str] = Counter()
+        for call in swelling_messages(MESSAGE_BYTES):
+            outcomes += await make_all(port, [call], rounds)
+        return outcomes
+
     write_sturdy_version(tmp_path)
     with server_process(tmp_path) as server:  # that has no memory yet from other messages
-        report = await attacked(server, partial(_make, swelling_messages(MESSAGE_BYTES)), ROUNDS)
-    assert_unharmed(report, most_mebibytes=20 * MESSAGE_BYTES // MEBIBYTE)  # it was twice as much and more
+        report = await attacked(server, in_turn, ROUNDS)
+    assert_unharmed(report, most_mebibytes=10 * MESSAGE_BYTES // MEBIBYTE + 20, longest_seconds=0.5)
     _assert_right(report)
 
 
