@@ -4,6 +4,8 @@ No gRPC library, and so none of its threads and queues, stands between the sendi
 """
 
 import asyncio
+import math
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
@@ -25,7 +27,7 @@ class Http2Connection(asyncio.Protocol):
         self._next_stream = 1
         self._window = http2.FIRST_WINDOW
         self._most_open = 2**31  # until the server says otherwise
-        self._queue: deque[Answered] = deque()
+        self._queue: deque[tuple[Answered, float]] = deque()  # whom to tell, and when it is too late
         self._open: dict[int, tuple[Answered, int]] = {}  # stream: whom to tell, bytes so far
         self._received = bytearray()
         self._unacknowledged = 0
@@ -49,9 +51,13 @@ class Http2Connection(asyncio.Protocol):
         if self._transport:
             self._transport.abort()
 
-    def send(self, *answered: Answered) -> None:
-        """One request more for each of these, who are told of its answer."""
-        self._queue += answered
+    def send(self, *answered: Answered, deadline: float = math.inf) -> None:
+        """One request more for each of these, who are told of its answer.
+
+        `deadline`: in time.perf_counter() seconds. As gRPC's clients do, it tells the server the time that is left when
+        a request leaves, and gives up one that is late before.
+        """
+        self._queue += [(each, deadline) for each in answered]
         self._send_queued()
 
     def data_received(self, data: bytes) -> None:
@@ -63,9 +69,15 @@ class Http2Connection(asyncio.Protocol):
     def _send_queued(self) -> None:
         requests = []
         while self._queue and self._window >= len(self._body) and len(self._open) < self._most_open:
+            answered, deadline = self._queue.popleft()
+            left = deadline - time.perf_counter()
+            if left <= 0:
+                answered(0)
+                continue
             self._window -= len(self._body)
-            self._open[self._next_stream] = self._queue.popleft(), 0
-            requests.append(http2.request_frames(self._next_stream, self._headers, self._body))
+            self._open[self._next_stream] = answered, 0
+            headers = self._headers if left == math.inf else self._headers + _timeout(left)
+            requests.append(http2.request_frames(self._next_stream, headers, self._body))
             self._next_stream += 2
         if requests:
             self._write(b"".join(requests))
@@ -107,3 +119,7 @@ class Http2Connection(asyncio.Protocol):
     def _write(self, content: bytes) -> None:
         if self._transport and not self._transport.is_closing():
             self._transport.write(content)
+
+
+def _timeout(seconds: float) -> bytes:
+    return http2.literal_headers([("grpc-timeout", f"{math.ceil(seconds * 1000)}m")])

@@ -1,0 +1,144 @@
+"""The batcher with models that run on the event loop, and what a batch that raises means for each runner."""
+
+import asyncio
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from serving.batcher import BACKLOG, Batcher
+from serving.inference_runner import Done, LoopRunner, ThreadRunner
+from serving.metrics import Metrics
+from serving.rows import BatchRows, Pixels
+from tests.unit.serving.gated_model import digits_in, images, rows_of
+
+
+async def test_on_the_loop_what_one_turn_brings_is_one_batch_and_what_does_not_fit_the_next() -> None:
+    batches: list[int] = []
+
+    def model(pixels: Pixels) -> BatchRows:
+        batches.append(len(pixels))
+        return rows_of(pixels)
+
+    batcher = Batcher(LoopRunner(model), Metrics(CollectorRegistry()), max_batch_size=3)
+    batcher.start()
+    parts = [images(1), images(2, 3), images(4), images(5, 6)]
+    answers = await asyncio.gather(*(batcher.submit(part) for part in parts))
+    assert [digits_in(answer) for answer in answers] == [[1], [2, 3], [4], [5, 6]]
+    assert batches == [3, 3]
+    await batcher.close()
+
+
+@pytest.mark.parametrize("runner", [LoopRunner, ThreadRunner])
+async def test_of_a_batch_whose_inference_raises_only_those_fail_whose_images_made_it(
+    runner: type[LoopRunner] | type[ThreadRunner],
+) -> None:
+    batches: list[int] = []
+
+    def model(pixels: Pixels) -> BatchRows:
+        batches.append(len(pixels))
+        if pixels[:, 9].any():
+            raise ValueError("broken")
+        return rows_of(pixels)
+
+    batcher = Batcher(runner(model), Metrics(CollectorRegistry()), max_batch_size=8)
+    batcher.start()
+    parts = [images(1), images(9), images(2, 3)]
+    one, broken, other = await asyncio.gather(*(batcher.submit(part) for part in parts), return_exceptions=True)
+    assert not isinstance(one, BaseException)
+    assert not isinstance(other, BaseException)
+    assert [digits_in(one), digits_in(other)] == [[1], [2, 3]]
+    assert isinstance(broken, ValueError)
+    assert batches == [4, 1, 1, 2]
+    await batcher.close()
+
+
+async def test_many_waiting_requests_are_answered_in_a_row_each_with_its_own() -> None:
+    turns: list[int] = []
+
+    def model(pixels: Pixels) -> BatchRows:
+        turns.append(len(pixels))
+        return rows_of(pixels)
+
+    batcher = Batcher(LoopRunner(model), Metrics(CollectorRegistry()), max_batch_size=4)
+    batcher.start()
+    asked = [n % 10 for n in range(3 * BACKLOG)]
+    answers = await asyncio.gather(*(batcher.submit(images(digit)) for digit in asked))
+    assert [digits_in(answer) for answer in answers] == [[digit] for digit in asked]
+    assert sum(turns) == len(asked)
+    await batcher.close()
+
+
+async def test_how_long_an_answer_takes_is_learned_from_batches_without_a_pause() -> None:
+    batcher = Batcher(LoopRunner(rows_of), Metrics(CollectorRegistry()), max_batch_size=4, seconds_per_image=100.0)
+    batcher.start()
+    assert batcher.expected_seconds(3) == 300.0
+    await asyncio.gather(*(batcher.submit(images(1)) for _ in range(40)))
+    assert 0 < batcher.expected_seconds(3) < 200
+    assert batcher.is_idle
+    await batcher.close()
+
+
+async def test_on_the_loop_an_inference_that_raises_fails_its_own_callers_only() -> None:
+    def model(pixels: Pixels) -> BatchRows:
+        if pixels[0, 9]:
+            raise ValueError("broken")
+        return rows_of(pixels)
+
+    batcher = Batcher(LoopRunner(model), Metrics(CollectorRegistry()), max_batch_size=1)
+    batcher.start()
+    broken, fine = await asyncio.gather(batcher.submit(images(9)), batcher.submit(images(2)), return_exceptions=True)
+    assert isinstance(broken, ValueError)
+    assert not isinstance(fine, BaseException)
+    assert digits_in(fine) == [2]
+    await batcher.close()
+
+
+async def test_a_model_that_forgets_an_image_fails_the_batch() -> None:
+    batcher = Batcher(LoopRunner(lambda pixels: rows_of(pixels[1:])), Metrics(CollectorRegistry()), max_batch_size=8)
+    batcher.start()
+    with pytest.raises(RuntimeError, match="answered 1 of 2 images"):
+        await batcher.submit(images(1, 2))
+    await batcher.close()
+
+
+class SlowRunner(LoopRunner):
+    """Runs the model at once, and says that it took a quarter of a second."""
+
+    def run(self, pixels: Pixels, done: Done) -> None:
+        super().run(pixels, lambda inference: done(inference._replace(ended=inference.started + 0.25)))
+
+
+async def turns_between_batches(refused: bool, runner: type[SlowRunner]) -> int:
+    """Turns of the loop between two full batches."""
+    turns: list[int] = []
+    turn = 0
+
+    def model(pixels: Pixels) -> BatchRows:
+        turns.append(turn)
+        return rows_of(pixels)
+
+    batcher = Batcher(runner(model), Metrics(CollectorRegistry()), max_batch_size=1)
+    batcher.start()
+    if refused:
+        batcher.tell_refusal()
+    answers = asyncio.gather(batcher.submit(images(1)), batcher.submit(images(2)))
+    while not answers.done():
+        turn += 1
+        await asyncio.sleep(0)
+    await batcher.close()
+    return turns[1] - turns[0]
+
+
+async def test_while_calls_are_refused_the_loop_has_a_pause_after_a_full_batch() -> None:
+    assert await turns_between_batches(refused=True, runner=SlowRunner) > 10
+
+
+async def test_without_refusals_the_next_batch_follows_at_once() -> None:
+    assert await turns_between_batches(refused=False, runner=SlowRunner) == 1
+
+
+async def test_a_model_that_computes_elsewhere_is_not_paused() -> None:
+    class ElsewhereRunner(SlowRunner):
+        holds_loop = False
+
+    assert await turns_between_batches(refused=True, runner=ElsewhereRunner) == 1
