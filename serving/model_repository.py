@@ -5,8 +5,8 @@ What a check refuses, ModelRejectedError tells: by `check`, one of CHECKS, and i
 
 import hashlib
 import json
-from collections.abc import Callable, Collection
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -144,7 +144,7 @@ class ModelRepository:
             for number in reversed(_versions(int8)):
                 with suppress(ModelRejectedError):
                     form = _form(int8 / str(number), int8.name, number)
-                    if own.metadata.get("training") and form.metadata.get("training") == own.metadata["training"]:
+                    if _is_same_training(own, form):
                         forms.setdefault(form.precision, form)
         return forms
 
@@ -161,20 +161,31 @@ class ModelRepository:
         own = next(iter(forms.values()))
         if asked not in forms:
             raise ModelRejectedError(f"{own.folder}: has no {asked} form, only {' and '.join(forms)}")
-        form = forms[asked]
+        if asked == own.precision:
+            with self._trusted(own) as form:
+                loaded = _load(form, open_model, largest_batch)
+        else:
+            with self._trusted(own) as form:
+                own = form  # that it is of this name, version and training run is to be trusted, too
+            with self._trusted(forms[asked]) as form:
+                if not _is_same_training(own, form):
+                    raise ModelRejectedError("metadata.json changed while it was read", "metadata")
+                loaded = _load(form, open_model, largest_batch)
+        return replace(loaded, name=own.name, version=own.version)
+
+    @contextmanager
+    def _trusted(self, form: Form) -> Iterator[Form]:
+        """The form; where a signature is asked for, as a copy that nobody changes once it is verified."""
         try:
-            with self._trusted(form) as folder:
-                trusted = _form(folder, form.name, form.version) if self._public_key else form
-                loaded = _load(trusted, open_model, largest_batch)
+            if self._public_key:
+                with verified_copy(form.folder, self._public_key) as folder:
+                    yield _form(folder, form.name, form.version)
+            else:
+                yield form
         except ModelRejectedError as error:
             raise ModelRejectedError(f"{form.folder}: {error}", error.check) from error
         except OSError as error:
             raise ModelRejectedError(f"{form.folder}: cannot be read: {error}", "unreadable") from error
-        return replace(loaded, name=own.name, version=own.version)
-
-    def _trusted(self, form: Form) -> AbstractContextManager[Path]:
-        """The folder to load from: where a signature is asked for, a copy that nobody changes once it is verified."""
-        return verified_copy(form.folder, self._public_key) if self._public_key else nullcontext(form.folder)
 
     def _chosen(self, version: int) -> int:
         versions = self.versions()
@@ -206,6 +217,11 @@ def _form(folder: Path, name: str, version: int) -> Form:
         raise ModelRejectedError(f"{folder}: cannot be read: {error}", "unreadable") from error
     except (KeyError, TypeError) as error:
         raise ModelRejectedError(f"{folder}: metadata.json lacks or garbles a field: {error!r}", "metadata") from error
+
+
+def _is_same_training(own: Form, other: Form) -> bool:
+    training = own.metadata.get("training")
+    return bool(training) and other.metadata.get("training") == training
 
 
 def _load(form: Form, open_model: OpenModel, largest_batch: int) -> ModelVersion:

@@ -1,5 +1,6 @@
 """Where a signature is asked for, only versions signed by that key are served; everything else is told as unsigned."""
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -44,9 +45,19 @@ def version(tmp_path: Path) -> Path:
     return write_tiny_version(tmp_path / "models")
 
 
-def load(version: Path, public_key: Path) -> int:
+def load(version: Path, public_key: Path, precision: str = "auto") -> int:
     repository = ModelRepository(version.parents[1], "mnist", public_key)
-    return repository.load(1, lambda graph: OnnxModel(graph, "cpu", threads=1), 8).version
+    return repository.load(1, lambda graph: OnnxModel(graph, "cpu", threads=1), 8, precision).version
+
+
+def int8_form(version: Path) -> Path:
+    """Of this version: a model of its own from the same training run."""
+    training = {"seed": 1}
+    rewrite_metadata(version, training=training)
+    form = version.parents[1] / "mnist-int8" / "1"
+    shutil.copytree(version, form)
+    rewrite_metadata(form, name="mnist-int8", precision="int8", training=training)
+    return form
 
 
 def test_a_version_signed_by_the_key_is_served_beside_what_tuning_has_written(ours: KeyPair, version: Path) -> None:
@@ -103,3 +114,13 @@ def test_a_key_that_is_none_is_told(ours: KeyPair, version: Path, tmp_path: Path
     with pytest.raises(ModelRejectedError) as raised:
         load(version, tmp_path / "nowhere.pem")
     assert raised.value.check == "unsigned"
+
+
+def test_an_int8_form_is_served_where_the_version_is_signed_too(ours: KeyPair, version: Path) -> None:
+    form = int8_form(version)
+    ours.sign(form)
+    with pytest.raises(ModelRejectedError, match=str(version)) as raised:
+        load(version, ours.public, "int8")
+    assert raised.value.check == "unsigned"
+    ours.sign(version)
+    assert load(version, ours.public, "int8") == 1
