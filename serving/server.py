@@ -97,9 +97,9 @@ class Server:
         return self._health.is_ready
 
     @property
-    def version(self) -> int:
-        """Of the model that answers those who name none. Raises NotReadyError while none does."""
-        return self._classifier.served().version.version
+    def versions(self) -> tuple[int, ...]:
+        """Of the model, that answer calls."""
+        return self._classifier.versions
 
     def stuck_seconds(self) -> float:
         """For how long an inference has been running; 0: none is."""

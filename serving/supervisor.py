@@ -95,7 +95,8 @@ class Supervisor:
         return summed([retired, *told, list(self.metrics.registry.collect())])
 
     async def look_at_models(self) -> None:
-        """Has every worker serve what is new in the model's folder."""
+        """Has every worker serve what is new in the model's folder, and those that will replace them."""
+        self._policy = self._config.model_version
         await asyncio.gather(*(worker.look_at_models() for worker in self._ready_workers()))
 
     async def _start(self) -> None:
@@ -112,7 +113,7 @@ class Supervisor:
         self.http_port, self.metrics_port = await self._http.start()
         await asyncio.gather(*(worker.until_ready() for worker in self._workers))
         if not self._config.model_poll_seconds:  # then replacements follow the others, and not the folder
-            self._policy = VersionPolicy(versions=(self._workers[0].version,))
+            self._policy = VersionPolicy(versions=self._workers[0].versions)
         self._keepers = [asyncio.create_task(self._keep(number)) for number in range(self._count)]
 
     async def _end_keepers(self) -> None:

@@ -37,7 +37,7 @@ async def _work(end: socket.socket) -> None:
         # Whoever tells this worker to look for models means all of them.
         server = Server(begin.config, log, begin.config.grpc_port, RateLimits(begin.rates), lambda: link.send(Look()))
         async with server, watchdog(server.stuck_seconds, begin.config.inference_timeout_seconds, log):
-            await link.send(Ready(server.version))
+            await link.send(Ready(server.versions))
             drain = asyncio.Event()
             answering = asyncio.create_task(_answer(link, server, drain))  # and goes on while the server drains
             answering.add_done_callback(lambda _: drain.set())  # however it ends: nobody else hears the supervisor

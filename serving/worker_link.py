@@ -28,9 +28,9 @@ class Begin:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """From the worker: it answers calls, by this version of the model."""
+    """From the worker: it answers calls, by these versions of the model."""
 
-    version: int
+    versions: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)

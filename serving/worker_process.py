@@ -32,7 +32,7 @@ class WorkerProcess:
         self._look_all = look_all
         self._looks: set[asyncio.Task[None]] = set()
         self.is_ready = False
-        self.version = 0  # of the model; known once ready
+        self.versions: tuple[int, ...] = ()  # of the model; known once ready
         self.families: list[Metric] = []  # its metrics as it last told them
         self.is_retired = False  # whether its metrics were put with those of the dead
         self._process = process
@@ -73,7 +73,7 @@ class WorkerProcess:
             if isinstance(message, Failed):
                 raise message.error
             raise WorkerDiedError(f"worker {self.number} ended with status {status} before it was ready")
-        self.is_ready, self.version = True, message.version
+        self.is_ready, self.versions = True, message.versions
         self._reading = asyncio.create_task(self._read())
 
     async def until_ended(self) -> int:

@@ -20,6 +20,7 @@ from serving.config import Config
 from serving.errors import ConfigError, ModelRejectedError
 from serving.logs import get_logger
 from serving.supervisor import Supervisor
+from serving.version_policy import parse_policy
 from tests.chaos.service_process import until_ended
 from tests.tiny_model import image_of, write_tiny_version
 
@@ -146,6 +147,33 @@ async def test_where_nobody_looks_for_models_a_replacement_serves_what_the_other
         await until_replaced(supervisor, died)
         infos = [sample for family in await supervisor.collect() for sample in family.samples]
         assert [info.labels["version"] for info in infos if info.name == "mnist_model_info"] == ["1"]
+
+
+async def test_where_a_look_is_asked_for_a_replacement_serves_what_it_found(tmp_path: Path) -> None:
+    write_tiny_version(tmp_path, 1)
+    write_tiny_version(tmp_path, 2)
+    everything = parse_policy("all")
+    config = Config(
+        model_repository=tmp_path,
+        model_version=everything,
+        device="cpu",
+        grpc_port=0,
+        http_port=0,
+        model_poll_seconds=0,
+    )
+    async with Supervisor(config, get_logger(), workers=2) as supervisor:
+        assert await versions_after_replacing_all(supervisor) == ["1", "2"]
+        write_tiny_version(tmp_path, 3)
+        await supervisor.look_at_models()
+        assert await versions_after_replacing_all(supervisor) == ["1", "2", "3"]
+
+
+async def versions_after_replacing_all(supervisor: Supervisor) -> list[str]:
+    for died in list(supervisor.worker_pids):
+        os.kill(died, signal.SIGKILL)
+        await until_replaced(supervisor, died)
+    infos = [sample for family in await supervisor.collect() for sample in family.samples]
+    return sorted(info.labels["version"] for info in infos if info.name == "mnist_model_info")
 
 
 async def test_a_replacement_that_cannot_be_spawned_is_tried_again(
