@@ -25,6 +25,13 @@ def tiny_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """With one version, for a test that changes it."""
+    write_tiny_version(tmp_path, 1)
+    return tmp_path
+
+
+@pytest.fixture
 def start_server(tiny_repository: Path) -> StartServer:
     """Starts a server with the settings given over those that every test wants."""
 
