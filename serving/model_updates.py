@@ -82,7 +82,7 @@ class ModelUpdates:
         """
         await self._look_now(waits_for_copies=False)
         if not self._served:
-            refused = [f"{each.reason}" for each in self.refused.values()]
+            refused = [each.reason for each in self.refused.values()]
             checks = [each.check for each in self.refused.values()]
             raise ModelRejectedError("; ".join(refused) or await self._nothing_there(), *checks[:1])
         if poll_seconds:
@@ -149,8 +149,14 @@ class ModelUpdates:
                 tried = await self._try(missing[-1], there.get(missing[-1], frozenset()))
                 if tried:
                     served[missing[-1]] = tried
+            missed = await asyncio.to_thread(self._missed, bad)
+            self.refused = {version: each for version, each in self.refused.items() if version in missed}
             self._swap({version: self._served.get(version) or served[version] for version in wanted})
             self._tell()
+
+    def _missed(self, bad: set[int]) -> set[int]:
+        """Of the bad versions, those that would be served if they were good."""
+        return {version for version in bad if version in self._repository.wanted(self._policy, bad - {version})}
 
     def _stamps(self) -> dict[int, Stamp]:
         return {version: self._repository.stamp(version) for version in self._repository.versions()}

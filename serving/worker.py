@@ -4,13 +4,12 @@ import asyncio
 import signal
 import socket
 import sys
-from contextlib import suppress
 
 import uvloop
 
 from serving.errors import ConfigError, DeviceUnavailableError, ModelRejectedError
 from serving.heap import set_up_heap
-from serving.logs import configure_logging, get_logger
+from serving.logs import Logger, configure_logging, get_logger
 from serving.rate_limits import RateLimits
 from serving.server import Server
 from serving.watchdog import watchdog
@@ -39,7 +38,7 @@ async def _work(end: socket.socket) -> None:
         async with server, watchdog(server.stuck_seconds, begin.config.inference_timeout_seconds, log):
             await link.send(Ready(server.versions))
             drain = asyncio.Event()
-            answering = asyncio.create_task(_answer(link, server, drain))  # and goes on while the server drains
+            answering = asyncio.create_task(_answer(link, server, drain, log))  # and goes on while the server drains
             answering.add_done_callback(lambda _: drain.set())  # however it ends: nobody else hears the supervisor
             await drain.wait()
     except (ConfigError, ModelRejectedError, DeviceUnavailableError) as error:
@@ -49,22 +48,26 @@ async def _work(end: socket.socket) -> None:
     await link.close()
 
 
-async def _answer(link: WorkerLink, server: Server, drain: asyncio.Event) -> None:
+async def _answer(link: WorkerLink, server: Server, drain: asyncio.Event, log: Logger) -> None:
     """Answers the supervisor; sets `drain` when it says so, and when it is gone."""
     async with asyncio.TaskGroup() as looks:
         while (message := await link.receive()) is not None:
             if isinstance(message, Collect):
                 await link.send(Collected(list(server.metrics.registry.collect())))
             elif isinstance(message, Look):
-                looks.create_task(_look(server))
+                looks.create_task(_look(server, log))
             elif isinstance(message, Drain):
                 drain.set()
         drain.set()
 
 
-async def _look(server: Server) -> None:
-    with suppress(Exception):  # the border of a look: what is served still is, and the log tells what was refused
+async def _look(server: Server, log: Logger) -> None:
+    try:
         await server.look_at_models()
+    except ModelRejectedError:
+        pass  # what was refused, and why, is in the log
+    except Exception as error:  # the border of a look: what is served still is
+        log.error("look_failed", exc_info=error)
 
 
 if __name__ == "__main__":

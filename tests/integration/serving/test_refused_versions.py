@@ -132,3 +132,14 @@ async def test_nothing_good_at_the_start_is_an_error_that_names_the_check(
         async with start_server(model_repository=repository):
             pass
     assert raised.value.check == "checksum"
+
+
+async def test_a_refused_version_is_told_no_more_when_a_newer_one_is_served(
+    start_server: StartServer, repository: Path
+) -> None:
+    changed_after_it_was_described(write_tiny_version(repository, 2))
+    async with start_server(model_repository=repository, **POLL) as server:
+        assert [each.version for each in (await model(server)).refused_versions] == [2]
+        write_tiny_version(repository, 3)
+        await until(server, lambda told: told.version == 3 and not told.refused_versions)
+        assert not await metric(server, 'mnist_model_refused_info{check="checksum",version="2"}')
