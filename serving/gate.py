@@ -5,6 +5,7 @@ from pathlib import Path
 
 from serving.api_keys import ADMIN, ApiKeys, Caller, read_keys
 from serving.errors import ConfigError, ForbiddenError, UnauthenticatedError
+from serving.file_stamp import file_stamp
 from serving.logs import Logger
 from serving.observed_rpc import Context
 
@@ -32,7 +33,7 @@ class KeyGate:
         """Raises ConfigError for a file that cannot be used."""
         self._path = path
         self._log = log
-        self._stamp = _stamp(path)
+        self._stamp = file_stamp(path)
         self._keys = read_keys(path)
         self._next_look = time.monotonic() + LOOK_SECONDS
 
@@ -55,7 +56,7 @@ class KeyGate:
         now = time.monotonic()
         if now >= self._next_look:
             self._next_look = now + LOOK_SECONDS
-            stamp = _stamp(self._path)
+            stamp = file_stamp(self._path)
             if stamp != self._stamp:
                 self._stamp = stamp
                 try:
@@ -74,12 +75,3 @@ def _secret(context: Context) -> str | None:
         if key == "authorization" and text[: len(_BEARER)].lower() == _BEARER:
             return text[len(_BEARER) :].strip()
     return None
-
-
-def _stamp(path: Path) -> tuple[int, int, int] | None:
-    """What differs when a file was written anew; None where it is not there."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_size, status.st_ino

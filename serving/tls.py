@@ -8,6 +8,7 @@ from pathlib import Path
 import grpc
 
 from serving.errors import ConfigError
+from serving.file_stamp import FileStamp, file_stamp
 from serving.logs import Logger
 
 
@@ -52,11 +53,11 @@ class TlsCredentials:
 
     def _read_again(self) -> None:
         """Takes what the files hold, if they changed and can be used."""
+        stamps = self._look()
+        if stamps == self._stamps:
+            return
+        self._stamps = stamps
         try:
-            stamps = self._look()
-            if stamps == self._stamps:
-                return
-            self._stamps = stamps
             self._current = self._read()
         except ConfigError as error:  # half of a new pair, say: the other half changes the files again
             self._log.error("tls_files_not_read", why=str(error))
@@ -67,11 +68,8 @@ class TlsCredentials:
         files = self._files
         return [files.certificate, files.key, *([files.client_ca] if files.client_ca else [])]
 
-    def _look(self) -> list[tuple[int, int]]:
-        try:
-            return [(status.st_mtime_ns, status.st_ino) for status in (path.stat() for path in self._paths())]
-        except OSError as error:
-            raise ConfigError(f"tls: {error}") from error
+    def _look(self) -> list[FileStamp | None]:
+        return [file_stamp(path) for path in self._paths()]
 
     def _read(self) -> grpc.ServerCertificateConfiguration:
         """Checks by Python's own TLS first: gRPC's would say nothing and refuse every connection."""

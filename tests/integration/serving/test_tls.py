@@ -7,6 +7,7 @@ from pathlib import Path
 import grpc
 import pytest
 import trustme
+from structlog.testing import capture_logs
 
 from serving.client import AsyncDigitClient
 from serving.client.messages import CallError
@@ -115,6 +116,18 @@ async def test_new_files_are_used_by_the_next_connection_and_broken_ones_are_not
         assert await ask(server.grpc_port, authority.trusting()) == 7
         files["tls_certificate"].unlink()
         assert await ask(server.grpc_port, authority.trusting()) == 7
+
+
+async def test_a_missing_file_is_told_once_and_not_at_each_connection(
+    start_server: StartServer, authority: Authority
+) -> None:
+    files = authority.issue("localhost")
+    with capture_logs() as log:
+        async with start_server(**files) as server:
+            files["tls_key"].unlink()
+            for _ in range(3):
+                assert await ask(server.grpc_port, authority.trusting()) == 7
+    assert [entry["event"] for entry in log].count("tls_files_not_read") == 1
 
 
 def missing(files: Settings) -> None:
