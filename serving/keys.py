@@ -1,12 +1,16 @@
 """`python -m serving.keys new NAME --file keys.toml`: makes an API key, shows it once and keeps its hash."""
 
 import argparse
+import stat
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 from serving.api_keys import CLASSIFY, SCOPES, new_secret, read_keys, table
 from serving.errors import ConfigError
+
+NEW_FILE_MODE = 0o640  # the group may read: the server's, say
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,18 +27,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _add(path: Path, name: str, scopes: list[str], images_per_second: float) -> str:
-    """Writes the file anew, in one step: a server may be reading it."""
-    before = ""
+    """Writes the file anew, in one step: a server may be reading it. Who may read it stays as it was."""
+    before, mode = "", NEW_FILE_MODE
     if path.exists():
+        mode = stat.S_IMODE(path.stat().st_mode)
         if name in read_keys(path).names:
             raise ConfigError(f"{path} has a key of the name {name}: take its table out first, or choose another name")
         before = path.read_text().rstrip() + "\n\n"
     secret = new_secret()
-    beside = path.with_name(f"{path.name}.new")
+    with NamedTemporaryFile("w", dir=path.parent, prefix=f"{path.name}.", delete=False) as file:
+        beside = Path(file.name)
+        file.write(before + table(name, secret, scopes, images_per_second))
     try:
-        beside.touch(mode=0o640)
-        beside.write_text(before + table(name, secret, scopes, images_per_second))
         read_keys(beside)
+        beside.chmod(mode)
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)

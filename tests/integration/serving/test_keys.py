@@ -178,3 +178,12 @@ def test_a_name_is_used_once(file: Path, make_key: MakeKey, capsys: pytest.Captu
     make_key("forms")
     assert keys.main(["new", "forms", "--file", str(file)]) == 2
     assert "has a key of the name forms" in capsys.readouterr().err
+
+
+def test_a_file_that_only_its_owner_may_read_stays_so(tmp_path: Path) -> None:
+    file = tmp_path / "keys.toml"
+    assert keys.main(["new", "forms", "--file", str(file)]) == 0
+    file.chmod(0o600)
+    assert keys.main(["new", "letters", "--file", str(file)]) == 0
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert list(tmp_path.iterdir()) == [file]
