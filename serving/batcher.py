@@ -8,9 +8,7 @@
 6. close() answers all that was submitted before it, then ends the runner.
 7. While BACKLOG requests wait, batches run on the loop one after the other, for LONGEST_TURN_SECONDS at a time: under a
    flood of small calls the loop would spend its time on taking in what can only be refused (decision 0030).
-8. While calls are refused and full batches run on the loop, the loop has PAUSE_SHARE of a batch's time after it: what
-   came meanwhile is let in or refused then, and not when it is too late for either.
-9. It knows how long an answer takes: the time from one batch's end to the next one's, while there is always a next.
+8. It knows how long an answer takes: the time from one batch's end to the next one's, while there is always a next.
 """
 
 import asyncio
@@ -28,7 +26,6 @@ from serving.rows import BatchRows, Pixels, Rows, Timing, joined
 
 BACKLOG = 256
 LONGEST_TURN_SECONDS = 0.05
-PAUSE_SHARE = 0.2
 LEARNING_RATE = 0.2  # of the seconds for an image, with each batch
 
 
@@ -71,8 +68,7 @@ class Batcher:
         self._busy_since: float | None = None  # the end of the last batch, where another waited
         # Made before they are needed: a series that appears with its first event hides that event from rate().
         self._dropped = {reason: metrics.dropped.labels(reason) for reason in ("abandoned", "expired")}
-        self._has_refused = False  # somebody, since the last batch
-        self._looks_soon = False  # at the queue, at the next turn of the loop or after a pause
+        self._looks_soon = False  # at the queue, at the next turn of the loop
         self._look_later: asyncio.TimerHandle | None = None  # when the configured delay is over
         self.is_closing = False
         self.running_since: float | None = None  # when the batch that is with the runner was given to it
@@ -120,10 +116,6 @@ class Batcher:
         """How long the answer for `images` more would take: what runs, what waits, and they."""
         return (self._running_images + self._queue.images + images) * self._seconds_per_image
 
-    def tell_refusal(self) -> None:
-        """A call was refused, as there was too much to do."""
-        self._has_refused = True
-
     def _enqueue(self, pixels: Pixels, deadline: float) -> "asyncio.Future[Rows]":
         if self.is_closing:
             raise NotReadyError("the server is shutting down")
@@ -134,13 +126,10 @@ class Batcher:
             self._look_soon()
         return request.answer
 
-    def _look_soon(self, pause_seconds: float = 0.0) -> None:
+    def _look_soon(self) -> None:
         if not self._looks_soon:
             self._looks_soon = True
-            if pause_seconds:
-                self._loop.call_later(pause_seconds, self._dispatch)
-            else:
-                self._loop.call_soon(self._dispatch)
+            self._loop.call_soon(self._dispatch)
 
     def _dispatch(self) -> None:
         """Has the next batch run, if there is one and none is running; else sees to the next look."""
@@ -201,7 +190,7 @@ class Batcher:
         self._running_images = 0
         self.running_since = None
         if self._alone or self._queue.images or self.is_closing:
-            self._look_soon(self._pause_seconds(inference))
+            self._look_soon()
         self._metrics.inference_seconds.observe(inference.ended - inference.started)
         if not isinstance(inference.outcome, Exception):
             _answer(batch, inference.outcome, inference)
@@ -211,12 +200,6 @@ class Batcher:
         else:
             self._alone += batch
             self._look_soon()
-
-    def _pause_seconds(self, inference: Inference) -> float:
-        """For the loop, before the next batch."""
-        has_refused, self._has_refused = self._has_refused, False
-        holds_loop = has_refused and self._queue.is_full and self._runner.holds_loop
-        return PAUSE_SHARE * (inference.ended - inference.started) if holds_loop else 0.0
 
 
 def _answer(batch: list[_Request], rows: BatchRows, inference: Inference) -> None:

@@ -169,10 +169,8 @@ class Classifier:
             if remaining <= 0:
                 raise ExpiredError
             if (expected := batcher.expected_seconds(images)) > remaining * USABLE:
-                batcher.tell_refusal()
                 raise TooLateError(expected, remaining)
         if not self._admission.admit(client, images):
-            batcher.tell_refusal()
             admission = self._admission
             waits = max(batcher.expected_seconds(0), LEAST_PAUSE_SECONDS)  # it does not see what is being decoded
             raise OverloadedError(images, admission.held, admission.capacity, waits)

@@ -31,8 +31,6 @@ Done = Callable[[Inference], None]
 class InferenceRunner(Protocol):
     """Runs one batch at a time."""
 
-    holds_loop: bool  # whether the event loop does nothing else while run() runs the model
-
     def start(self) -> None:
         """Makes it ready. Call on the event loop that will run batches."""
 
@@ -48,8 +46,6 @@ class InferenceRunner(Protocol):
 
 class LoopRunner:
     """Runs the model where it is called."""
-
-    holds_loop = True
 
     def __init__(self, run: RunModel) -> None:
         self._run = run
@@ -71,8 +67,6 @@ class LoopRunner:
 
 class ThreadRunner:
     """Runs the model on a thread, from start() to close()."""
-
-    holds_loop = False
 
     def __init__(self, run: RunModel) -> None:
         self._run = run

@@ -87,8 +87,6 @@ class NumberedModel:
 class SteppedRunner:
     """Runs a batch when end_batch() is called, and not before."""
 
-    holds_loop = False
-
     def __init__(self, model: NumberedModel) -> None:
         self._runner = LoopRunner(model)
         self._held: list[tuple[Pixels, Done]] = []
@@ -146,7 +144,6 @@ class WatchedRunner:
 
     def __init__(self, runner: InferenceRunner, is_formed: Callable[[list[int]], None]) -> None:
         self._runner = runner
-        self.holds_loop = runner.holds_loop
         self._is_formed = is_formed
         self.is_running = False
         self.is_closed = False

@@ -6,7 +6,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from serving.batcher import BACKLOG, Batcher
-from serving.inference_runner import Done, LoopRunner, ThreadRunner
+from serving.inference_runner import LoopRunner, ThreadRunner
 from serving.metrics import Metrics
 from serving.rows import BatchRows, Pixels
 from tests.unit.serving.gated_model import digits_in, images, rows_of
@@ -99,46 +99,3 @@ async def test_a_model_that_forgets_an_image_fails_the_batch() -> None:
     with pytest.raises(RuntimeError, match="answered 1 of 2 images"):
         await batcher.submit(images(1, 2))
     await batcher.close()
-
-
-class SlowRunner(LoopRunner):
-    """Runs the model at once, and says that it took a quarter of a second."""
-
-    def run(self, pixels: Pixels, done: Done) -> None:
-        super().run(pixels, lambda inference: done(inference._replace(ended=inference.started + 0.25)))
-
-
-async def turns_between_batches(refused: bool, runner: type[SlowRunner]) -> int:
-    """Turns of the loop between two full batches."""
-    turns: list[int] = []
-    turn = 0
-
-    def model(pixels: Pixels) -> BatchRows:
-        turns.append(turn)
-        return rows_of(pixels)
-
-    batcher = Batcher(runner(model), Metrics(CollectorRegistry()), max_batch_size=1)
-    batcher.start()
-    if refused:
-        batcher.tell_refusal()
-    answers = asyncio.gather(batcher.submit(images(1)), batcher.submit(images(2)))
-    while not answers.done():
-        turn += 1
-        await asyncio.sleep(0)
-    await batcher.close()
-    return turns[1] - turns[0]
-
-
-async def test_while_calls_are_refused_the_loop_has_a_pause_after_a_full_batch() -> None:
-    assert await turns_between_batches(refused=True, runner=SlowRunner) > 10
-
-
-async def test_without_refusals_the_next_batch_follows_at_once() -> None:
-    assert await turns_between_batches(refused=False, runner=SlowRunner) == 1
-
-
-async def test_a_model_that_computes_elsewhere_is_not_paused() -> None:
-    class ElsewhereRunner(SlowRunner):
-        holds_loop = False
-
-    assert await turns_between_batches(refused=True, runner=ElsewhereRunner) == 1
