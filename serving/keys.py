@@ -1,11 +1,12 @@
 """`python -m serving.keys new NAME --file keys.toml`: makes an API key, shows it once and keeps its hash."""
 
 import argparse
+import os
 import stat
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from tempfile import NamedTemporaryFile
+from tempfile import mkstemp
 
 from serving.api_keys import CLASSIFY, SCOPES, new_secret, read_keys, table
 from serving.errors import ConfigError
@@ -35,10 +36,12 @@ def _add(path: Path, name: str, scopes: list[str], images_per_second: float) -> 
             raise ConfigError(f"{path} has a key of the name {name}: take its table out first, or choose another name")
         before = path.read_text().rstrip() + "\n\n"
     secret = new_secret()
-    with NamedTemporaryFile("w", dir=path.parent, prefix=f"{path.name}.", delete=False) as file:
-        beside = Path(file.name)
-        file.write(before + table(name, secret, scopes, images_per_second))
+    added = table(name, secret, scopes, images_per_second)
+    descriptor, beside_name = mkstemp(dir=path.parent, prefix=f"{path.name}.")
+    beside = Path(beside_name)
     try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(before + added)
         read_keys(beside)
         beside.chmod(mode)
         beside.replace(path)

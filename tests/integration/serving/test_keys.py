@@ -187,3 +187,9 @@ def test_a_file_that_only_its_owner_may_read_stays_so(tmp_path: Path) -> None:
     assert keys.main(["new", "letters", "--file", str(file)]) == 0
     assert file.stat().st_mode & 0o777 == 0o600
     assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_key_that_cannot_be_made_leaves_no_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert keys.main(["new", "no name", "--file", str(tmp_path / "keys.toml")]) == 2
+    assert "no name" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
