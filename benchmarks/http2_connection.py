@@ -67,12 +67,12 @@ class Http2Connection(asyncio.Protocol):
             self._on_frame(frame)
 
     def _send_queued(self) -> None:
-        requests = []
+        requests, late = [], []
         while self._queue and self._window >= len(self._body) and len(self._open) < self._most_open:
             answered, deadline = self._queue.popleft()
             left = deadline - time.perf_counter()
             if left <= 0:
-                answered(0)
+                late.append(answered)
                 continue
             self._window -= len(self._body)
             self._open[self._next_stream] = answered, 0
@@ -81,6 +81,8 @@ class Http2Connection(asyncio.Protocol):
             self._next_stream += 2
         if requests:
             self._write(b"".join(requests))
+        for answered in late:  # who may send again: streams must be opened in the order of their numbers
+            answered(0)
 
     def _on_frame(self, frame: http2.Frame) -> None:
         if frame.kind == http2.DATA:
