@@ -15,6 +15,7 @@ from google.protobuf import text_format
 
 from protos.inference.open_inference_pb2 import ModelConfig
 from serving.errors import ModelRejectedError
+from serving.file_stamp import FileStamp, file_stamp
 from serving.model_checks import check_golden_answers, warm_up
 from serving.model_signature import verified_copy
 from serving.onnx_model import OnnxModel
@@ -105,14 +106,13 @@ class ModelRepository:
         """
         return (policy or self._policy()).wanted(self.versions(), bad)
 
-    def stamp(self, version: int) -> frozenset[tuple[str, int, int]]:
+    def stamp(self, version: int) -> frozenset[tuple[str, FileStamp | None]]:
         """What differs when a file of the version was written: empty where there is none."""
         stamps = set()
         with suppress(OSError):
             for path in (self.folder / str(version)).iterdir():
                 if path.suffix != ".json" or path.name == "metadata.json":  # and not what --tune remembers there
-                    status = path.stat()
-                    stamps.add((path.name, status.st_size, status.st_mtime_ns))
+                    stamps.add((path.name, file_stamp(path)))
         return frozenset(stamps)
 
     def _policy(self) -> VersionPolicy:
@@ -165,8 +165,8 @@ class ModelRepository:
             with self._trusted(own) as form:
                 loaded = _load(form, open_model, largest_batch)
         else:
-            with self._trusted(own) as form:
-                own = form  # that it is of this name, version and training run is to be trusted, too
+            with self._trusted(own) as trusted_own:
+                own = trusted_own  # the answers are told under its name and version
             with self._trusted(forms[asked]) as form:
                 if not _is_same_training(own, form):
                     raise ModelRejectedError("metadata.json changed while it was read", "metadata")

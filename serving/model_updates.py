@@ -16,6 +16,7 @@ import numpy as np
 
 from serving.classifier import Classifier, Served
 from serving.errors import ModelRejectedError
+from serving.file_stamp import FileStamp
 from serving.logs import Logger
 from serving.metrics import Metrics
 from serving.model_repository import CHECKS, ModelRepository, ModelVersion
@@ -29,7 +30,7 @@ LEAST_ROUNDS, MOST_ROUNDS, TIMING_SECONDS = 7, 50, 2.0
 
 Load = Callable[[int], ModelVersion]
 MakeServed = Callable[[ModelVersion], Served]
-Stamp = frozenset[tuple[str, int, int]]
+Stamp = frozenset[tuple[str, FileStamp | None]]  # of the files of a version, by name
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,14 +150,14 @@ class ModelUpdates:
                 tried = await self._try(missing[-1], there.get(missing[-1], frozenset()))
                 if tried:
                     served[missing[-1]] = tried
-            missed = await asyncio.to_thread(self._missed, bad)
-            self.refused = {version: each for version, each in self.refused.items() if version in missed}
+            self.refused = await asyncio.to_thread(self._missed, bad)
             self._swap({version: self._served.get(version) or served[version] for version in wanted})
             self._tell()
 
-    def _missed(self, bad: set[int]) -> set[int]:
-        """Of the bad versions, those that would be served if they were good."""
-        return {version for version in bad if version in self._repository.wanted(self._policy, bad - {version})}
+    def _missed(self, bad: set[int]) -> dict[int, Refused]:
+        """Of the refused versions, those that would be served if they were good."""
+        wanted, policy = self._repository.wanted, self._policy
+        return {version: each for version, each in self.refused.items() if version in wanted(policy, bad - {version})}
 
     def _stamps(self) -> dict[int, Stamp]:
         return {version: self._repository.stamp(version) for version in self._repository.versions()}
