@@ -25,14 +25,13 @@ def changed_after_it_was_described(folder: Path) -> None:
 
 
 async def model(server: Standalone) -> Told:
+    """What GetModel says now."""
     async with grpc.aio.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel:
         told: Told = await DigitClassifierStub(channel).GetModel(digits_pb2.GetModelRequest(), timeout=30)
     return told
 
 
-async def until(
-    server: Standalone, holds: Callable[[digits_pb2.GetModelResponse], bool]
-) -> digits_pb2.GetModelResponse:
+async def until(server: Standalone, holds: Callable[[Told], bool]) -> Told:
     """Asks until what GetModel says holds."""
     async with asyncio.timeout(30):
         while not holds(told := await model(server)):
@@ -41,6 +40,7 @@ async def until(
 
 
 async def metric(server: Standalone, line: str) -> bool:
+    """Whether /metrics has this."""
     url = f"http://127.0.0.1:{server.http_port}/metrics"
     async with aiohttp.ClientSession() as session, session.get(url) as response:
         return line in await response.text()

@@ -12,19 +12,28 @@ from serving.rows import BatchRows, Pixels
 from tests.unit.serving.gated_model import digits_in, images, rows_of
 
 
-async def test_on_the_loop_what_one_turn_brings_is_one_batch_and_what_does_not_fit_the_next() -> None:
-    batches: list[int] = []
+class RecordingModel:
+    """Remembers its batches; `broken`: a digit whose images make it raise."""
 
-    def model(pixels: Pixels) -> BatchRows:
-        batches.append(len(pixels))
+    def __init__(self, broken: int | None = None) -> None:
+        self._broken = broken
+        self.batches: list[int] = []
+
+    def __call__(self, pixels: Pixels) -> BatchRows:
+        self.batches.append(len(pixels))
+        if self._broken is not None and pixels[:, self._broken].any():
+            raise ValueError("broken")
         return rows_of(pixels)
 
+
+async def test_on_the_loop_what_one_turn_brings_is_one_batch_and_what_does_not_fit_the_next() -> None:
+    model = RecordingModel()
     batcher = Batcher(LoopRunner(model), Metrics(CollectorRegistry()), max_batch_size=3)
     batcher.start()
     parts = [images(1), images(2, 3), images(4), images(5, 6)]
     answers = await asyncio.gather(*(batcher.submit(part) for part in parts))
     assert [digits_in(answer) for answer in answers] == [[1], [2, 3], [4], [5, 6]]
-    assert batches == [3, 3]
+    assert model.batches == [3, 3]
     await batcher.close()
 
 
@@ -32,14 +41,7 @@ async def test_on_the_loop_what_one_turn_brings_is_one_batch_and_what_does_not_f
 async def test_of_a_batch_whose_inference_raises_only_those_fail_whose_images_made_it(
     runner: type[LoopRunner] | type[ThreadRunner],
 ) -> None:
-    batches: list[int] = []
-
-    def model(pixels: Pixels) -> BatchRows:
-        batches.append(len(pixels))
-        if pixels[:, 9].any():
-            raise ValueError("broken")
-        return rows_of(pixels)
-
+    model = RecordingModel(broken=9)
     batcher = Batcher(runner(model), Metrics(CollectorRegistry()), max_batch_size=8)
     batcher.start()
     parts = [images(1), images(9), images(2, 3)]
@@ -48,23 +50,18 @@ async def test_of_a_batch_whose_inference_raises_only_those_fail_whose_images_ma
     assert not isinstance(other, BaseException)
     assert [digits_in(one), digits_in(other)] == [[1], [2, 3]]
     assert isinstance(broken, ValueError)
-    assert batches == [4, 1, 1, 2]
+    assert model.batches == [4, 1, 1, 2]
     await batcher.close()
 
 
 async def test_many_waiting_requests_are_answered_in_a_row_each_with_its_own() -> None:
-    turns: list[int] = []
-
-    def model(pixels: Pixels) -> BatchRows:
-        turns.append(len(pixels))
-        return rows_of(pixels)
-
+    model = RecordingModel()
     batcher = Batcher(LoopRunner(model), Metrics(CollectorRegistry()), max_batch_size=4)
     batcher.start()
     asked = [n % 10 for n in range(3 * BACKLOG)]
     answers = await asyncio.gather(*(batcher.submit(images(digit)) for digit in asked))
     assert [digits_in(answer) for answer in answers] == [[digit] for digit in asked]
-    assert sum(turns) == len(asked)
+    assert sum(model.batches) == len(asked)
     await batcher.close()
 
 
@@ -79,12 +76,7 @@ async def test_how_long_an_answer_takes_is_learned_from_batches_without_a_pause(
 
 
 async def test_on_the_loop_an_inference_that_raises_fails_its_own_callers_only() -> None:
-    def model(pixels: Pixels) -> BatchRows:
-        if pixels[0, 9]:
-            raise ValueError("broken")
-        return rows_of(pixels)
-
-    batcher = Batcher(LoopRunner(model), Metrics(CollectorRegistry()), max_batch_size=1)
+    batcher = Batcher(LoopRunner(RecordingModel(broken=9)), Metrics(CollectorRegistry()), max_batch_size=1)
     batcher.start()
     broken, fine = await asyncio.gather(batcher.submit(images(9)), batcher.submit(images(2)), return_exceptions=True)
     assert isinstance(broken, ValueError)
