@@ -5,6 +5,7 @@ import platform
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from types import TracebackType
 
 import grpc
@@ -35,6 +36,9 @@ from serving.reflection import add_reflection
 from serving.tls import TlsCredentials, TlsFiles
 
 FLUSH_SECONDS = 1.0  # for answers already computed to leave, once nothing is in flight
+# With no call begun for so long, gRPC holds none that it has received and not handed over: stopping would cancel them.
+QUIET_SECONDS = 0.05
+LONGEST_UNQUIET_SECONDS = 1.0  # callers that come again and again do not keep it up
 
 
 class Server:
@@ -157,6 +161,16 @@ class Server:
                 await self._admission.wait_until_empty()
         except TimeoutError:
             self._log.warning("drain_incomplete", images_in_flight=self.images_in_flight)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LONGEST_UNQUIET_SECONDS):
+                await self._until_quiet()
+
+    async def _until_quiet(self) -> None:
+        """Returns when everybody who has asked was told to go elsewhere."""
+        begun, before = self.metrics.started.total, -1
+        while begun != before:
+            await asyncio.sleep(QUIET_SECONDS)
+            begun, before = self.metrics.started.total, begun
 
     async def _stop(self) -> None:
         """Ends what was started, traffic first."""

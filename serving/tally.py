@@ -68,6 +68,11 @@ class CounterTally:
         """The series with these label values, made at first use."""
         return self._series.setdefault(values, Count())
 
+    @property
+    def total(self) -> int:
+        """Of all series."""
+        return sum(count.value for count in self._series.values())
+
     def describe(self) -> Iterable[Metric]:
         """The family without samples: what a registry wants to know of a name."""
         return [CounterMetricFamily(self._name, self._help, labels=self._label_names)]
