@@ -16,8 +16,12 @@ from serving.logs import Logger
 from serving.tls import TlsCredentials
 
 LISTENERS = 8  # of all workers together
+# Of one connection, in flight: what it asks beyond waits in the client, which tells the time that is left when it
+# sends. So a burst on one connection is answered and not turned away (decision 0030).
+CONNECTION_CALLS = 128
 # Received by a listener and not yet begun. What comes beyond is turned away by gRPC's own threads, as CANCELLED: many
-# times cheaper than in Python, which would do nothing else under a flood of small calls (decision 0030).
+# times cheaper than in Python, which would do nothing else under a flood of small calls. Calls that were cancelled keep
+# their places until they are taken in, so that fewer places would cost the patient theirs (decision 0030).
 PENDING_CALLS = 512
 # For a connection to say something that is HTTP/2, and for TLS.
 HANDSHAKE_MILLISECONDS = 10_000
@@ -46,6 +50,9 @@ class GrpcListeners:
         self._options = [
             ("grpc.max_receive_message_length", max_request_bytes),
             ("grpc.so_reuseport", 1),
+            ("grpc.max_concurrent_streams", CONNECTION_CALLS),
+            # It counts calls that have ended and not been freed, and so refuses a client that keeps the limit.
+            ("grpc.http.overload_protection", 0),
             ("grpc.server.max_pending_requests", PENDING_CALLS),
             ("grpc.server.max_pending_requests_hard_limit", PENDING_CALLS),
             # Half of the descriptors that there may be, so that connections leave some to the rest of the process.

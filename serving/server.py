@@ -87,6 +87,7 @@ class Server:
             OpenInferenceFace(*parts, self._updates, self._look_with_others if config.admin else None),
         )
         self._grpc_port = grpc_port
+        self._is_drained = False
         self._grpc = GrpcListeners(
             self._register,
             max(2, LISTENERS // self._workers),
@@ -140,7 +141,7 @@ class Server:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await self._drain()
+        await self.drain()
         await self._stop()
 
     async def _start(self) -> None:
@@ -151,8 +152,14 @@ class Server:
         await self._start_grpc()
         self._health.set_ready(True)
 
-    async def _drain(self) -> None:
-        """Tells everyone to go elsewhere, refuses new work, and waits for the admitted."""
+    async def drain(self) -> None:
+        """Tells everyone to go elsewhere, refuses new work, and waits for the admitted.
+
+        The end of the block does it as well. It is here for those who have the drain watched (serving.watchdog).
+        """
+        if self._is_drained:
+            return
+        self._is_drained = True
         self._log.info("draining", images_in_flight=self.images_in_flight)
         self._health.set_ready(False)
         self._classifier.refuse("the server is shutting down")
@@ -177,7 +184,11 @@ class Server:
         await self._grpc.stop(FLUSH_SECONDS)
         if self._access_log:
             self._access_log.write()
-        await self._updates.close()
+        try:
+            async with asyncio.timeout(FLUSH_SECONDS):
+                await self._updates.close()
+        except TimeoutError:  # an inference that hangs, or a load: the grace for it is over
+            self._log.warning("models_not_closed")
         self._decoders.shutdown(wait=False, cancel_futures=True)
         self._log.info("stopped")
 

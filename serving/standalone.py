@@ -38,6 +38,7 @@ class Standalone:
             await stack.enter_async_context(self.server)
             stuck, allowed = self.server.stuck_seconds, config.inference_timeout_seconds
             await stack.enter_async_context(watchdog(stuck, allowed if self._ends_process else 0, self._log))
+            stack.push_async_callback(self.server.drain)  # within the watchdog's sight
             self._stack = stack.pop_all()
         return self
 

@@ -41,6 +41,7 @@ async def _work(end: socket.socket) -> None:
             answering = asyncio.create_task(_answer(link, server, drain, log))  # and goes on while the server drains
             answering.add_done_callback(lambda _: drain.set())  # however it ends: nobody else hears the supervisor
             await drain.wait()
+            await server.drain()  # within the watchdog's sight
     except (ConfigError, ModelRejectedError, DeviceUnavailableError) as error:
         await link.send(Failed(error))
         return

@@ -124,6 +124,36 @@ async def test_alone_a_process_whose_inference_hangs_ends_itself(threads: str, t
         assert await service.until_ended() == (1 if threads == "1" else 70)
 
 
+@pytest.mark.parametrize(("workers", "status"), [("1", 70), ("2", 0)])
+async def test_an_inference_that_hangs_does_not_hold_up_the_end(
+    workers: str, status: int, tiny_repository: Path
+) -> None:
+    flags = ("--workers", workers, "--inference-threads", "2", "--inference-timeout-seconds", "2")
+    async with running(tiny_repository, *flags, "--drain-grace-seconds", "600") as service:
+        call = asyncio.create_task(ask(service.grpc_address, HANGS))
+        async with asyncio.timeout(30):
+            while await service.metric("grpc_server_started_total") < 1:
+                pass  # each look is a call
+        service.signal(signal.SIGTERM)
+        assert await service.until_ended() == status
+        with pytest.raises(grpc.aio.AioRpcError):
+            await call
+    assert "draining" in [event["event"] for event in service.events]
+
+
+async def test_without_a_watchdog_a_hanging_inference_ends_with_the_grace(tiny_repository: Path) -> None:
+    flags = ("--workers", "1", "--inference-threads", "2", "--inference-timeout-seconds", "0")
+    async with running(tiny_repository, *flags, "--drain-grace-seconds", "0.2") as service:
+        call = asyncio.create_task(ask(service.grpc_address, HANGS))
+        async with asyncio.timeout(30):
+            while await service.metric("grpc_server_started_total") < 1:
+                pass  # each look is a call
+        service.signal(signal.SIGTERM)
+        assert await service.until_ended() == 0
+        with pytest.raises(grpc.aio.AioRpcError):
+            await call
+
+
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_a_full_disk_under_the_log_takes_lines_and_nothing_else(workers: str, tiny_repository: Path) -> None:
     command = [sys.executable, "-W", "ignore", "-c", PROGRAM, workers, str(tiny_repository)]
