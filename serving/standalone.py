@@ -9,7 +9,7 @@ from serving.http_face import HttpFace
 from serving.listening_port import reserve_port
 from serving.logs import Logger
 from serving.server import Server
-from serving.watchdog import watchdog
+from serving.watchdog import end_if_stuck, watchdog
 
 
 class Standalone:
@@ -46,6 +46,8 @@ class Standalone:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self._stack.aclose()
+        if self._ends_process:
+            end_if_stuck(self.server.stuck_seconds, self._log)
 
     async def look_at_models(self) -> None:
         """Serves what is new in the model's folder."""

@@ -35,11 +35,21 @@ async def watchdog(stuck_seconds: Callable[[], float], allowed_seconds: float, l
         faulthandler.cancel_dump_traceback_later()
 
 
+def end_if_stuck(stuck_seconds: Callable[[], float], log: Logger) -> None:
+    """Ends the process where an inference still runs. Call last: Python's own end pulls the model from under it."""
+    if seconds := stuck_seconds():
+        _end(seconds, log)
+
+
 async def _watch(stuck_seconds: Callable[[], float], allowed_seconds: float, log: Logger) -> None:
     while True:
         faulthandler.dump_traceback_later(allowed_seconds, exit=True, file=sys.stderr)
         await asyncio.sleep(allowed_seconds / LOOKS)
         if (seconds := stuck_seconds()) > allowed_seconds:
-            log.critical("inference_stuck", seconds=round(seconds, 1))
-            faulthandler.dump_traceback(sys.stderr)
-            os._exit(STUCK)
+            _end(seconds, log)
+
+
+def _end(seconds: float, log: Logger) -> None:
+    log.critical("inference_stuck", seconds=round(seconds, 1))
+    faulthandler.dump_traceback(sys.stderr)
+    os._exit(STUCK)

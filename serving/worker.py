@@ -12,7 +12,7 @@ from serving.heap import set_up_heap
 from serving.logs import Logger, configure_logging, get_logger
 from serving.rate_limits import RateLimits
 from serving.server import Server
-from serving.watchdog import watchdog
+from serving.watchdog import end_if_stuck, watchdog
 from serving.worker_link import Begin, Collect, Collected, Drain, Failed, Look, Ready, WorkerLink
 
 
@@ -47,6 +47,7 @@ async def _work(end: socket.socket) -> None:
         return
     answering.cancel()
     await link.close()
+    end_if_stuck(server.stuck_seconds, log)
 
 
 async def _answer(link: WorkerLink, server: Server, drain: asyncio.Event, log: Logger) -> None:

@@ -90,14 +90,15 @@ async def _soak(_: Path, minutes: float) -> list[Row]:
     found = growth([each.seconds / 3600 for each in busy], [each.resident_mebibytes for each in busy])
     verdict = found.verdict(ALLOWED_MEBIBYTES_AN_HOUR)
     quiet = soaked.samples[-1]
+    left_over = soaked.left_over()
     outcome = (
-        f"memory {found.slope:+.2f} +- {found.uncertainty:.2f} MiB an hour: {verdict}; at the end {quiet.descriptors}"
-        f" descriptors, {quiet.threads} threads, {quiet.tasks} tasks, {quiet.resident_mebibytes:.0f} MiB;"
-        f" {dict(sorted(soaked.outcomes.items()))}"
+        f"memory {found.slope:+.2f} +- {found.uncertainty:.2f} MiB an hour: {verdict}; left over:"
+        f" {', '.join(left_over) or 'nothing'}; at the end {quiet.descriptors} descriptors, {quiet.threads} threads,"
+        f" {quiet.tasks} tasks, {quiet.resident_mebibytes:.0f} MiB; {dict(sorted(soaked.outcomes.items()))}"
     )
     grows = verdict == "it grows"
     calls = f"{soaked.outcomes.total():,} calls in {minutes:g} minutes"
-    return [Row("good and bad traffic of all kinds", calls, outcome, len(soaked.faults) + grows)]
+    return [Row("good and bad traffic of all kinds", calls, outcome, len(soaked.faults) + grows + len(left_over))]
 
 
 SCENARIOS: dict[str, Callable[[Path, float], Coroutine[Any, Any, list[Row]]]] = {

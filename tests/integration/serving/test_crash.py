@@ -13,7 +13,7 @@ from protos.mnist.v1 import digits_pb2
 from protos.mnist.v1.digits_pb2_grpc import DigitClassifierStub
 from serving.client import AsyncDigitClient
 from tests.chaos import ends
-from tests.chaos.service_process import ROOT, running, until_ended
+from tests.chaos.service_process import ROOT, ServiceProcess, running, until_ended
 from tests.tiny_model import image_of, image_that_hangs
 
 # Serves with its log on a full disk, asks until there is an answer, and tells the digit and the server's exit status.
@@ -48,6 +48,13 @@ async def ask(address: str, request: digits_pb2.ClassifyRequest) -> int:
     async with grpc.aio.insecure_channel(address, options) as channel:
         answer = await DigitClassifierStub(channel).Classify(request, timeout=60, wait_for_ready=True)
     return int(answer.predictions[0].digit)
+
+
+async def until_asked(service: ServiceProcess) -> None:
+    """Returns when a call has begun there."""
+    async with asyncio.timeout(30):
+        while await service.metric("grpc_server_started_total") < 1:
+            pass  # each look is a call
 
 
 async def test_a_worker_killed_under_load_loses_no_call_of_our_client(tiny_repository: Path) -> None:
@@ -86,9 +93,7 @@ async def test_a_second_signal_ends_at_once_with_its_workers(tiny_repository: Pa
     async with running(tiny_repository, *flags) as service:
         workers = service.worker_pids
         call = asyncio.create_task(ask(service.grpc_address, HANGS))
-        async with asyncio.timeout(30):
-            while await service.metric("grpc_server_started_total") < 1:
-                pass  # each look is a call
+        await until_asked(service)
         service.signal(signal.SIGTERM)
         async with asyncio.timeout(30):
             while await service.metric("mnist_ready"):
@@ -131,9 +136,7 @@ async def test_an_inference_that_hangs_does_not_hold_up_the_end(
     flags = ("--workers", workers, "--inference-threads", "2", "--inference-timeout-seconds", "2")
     async with running(tiny_repository, *flags, "--drain-grace-seconds", "600") as service:
         call = asyncio.create_task(ask(service.grpc_address, HANGS))
-        async with asyncio.timeout(30):
-            while await service.metric("grpc_server_started_total") < 1:
-                pass  # each look is a call
+        await until_asked(service)
         service.signal(signal.SIGTERM)
         assert await service.until_ended() == status
         with pytest.raises(grpc.aio.AioRpcError):
@@ -141,15 +144,16 @@ async def test_an_inference_that_hangs_does_not_hold_up_the_end(
     assert "draining" in [event["event"] for event in service.events]
 
 
-async def test_without_a_watchdog_a_hanging_inference_ends_with_the_grace(tiny_repository: Path) -> None:
-    flags = ("--workers", "1", "--inference-threads", "2", "--inference-timeout-seconds", "0")
+@pytest.mark.parametrize(("workers", "status"), [("1", 70), ("2", 0)])
+async def test_without_a_watchdog_a_hanging_inference_ends_with_the_grace(
+    workers: str, status: int, tiny_repository: Path
+) -> None:
+    flags = ("--workers", workers, "--inference-threads", "2", "--inference-timeout-seconds", "0")
     async with running(tiny_repository, *flags, "--drain-grace-seconds", "0.2") as service:
         call = asyncio.create_task(ask(service.grpc_address, HANGS))
-        async with asyncio.timeout(30):
-            while await service.metric("grpc_server_started_total") < 1:
-                pass  # each look is a call
+        await until_asked(service)
         service.signal(signal.SIGTERM)
-        assert await service.until_ended() == 0
+        assert await service.until_ended() == status
         with pytest.raises(grpc.aio.AioRpcError):
             await call
 
