@@ -104,7 +104,7 @@ class ModelRepository:
 
         Raises ModelRejectedError where there is no repository, or its config.pbtxt cannot be read.
         """
-        return (policy or self._policy()).wanted(self.versions(), bad)
+        return (policy or self.policy()).wanted(self.versions(), bad)
 
     def stamp(self, version: int) -> frozenset[tuple[str, FileStamp | None]]:
         """What differs when a file of the version was written: empty where there is none."""
@@ -115,8 +115,11 @@ class ModelRepository:
                     stamps.add((path.name, file_stamp(path)))
         return frozenset(stamps)
 
-    def _policy(self) -> VersionPolicy:
-        """Triton's version_policy in config.pbtxt, so that both serve the same; the latest where there is none."""
+    def policy(self) -> VersionPolicy:
+        """Triton's version_policy in config.pbtxt, so that both serve the same; the latest where there is none.
+
+        Raises ModelRejectedError where config.pbtxt cannot be read.
+        """
         path = self.folder / CONFIG
         try:
             config = text_format.Parse(path.read_text(), ModelConfig(), allow_unknown_field=True)

@@ -9,7 +9,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,6 +71,7 @@ class ModelUpdates:
         self.refused: dict[int, Refused] = {}
         self._served: dict[int, Served] = {}
         self._seen: dict[int, Stamp] = {}  # at the last look, of versions that were not tried yet
+        self._missing: list[int] = []  # asked for by number, at the last look
         self._trouble = ""  # why the last look could not be taken
         self._one_look = asyncio.Lock()
         self._polling: asyncio.Task[None] | None = None
@@ -132,7 +133,8 @@ class ModelUpdates:
     async def _look_now(self, *, waits_for_copies: bool) -> None:
         """One look, and what follows from it."""
         async with self._one_look:
-            there = await asyncio.to_thread(self._stamps)
+            there, policy = await asyncio.to_thread(self._look_at_disk)
+            self._tell_missing(policy, set(there))
             self.refused = {v: each for v, each in self.refused.items() if there.get(v) == each.stamp}
             copying = {
                 version: stamp
@@ -140,27 +142,37 @@ class ModelUpdates:
                 if waits_for_copies and version not in self._served and self._seen.get(version) != stamp
             }
             self._seen = there
-            served: dict[int, Served] = {}
-            while True:
-                bad = {*self.refused, *copying}
-                wanted = await asyncio.to_thread(self._repository.wanted, self._policy, bad)
-                missing = [version for version in wanted if version not in self._served and version not in served]
-                if not missing:
-                    break
-                tried = await self._try(missing[-1], there.get(missing[-1], frozenset()))
-                if tried:
-                    served[missing[-1]] = tried
-            self.refused = await asyncio.to_thread(self._missed, bad)
-            self._swap({version: self._served.get(version) or served[version] for version in wanted})
+            new: dict[int, Served] = {}
+            try:
+                while True:
+                    wanted = policy.wanted(list(there), {*self.refused, *copying})
+                    missing = [version for version in wanted if version not in self._served and version not in new]
+                    if not missing:
+                        break
+                    tried = await self._try(missing[-1], there[missing[-1]])
+                    if tried:
+                        new[missing[-1]] = tried
+                self.refused = self._missed(policy, list(there), {*self.refused, *copying})
+                self._swap({version: self._served.get(version) or new[version] for version in wanted})
+            finally:
+                self._close([each for version, each in new.items() if self._served.get(version) is not each])
             self._tell()
 
-    def _missed(self, bad: set[int]) -> dict[int, Refused]:
-        """Of the refused versions, those that would be served if they were good."""
-        wanted, policy = self._repository.wanted, self._policy
-        return {version: each for version, each in self.refused.items() if version in wanted(policy, bad - {version})}
+    def _look_at_disk(self) -> tuple[dict[int, Stamp], VersionPolicy]:
+        """The versions that there are, and which of them to serve: one view for a whole look."""
+        stamps = {version: self._repository.stamp(version) for version in self._repository.versions()}
+        return stamps, self._policy or self._repository.policy()
 
-    def _stamps(self) -> dict[int, Stamp]:
-        return {version: self._repository.stamp(version) for version in self._repository.versions()}
+    def _missed(self, policy: VersionPolicy, there: Sequence[int], bad: set[int]) -> dict[int, Refused]:
+        """Of the refused versions, those that would be served if they were good."""
+        return {v: each for v, each in self.refused.items() if v in policy.wanted(there, bad - {v})}
+
+    def _tell_missing(self, policy: VersionPolicy, there: set[int]) -> None:
+        """Once for each change: versions that are asked for by number and are not there."""
+        missing = sorted(set(policy.versions) - there)
+        if missing and missing != self._missing:
+            self._log.warning("model_versions_missing", missing=missing, there=sorted(there))
+        self._missing = missing
 
     async def _try(self, version: int, stamp: Stamp) -> Served | None:
         """The version ready to serve; None where it is refused."""
@@ -194,13 +206,16 @@ class ModelUpdates:
             return
         before, self._served = self._served, served
         self._classifier.serve([served[version] for version in sorted(served)])
-        for version, each in before.items():
-            if version not in served:
-                closing = asyncio.create_task(each.batcher.close())
-                self._closing.add(closing)
-                closing.add_done_callback(self._closing.discard)
+        self._close([each for version, each in before.items() if version not in served])
         if before:
             self._log.info("model_swapped", before=sorted(before), now=sorted(served))
+
+    def _close(self, unused: Sequence[Served]) -> None:
+        """Each ends when it has answered what it holds."""
+        for each in unused:
+            closing = asyncio.create_task(each.batcher.close())
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
 
     def _tell(self) -> None:
         told = {

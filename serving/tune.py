@@ -47,7 +47,19 @@ def tune(config: Config) -> Picked:
     Raises ModelRejectedError or DeviceUnavailableError when the model cannot be run.
     """
     repository = ModelRepository(config.model_repository, config.model_name, config.model_public_key)
-    version = max(repository.wanted(config.model_version), default=0)
+    refused: set[int] = set()
+    while True:
+        version = max(repository.wanted(config.model_version, refused), default=0)
+        try:
+            return _tune_version(config, repository, version)
+        except ModelRejectedError as error:
+            if not version:  # all were tried
+                raise
+            refused.add(version)
+            print(f"version {version} is passed over: {error}", file=sys.stderr)
+
+
+def _tune_version(config: Config, repository: ModelRepository, version: int) -> Picked:
     forms = repository.forms(version)
     asked = [config.precision] if config.precision != "auto" else list(forms)
     threads = [config.inference_threads] if config.inference_threads else _threads_to_try(config)

@@ -11,6 +11,7 @@ from protos.inference import open_inference_pb2 as protocol
 from protos.inference.open_inference_pb2_grpc import GRPCInferenceServiceStub
 from serving import versions
 from serving.client import AsyncDigitClient
+from tests.chaos.service_process import running
 from tests.integration.serving.changing_repository import (
     CALLERS,
     POLL,
@@ -111,6 +112,18 @@ async def test_the_admin_rpc_can_be_closed(start_server: StartServer, repository
         with pytest.raises(grpc.aio.AioRpcError) as raised:
             await GRPCInferenceServiceStub(channel).RepositoryModelLoad(protocol.RepositoryModelLoadRequest())
         assert raised.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+async def test_versions_that_are_asked_for_and_not_there_are_told_once(repository: Path) -> None:
+    flags = ("--workers", "1", "--model-version", "1,7", "--model-poll-seconds", "0.02")
+    async with running(repository, *flags) as service, AsyncDigitClient(service.grpc_address) as client:
+        write_tiny_version(repository, 2)  # noticed and not asked for
+        write_tiny_version(repository, 7)
+        async with asyncio.timeout(30):
+            while (await client.get_model()).version != 7:
+                pass  # each look is a call
+    told = [event["missing"] for event in service.events if event["event"] == "model_versions_missing"]
+    assert told == [[7]]
 
 
 async def test_when_the_folder_goes_what_is_served_stays(start_server: StartServer, repository: Path) -> None:

@@ -52,6 +52,22 @@ def test_settings_are_measured_once_and_remembered_beside_the_model(repository: 
     assert record.stat().st_mtime_ns == written
 
 
+def test_an_older_version_stands_in_for_a_broken_one(repository: Path) -> None:
+    (write_tiny_version(repository, 4) / "model.onnx").write_bytes(b"cut short")
+    done = tune(repository, "--precision", "float32", "--inference-threads", "1")
+    assert done.returncode == 0, done.stderr
+    assert "version 4 is passed over: " in done.stderr
+    assert (repository / "mnist" / "3" / "tuning.json").exists()
+
+
+def test_where_all_versions_are_broken_the_reason_is_told(repository: Path) -> None:
+    (repository / "mnist" / "3" / "model.onnx").write_bytes(b"cut short")
+    done = tune(repository, "--precision", "float32", "--inference-threads", "1")
+    assert done.returncode == 1
+    assert "checksum" in done.stderr or "SHA-256" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_what_is_given_is_not_measured(repository: Path) -> None:
     done = tune(repository, "--precision", "int8", "--inference-threads", "3")
     picked = json.loads(done.stdout)
