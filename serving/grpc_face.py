@@ -40,6 +40,7 @@ class GrpcFace:
         updates: ModelUpdates,
     ) -> None:
         self._classifier = classifier
+        self._gate = gate
         self._updates = updates
         self._rpcs = RpcObserver(SERVICE, gate, metrics, log, access_log)
 
@@ -116,8 +117,8 @@ class GrpcFace:
         """One request's answer, or its failure: the stream goes on either way."""
         try:
             images, version = request_images(message.request, self._classifier.max_images_per_request)
-            asked = self._classifier.classify(images, call.caller, version, deadline(call.context))
-            answer = response_bytes(await asked)
+            caller = self._gate.caller(call.context, CLASSIFY)  # streams last, and keys are taken away
+            answer = response_bytes(await self._classifier.classify(images, caller, version, deadline(call.context)))
             response = digits_pb2.ClassifyResponse.FromString(answer)
             return digits_pb2.ClassifyStreamResponse(id=message.id, response=response)
         except Exception as error:  # the border of one request within the stream

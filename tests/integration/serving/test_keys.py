@@ -104,6 +104,21 @@ async def test_a_key_that_is_taken_from_the_file_is_good_no_more(
         assert await ask(server.grpc_port, ("x-api-key", first)) == "OK"  # a slip of the pen locks nobody out
 
 
+async def test_a_stream_that_began_with_a_key_asks_nothing_more_once_the_key_is_gone(
+    start_server: StartServer, file: Path, make_key: MakeKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gate, "LOOK_SECONDS", 0.0)
+    secret = make_key("forms")
+    async with start_server(api_keys=file) as server, channel(server.grpc_port) as opened:
+        stream = DigitClassifierStub(opened).ClassifyStream(metadata=[("x-api-key", secret)], timeout=30)
+        await stream.write(digits_pb2.ClassifyStreamRequest(id=1, request=ONE_IMAGE))
+        assert (await stream.read()).response.predictions[0].digit == 4
+        file.write_text("")
+        await stream.write(digits_pb2.ClassifyStreamRequest(id=2, request=ONE_IMAGE))
+        answer = await stream.read()
+        assert (answer.id, answer.failure.code) == (2, grpc.StatusCode.UNAUTHENTICATED.value[0])
+
+
 async def test_what_changes_the_server_needs_the_scope_admin(
     start_server: StartServer, file: Path, make_key: MakeKey
 ) -> None:
