@@ -1,6 +1,7 @@
 """`python -m tests.chaos`: the long forms of what the tests do in short, and a table of what came of them.
 
-`python -m tests.chaos soak --minutes 60` is what `make soak` runs.
+`python -m tests.chaos soak --minutes 60` is what `make soak` runs; `--without leaving impatient` keeps callers away who
+do not wait for their answers, whose calls leak memory in grpcio (grpc/grpc#43360).
 """
 
 import argparse
@@ -18,7 +19,7 @@ from rich.table import Table
 from benchmarks.growth import growth
 from tests.chaos import ends, reloads
 from tests.chaos.service_process import running
-from tests.chaos.soak import Sample, soak
+from tests.chaos.soak import KINDS, Sample, soak
 from tests.integration.serving.storm import KINDS_WITH_RAISING, storm
 from tests.tiny_model import write_tiny_version
 
@@ -44,7 +45,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         repository = Path(folder) / "models"
         write_tiny_version(repository)
-        rows = [row for name in asked for row in asyncio.run(SCENARIOS[name](repository, options.minutes))]
+        rows = [row for name in asked for row in asyncio.run(SCENARIOS[name](repository, options))]
     table = Table("fault", "tried", "outcome", "lost")
     for row in rows:
         table.add_row(row.fault, row.tried, row.outcome, str(row.lost))
@@ -52,7 +53,7 @@ def main() -> int:
     return 1 if any(row.lost for row in rows) else 0
 
 
-async def _storm(repository: Path, _: float) -> list[Row]:
+async def _storm(repository: Path, _: argparse.Namespace) -> list[Row]:
     rows = []
     for workers in ("1", "2"):
         async with running(repository, "--workers", workers, "--max-batch-size", "16") as service:
@@ -63,29 +64,31 @@ async def _storm(repository: Path, _: float) -> list[Row]:
     return rows
 
 
-async def _kills(repository: Path, _: float) -> list[Row]:
+async def _kills(repository: Path, _: argparse.Namespace) -> list[Row]:
     ended = await ends.workers_killed(repository, int(KILL_SECONDS / KILL_PAUSE_SECONDS), KILL_PAUSE_SECONDS)
     outcome = f"{ended.told.answered:,} calls answered, each worker replaced; {dict(ended.told.failed)}"
     return [Row("a worker killed with -9 every few seconds", f"{ended.ends} kills", outcome, ended.told.lost)]
 
 
-async def _restarts(repository: Path, _: float) -> list[Row]:
+async def _restarts(repository: Path, _: argparse.Namespace) -> list[Row]:
     ended = await ends.restarted_in_turn(repository, RESTARTS)
     outcome = f"{ended.told.answered:,} calls answered, exit status 0 each time; {dict(ended.told.failed)}"
     return [Row("two servers restarted in turn by SIGTERM", f"{ended.ends} restarts", outcome, ended.told.lost)]
 
 
-async def _reloads(repository: Path, _: float) -> list[Row]:
+async def _reloads(repository: Path, _: argparse.Namespace) -> list[Row]:
     swapped = await reloads.swapped(repository, SWAPS)
     outcome = f"{swapped.told.answered:,} calls answered; {swapped.refused} broken versions refused"
     return [Row("versions swapped, every third one broken", f"{SWAPS} versions", outcome, swapped.told.lost)]
 
 
-async def _soak(_: Path, minutes: float) -> list[Row]:
+async def _soak(_: Path, options: argparse.Namespace) -> list[Row]:
+    minutes = options.minutes
+
     def tell(sample: Sample) -> None:
         print(sample, flush=True)
 
-    soaked = await soak(minutes * 60, sample_seconds=max(5.0, minutes), tell=tell)
+    soaked = await soak(minutes * 60, max(5.0, minutes), tell, without=options.without)
     busy = soaked.samples[int(len(soaked.samples) * SETTLING) : -1]
     found = growth([each.seconds / 3600 for each in busy], [each.resident_mebibytes for each in busy])
     verdict = found.verdict(ALLOWED_MEBIBYTES_AN_HOUR)
@@ -97,11 +100,11 @@ async def _soak(_: Path, minutes: float) -> list[Row]:
         f" {quiet.tasks} tasks, {quiet.resident_mebibytes:.0f} MiB; {dict(sorted(soaked.outcomes.items()))}"
     )
     grows = verdict == "it grows"
-    calls = f"{soaked.outcomes.total():,} calls in {minutes:g} minutes"
+    calls = f"{soaked.outcomes.total():,} calls in {minutes:g} minutes, without {options.without}"
     return [Row("good and bad traffic of all kinds", calls, outcome, len(soaked.faults) + grows + len(left_over))]
 
 
-SCENARIOS: dict[str, Callable[[Path, float], Coroutine[Any, Any, list[Row]]]] = {
+SCENARIOS: dict[str, Callable[[Path, argparse.Namespace], Coroutine[Any, Any, list[Row]]]] = {
     "storm": _storm,
     "kills": _kills,
     "restarts": _restarts,
@@ -116,6 +119,9 @@ def _parser() -> argparse.ArgumentParser:
         "scenarios", nargs="*", metavar="SCENARIO", help=f"of {', '.join(SCENARIOS)} (default: all but soak)"
     )
     parser.add_argument("--minutes", type=float, default=60, help="of the soak (default: %(default)s)")
+    parser.add_argument(
+        "--without", nargs="+", default=[], choices=KINDS, help="of the soak: kinds of callers that stay away"
+    )
     return parser
 
 

@@ -7,7 +7,7 @@ that leave, and that are wrong. What is right was asked once, at the begin.
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +21,7 @@ from protos.mnist.v1.digits_pb2_grpc import DigitClassifierStub
 from tests.chaos.service_process import ROOT, ServiceProcess, running
 from tests.integration.serving.storm import BAD_REQUESTS
 
+KINDS = ("digits", "pictures", "streams", "impatient", "leaving", "wrong")  # of callers
 LARGEST_CALL = 256
 CALLERS_OF_A_KIND = 2
 CONNECTIONS = 16  # the kernel deals them out by chance: with eight, a worker of two may get none for minutes
@@ -60,9 +61,16 @@ class Soaked:
 
 
 async def soak(
-    seconds: float, sample_seconds: float, tell: Callable[[Sample], None] = lambda _: None, workers: int = 2
+    seconds: float,
+    sample_seconds: float,
+    tell: Callable[[Sample], None] = lambda _: None,
+    workers: int = 2,
+    without: Collection[str] = (),
 ) -> Soaked:
-    """Asks for so long. The first sample is taken before anybody asks, the last when nobody does any more."""
+    """Asks for so long. The first sample is taken before anybody asks, the last when nobody does any more.
+
+    `without`: KINDS of callers that stay away.
+    """
     soaked = Soaked()
     async with running(ROOT / "models", "--workers", str(workers)) as service:
         began = asyncio.get_running_loop().time()
@@ -79,7 +87,8 @@ async def soak(
             traffic = _Traffic(stubs, soaked)
             await traffic.learn()
             await take_sample()
-            callers = [asyncio.create_task(kind()) for kind in traffic.kinds for _ in range(CALLERS_OF_A_KIND)]
+            kinds = [kind for name, kind in traffic.kinds.items() if name not in without]
+            callers = [asyncio.create_task(kind()) for kind in kinds for _ in range(CALLERS_OF_A_KIND)]
             while asyncio.get_running_loop().time() < began + seconds:
                 finished, _ = await asyncio.wait(callers, timeout=sample_seconds, return_when=asyncio.FIRST_COMPLETED)
                 for caller in finished:
@@ -110,10 +119,10 @@ class _Traffic:
         self._pictures = [path.read_bytes() for path in samples]
         self._digits: list[int] = []
         self._picture_digits: list[int] = []
-        self.kinds: list[Callable[[], Coroutine[Any, Any, None]]] = [
-            *(self._digits_of_any_number, self._pictures_of_people, self._streams),
-            *(self._impatient, self._leaving, self._wrong),
-        ]
+        methods = (self._digits_of_any_number, self._pictures_of_people, self._streams)
+        self.kinds: dict[str, Callable[[], Coroutine[Any, Any, None]]] = dict(
+            zip(KINDS, (*methods, self._impatient, self._leaving, self._wrong), strict=True)
+        )
 
     async def learn(self) -> None:
         """Asks once for all that will be asked again."""
