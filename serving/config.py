@@ -110,6 +110,11 @@ class Config:
     workers: int = _setting(
         0, "processes that answer calls; 0: one for each usable processor, or one with a GPU", _number(int, 0, 256)
     )
+    worker_memory_growth_bytes: int = _setting(
+        256 * 2**20,
+        "a worker that holds so much more than when it began, for a minute, is replaced by another; 0: never",
+        _number(int, 0),
+    )
     inference_threads: int = _setting(
         0,
         "ONNX Runtime threads of each worker; 0: its share of the usable processors, or what --tune picks",
@@ -122,7 +127,7 @@ class Config:
 
     host: str = _setting("127.0.0.1", "address to listen on; 0.0.0.0 for every interface", str)
     grpc_port: int = _setting(50051, "port of the gRPC service; 0: any free one", _port)
-    http_port: int = _setting(8080, "port of /metrics, /livez and /readyz; 0: any free one", _port)
+    http_port: int = _setting(8080, "port of /v1/classify, /metrics, /livez and /readyz; 0: any free one", _port)
     metrics_address: str = _setting(
         "", "HOST:PORT for /metrics alone, which the HTTP port then has no more; empty: the HTTP port", _address
     )

@@ -7,7 +7,7 @@ from serving.api_keys import ADMIN, ApiKeys, Caller, read_keys
 from serving.errors import ConfigError, ForbiddenError, UnauthenticatedError
 from serving.file_stamp import file_stamp
 from serving.logs import Logger
-from serving.observed_rpc import Context
+from serving.observed_rpc import Asker
 
 LOOK_SECONDS = 1.0  # how long a key that is taken from the file may still be good
 _BEARER = "bearer "
@@ -19,7 +19,7 @@ class OpenGate:
     def __init__(self, is_admin_open: bool) -> None:
         self._is_admin_open = is_admin_open
 
-    def caller(self, context: Context, scope: str | None) -> Caller:
+    def caller(self, context: Asker, scope: str | None) -> Caller:
         """Who asks. Raises ForbiddenError."""
         if scope == ADMIN and not self._is_admin_open:
             raise ForbiddenError("this RPC needs an API key of scope admin; the server has no keys (--api-keys)")
@@ -37,7 +37,7 @@ class KeyGate:
         self._keys = read_keys(path)
         self._next_look = time.monotonic() + LOOK_SECONDS
 
-    def caller(self, context: Context, scope: str | None) -> Caller:
+    def caller(self, context: Asker, scope: str | None) -> Caller:
         """Who asks. Raises UnauthenticatedError or ForbiddenError."""
         secret = _secret(context)
         if secret is None:
@@ -67,7 +67,7 @@ class KeyGate:
         return self._keys
 
 
-def _secret(context: Context) -> str | None:
+def _secret(context: Asker) -> str | None:
     for key, value in context.invocation_metadata() or ():
         text = value if isinstance(value, str) else ""
         if key == "x-api-key":

@@ -1,4 +1,4 @@
-"""The HTTP side: metrics for Prometheus, liveness and readiness for orchestrators."""
+"""The HTTP side: metrics for Prometheus, liveness and readiness for orchestrators, and digits without gRPC."""
 
 import asyncio
 import logging
@@ -9,7 +9,9 @@ from aiohttp.http_exceptions import HttpProcessingError
 from prometheus_client import Metric
 from prometheus_client.exposition import choose_encoder
 
+from serving.config import Config
 from serving.errors import ConfigError
+from serving.http_classify import Ask, HttpClassify, closed_routes
 
 Address = tuple[str, int]  # host and port; port 0: any free one
 Collect = Callable[[], Awaitable[Sequence[Metric]]]
@@ -18,14 +20,13 @@ Collect = Callable[[], Awaitable[Sequence[Metric]]]
 class HttpFace:
     """Answers on the HTTP port from start() to close()."""
 
-    def __init__(
-        self, address: Address, metrics_address: Address | None, collect: Collect, is_ready: Callable[[], bool]
-    ) -> None:
-        """`metrics_address`: of /metrics alone; None: it is with the rest."""
-        self._address, self._metrics_address = address, metrics_address
-        health, metrics = health_routes(is_ready), metrics_routes(collect)
-        self._runner = _runner([*health, *([] if metrics_address else metrics)])
-        self._metrics_runner = _runner(metrics) if metrics_address else None
+    def __init__(self, config: Config, collect: Collect, is_ready: Callable[[], bool], ask: Ask) -> None:
+        """`ask`: answers what is asked over HTTP."""
+        self._address, self._metrics_address = config.http_address, config.metrics_at
+        metrics = metrics_routes(collect)
+        routes = [*health_routes(is_ready), *classify_routes(config, ask)]
+        self._runner = _runner([*routes, *([] if self._metrics_address else metrics)])
+        self._metrics_runner = _runner(metrics) if self._metrics_address else None
 
     async def start(self) -> tuple[int, int]:
         """Listens, and returns its port and that of /metrics. Raises ConfigError when it cannot."""
@@ -42,9 +43,11 @@ class HttpFace:
 
 
 def _runner(routes: Sequence[web.RouteDef]) -> web.AppRunner:
-    application = web.Application(client_max_size=1024)  # nothing here takes a body
+    application = web.Application(client_max_size=1024)  # what takes a body reads it by its own limit
     application.add_routes(routes)
-    return web.AppRunner(application, access_log=None, logger=_faults_only())
+    return web.AppRunner(
+        application, access_log=None, logger=_faults_only(), handler_cancellation=True, auto_decompress=False
+    )
 
 
 def _faults_only() -> logging.Logger:
@@ -92,6 +95,11 @@ def health_routes(is_ready: Callable[[], bool]) -> list[web.RouteDef]:
         return web.Response(text="ready\n") if is_ready() else web.Response(text="not ready\n", status=503)
 
     return [web.get("/livez", livez), web.get("/readyz", readyz)]
+
+
+def classify_routes(config: Config, ask: Ask) -> list[web.RouteDef]:
+    """/v1/classify. Where gRPC is by TLS, plain text does not go round that."""
+    return closed_routes() if config.tls_certificate else HttpClassify(ask, config.max_image_bytes).routes()
 
 
 class _Collected:

@@ -47,6 +47,9 @@ class Metrics:
             buckets=SECONDS,
             registry=registry,
         )
+        self.http_requests = CounterTally(
+            "mnist_http_requests", "Calls of Classify that came by HTTP, by status", ("code",), registry=registry
+        )
         self.rejected = CounterTally(
             "mnist_rejected",
             "Requests not answered, by reason; a stream's are counted one by one",

@@ -3,7 +3,7 @@
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import NamedTuple, NoReturn, Protocol, TypeVar
 
 import grpc
@@ -19,10 +19,20 @@ T = TypeVar("T")
 Context = grpc.aio.ServicerContext[bytes, bytes]
 
 
+class Asker(Protocol):
+    """What tells who asks: a call of gRPC's, or one that came by HTTP."""
+
+    def peer(self) -> str:
+        """The connection that it came by."""
+
+    def invocation_metadata(self) -> Iterable[tuple[str, str | bytes]] | None:
+        """What came with it."""
+
+
 class Gate(Protocol):
     """Knows who may call what."""
 
-    def caller(self, context: Context, scope: str | None) -> Caller:
+    def caller(self, context: Asker, scope: str | None) -> Caller:
         """Who asks, for an RPC that needs a key of this scope; None: of any. Raises a DigitServiceError."""
 
 

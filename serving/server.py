@@ -18,6 +18,7 @@ from serving.batcher import Batcher
 from serving.classifier import Classifier, Served
 from serving.config import DEFAULT_BATCH_SIZE, Config, is_loopback
 from serving.cpu_quota import usable_cpus
+from serving.direct_face import DirectFace
 from serving.errors import ConfigError
 from serving.gate import KeyGate, OpenGate
 from serving.grpc_face import GrpcFace
@@ -31,6 +32,7 @@ from serving.model_repository import ModelRepository, ModelVersion
 from serving.model_updates import ModelUpdates
 from serving.onnx_model import RUNTIME_VERSION, OnnxModel, available_providers
 from serving.open_inference_face import OpenInferenceFace
+from serving.question import Answer, Question
 from serving.rate_limits import RateLimits
 from serving.reflection import add_reflection
 from serving.tls import TlsCredentials, TlsFiles
@@ -86,6 +88,7 @@ class Server:
             GrpcFace(*parts, self._updates),
             OpenInferenceFace(*parts, self._updates, self._look_with_others if config.admin else None),
         )
+        self._direct_face = DirectFace(*parts)
         self._grpc_port = grpc_port
         self._is_drained = False
         self._grpc = GrpcListeners(
@@ -120,6 +123,10 @@ class Server:
         if self._tell_others_to_look:
             await self._tell_others_to_look()
         await self.look_at_models()
+
+    async def answer(self, question: Question) -> Answer:
+        """The answer to a call that came by HTTP."""
+        return await self._direct_face.classify(question)
 
     async def collect(self) -> list[Metric]:
         """The metrics as they are now."""

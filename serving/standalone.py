@@ -32,7 +32,7 @@ class Standalone:
             port = stack.enter_context(reserve_port(config.host, config.grpc_port))
             self.grpc_port = port.getsockname()[1]
             self.server = Server(config, self._log, self.grpc_port)
-            http = HttpFace(config.http_address, config.metrics_at, self.server.collect, lambda: self.server.is_ready)
+            http = HttpFace(config, self.server.collect, lambda: self.server.is_ready, self.server.answer)
             stack.push_async_callback(http.close)
             self.http_port, self.metrics_port = await http.start()
             await stack.enter_async_context(self.server)

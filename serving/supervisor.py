@@ -2,8 +2,10 @@
 
 1. The supervisor holds the port; each worker listens on it (SO_REUSEPORT), and the kernel spreads connections.
 2. Ready when every worker has been; from then on while any is. A worker that dies is replaced and counted. Where nobody
-   looks for new versions, its replacement has the version of the others.
-3. What a worker had counted, as of the last time it was asked, stays counted when it has ended, and counts once.
+   looks for new versions, its replacement has the version of the others. One that has grown is replaced, too: it goes
+   on until the new one is ready, and one goes at a time.
+3. What a worker had counted when it had drained, or before it died when it was asked last, stays counted when it has
+   ended, and counts once.
 4. The first start that fails ends everything with its reason; a replacement that fails is tried again, ever less often.
 5. Draining: not ready at once, each worker drains, the HTTP side goes last. A worker without a supervisor drains too.
 """
@@ -16,10 +18,15 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import Metric
 
+from serving import memory_growth
 from serving.config import Config
+from serving.error_status import error_status
+from serving.errors import NotReadyError
 from serving.listening_port import reserve_port
 from serving.logs import Logger
+from serving.memory_growth import MemoryGrowth, held_bytes
 from serving.metric_sums import lasting, summed
+from serving.question import Answer, Question
 from serving.rate_limits import RateMemory
 from serving.supervisor_metrics import SupervisorMetrics
 from serving.version_policy import VersionPolicy
@@ -29,6 +36,7 @@ if TYPE_CHECKING:
     from serving.http_face import HttpFace
 
 END_SECONDS = 5.0  # beyond the grace of the drain, to stop what it started
+_NOBODY = error_status(NotReadyError("no worker answers calls now; try again soon"))
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 10.0
 
 
@@ -40,10 +48,13 @@ class Supervisor:
         self._log = log
         self._count = workers
         self._workers: list[WorkerProcess] = []  # by number
+        self._others: set[WorkerProcess] = set()  # that are not ready to take a number yet, or have lost theirs
+        self._one_renewal = asyncio.Lock()
         self._retired: list[Metric] = []
         self._policy = config.model_version
         self._rates: RateMemory | None = None
         self._is_draining = False
+        self._turn = 0  # of questions
         self._http: HttpFace | None = None
         self._port: socket.socket | None = None
         self._keepers: list[asyncio.Task[None]] = []
@@ -78,21 +89,30 @@ class Supervisor:
         self._log.info("draining", workers=len(self._ready_workers()))
         self._is_draining = True
         await self._end_keepers()  # from now on no worker comes
-        await asyncio.gather(*map(self._drain, self._workers))
+        await asyncio.gather(*map(self._drain, [*self._workers, *self._others]))
         await self._stop()
 
     def kill(self) -> None:
         """Ends every worker at once."""
-        for worker in self._workers:
+        for worker in [*self._workers, *self._others]:
             worker.kill()
 
     async def collect(self) -> list[Metric]:
         """The metrics of all workers together, the dead included, and the supervisor's own."""
         retired = self._retired  # now: whoever ends while it is asked is told by what it said last
-        told = await asyncio.gather(*(worker.collect() for worker in self._workers if not worker.is_retired))
+        workers = [worker for worker in [*self._workers, *self._others] if not worker.is_retired]
+        told = await asyncio.gather(*(worker.collect() for worker in workers))
         self.metrics.ready.set(self.is_ready)
         self.metrics.workers.set(len(self._ready_workers()))
         return summed([retired, *told, list(self.metrics.registry.collect())])
+
+    async def answer(self, question: Question) -> Answer:
+        """The answer of one worker; they are asked in turn."""
+        ready = self._ready_workers()
+        if self._is_draining or not ready:
+            return _NOBODY
+        self._turn += 1
+        return await ready[self._turn % len(ready)].ask(question)
 
     async def look_at_models(self) -> None:
         """Has every worker serve what is new in the model's folder, and those that will replace them."""
@@ -109,7 +129,7 @@ class Supervisor:
         from serving.http_face import HttpFace  # aiohttp takes a quarter of a second
 
         config = self._config
-        self._http = HttpFace(config.http_address, config.metrics_at, self.collect, lambda: self.is_ready)
+        self._http = HttpFace(config, self.collect, lambda: self.is_ready, self.answer)
         self.http_port, self.metrics_port = await self._http.start()
         await asyncio.gather(*(worker.until_ready() for worker in self._workers))
         if not self._config.model_poll_seconds:  # then replacements follow the others, and not the folder
@@ -152,14 +172,47 @@ class Supervisor:
         return await WorkerProcess.spawn(share, number, self._rates.descriptor, self.look_at_models)
 
     async def _keep(self, number: int) -> None:
-        """Replaces the worker of this number whenever it ends, until the service drains."""
+        """Replaces the worker of this number whenever it ends or has grown, until the service drains."""
         while True:
             worker = self._workers[number]
-            status = await worker.until_ended()
+            while (status := await self._until_ended_or_grown(worker)) is None:
+                async with self._one_renewal:
+                    worker = await self._renew(worker)
             self._retire(worker)
             self.metrics.restarts.inc()
             self._log.error("worker_died", worker=number, status=status)
             await self._replace(number)
+
+    async def _until_ended_or_grown(self, worker: WorkerProcess) -> int | None:
+        """Its exit status; None: it has grown, and goes on."""
+        growth = MemoryGrowth(self._config.worker_memory_growth_bytes)
+        ended = asyncio.create_task(worker.until_ended())
+        try:
+            while not (await asyncio.wait({ended}, timeout=memory_growth.LOOK_SECONDS))[0]:
+                if growth.is_too_much(held_bytes(worker.pid)):
+                    return None
+            return await ended
+        finally:
+            ended.cancel()
+
+    async def _renew(self, old: WorkerProcess) -> WorkerProcess:
+        """Another in its place, once that is ready; the old one where it cannot be had."""
+        self._log.info("worker_has_grown", worker=old.number, pid=old.pid, bytes=held_bytes(old.pid))
+        new = await self._spawn(old.number)
+        self._others.add(new)
+        try:
+            await new.until_ready()
+        except Exception as error:  # as in _replace: the old one goes on
+            self._log.error("worker_not_replaced", worker=old.number, why=str(error))
+            self._others.remove(new)
+            return old
+        self._workers[old.number] = new
+        self._others ^= {new, old}
+        await self._drain(old)
+        self._others.remove(old)
+        self.metrics.renewals.inc()
+        self._log.info("worker_replaced", worker=new.number, pid=new.pid)
+        return new
 
     def _retire(self, worker: WorkerProcess) -> None:
         """Puts what it counted with that of the others who have ended."""

@@ -14,4 +14,7 @@ class SupervisorMetrics:
         self.restarts = Counter(
             "mnist_worker_restarts", "Worker processes that died and were replaced", registry=self.registry
         )
+        self.renewals = Counter(
+            "mnist_worker_renewals", "Worker processes that had grown and were replaced", registry=self.registry
+        )
         self.ready = Gauge("mnist_ready", "1 while calls are answered", registry=self.registry)

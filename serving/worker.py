@@ -13,7 +13,19 @@ from serving.logs import Logger, configure_logging, get_logger
 from serving.rate_limits import RateLimits
 from serving.server import Server
 from serving.watchdog import end_if_stuck, watchdog
-from serving.worker_link import Begin, Collect, Collected, Drain, Failed, Look, Ready, WorkerLink
+from serving.worker_link import (
+    Answered,
+    Ask,
+    Begin,
+    Collect,
+    Collected,
+    Drain,
+    Failed,
+    Forget,
+    Look,
+    Ready,
+    WorkerLink,
+)
 
 
 def main() -> None:
@@ -42,6 +54,7 @@ async def _work(end: socket.socket) -> None:
             answering.add_done_callback(lambda _: drain.set())  # however it ends: nobody else hears the supervisor
             await drain.wait()
             await server.drain()  # within the watchdog's sight
+            await link.send(Collected(list(server.metrics.registry.collect())))  # what it has counted in all
     except (ConfigError, ModelRejectedError, DeviceUnavailableError) as error:
         await link.send(Failed(error))
         return
@@ -52,15 +65,25 @@ async def _work(end: socket.socket) -> None:
 
 async def _answer(link: WorkerLink, server: Server, drain: asyncio.Event, log: Logger) -> None:
     """Answers the supervisor; sets `drain` when it says so, and when it is gone."""
-    async with asyncio.TaskGroup() as looks:
+    asked: dict[int, asyncio.Task[None]] = {}
+    async with asyncio.TaskGroup() as tasks:
         while (message := await link.receive()) is not None:
             if isinstance(message, Collect):
                 await link.send(Collected(list(server.metrics.registry.collect())))
             elif isinstance(message, Look):
-                looks.create_task(_look(server, log))
+                tasks.create_task(_look(server, log))
+            elif isinstance(message, Ask):
+                asked[message.number] = tasks.create_task(_tell(link, server, message))
+                asked[message.number].add_done_callback(lambda _, number=message.number: asked.pop(number))  # type: ignore[misc]  # bound now
+            elif isinstance(message, Forget) and message.number in asked:
+                asked[message.number].cancel()
             elif isinstance(message, Drain):
                 drain.set()
         drain.set()
+
+
+async def _tell(link: WorkerLink, server: Server, asked: Ask) -> None:
+    await link.send(Answered(asked.number, await server.answer(asked.question)))
 
 
 async def _look(server: Server, log: Logger) -> None:

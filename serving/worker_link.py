@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from prometheus_client import Metric
 
 from serving.config import Config
+from serving.question import Answer, Question
 
 _LENGTH = struct.Struct("<I")
 
@@ -62,7 +63,30 @@ class Drain:
     """To the worker: answer what you have admitted, then end."""
 
 
-Message = Begin | Ready | Failed | Collect | Collected | Look | Drain
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """To the worker: answer this."""
+
+    number: int  # of the question, among those of this link
+    question: Question
+
+
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """To the worker: nobody waits for this answer any more."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """From the worker: the answer to a question."""
+
+    number: int
+    answer: Answer
+
+
+Message = Begin | Ready | Failed | Collect | Collected | Look | Drain | Ask | Forget | Answered
 
 
 class WorkerLink:

@@ -10,12 +10,16 @@ from typing import Any
 from prometheus_client import Metric
 
 from serving.config import Config
-from serving.errors import WorkerDiedError
-from serving.worker_link import Begin, Collect, Collected, Drain, Failed, Look, Ready, WorkerLink
+from serving.error_status import error_status
+from serving.errors import NotReadyError, WorkerDiedError
+from serving.question import Answer, Question
+from serving.worker_link import Answered, Ask, Begin, Collect, Collected, Drain, Failed, Forget, Look, Ready, WorkerLink
 
 LookAll = Callable[[], Coroutine[Any, Any, None]]
 
 COLLECT_SECONDS = 1.0  # a worker that takes longer is shown as it was
+
+_ENDED = error_status(NotReadyError("the process that was asked has ended; ask again"))
 
 
 class WorkerProcess:
@@ -38,6 +42,8 @@ class WorkerProcess:
         self._process = process
         self._link = link
         self._told = asyncio.Event()
+        self._questions: dict[int, asyncio.Future[Answer]] = {}  # not answered yet
+        self._asked = 0
         self._reading: asyncio.Task[None] | None = None
 
     @property
@@ -96,6 +102,23 @@ class WorkerProcess:
         told.cancel()
         return self.families
 
+    async def ask(self, question: Question) -> Answer:
+        """Its answer; where it ends meanwhile, that there is none."""
+        if self._reading is None or self._reading.done():
+            return _ENDED
+        self._asked += 1
+        number = self._asked
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._questions[number] = answer
+        try:
+            await self._link.send(Ask(number, question))
+            return await answer
+        except asyncio.CancelledError:
+            await self._link.send(Forget(number))
+            raise
+        finally:
+            del self._questions[number]
+
     async def look_at_models(self) -> None:
         """Has it look at the model's folder now."""
         await self._link.send(Look())
@@ -115,10 +138,22 @@ class WorkerProcess:
             self._process.kill()
 
     async def _read(self) -> None:
+        try:
+            await self._read_messages()
+        finally:
+            for question in self._questions.values():
+                if not question.done():
+                    question.set_result(_ENDED)
+
+    async def _read_messages(self) -> None:
         while (message := await self._link.receive()) is not None:
             if isinstance(message, Collected):
                 self.families = message.families
                 self._told.set()
+            elif isinstance(message, Answered):
+                question = self._questions.get(message.number)
+                if question and not question.done():
+                    question.set_result(message.answer)
             elif isinstance(message, Look):
                 look = asyncio.create_task(self._look_all())
                 self._looks.add(look)

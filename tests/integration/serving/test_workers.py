@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -16,6 +17,8 @@ from structlog.testing import capture_logs
 
 from protos.mnist.v1 import digits_pb2
 from protos.mnist.v1.digits_pb2_grpc import DigitClassifierStub
+from serving import memory_growth
+from serving.client import AsyncDigitClient
 from serving.config import Config
 from serving.errors import ConfigError, ModelRejectedError
 from serving.logs import get_logger
@@ -35,8 +38,8 @@ def request(digit: int) -> digits_pb2.ClassifyRequest:
 def start_workers(tiny_repository: Path) -> StartWorkers:
     @asynccontextmanager
     async def start(**settings: Any) -> AsyncIterator[Supervisor]:
-        ports = {"grpc_port": 0, "http_port": 0} | settings
-        config = Config(model_repository=tiny_repository, device="cpu", **ports)
+        given: dict[str, Any] = {"model_repository": tiny_repository, "grpc_port": 0, "http_port": 0} | settings
+        config = Config(device="cpu", **given)
         async with Supervisor(config, get_logger(), workers=2) as supervisor:
             yield supervisor
 
@@ -205,3 +208,39 @@ async def test_a_taken_port_is_refused_before_any_worker_starts(start_workers: S
         with pytest.raises(ConfigError, match=r"grpc_port \d+ on 127\.0\.0\.1: .*in use; another: --grpc-port"):
             async with start_workers(grpc_port=supervisor.grpc_port):
                 pass
+
+
+async def test_a_worker_that_has_grown_is_replaced_while_the_others_answer(
+    start_workers: StartWorkers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory_growth, "LOOK_SECONDS", 0.01)
+    async with start_workers(worker_memory_growth_bytes=1) as supervisor:
+        before, asked = set(supervisor.worker_pids), 0
+        url = f"127.0.0.1:{supervisor.grpc_port}"
+        async with asyncio.timeout(120), AsyncDigitClient(url) as client:
+            while before & set(supervisor.worker_pids):  # nobody asks for metrics meanwhile
+                (answer,) = await client.classify([image_of(asked % 10)])
+                assert answer.digit == asked % 10
+                asked += 1
+            await client.classify([image_of(0)])
+            while (metrics := await metrics_of(supervisor))["mnist_worker_renewals_total"] < 2:
+                pass  # each look is a call
+        assert metrics["mnist_worker_restarts_total"] == 0
+        told = sum(value for name, value in metrics.items() if name.startswith("mnist_predictions_total"))
+        assert told == asked + 1
+
+
+async def test_a_worker_that_cannot_be_renewed_goes_on(
+    start_workers: StartWorkers, tiny_repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository = tmp_path / "models"
+    shutil.copytree(tiny_repository, repository)
+    async with start_workers(model_repository=repository, worker_memory_growth_bytes=1) as supervisor:
+        before = supervisor.worker_pids
+        shutil.rmtree(repository)
+        with capture_logs() as lines:
+            monkeypatch.setattr(memory_growth, "LOOK_SECONDS", 0.01)
+            async with asyncio.timeout(120):
+                while not any(line["event"] == "worker_not_replaced" for line in lines):
+                    assert await ask(supervisor, 4) == 4
+        assert supervisor.worker_pids == before
