@@ -38,7 +38,8 @@ def decode(encoded: bytes, limits: ImageLimits) -> npt.NDArray[np.uint8]:
         raise
     except Exception as error:  # Pillow's parsers raise many kinds on hostile bytes
         raise InvalidRequestError(
-            f"not an image this service reads ({', '.join(FORMATS)}); 784 raw bytes go into the field `pixels`"
+            f"not an image this service reads ({', '.join(FORMATS)});"
+            " raw pixels are 784 bytes, over gRPC in the field `pixels`"
         ) from error
     width, height = picture.size
     if width * height > limits.max_pixels:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -183,6 +184,21 @@ async def test_all_bodies_together_take_no_more_than_is_allowed(small: Web, monk
     status, answer, _ = await first
     assert (status, answer["digit"]) == (200, 6)
     assert (await small.classify(image_of(2)))[0] == 200  # the room is given back
+
+
+async def test_it_is_as_its_description_says_whatever_is_sent(start_server: StartServer, tmp_path: Path) -> None:
+    # Which bytes are a picture no schema can tell: what it says is valid may be refused.
+    told = ["--exclude-checks", "positive_data_acceptance", "--continue-on-failure", "--max-examples", "200"]
+    async with start_server() as server:
+        url = f"http://127.0.0.1:{server.http_port}/v1/openapi.json"
+        tool = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "schemathesis.cli", "run", url, *told),
+            cwd=tmp_path,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        output, _ = await tool.communicate()
+    assert tool.returncode == 0, output.decode()
 
 
 async def test_keys_are_asked_for_and_rates_kept(
