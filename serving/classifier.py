@@ -71,7 +71,7 @@ class Served:
 
 
 class Classifier:
-    """Admits, decodes, batches and answers. Used from the event loop; `served` is None until a model is warm."""
+    """Admits, decodes, batches and answers. Used from the event loop."""
 
     def __init__(
         self,
@@ -148,12 +148,11 @@ class Classifier:
             raise InvalidRequestError("the request holds no image")
         self._admit(caller.name, count, served.batcher, deadline)
         try:
-            if caller.key:
-                self._rates.charge(caller.key, count)
+            self.charge(caller, count)
             if isinstance(images, np.ndarray):
                 return Predictions(await served.batcher.submit(images, deadline), served.version.version)
             began = time.monotonic()
-            pixels, qualities = await self._pixels(images)
+            pixels, qualities = await self.pixels(images)
             decode_seconds = time.monotonic() - began
             if served.batcher.is_closing:  # another version took its place while the pictures were read
                 served = self._pick(version)
@@ -161,6 +160,11 @@ class Classifier:
             return Predictions(rows, served.version.version, decode_seconds, qualities)
         finally:
             self._admission.release(caller.name, count)
+
+    def charge(self, caller: Caller, images: int) -> None:
+        """Counts them against the rate of the caller's key. Raises RateLimitedError."""
+        if caller.key:
+            self._rates.charge(caller.key, images)
 
     def _admit(self, client: str, images: int, batcher: Batcher, deadline: float) -> None:
         """Refuses what would be answered too late now, and not when it has taken its time."""
@@ -175,8 +179,8 @@ class Classifier:
             waits = max(batcher.expected_seconds(0), LEAST_PAUSE_SECONDS)  # it does not see what is being decoded
             raise OverloadedError(images, admission.held, admission.capacity, waits)
 
-    async def _pixels(self, images: Sequence[ImageInput]) -> tuple[Pixels, Mapping[int, Quality]]:
-        """All images as (n, 784), and the remarks on encoded pictures."""
+    async def pixels(self, images: Sequence[ImageInput]) -> tuple[Pixels, Mapping[int, Quality]]:
+        """All images as (n, 784), and the remarks on encoded pictures. Raises InvalidRequestError."""
         pixels = np.empty((len(images), PIXELS), np.uint8)
         encoded: dict[int, bytes] = {}
         for index, image in enumerate(images):  # what costs nothing to refuse goes before anything is decoded

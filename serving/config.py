@@ -127,7 +127,9 @@ class Config:
 
     host: str = _setting("127.0.0.1", "address to listen on; 0.0.0.0 for every interface", str)
     grpc_port: int = _setting(50051, "port of the gRPC service; 0: any free one", _port)
-    http_port: int = _setting(8080, "port of /v1/classify, /metrics, /livez and /readyz; 0: any free one", _port)
+    http_port: int = _setting(
+        8080, "port of /v1/classify, /v1/explain, /metrics, /livez and /readyz; 0: any free one", _port
+    )
     metrics_address: str = _setting(
         "", "HOST:PORT for /metrics alone, which the HTTP port then has no more; empty: the HTTP port", _address
     )

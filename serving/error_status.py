@@ -7,8 +7,10 @@ import grpc
 from serving.errors import (
     DigitServiceError,
     ExpiredError,
+    ExplanationsFullError,
     ForbiddenError,
     InvalidRequestError,
+    NotExplainableError,
     NotReadyError,
     OverloadedError,
     RateLimitedError,
@@ -36,10 +38,12 @@ _TABLE: dict[type[DigitServiceError], tuple[grpc.StatusCode, str]] = {
     UnknownVersionError: (grpc.StatusCode.NOT_FOUND, "unknown_version"),
     # Not UNAVAILABLE: KServe's and other clients retry that at once, which turns overload into a storm.
     OverloadedError: (grpc.StatusCode.RESOURCE_EXHAUSTED, "overloaded"),
+    ExplanationsFullError: (grpc.StatusCode.RESOURCE_EXHAUSTED, "explanations_full"),
     TooLateError: (grpc.StatusCode.RESOURCE_EXHAUSTED, "too_late"),
     RateLimitedError: (grpc.StatusCode.RESOURCE_EXHAUSTED, "rate_limited"),
     UnauthenticatedError: (grpc.StatusCode.UNAUTHENTICATED, "unauthenticated"),
     ForbiddenError: (grpc.StatusCode.PERMISSION_DENIED, "forbidden"),
+    NotExplainableError: (grpc.StatusCode.FAILED_PRECONDITION, "not_explainable"),
     VersionRefusedError: (grpc.StatusCode.FAILED_PRECONDITION, "version_refused"),
     NotReadyError: (grpc.StatusCode.UNAVAILABLE, "not_ready"),
     ExpiredError: (grpc.StatusCode.DEADLINE_EXCEEDED, "expired"),

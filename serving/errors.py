@@ -42,6 +42,14 @@ class OverloadedError(DigitServiceError):
         self.retry_after_seconds = retry_after_seconds
 
 
+class ExplanationsFullError(DigitServiceError):
+    """As many wait for explanations as may, in all or of this client."""
+
+    def __init__(self, capacity: int, retry_after_seconds: float) -> None:
+        super().__init__(f"at most {capacity} explanations are made or wait here at once; try again with backoff")
+        self.retry_after_seconds = retry_after_seconds
+
+
 class TooLateError(DigitServiceError):
     """The answer would come after the caller's deadline, as much as waits before it."""
 
@@ -55,6 +63,10 @@ class TooLateError(DigitServiceError):
 
 class VersionRefusedError(DigitServiceError):
     """A version in the repository that should be served did not pass a check; what was served still is."""
+
+
+class NotExplainableError(DigitServiceError):
+    """The version that answers is not made of layers that can be shown."""
 
 
 class RateLimitedError(DigitServiceError):

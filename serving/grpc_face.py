@@ -15,6 +15,8 @@ from serving.api_keys import CLASSIFY
 from serving.classifier import Classifier
 from serving.classify_codec import parse_request, request_images, response_bytes
 from serving.errors import InvalidRequestError
+from serving.explain_codec import explanation_bytes, parse_explain
+from serving.explainer import Explainer
 from serving.logs import Logger
 from serving.metrics import Metrics
 from serving.model_updates import ModelUpdates
@@ -37,20 +39,23 @@ class GrpcFace:
         metrics: Metrics,
         log: Logger,
         access_log: AccessLog | None,
+        explainer: Explainer,
         updates: ModelUpdates,
     ) -> None:
         self._classifier = classifier
+        self._explainer = explainer
         self._gate = gate
         self._updates = updates
         self._rpcs = RpcObserver(SERVICE, gate, metrics, log, access_log)
 
     def add_to(self, server: grpc.aio.Server) -> None:
-        """Registers the three methods."""
+        """Registers the four methods."""
         unary, bidirectional = grpc.unary_unary_rpc_method_handler, grpc.stream_stream_rpc_method_handler
         observed = self._rpcs.observed
         handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {
             "Classify": unary(observed("unary", "Classify", self._classify, CLASSIFY)),
             "ClassifyStream": bidirectional(observed("bidi_stream", "ClassifyStream", self._classify_stream, CLASSIFY)),
+            "Explain": unary(observed("unary", "Explain", self._explain, CLASSIFY)),
             "GetModel": unary(observed("unary", "GetModel", self._get_model)),
         }
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
@@ -59,6 +64,11 @@ class GrpcFace:
         images, version = parse_request(request, self._classifier.max_images_per_request)
         predictions = await self._classifier.classify(images, call.caller, version, deadline(call.context))
         return encode_and_tell(call.context, predictions, response_bytes)
+
+    async def _explain(self, request: bytes, call: Call) -> bytes:
+        image, asked = parse_explain(request)
+        made = await self._explainer.explain(image, call.caller, asked.model_version, deadline(call.context))
+        return explanation_bytes(made, with_kernels=not asked.without_kernels)
 
     async def _get_model(self, request: bytes, _: Call) -> bytes:
         asked = parse_message(digits_pb2.GetModelRequest, request)

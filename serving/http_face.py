@@ -11,7 +11,7 @@ from prometheus_client.exposition import choose_encoder
 
 from serving.config import Config
 from serving.errors import ConfigError
-from serving.http_classify import Ask, HttpClassify, closed_routes
+from serving.http_digits import Ask, HttpDigits, closed_routes
 
 Address = tuple[str, int]  # host and port; port 0: any free one
 Collect = Callable[[], Awaitable[Sequence[Metric]]]
@@ -24,7 +24,7 @@ class HttpFace:
         """`ask`: answers what is asked over HTTP."""
         self._address, self._metrics_address = config.http_address, config.metrics_at
         metrics = metrics_routes(collect)
-        routes = [*health_routes(is_ready), *classify_routes(config, ask)]
+        routes = [*health_routes(is_ready), *digit_routes(config, ask)]
         self._runner = _runner([*routes, *([] if self._metrics_address else metrics)])
         self._metrics_runner = _runner(metrics) if self._metrics_address else None
 
@@ -97,9 +97,9 @@ def health_routes(is_ready: Callable[[], bool]) -> list[web.RouteDef]:
     return [web.get("/livez", livez), web.get("/readyz", readyz)]
 
 
-def classify_routes(config: Config, ask: Ask) -> list[web.RouteDef]:
-    """/v1/classify. Where gRPC is by TLS, plain text does not go round that."""
-    return closed_routes() if config.tls_certificate else HttpClassify(ask, config.max_image_bytes).routes()
+def digit_routes(config: Config, ask: Ask) -> list[web.RouteDef]:
+    """/v1/classify and /v1/explain. Where gRPC is by TLS, plain text does not go round that."""
+    return closed_routes() if config.tls_certificate else HttpDigits(ask, config.max_image_bytes).routes()
 
 
 class _Collected:

@@ -48,7 +48,10 @@ class Metrics:
             registry=registry,
         )
         self.http_requests = CounterTally(
-            "mnist_http_requests", "Calls of Classify that came by HTTP, by status", ("code",), registry=registry
+            "mnist_http_requests",
+            "Calls that came by HTTP, by method and status",
+            ("method", "code"),
+            registry=registry,
         )
         self.rejected = CounterTally(
             "mnist_rejected",

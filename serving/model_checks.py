@@ -5,9 +5,12 @@ import time
 
 import numpy as np
 
-from serving.errors import ModelRejectedError
-from serving.onnx_model import PIXELS, Answers, OnnxModel
+from serving.errors import ModelRejectedError, NotExplainableError
+from serving.onnx_model import PIXELS, Answers, OnnxModel, TracedModel
 from serving.rows import Pixels
+
+TRACED_ROWS = 8
+TRACED_TOLERANCE = 1e-3  # fusing a convolution with its activation, or not, rounds differently; a GPU more so
 
 
 def check_golden_answers(model: OnnxModel, content: bytes, tolerance: float, largest_batch: int) -> None:
@@ -34,6 +37,19 @@ def check_golden_answers(model: OnnxModel, content: bytes, tolerance: float, lar
     differing = int((answers.digit != digit)[is_clear].sum())
     if differing:
         raise ModelRejectedError(f"{differing} of {len(digit)} golden images get another digit than recorded", "golden")
+
+
+def check_traced(traced: TracedModel, model: OnnxModel) -> None:
+    """Raises NotExplainableError unless the graph that explains answers as the one that serves, to rows of all levels.
+
+    Not the golden images: the other graph has passed those, and this one may not differ from it in a hair's breadth.
+    """
+    pixels = np.random.default_rng(0).integers(0, 256, (TRACED_ROWS, PIXELS), np.uint8)
+    pixels[0], pixels[1] = 0, 255
+    (told, _), wanted = traced.run(pixels), model.run(pixels)
+    for given, right in ((told.probabilities, wanted.probabilities), (told.novelty, wanted.novelty)):
+        if not np.allclose(given, right, rtol=0, atol=TRACED_TOLERANCE):
+            raise NotExplainableError("the graph that explains gives other answers than the one that serves")
 
 
 def _run(model: OnnxModel, pixels: Pixels, largest_batch: int) -> Answers:

@@ -14,11 +14,12 @@ from typing import Any
 from google.protobuf import text_format
 
 from protos.inference.open_inference_pb2 import ModelConfig
-from serving.errors import ModelRejectedError
+from serving.errors import ModelRejectedError, NotExplainableError
 from serving.file_stamp import FileStamp, file_stamp
-from serving.model_checks import check_golden_answers, warm_up
+from serving.graph_layers import Layer, read_layers, with_outputs
+from serving.model_checks import check_golden_answers, check_traced, warm_up
 from serving.model_signature import verified_copy
-from serving.onnx_model import OnnxModel
+from serving.onnx_model import OnnxModel, TracedModel
 from serving.refusal import refusals
 from serving.rows import BatchRows, Pixels
 from serving.version_policy import ALL, LATEST, VersionPolicy
@@ -56,6 +57,14 @@ class Form:
 
 
 @dataclass(frozen=True, slots=True)
+class Traced:
+    """The same network by a graph that tells what each layer made."""
+
+    layers: list[Layer]
+    model: TracedModel
+
+
+@dataclass(frozen=True, slots=True)
 class ModelVersion:
     """One version that passed every check and is warm."""
 
@@ -68,6 +77,7 @@ class ModelVersion:
     novelty_threshold: float  # 0 to 1; above it an answer is refused
     test_accuracy: float  # 0 to 1, on MNIST's test set
     seconds_per_image: float = 0.0  # in a largest batch, as warming up took
+    traced: "Traced | NotExplainableError" = NotExplainableError("it was loaded without its layers")
 
     def run(self, pixels: Pixels) -> BatchRows:
         """Answers for `pixels`, (n, 784) uint8, n at least 1, and which of them the service does not stand by."""
@@ -248,7 +258,22 @@ def _load(form: Form, open_model: OpenModel, largest_batch: int) -> ModelVersion
         threshold = loaded.novelty_threshold
         raise ModelRejectedError(f"metadata.json has novelty_threshold {threshold}, expected 0 to 1", "metadata")
     check_golden_answers(loaded.model, files["golden.npz"], tolerance, largest_batch)
-    return replace(loaded, seconds_per_image=warm_up(loaded.model, largest_batch))
+    seconds_per_image = warm_up(loaded.model, largest_batch)
+    return replace(loaded, seconds_per_image=seconds_per_image, traced=_traced(files["model.onnx"], loaded.model))
+
+
+def _traced(graph: bytes, model: OnnxModel) -> "Traced | NotExplainableError":
+    """What explains the answers of `model`, or why nothing does: it answers all the same."""
+    try:
+        layers = read_layers(graph)
+        values = sorted({name for layer in layers for name in (layer.before_activation, layer.output) if name})
+        traced = TracedModel(with_outputs(graph, values), values)
+        check_traced(traced, model)
+        return Traced(layers, traced)
+    except ModelRejectedError as error:
+        return NotExplainableError(str(error))
+    except NotExplainableError as error:
+        return error
 
 
 def _read_metadata(path: Path) -> dict[str, Any]:

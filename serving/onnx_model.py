@@ -97,6 +97,23 @@ class OnnxModel:
             )
 
 
+class TracedModel:
+    """A model whose graph tells more values than its answer, on the CPU. `run` may be called from any thread."""
+
+    def __init__(self, graph: bytes, values: Sequence[str]) -> None:
+        """`values`: names of outputs of this serialised graph. Raises ModelRejectedError where it cannot be loaded."""
+        try:
+            self._session = _open(graph, "cpu", 1)
+        except Exception as error:  # as for OnnxModel
+            raise ModelRejectedError(f"ONNX Runtime cannot load the graph: {error}", "graph") from error
+        self._values = list(values)
+
+    def run(self, pixels: npt.NDArray[np.uint8]) -> tuple[Answers, dict[str, npt.NDArray[np.float32]]]:
+        """The answers as OnnxModel gives them, and by name each value, (n, ...) float32."""
+        probabilities, digit, novelty, *values = self._session.run([*_OUTPUT_NAMES, *self._values], {INPUT[0]: pixels})
+        return Answers(probabilities, digit, novelty), dict(zip(self._values, values, strict=True))
+
+
 _OUTPUT_NAMES = [name for name, _, _ in OUTPUTS]
 
 

@@ -1,17 +1,20 @@
-"""A call of Classify on its way from the HTTP side to whoever answers it, perhaps another process; and its answer."""
+"""A call on its way from the HTTP side to whoever answers it, maybe another process; and its answer."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from serving.error_status import ErrorStatus
 
-# A mnist.v1.ClassifyResponse, or why there is none.
+Method = Literal["Classify", "Explain"]  # of mnist.v1.DigitClassifier
+# The method's response, serialised, or why there is none.
 Answer = bytes | ErrorStatus
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One call. `request`: a mnist.v1.ClassifyRequest. `seconds`: within which its answer is wanted."""
+    """One call. `request`: the method's, serialised. `seconds`: within which its answer is wanted."""
 
+    method: Method
     request: bytes
     seconds: float
     address: str  # of whoever asks

@@ -20,6 +20,7 @@ from serving.config import DEFAULT_BATCH_SIZE, Config, is_loopback
 from serving.cpu_quota import usable_cpus
 from serving.direct_face import DirectFace
 from serving.errors import ConfigError
+from serving.explainer import Explainer
 from serving.gate import KeyGate, OpenGate
 from serving.grpc_face import GrpcFace
 from serving.grpc_listeners import LISTENERS, GrpcListeners
@@ -78,6 +79,7 @@ class Server:
             self._decoders,
             self.metrics,
         )
+        self._explainer = Explainer(self._classifier)
         self._access_log = AccessLog(log, config.log_format) if config.access_log else None
         self.metrics.queue_depth.set_function(self._classifier.queued_images)
         self.metrics.tasks.set_function(_tasks)
@@ -85,10 +87,10 @@ class Server:
         gate = KeyGate(config.api_keys, log) if config.api_keys else OpenGate(config.admin and is_loopback(config.host))
         parts = (self._classifier, gate, self.metrics, log, self._access_log)
         self._faces = (
-            GrpcFace(*parts, self._updates),
+            GrpcFace(*parts, self._explainer, self._updates),
             OpenInferenceFace(*parts, self._updates, self._look_with_others if config.admin else None),
         )
-        self._direct_face = DirectFace(*parts)
+        self._direct_face = DirectFace(*parts, self._explainer)
         self._grpc_port = grpc_port
         self._is_drained = False
         self._grpc = GrpcListeners(
@@ -126,7 +128,7 @@ class Server:
 
     async def answer(self, question: Question) -> Answer:
         """The answer to a call that came by HTTP."""
-        return await self._direct_face.classify(question)
+        return await self._direct_face.answer(question)
 
     async def collect(self) -> list[Metric]:
         """The metrics as they are now."""
@@ -173,6 +175,7 @@ class Server:
         try:
             async with asyncio.timeout(self._config.drain_grace_seconds):
                 await self._admission.wait_until_empty()
+                await self._explainer.wait_until_empty()
         except TimeoutError:
             self._log.warning("drain_incomplete", images_in_flight=self.images_in_flight)
         with suppress(TimeoutError):
@@ -196,6 +199,7 @@ class Server:
                 await self._updates.close()
         except TimeoutError:  # an inference that hangs, or a load: the grace for it is over
             self._log.warning("models_not_closed")
+        self._explainer.close()
         self._decoders.shutdown(wait=False, cancel_futures=True)
         self._log.info("stopped")
 

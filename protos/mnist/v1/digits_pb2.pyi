@@ -21,6 +21,13 @@ class Quality(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     QUALITY_TOUCHES_BORDER: _ClassVar[Quality]
     QUALITY_LOW_CONTRAST: _ClassVar[Quality]
     QUALITY_MOSTLY_DARK: _ClassVar[Quality]
+
+class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    KIND_UNSPECIFIED: _ClassVar[Kind]
+    KIND_CONVOLUTION: _ClassVar[Kind]
+    KIND_MAX_POOLING: _ClassVar[Kind]
+    KIND_DENSE: _ClassVar[Kind]
 REFUSAL_UNSPECIFIED: Refusal
 REFUSAL_NOVEL: Refusal
 REFUSAL_BLANK: Refusal
@@ -30,6 +37,10 @@ QUALITY_SEVERAL_GLYPHS: Quality
 QUALITY_TOUCHES_BORDER: Quality
 QUALITY_LOW_CONTRAST: Quality
 QUALITY_MOSTLY_DARK: Quality
+KIND_UNSPECIFIED: Kind
+KIND_CONVOLUTION: Kind
+KIND_MAX_POOLING: Kind
+KIND_DENSE: Kind
 
 class Image(_message.Message):
     __slots__ = ("pixels", "encoded")
@@ -72,6 +83,62 @@ class Prediction(_message.Message):
     refusal: Refusal
     quality: _containers.RepeatedScalarFieldContainer[Quality]
     def __init__(self, digit: _Optional[int] = ..., probability: _Optional[float] = ..., probabilities: _Optional[_Iterable[float]] = ..., novelty: _Optional[float] = ..., refused: _Optional[bool] = ..., refusal: _Optional[_Union[Refusal, str]] = ..., quality: _Optional[_Iterable[_Union[Quality, str]]] = ...) -> None: ...
+
+class ExplainRequest(_message.Message):
+    __slots__ = ("image", "model_version", "without_kernels")
+    IMAGE_FIELD_NUMBER: _ClassVar[int]
+    MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    WITHOUT_KERNELS_FIELD_NUMBER: _ClassVar[int]
+    image: Image
+    model_version: int
+    without_kernels: bool
+    def __init__(self, image: _Optional[_Union[Image, _Mapping]] = ..., model_version: _Optional[int] = ..., without_kernels: _Optional[bool] = ...) -> None: ...
+
+class ExplainResponse(_message.Message):
+    __slots__ = ("prediction", "model_version", "pixels", "layers", "importance")
+    PREDICTION_FIELD_NUMBER: _ClassVar[int]
+    MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    PIXELS_FIELD_NUMBER: _ClassVar[int]
+    LAYERS_FIELD_NUMBER: _ClassVar[int]
+    IMPORTANCE_FIELD_NUMBER: _ClassVar[int]
+    prediction: Prediction
+    model_version: int
+    pixels: bytes
+    layers: _containers.RepeatedCompositeFieldContainer[Layer]
+    importance: Tensor
+    def __init__(self, prediction: _Optional[_Union[Prediction, _Mapping]] = ..., model_version: _Optional[int] = ..., pixels: _Optional[bytes] = ..., layers: _Optional[_Iterable[_Union[Layer, _Mapping]]] = ..., importance: _Optional[_Union[Tensor, _Mapping]] = ...) -> None: ...
+
+class Layer(_message.Message):
+    __slots__ = ("name", "kind", "inputs", "kernel_size", "strides", "padding", "kernel", "bias", "before_activation", "output")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    INPUTS_FIELD_NUMBER: _ClassVar[int]
+    KERNEL_SIZE_FIELD_NUMBER: _ClassVar[int]
+    STRIDES_FIELD_NUMBER: _ClassVar[int]
+    PADDING_FIELD_NUMBER: _ClassVar[int]
+    KERNEL_FIELD_NUMBER: _ClassVar[int]
+    BIAS_FIELD_NUMBER: _ClassVar[int]
+    BEFORE_ACTIVATION_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    kind: Kind
+    inputs: _containers.RepeatedScalarFieldContainer[str]
+    kernel_size: _containers.RepeatedScalarFieldContainer[int]
+    strides: _containers.RepeatedScalarFieldContainer[int]
+    padding: _containers.RepeatedScalarFieldContainer[int]
+    kernel: Tensor
+    bias: Tensor
+    before_activation: Tensor
+    output: Tensor
+    def __init__(self, name: _Optional[str] = ..., kind: _Optional[_Union[Kind, str]] = ..., inputs: _Optional[_Iterable[str]] = ..., kernel_size: _Optional[_Iterable[int]] = ..., strides: _Optional[_Iterable[int]] = ..., padding: _Optional[_Iterable[int]] = ..., kernel: _Optional[_Union[Tensor, _Mapping]] = ..., bias: _Optional[_Union[Tensor, _Mapping]] = ..., before_activation: _Optional[_Union[Tensor, _Mapping]] = ..., output: _Optional[_Union[Tensor, _Mapping]] = ...) -> None: ...
+
+class Tensor(_message.Message):
+    __slots__ = ("shape", "values")
+    SHAPE_FIELD_NUMBER: _ClassVar[int]
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    shape: _containers.RepeatedScalarFieldContainer[int]
+    values: bytes
+    def __init__(self, shape: _Optional[_Iterable[int]] = ..., values: _Optional[bytes] = ...) -> None: ...
 
 class ClassifyStreamRequest(_message.Message):
     __slots__ = ("id", "request")

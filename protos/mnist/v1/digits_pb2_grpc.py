@@ -45,6 +45,11 @@ class DigitClassifierStub:
                 request_serializer=protos_dot_mnist_dot_v1_dot_digits__pb2.ClassifyStreamRequest.SerializeToString,
                 response_deserializer=protos_dot_mnist_dot_v1_dot_digits__pb2.ClassifyStreamResponse.FromString,
                 _registered_method=True)
+        self.Explain = channel.unary_unary(
+                '/mnist.v1.DigitClassifier/Explain',
+                request_serializer=protos_dot_mnist_dot_v1_dot_digits__pb2.ExplainRequest.SerializeToString,
+                response_deserializer=protos_dot_mnist_dot_v1_dot_digits__pb2.ExplainResponse.FromString,
+                _registered_method=True)
         self.GetModel = channel.unary_unary(
                 '/mnist.v1.DigitClassifier/GetModel',
                 request_serializer=protos_dot_mnist_dot_v1_dot_digits__pb2.GetModelRequest.SerializeToString,
@@ -76,6 +81,17 @@ class DigitClassifierServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Explain(self, request, context):
+        """Shows how the network sees one image: what every layer made of it, with which kernels, and which pixels mattered.
+        Takes a hundred times as long as Classify, one at a time in each of the server's processes, beside it and behind it.
+        INVALID_ARGUMENT, NOT_FOUND, UNAVAILABLE: as for Classify.
+        FAILED_PRECONDITION: the version that answers cannot be explained (its convolutions are not float32).
+        RESOURCE_EXHAUSTED: others wait for explanations already (try again later).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetModel(self, request, context):
         """Tells which model is served, what it was measured to do, and what the server accepts; and which versions in its
         repository are not served, and why.
@@ -97,6 +113,11 @@ def add_DigitClassifierServicer_to_server(servicer, server):
                     servicer.ClassifyStream,
                     request_deserializer=protos_dot_mnist_dot_v1_dot_digits__pb2.ClassifyStreamRequest.FromString,
                     response_serializer=protos_dot_mnist_dot_v1_dot_digits__pb2.ClassifyStreamResponse.SerializeToString,
+            ),
+            'Explain': grpc.unary_unary_rpc_method_handler(
+                    servicer.Explain,
+                    request_deserializer=protos_dot_mnist_dot_v1_dot_digits__pb2.ExplainRequest.FromString,
+                    response_serializer=protos_dot_mnist_dot_v1_dot_digits__pb2.ExplainResponse.SerializeToString,
             ),
             'GetModel': grpc.unary_unary_rpc_method_handler(
                     servicer.GetModel,
@@ -159,6 +180,33 @@ class DigitClassifier:
             '/mnist.v1.DigitClassifier/ClassifyStream',
             protos_dot_mnist_dot_v1_dot_digits__pb2.ClassifyStreamRequest.SerializeToString,
             protos_dot_mnist_dot_v1_dot_digits__pb2.ClassifyStreamResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Explain(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mnist.v1.DigitClassifier/Explain',
+            protos_dot_mnist_dot_v1_dot_digits__pb2.ExplainRequest.SerializeToString,
+            protos_dot_mnist_dot_v1_dot_digits__pb2.ExplainResponse.FromString,
             options,
             channel_credentials,
             insecure,

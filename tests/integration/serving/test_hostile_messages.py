@@ -11,6 +11,7 @@ from tests.integration.serving.hostile_server import ServerProcess, server_proce
 MESSAGES = 1500  # to each service
 ROUNDS = 1
 HONEST = {"OK", "DATA", "INVALID_ARGUMENT", "NOT_FOUND", "RESOURCE_EXHAUSTED", "UNIMPLEMENTED"}
+HONEST.add("FAILED_PRECONDITION")  # of Explain: the tiny model has no layers that could be shown
 read_by_grpcio = pytest.mark.xfail(
     strict=True,
     raises=AssertionError,

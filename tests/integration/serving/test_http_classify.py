@@ -15,7 +15,7 @@ import pytest
 
 from protos.mnist.v1 import digits_pb2
 from protos.mnist.v1.digits_pb2_grpc import DigitClassifierStub
-from serving import http_classify
+from serving import http_digits
 from serving.config import Config
 from serving.logs import get_logger
 from serving.supervisor import Supervisor
@@ -84,7 +84,7 @@ async def test_what_comes_by_http_is_answered_as_by_grpc(start_server: StartServ
                 assert (answer["refused"], answer["model_version"]) == (prediction.refused, wanted.model_version)
                 assert answer["refusal"] == {0: None, 1: "novel", 2: "blank"}[prediction.refusal]
                 assert len(answer["quality"]) == len(prediction.quality)
-        assert (await asking.metrics())['mnist_http_requests_total{code="OK"}'] == len(images)
+        assert (await asking.metrics())['mnist_http_requests_total{code="OK",method="Classify"}'] == len(images)
 
 
 async def test_who_wants_a_version_gets_it_or_is_told_that_it_is_not_there(small: Web) -> None:
@@ -153,7 +153,7 @@ async def test_the_type_that_a_body_says_it_is_does_not_matter(small: Web) -> No
 
 
 async def test_a_body_that_does_not_come_is_waited_for_so_long(small: Web, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_classify, "BODY_SECONDS", 0.05)
+    monkeypatch.setattr(http_digits, "BODY_SECONDS", 0.05)
     never = asyncio.Event()
 
     async def stuck() -> AsyncIterator[bytes]:
@@ -165,7 +165,7 @@ async def test_a_body_that_does_not_come_is_waited_for_so_long(small: Web, monke
 
 
 async def test_all_bodies_together_take_no_more_than_is_allowed(small: Web, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_classify, "MOST_BYTES_HELD", 1000)
+    monkeypatch.setattr(http_digits, "MOST_BYTES_HELD", 1000)
     arrived, go_on = asyncio.Event(), asyncio.Event()
 
     async def slow() -> AsyncIterator[bytes]:
@@ -188,8 +188,8 @@ async def test_all_bodies_together_take_no_more_than_is_allowed(small: Web, monk
 
 async def test_it_is_as_its_description_says_whatever_is_sent(start_server: StartServer, tmp_path: Path) -> None:
     # Which bytes are a picture no schema can tell: what it says is valid may be refused.
-    told = ["--exclude-checks", "positive_data_acceptance", "--continue-on-failure", "--max-examples", "200"]
-    async with start_server() as server:
+    told = ["--exclude-checks", "positive_data_acceptance", "--continue-on-failure", "--max-examples", "100"]
+    async with start_server(model_repository=ROOT / "models") as server:
         url = f"http://127.0.0.1:{server.http_port}/v1/openapi.json"
         tool = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "schemathesis.cli", "run", url, *told),
@@ -238,7 +238,9 @@ async def test_who_hangs_up_is_computed_nothing_for(start_server: StartServer) -
             await asyncio.sleep(0)  # until it waits for others to fill its batch
         left.cancel()
         async with asyncio.timeout(30):
-            while (metrics := await asking.metrics()).get('mnist_http_requests_total{code="CANCELLED"}') != 1:
+            while (metrics := await asking.metrics()).get(
+                'mnist_http_requests_total{code="CANCELLED",method="Classify"}'
+            ) != 1:
                 pass  # each look is a call
         assert metrics["mnist_batch_size_count"] == 0
 
@@ -286,8 +288,8 @@ async def test_workers_are_asked_in_turn_and_each_answer_is_its_callers(start_wo
         assert [answer["digit"] for _, answer, _ in answers] == digits
         assert (await asking.classify(bytes(3)))[0] == 400
         metrics = await asking.metrics()
-        assert metrics['mnist_http_requests_total{code="OK"}'] == 60
-        assert metrics['mnist_http_requests_total{code="INVALID_ARGUMENT"}'] == 1
+        assert metrics['mnist_http_requests_total{code="OK",method="Classify"}'] == 60
+        assert metrics['mnist_http_requests_total{code="INVALID_ARGUMENT",method="Classify"}'] == 1
 
 
 async def test_a_worker_that_dies_leaves_nobody_waiting(start_workers: StartWorkers) -> None:

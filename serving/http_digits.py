@@ -1,24 +1,26 @@
-"""`POST /v1/classify`: a picture or 784 pixels as the body, JSON back; for people without gRPC. Decides nothing itself.
+"""`POST /v1/classify` and `/v1/explain`: a picture or 784 pixels as the body, JSON back; for people without gRPC.
 
-What comes is made a question as gRPC's Classify would ask it, so that limits, keys and errors are the same.
+Decides nothing itself: what comes is made a question as gRPC would ask it, so that limits, keys and errors are its.
 """
 
 import asyncio
 import json
 import math
+from base64 import b64encode
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
+from google.protobuf.message import Message
 
 from protos.mnist.v1 import digits_pb2
 from serving.error_status import ErrorStatus
-from serving.question import Answer, Question
+from serving.question import Answer, Method, Question
 
 Ask = Callable[[Question], Awaitable[Answer]]
 
-PATH = "/v1/classify"
+CLASSIFY_PATH, EXPLAIN_PATH = "/v1/classify", "/v1/explain"
 PIXELS = 784  # not from where the model is: this process may be one that has none, nor NumPy
 BODY_SECONDS = 10.0  # for a body to come
 ANSWER_SECONDS = 30.0
@@ -40,7 +42,7 @@ _SIGNATURES = (b"\x89PNG", b"\xff\xd8\xff", b"BM", b"RIFF", b"II*\0", b"MM\0*") 
 _OPENAPI = Path(__file__).with_name("openapi.json")
 
 
-class HttpClassify:
+class HttpDigits:
     """The routes, over `ask`. `max_image_bytes`: longest body read."""
 
     def __init__(self, ask: Ask, max_image_bytes: int) -> None:
@@ -49,19 +51,49 @@ class HttpClassify:
         self._held = 0
 
     def routes(self) -> list[web.RouteDef]:
-        """/v1/classify and its description."""
-        return [web.post(PATH, self._classify), web.get("/v1/openapi.json", self._describe)]
+        """Both methods and their description."""
+        return [
+            web.post(CLASSIFY_PATH, self._classify),
+            web.post(EXPLAIN_PATH, self._explain),
+            web.get("/v1/openapi.json", self._describe),
+        ]
 
     async def _describe(self, _: web.Request) -> web.StreamResponse:
         return web.Response(body=_OPENAPI.read_bytes(), content_type="application/json")
 
     async def _classify(self, request: web.Request) -> web.Response:
+        def message(image: digits_pb2.Image) -> Message:
+            version = _number(request, "model_version", LARGEST_VERSION)
+            return digits_pb2.ClassifyRequest(images=[image], model_version=version)
+
+        return await self._answer(request, "Classify", message, _classified)
+
+    async def _explain(self, request: web.Request) -> web.Response:
+        def message(image: digits_pb2.Image) -> Message:
+            version = _number(request, "model_version", LARGEST_VERSION)
+            without = not _number(request, "kernels", 1, default="1")
+            return digits_pb2.ExplainRequest(image=image, model_version=version, without_kernels=without)
+
+        return await self._answer(request, "Explain", message, _explained)
+
+    async def _answer(
+        self,
+        request: web.Request,
+        method: Method,
+        message: Callable[[digits_pb2.Image], Message],
+        described: Callable[[bytes], dict[str, Any]],
+    ) -> web.Response:
         content = bytearray()
         try:
-            version = _version(request.query.get("model_version", "0"))
+            message(digits_pb2.Image())  # what is wrong with the query is told before a body is read
             await self._read(request, content)
-            question = Question(_message(bytes(content), version), ANSWER_SECONDS, _address(request), _keys(request))
-            return _response(await self._ask(question))
+            asked = message(_image(bytes(content))).SerializeToString()
+            answer = await self._ask(Question(method, asked, ANSWER_SECONDS, _address(request), _keys(request)))
+            if isinstance(answer, ErrorStatus):
+                return _error(
+                    HTTP_STATUS[answer.code.name], answer.code.name, answer.message, answer.retry_after_seconds
+                )
+            return web.json_response(described(answer))
         except _RefusedError as error:
             return _error(error.status, error.code, error.message)
         finally:
@@ -97,7 +129,7 @@ def closed_routes() -> list[web.RouteDef]:
     async def refuse(_: web.Request) -> web.Response:
         return _error(403, "PERMISSION_DENIED", "this server takes pictures by TLS alone, and so by gRPC alone")
 
-    return [web.post(PATH, refuse)]
+    return [web.post(path, refuse) for path in (CLASSIFY_PATH, EXPLAIN_PATH)]
 
 
 class _RefusedError(Exception):
@@ -108,19 +140,19 @@ class _RefusedError(Exception):
         self.status, self.code, self.message = status, code, message
 
 
-def _version(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and len(text) < 20 and int(text) <= LARGEST_VERSION):
-        raise _RefusedError(400, "INVALID_ARGUMENT", "model_version: expected a number, 0 or more")
+def _number(request: web.Request, name: str, largest: int, default: str = "0") -> int:
+    """A number of the query."""
+    text = request.query.get(name, default)
+    if not (text.isascii() and text.isdecimal() and len(text) < 20 and int(text) <= largest):
+        raise _RefusedError(400, "INVALID_ARGUMENT", f"{name}: expected a number, 0 to {largest}")
     return int(text)
 
 
-def _message(content: bytes, version: int) -> bytes:
-    """The body as Classify has it: 784 bytes that begin like no picture are pixels."""
+def _image(content: bytes) -> digits_pb2.Image:
+    """The body as gRPC has it: 784 bytes that begin like no picture are pixels."""
     if len(content) == PIXELS and not content.startswith(_SIGNATURES):
-        image = digits_pb2.Image(pixels=content)
-    else:
-        image = digits_pb2.Image(encoded=content)
-    return digits_pb2.ClassifyRequest(images=[image], model_version=version).SerializeToString()
+        return digits_pb2.Image(pixels=content)
+    return digits_pb2.Image(encoded=content)
 
 
 def _address(request: web.Request) -> str:
@@ -132,14 +164,12 @@ def _keys(request: web.Request) -> tuple[tuple[str, str], ...]:
     return tuple((name, request.headers[name]) for name in ("authorization", "x-api-key") if name in request.headers)
 
 
-def _response(answer: Answer) -> web.Response:
-    if isinstance(answer, ErrorStatus):
-        return _error(HTTP_STATUS[answer.code.name], answer.code.name, answer.message, answer.retry_after_seconds)
+def _classified(answer: bytes) -> dict[str, Any]:
     response = digits_pb2.ClassifyResponse.FromString(answer)
-    return web.json_response(_described(response.predictions[0], response.model_version))
+    return _prediction(response.predictions[0], response.model_version)
 
 
-def _described(prediction: digits_pb2.Prediction, version: int) -> dict[str, Any]:
+def _prediction(prediction: digits_pb2.Prediction, version: int) -> dict[str, Any]:
     """The names of mnist.v1.Prediction, and its enumerations by name."""
     refusal, quality = digits_pb2.Refusal, digits_pb2.Quality
     return {
@@ -152,6 +182,34 @@ def _described(prediction: digits_pb2.Prediction, version: int) -> dict[str, Any
         "quality": [quality.Name(each).removeprefix("QUALITY_").lower() for each in prediction.quality],
         "model_version": version,
     }
+
+
+def _explained(answer: bytes) -> dict[str, Any]:
+    response = digits_pb2.ExplainResponse.FromString(answer)
+    return {
+        "prediction": _prediction(response.prediction, response.model_version),
+        "pixels": b64encode(response.pixels).decode(),
+        "layers": [_layer(layer) for layer in response.layers],
+        "importance": _tensor(response.importance),
+    }
+
+
+def _layer(layer: digits_pb2.Layer) -> dict[str, Any]:
+    tensors = ("kernel", "bias", "before_activation", "output")
+    return {
+        "name": layer.name,
+        "kind": digits_pb2.Kind.Name(layer.kind).removeprefix("KIND_").lower(),
+        "inputs": list(layer.inputs),
+        "kernel_size": list(layer.kernel_size),
+        "strides": list(layer.strides),
+        "padding": list(layer.padding),
+        **{name: _tensor(getattr(layer, name)) if layer.HasField(name) else None for name in tensors},
+    }
+
+
+def _tensor(tensor: digits_pb2.Tensor) -> dict[str, Any]:
+    """Its numbers as they are, 4 bytes each: a list of them would be thrice as long, and rounded."""
+    return {"shape": list(tensor.shape), "float32": b64encode(tensor.values).decode()}
 
 
 def _error(status: int, code: str, message: str, retry_after_seconds: float | None = None) -> web.Response:

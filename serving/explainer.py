@@ -1,0 +1,124 @@
+"""The second use case: one image in, and how the network saw it out. Never at the cost of those who want digits.
+
+1. One explanation at a time, in a thread that the kernel serves last; the event loop and every inference go first.
+2. A handful may wait, with room for more than one client; beyond that callers are refused at once.
+3. What matters is found by covering: a square of paper goes over the image, and all positions are one batch.
+"""
+
+import asyncio
+import os
+import threading
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+
+import numpy as np
+
+from serving.admission import Admission
+from serving.api_keys import Caller
+from serving.classifier import NEVER, Classifier, ImageInput, Predictions
+from serving.errors import ExpiredError, ExplanationsFullError, NotExplainableError
+from serving.graph_layers import Floats, Layer
+from serving.image.picture import Quality
+from serving.model_repository import ModelVersion
+from serving.rows import Pixels, Rows, Timing
+
+CAPACITY = 8
+SIDE = 28
+SQUARE = 4  # pixels of paper, each way
+STEP = 2  # by which it moves
+NICENESS = 10  # of the thread; the rest of the process has 0
+RETRY_SECONDS = 0.5
+TOLERANCE = 1e-3  # between the two graphs; they were compared when the version was loaded
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What is told of one image."""
+
+    predictions: Predictions  # of the one
+    pixels: Pixels  # (1, 784)
+    layers: list[Layer]
+    values: Mapping[str, Floats]  # by name, (1, ...)
+    importance: Floats  # (28, 28): by how much covering a pixel takes from the digit's probability
+
+
+class Explainer:
+    """Explains from start of the process to close()."""
+
+    def __init__(self, classifier: Classifier) -> None:
+        self._classifier = classifier
+        self._admission = Admission(CAPACITY)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="explain", initializer=_go_last)
+
+    async def explain(self, image: ImageInput, caller: Caller, version: int, deadline: float) -> Explanation:
+        """How the network sees `image`. `version`, `deadline` and `caller` as for Classifier.classify.
+
+        Raises InvalidRequestError, UnknownVersionError, NotExplainableError, ExplanationsFullError, RateLimitedError,
+        NotReadyError or ExpiredError.
+        """
+        served = self._classifier.served(version).version
+        if isinstance(served.traced, NotExplainableError):
+            raise NotExplainableError(f"version {served.version} cannot be explained: {served.traced}")
+        if not self._admission.admit(caller.name, 1):
+            raise ExplanationsFullError(CAPACITY, RETRY_SECONDS)
+        try:
+            self._classifier.charge(caller, 1)
+            loop = asyncio.get_running_loop()
+            try:
+                async with asyncio.timeout(None if deadline == NEVER else deadline - time.monotonic()):
+                    pixels, qualities = await self._classifier.pixels([image])
+                    return await loop.run_in_executor(self._thread, _explain, served, pixels, qualities)
+            except TimeoutError:
+                raise ExpiredError from None
+        finally:
+            self._admission.release(caller.name, 1)
+
+    async def wait_until_empty(self) -> None:
+        """Returns when nobody waits for an explanation."""
+        await self._admission.wait_until_empty()
+
+    def close(self) -> None:
+        """Begins no other one."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+
+def covered(pixels: Pixels) -> Pixels:
+    """The image (784,), as it is and then with each square covered, (1 + squares, 784)."""
+    corners = range(0, SIDE - SQUARE + 1, STEP)
+    images = np.repeat(pixels.reshape(1, SIDE, SIDE), 1 + len(corners) ** 2, axis=0)
+    for number, (top, left) in enumerate(((top, left) for top in corners for left in corners), start=1):
+        images[number, top : top + SQUARE, left : left + SQUARE] = 0
+    return images.reshape(len(images), -1)
+
+
+def importance(probabilities: Floats) -> Floats:
+    """(28, 28), from the digit's probability in each of covered()'s images: the mean loss over a pixel's squares."""
+    corners = range(0, SIDE - SQUARE + 1, STEP)
+    losses = (probabilities[0] - probabilities[1:]).reshape(len(corners), len(corners))
+    total, squares = np.zeros((2, SIDE, SIDE), np.float32)
+    for row, top in enumerate(corners):
+        for column, left in enumerate(corners):
+            total[top : top + SQUARE, left : left + SQUARE] += losses[row, column]
+            squares[top : top + SQUARE, left : left + SQUARE] += 1
+    return total / squares
+
+
+def _explain(version: ModelVersion, pixels: Pixels, qualities: Mapping[int, Quality]) -> Explanation:
+    traced = version.traced
+    if isinstance(traced, NotExplainableError):
+        raise traced
+    batch = version.run(covered(pixels[0]))
+    answers, values = traced.model.run(pixels)
+    digit = batch.digits[0]
+    if not np.allclose(answers.probabilities[0], batch.probabilities[0], rtol=0, atol=TOLERANCE):
+        raise RuntimeError("the graph that explains gives another answer than the one that serves: this is a bug")
+    predictions = Predictions(Rows(batch, 0, 1, Timing(0.0, 0.0, len(batch))), version.version, qualities=qualities)
+    return Explanation(predictions, pixels, traced.layers, values, importance(batch.probabilities[:, digit]))
+
+
+def _go_last() -> None:
+    with suppress(OSError, AttributeError):  # a thread has a niceness of its own on Linux alone
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
