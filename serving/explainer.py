@@ -42,7 +42,7 @@ class Explanation:
     pixels: Pixels  # (1, 784)
     layers: list[Layer]
     values: Mapping[str, Floats]  # by name, (1, ...)
-    importance: Floats  # (28, 28): by how much covering a pixel takes from the digit's probability
+    importance: Floats  # (28, 28): by how much covering a pixel takes from the digit's lead, in logits
 
 
 class Explainer:
@@ -94,10 +94,14 @@ def covered(pixels: Pixels) -> Pixels:
     return images.reshape(len(images), -1)
 
 
-def importance(probabilities: Floats) -> Floats:
-    """(28, 28), from the digit's probability in each of covered()'s images: the mean loss over a pixel's squares."""
+def importance(logits: Floats, digit: int) -> Floats:
+    """(28, 28), from the logits (1 + squares, 10) of covered()'s images: the mean loss over a pixel's squares.
+
+    Of the digit's lead over the next one: its probability hardly moves where it is near 1.
+    """
+    leads = logits[:, digit] - np.delete(logits, digit, axis=1).max(axis=1)
     corners = range(0, SIDE - SQUARE + 1, STEP)
-    losses = (probabilities[0] - probabilities[1:]).reshape(len(corners), len(corners))
+    losses = (leads[0] - leads[1:]).reshape(len(corners), len(corners))
     total, squares = np.zeros((2, SIDE, SIDE), np.float32)
     for row, top in enumerate(corners):
         for column, left in enumerate(corners):
@@ -110,13 +114,15 @@ def _explain(version: ModelVersion, pixels: Pixels, qualities: Mapping[int, Qual
     traced = version.traced
     if isinstance(traced, NotExplainableError):
         raise traced
-    batch = version.run(covered(pixels[0]))
+    rows = version.run(pixels)
     answers, values = traced.model.run(pixels)
-    digit = batch.digits[0]
-    if not np.allclose(answers.probabilities[0], batch.probabilities[0], rtol=0, atol=TOLERANCE):
+    if not np.allclose(answers.probabilities, rows.probabilities, rtol=0, atol=TOLERANCE):
         raise RuntimeError("the graph that explains gives another answer than the one that serves: this is a bug")
-    predictions = Predictions(Rows(batch, 0, 1, Timing(0.0, 0.0, len(batch))), version.version, qualities=qualities)
-    return Explanation(predictions, pixels, traced.layers, values, importance(batch.probabilities[:, digit]))
+    name = traced.layers[-1].output
+    _, logits = traced.model.run(covered(pixels[0]), [name])
+    matters = importance(logits[name], int(rows.digits[0]))
+    predictions = Predictions(Rows(rows, 0, 1, Timing(0.0, 0.0, 1)), version.version, qualities=qualities)
+    return Explanation(predictions, pixels, traced.layers, values, matters)
 
 
 def _go_last() -> None:

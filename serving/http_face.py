@@ -12,6 +12,7 @@ from prometheus_client.exposition import choose_encoder
 from serving.config import Config
 from serving.errors import ConfigError
 from serving.http_digits import Ask, HttpDigits, closed_routes
+from serving.http_page import page_routes
 
 Address = tuple[str, int]  # host and port; port 0: any free one
 Collect = Callable[[], Awaitable[Sequence[Metric]]]
@@ -24,7 +25,7 @@ class HttpFace:
         """`ask`: answers what is asked over HTTP."""
         self._address, self._metrics_address = config.http_address, config.metrics_at
         metrics = metrics_routes(collect)
-        routes = [*health_routes(is_ready), *digit_routes(config, ask)]
+        routes = [*health_routes(is_ready), *digit_routes(config, ask), *page_routes()]
         self._runner = _runner([*routes, *([] if self._metrics_address else metrics)])
         self._metrics_runner = _runner(metrics) if self._metrics_address else None
 

@@ -108,10 +108,13 @@ class TracedModel:
             raise ModelRejectedError(f"ONNX Runtime cannot load the graph: {error}", "graph") from error
         self._values = list(values)
 
-    def run(self, pixels: npt.NDArray[np.uint8]) -> tuple[Answers, dict[str, npt.NDArray[np.float32]]]:
-        """The answers as OnnxModel gives them, and by name each value, (n, ...) float32."""
-        probabilities, digit, novelty, *values = self._session.run([*_OUTPUT_NAMES, *self._values], {INPUT[0]: pixels})
-        return Answers(probabilities, digit, novelty), dict(zip(self._values, values, strict=True))
+    def run(
+        self, pixels: npt.NDArray[np.uint8], asked: Sequence[str] | None = None
+    ) -> tuple[Answers, dict[str, npt.NDArray[np.float32]]]:
+        """The answers as OnnxModel gives them, and by name each value asked for (None: all), (n, ...) float32."""
+        names = self._values if asked is None else asked
+        probabilities, digit, novelty, *values = self._session.run([*_OUTPUT_NAMES, *names], {INPUT[0]: pixels})
+        return Answers(probabilities, digit, novelty), dict(zip(names, values, strict=True))
 
 
 _OUTPUT_NAMES = [name for name, _, _ in OUTPUTS]

@@ -1,0 +1,54 @@
+// What the service answers: the digit or its refusal, ten bars, remarks.
+
+import { percent } from "./numbers.js";
+import { say } from "./words.js";
+
+const byId = (id) => document.getElementById(id);
+
+/** Ten empty bars. */
+export function layOutBars() {
+  byId("bars").replaceChildren(
+    ...Array.from({ length: 10 }, (_, digit) => {
+      const row = document.createElement("tr");
+      row.innerHTML = `<th scope="row">${digit}</th><td class="track"><div class="bar"></div></td><td class="share"></td>`;
+      return row;
+    }),
+  );
+}
+
+/** Shows a prediction; null: nothing was asked. */
+export function showAnswer(prediction, language) {
+  const rows = [...byId("bars").rows];
+  rows.forEach((row, digit) => {
+    const share = prediction ? prediction.probabilities[digit] : 0;
+    row.classList.toggle("likeliest", Boolean(prediction) && digit === prediction.digit && !prediction.refused);
+    row.querySelector(".bar").style.width = `${100 * share}%`;
+    row.querySelector(".share").textContent = prediction ? percent(share, language) : "";
+  });
+  const answer = byId("answer");
+  answer.classList.toggle("refused", Boolean(prediction?.refused));
+  answer.textContent = prediction ? (prediction.refused ? "?" : prediction.digit) : "–";
+  byId("verdict").textContent = verdict(prediction, language);
+  byId("remarks").replaceChildren(
+    ...(prediction?.quality ?? []).map((remark) => {
+      const item = document.createElement("li");
+      item.textContent = say(language, `quality_${remark}`);
+      return item;
+    }),
+  );
+}
+
+function verdict(prediction, language) {
+  if (!prediction) return say(language, "draw_first");
+  if (prediction.refusal === "blank") return say(language, "blank");
+  if (prediction.refused) return say(language, "no_digit", percent(prediction.novelty, language), prediction.digit);
+  return say(language, "sure", prediction.digit, percent(prediction.probability, language));
+}
+
+/** What kept the service from answering. */
+export function showError(error, language) {
+  const known = { 0: "unreachable", 401: "needs_key", 403: "forbidden", 429: "busy", 503: "not_ready" };
+  byId("error").textContent = error ? say(language, known[error.status] ?? "failed", error.message) : "";
+  byId("error").hidden = !error;
+  if (error?.status === 401) byId("key-form").hidden = false;
+}

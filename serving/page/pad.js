@@ -1,0 +1,138 @@
+// The sheet of paper: drawn on with mouse, finger, pen or keys, or filled with a picture. Tells when something changed.
+
+const STROKE = 22; // of 280 paper pixels: about as thick as MNIST's
+
+export class Pad {
+  /** `changed(isResting)`: something was drawn; resting: the pen is up. */
+  constructor(canvas, changed) {
+    this.canvas = canvas;
+    this.changed = changed;
+    this.paper = canvas.getContext("2d", { willReadFrequently: true });
+    this.strokes = []; // each a list of points, in paper pixels
+    this.picture = null;
+    this.pen = { x: canvas.width / 2, y: canvas.height / 2, isDown: false }; // of the keys
+    this.paint();
+    this.listen();
+  }
+
+  get isEmpty() {
+    return !this.picture && this.strokes.length === 0;
+  }
+
+  clear() {
+    this.strokes = [];
+    this.picture = null;
+    this.pen.isDown = false;
+    this.paint();
+    this.changed(true);
+  }
+
+  undo() {
+    if (this.strokes.length) this.strokes.pop();
+    else this.picture = null;
+    this.paint();
+    this.changed(true);
+  }
+
+  /** Shows a picture file, whole, in place of what was drawn. The service gets the file itself until somebody draws on it. */
+  async show(file) {
+    const bitmap = await createImageBitmap(file).catch(() => null); // TIFF, which browsers cannot show
+    this.strokes = [];
+    this.picture = { file, bitmap };
+    this.paint();
+    this.changed(true);
+  }
+
+  /** What is on the paper, as a picture file. */
+  async file() {
+    if (this.picture && this.strokes.length === 0) return this.picture.file;
+    return new Promise((resolve) => this.canvas.toBlob(resolve, "image/png"));
+  }
+
+  paint() {
+    const { paper, canvas, picture } = this;
+    paper.fillStyle = "#fff";
+    paper.fillRect(0, 0, canvas.width, canvas.height);
+    if (picture?.bitmap) {
+      const { width, height } = picture.bitmap;
+      const scale = Math.min(canvas.width / width, canvas.height / height);
+      const [w, h] = [width * scale, height * scale];
+      paper.drawImage(picture.bitmap, (canvas.width - w) / 2, (canvas.height - h) / 2, w, h);
+    }
+    paper.lineWidth = STROKE;
+    paper.lineCap = paper.lineJoin = "round";
+    paper.strokeStyle = paper.fillStyle = "#000";
+    for (const stroke of this.strokes) {
+      paper.beginPath();
+      paper.moveTo(stroke[0].x, stroke[0].y);
+      for (const { x, y } of stroke) paper.lineTo(x, y); // a point alone is a line to itself: a dot
+      paper.stroke();
+    }
+    if (document.activeElement === canvas && this.usesKeys) {
+      paper.strokeStyle = this.pen.isDown ? "#c2410c" : "#1d4ed8";
+      paper.lineWidth = 2;
+      paper.strokeRect(this.pen.x - 12, this.pen.y - 12, 24, 24);
+    }
+  }
+
+  listen() {
+    const { canvas } = this;
+    let stroke = null;
+    canvas.addEventListener("pointerdown", (event) => {
+      if (event.button !== 0) return;
+      canvas.setPointerCapture(event.pointerId);
+      this.usesKeys = false;
+      stroke = [this.at(event)];
+      this.strokes.push(stroke);
+      this.paint();
+      this.changed(false);
+    });
+    canvas.addEventListener("pointermove", (event) => {
+      if (!stroke) return;
+      // A quick pen moves further between two frames than a digit is wide: take all points that it touched.
+      const events = event.getCoalescedEvents?.() ?? [];
+      for (const each of events.length ? events : [event]) stroke.push(this.at(each));
+      this.paint();
+      this.changed(false);
+    });
+    const end = () => {
+      if (!stroke) return;
+      stroke = null;
+      this.changed(true);
+    };
+    canvas.addEventListener("pointerup", end);
+    canvas.addEventListener("pointercancel", end);
+    canvas.addEventListener("keydown", (event) => this.onKey(event));
+    for (const kind of ["focus", "blur"]) canvas.addEventListener(kind, () => this.paint());
+  }
+
+  at(event) {
+    const box = this.canvas.getBoundingClientRect();
+    const scale = this.canvas.width / box.width;
+    return { x: (event.clientX - box.left) * scale, y: (event.clientY - box.top) * scale };
+  }
+
+  /** Arrows move the pen, the space bar puts it down and lifts it. */
+  onKey(event) {
+    const moves = { ArrowLeft: [-10, 0], ArrowRight: [10, 0], ArrowUp: [0, -10], ArrowDown: [0, 10] };
+    const { pen, canvas } = this;
+    const within = (value, size) => Math.min(Math.max(value, 0), size);
+    if (event.key in moves) {
+      const [x, y] = moves[event.key];
+      pen.x = within(pen.x + x, canvas.width);
+      pen.y = within(pen.y + y, canvas.height);
+      if (pen.isDown) this.strokes.at(-1).push({ x: pen.x, y: pen.y });
+    } else if (event.key === " ") {
+      pen.isDown = !pen.isDown;
+      if (pen.isDown) this.strokes.push([{ x: pen.x, y: pen.y }]);
+    } else if (event.key === "Delete" || event.key === "Backspace") {
+      this.clear();
+    } else {
+      return;
+    }
+    event.preventDefault();
+    this.usesKeys = true;
+    this.paint();
+    this.changed(!pen.isDown);
+  }
+}

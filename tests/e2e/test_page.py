@@ -1,0 +1,277 @@
+"""The page in a real browser: drawn on, walked through, read aloud, in two languages, in the dark and on a phone."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]  # ships no types
+from playwright.sync_api import Browser, Page, Position, sync_playwright
+
+from tests.e2e.strokes import DIGITS, SCRIBBLE, Stroke
+from tests.integration.serving.hostile_server import ServerProcess, server_process
+
+ROOT = Path(__file__).parents[2]
+CHROMIUM = shutil.which("chromium")
+PHONE = {"width": 390, "height": 844}
+DESK = {"width": 1280, "height": 900}
+SERIOUS = {"serious", "critical"}
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed (Debian package chromium)")
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[ServerProcess]:
+    with server_process(ROOT / "models") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        # Without its sandbox: tests may run as root, and read no page but ours.
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+class Visitor:
+    """Somebody before the page. Whatever the browser complains of is kept."""
+
+    def __init__(self, browser: Browser, server: ServerProcess, **settings: Any) -> None:
+        self.context = browser.new_context(**({"viewport": DESK, "locale": "en-GB"} | settings))
+        self.page: Page = self.context.new_page()
+        self.complaints: list[str] = []
+        self.asked: list[str] = []
+        self.page.on("console", lambda message: self.complaints.append(message.text))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("request", lambda request: self.asked.append(request.url))
+        self.url = f"http://127.0.0.1:{server.http_port}/"
+        self.page.goto(self.url)
+
+    def draw(self, strokes: list[Stroke]) -> None:
+        self.page.click("#clear")
+        box = self.page.locator("#paper").bounding_box()
+        assert box
+        scale, mouse = box["width"] / 280, self.page.mouse
+        for stroke in strokes:
+            points = [(box["x"] + x * scale, box["y"] + y * scale) for x, y in stroke]
+            mouse.move(*points[0])
+            mouse.down()
+            for point in points[1:]:
+                mouse.move(*point, steps=3)
+            mouse.up()
+
+    def reads(self, text: str) -> None:
+        """Waits until the verdict holds this."""
+        self.page.locator("#verdict", has_text=text).wait_for()
+
+    def text(self, selector: str) -> str:
+        return self.page.inner_text(selector)
+
+    def serious_faults(self) -> list[str]:
+        """What axe-core finds, as far as it is serious."""
+        found = Axe().run(self.page).response["violations"]
+        return [f"{each['id']}: {each['nodes'][0]['html']}" for each in found if each["impact"] in SERIOUS]
+
+
+@pytest.fixture
+def visitor(browser: Browser, server: ServerProcess) -> Iterator[Visitor]:
+    visitor = Visitor(browser, server)
+    yield visitor
+    visitor.context.close()
+    assert visitor.complaints == []
+    assert {url for url in visitor.asked if not url.startswith((visitor.url, "blob:", "data:"))} == set()
+
+
+def test_each_digit_that_is_drawn_is_read(visitor: Visitor) -> None:
+    for digit, strokes in enumerate(DIGITS):
+        visitor.draw(strokes)
+        visitor.reads(f"This is a {digit}")
+        assert visitor.text("#answer") == str(digit)
+        assert visitor.page.locator("#bars tr.likeliest th").inner_text() == str(digit)
+    visitor.page.click("#clear")
+    visitor.reads("Nothing is drawn yet")
+
+
+def test_a_scribble_is_refused(visitor: Visitor) -> None:
+    visitor.draw(SCRIBBLE)
+    visitor.reads("This is no digit")
+    assert visitor.text("#answer") == "?"
+    assert visitor.page.locator("#bars tr.likeliest").count() == 0
+
+
+def test_the_answer_comes_while_the_pen_is_down(visitor: Visitor) -> None:
+    box = visitor.page.locator("#paper").bounding_box()
+    assert box
+    visitor.page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 60)
+    visitor.page.mouse.down()
+    visitor.page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] - 60, steps=10)
+    visitor.reads("This is a 1")
+    visitor.page.locator("#walk").wait_for()  # and how it came to it, when the pen rests
+    visitor.page.mouse.up()
+
+
+def test_undo_takes_back_a_stroke(visitor: Visitor) -> None:
+    visitor.draw([*DIGITS[1], [(20, 20), (260, 20)]])
+    visitor.page.click("#undo")
+    visitor.reads("This is a 1")
+    visitor.page.click("#undo")
+    visitor.reads("Nothing is drawn yet")
+
+
+def test_pictures_are_read_whatever_their_format(visitor: Visitor) -> None:
+    for path in sorted((ROOT / "samples").iterdir()):
+        if path.suffix in (".md", ".bin"):
+            continue
+        visitor.page.click("#clear")
+        visitor.page.set_input_files("#file", path)
+        visitor.reads(f"This is a {path.stem[-1]}")
+
+
+def test_a_file_that_is_no_picture_is_told_and_the_page_goes_on(browser: Browser, server: ServerProcess) -> None:
+    visitor = Visitor(browser, server)
+    visitor.page.set_input_files("#file", {"name": "a.png", "mimeType": "image/png", "buffer": b"no picture"})
+    visitor.page.locator("#error", has_text="not an image").wait_for()
+    visitor.draw(DIGITS[7])
+    visitor.reads("This is a 7")
+    assert visitor.page.locator("#error").is_hidden()
+    assert all(
+        "400" in complaint for complaint in visitor.complaints
+    )  # Chromium tells of every answer that is an error
+    visitor.context.close()
+
+
+def test_every_layer_can_be_walked_through_and_its_numbers_add_up(visitor: Visitor) -> None:
+    visitor.draw(DIGITS[3])
+    visitor.page.locator("#walk").wait_for()
+    names = visitor.page.locator("#walk-layers button").all_inner_texts()
+    assert names == [
+        *("Convolution 1", "Max pooling 1", "Convolution 2", "Max pooling 2", "Convolution 3", "Max pooling 3"),
+        *("Dense layer", "Ten sums"),
+    ]
+    sizes = {"Convolution 1": (16, "24×24"), "Convolution 2": (64, "12×12"), "Convolution 3": (96, "6×6")}
+    for name in names:
+        visitor.page.click(f"#walk-layers button:text-is('{name}')")
+        if name in ("Dense layer", "Ten sums"):
+            assert visitor.page.locator("#walk-units-table td").count() == 20
+            continue
+        maps = visitor.page.locator("#walk-maps button")
+        if name in sizes:
+            assert maps.count() == sizes[name][0]
+            assert sizes[name][1] in visitor.text("#walk-told")
+            assert_products_add_up(visitor)
+            maps.nth(5).click()
+            assert_products_add_up(visitor)
+        else:
+            cells = numbers(visitor, "#walk-window")
+            assert len(cells) == 4
+            assert f"The largest is {max(cells):g}." in visitor.text("#walk-sum")
+    assert "Side: (6 + 0 − 2) / 2 + 1 = 3" in walked_to(visitor, "Max pooling 3")
+    assert "padding “valid”" in walked_to(visitor, "Convolution 1")
+    assert "padding “same”" in walked_to(visitor, "Convolution 2")
+
+
+def numbers(visitor: Visitor, table: str) -> list[float]:
+    return [float(text) for text in visitor.page.locator(f"{table} td").all_inner_texts()]
+
+
+def assert_products_add_up(visitor: Visitor) -> None:
+    """As far as two decimals tell."""
+    window, kernel, products = (numbers(visitor, f"#walk-{name}") for name in ("window", "kernel", "products"))
+    assert all(abs(x * y - z) < 0.05 for x, y, z in zip(window, kernel, products, strict=True))
+    told = visitor.text("#walk-sum")
+    assert abs(sum(products) - float(told.split(": ")[1].split(". ")[0])) < 0.15
+
+
+def walked_to(visitor: Visitor, name: str) -> str:
+    visitor.page.click(f"#walk-layers button:text-is('{name}')")
+    return visitor.text("#walk-told")
+
+
+def test_pointing_at_a_square_shows_its_numbers_and_arrow_keys_move_on(visitor: Visitor) -> None:
+    visitor.draw(DIGITS[0])
+    visitor.page.locator("#walk").wait_for()
+    box = visitor.page.locator("#walk-map canvas").bounding_box()
+    assert box
+    place = Position(x=box["width"] * 10.5 / 24, y=box["height"] * 3.5 / 24)
+    visitor.page.hover("#walk-map canvas", position=place)
+    assert "(Row 3, column 10)" in visitor.text("#walk-sum")
+    visitor.page.focus("#walk-map")
+    visitor.page.keyboard.press("ArrowDown")
+    visitor.page.keyboard.press("ArrowLeft")
+    assert "(Row 4, column 9)" in visitor.text("#walk-sum")
+
+
+def test_before_the_activation_there_are_negative_numbers(visitor: Visitor) -> None:
+    visitor.draw(DIGITS[5])
+    visitor.page.click("#walk-layers button:text-is('Dense layer')")
+    assert min(numbers(visitor, "#walk-units-table")) == 0
+    visitor.page.check("#walk-before")
+    assert min(numbers(visitor, "#walk-units-table")) < 0
+
+
+def test_a_kernel_of_ones_own_changes_the_drawing_and_its_size(visitor: Visitor) -> None:
+    visitor.draw(DIGITS[8])
+    visitor.page.locator("#lab").wait_for()
+    assert visitor.text("#lab-sizes") == "28×28 → 28×28"
+    visitor.page.select_option("#lab-padding", "valid")
+    assert visitor.text("#lab-sizes") == "28×28 → 26×26"
+    visitor.page.select_option("#lab-preset", "identity")
+    assert numbers(visitor, "#lab-window")[4] == sum(numbers(visitor, "#lab-products"))
+    visitor.page.fill("#lab-kernel input >> nth=4", "2")
+    assert abs(2 * numbers(visitor, "#lab-window")[4] - sum(numbers(visitor, "#lab-products"))) < 0.01
+    assert visitor.page.input_value("#lab-preset") == ""
+    visitor.page.select_option("#lab-pool", "2")
+    assert visitor.text("#lab-sizes") == "28×28 → 26×26 → 13×13"
+    visitor.page.select_option("#lab-stride", "1")
+    assert visitor.text("#lab-sizes") == "28×28 → 26×26 → 25×25"
+
+
+def test_the_lessons_examples_are_shown_as_the_lesson_has_them(visitor: Visitor) -> None:
+    assert numbers(visitor, "#example-patch") == [21, 16, 11, 25, 22, 18, 19, 20, 21]
+    assert numbers(visitor, "#example-kernel") == [0, -1, 0, -1, 5, -1, 0, -1, 0]
+    assert visitor.text("#example-sum") == "Nine products, one sum: 31."
+    assert numbers(visitor, "#example-pooled") == [0.6, 1, 1, 0.9]
+    assert "“same” gives 28×28, “valid” gives 26×26" in visitor.text("#example-padding")
+
+
+def test_it_speaks_spanish_to_those_who_do(browser: Browser, server: ServerProcess) -> None:
+    visitor = Visitor(browser, server, locale="es-AR")
+    visitor.draw(DIGITS[4])
+    visitor.reads("Es un 4")
+    assert visitor.page.get_attribute("html", "lang") == "es"
+    visitor.page.click("button[data-language=en]")
+    visitor.reads("This is a 4")
+    visitor.page.locator("#walk").wait_for()
+    assert visitor.text("#walk-layers button >> nth=0") == "Convolution 1"
+    assert visitor.complaints == []
+    visitor.context.close()
+
+
+def test_a_digit_is_drawn_by_keys_alone(visitor: Visitor) -> None:
+    visitor.page.focus("#paper")
+    for key in [*["ArrowUp"] * 8, " ", *["ArrowDown"] * 16, " "]:
+        visitor.page.keyboard.press(key)
+    visitor.reads("This is a 1")
+    visitor.page.keyboard.press("Delete")
+    visitor.reads("Nothing is drawn yet")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("viewport", [DESK, PHONE], ids=["desk", "phone"])
+def test_nothing_is_seriously_wrong_for_those_who_see_or_hear_it_otherwise(
+    browser: Browser, server: ServerProcess, scheme: str, viewport: dict[str, int]
+) -> None:
+    visitor = Visitor(browser, server, color_scheme=scheme, viewport=viewport)
+    assert visitor.serious_faults() == []
+    visitor.draw(DIGITS[2])
+    visitor.page.locator("#walk").wait_for()
+    for button in visitor.page.locator("#walk-layers button").all():
+        button.click()
+        assert visitor.serious_faults() == []
+    wide = visitor.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    assert wide == 0, "the page is wider than the screen"
+    assert visitor.complaints == []
+    visitor.context.close()
