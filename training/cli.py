@@ -20,6 +20,7 @@ _COMMANDS = {
     "export": "write a finished and evaluated run as the next version of the model repository",
     "run": "data, train, evaluate and export, one after the other",
     "race": "seconds of training to 99.0, 99.4 and 99.6 %, beside Keras' example network, in one run",
+    "lesson": "the lesson's claim: dense layers and convolutions, on digits, shuffled digits and moved ones",
     "report": "measure every figure of the model cards again, from the ONNX files and the data, with pictures",
     "samples": "write samples/ and tests/data/ again, from validation rows of MNIST",
 }
@@ -63,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
         )
         command.add_argument("--config", type=Path, metavar="FILE", help="settings file (TOML)")
         if name not in ("data", "report", "samples"):
-            default = "race" if name == "race" else "default"
+            default = name if name in ("race", "lesson") else "default"
             command.add_argument("--run", default=default, metavar="NAME", help=f"name of the run (default: {default})")
         if name in _WITH_TRAINING_SETTINGS:
             command.add_argument("--resume", action="store_true", help="go on with the run where it stopped")

@@ -9,6 +9,7 @@ import { ServiceError, classify, explain, useKey } from "./service.js";
 import { Walk } from "./walk.js";
 import { LANGUAGES, say } from "./words.js";
 
+const PAUSE_MILLISECONDS = 50; // between questions while the pen moves: quicker than anybody sees, and room for others
 const REST_MILLISECONDS = 120; // with the pen down and still: then the layers are worth asking for
 const byId = (id) => document.getElementById(id);
 
@@ -27,12 +28,16 @@ let isStale = false; // something was drawn since the last question
 let resting = null;
 let explaining = null; // aborts the explanation that is no longer wanted
 let penUp = 0;
+let hurry = () => {};
 
 function changed(isResting) {
   byId("hint").hidden = !pad.isEmpty;
   explaining?.abort();
   clearTimeout(resting);
-  if (isResting) penUp = performance.now();
+  if (isResting) {
+    penUp = performance.now();
+    hurry();
+  }
   isStale = true;
   if (!isAsking) ask();
   resting = setTimeout(explainDrawing, isResting ? 0 : REST_MILLISECONDS);
@@ -43,6 +48,10 @@ async function ask() {
   isAsking = true;
   while (isStale) {
     isStale = false;
+    const pause = new Promise((resolve) => {
+      hurry = resolve; // the pen is up: that is what the visitor waits for
+      setTimeout(resolve, PAUSE_MILLISECONDS);
+    });
     if (pad.isEmpty) {
       prediction = explained = failure = null;
     } else {
@@ -60,6 +69,7 @@ async function ask() {
     }
     showAnswer(pad.isEmpty ? null : prediction, language);
     showError(failure, language);
+    await pause;
   }
   isAsking = false;
 }
