@@ -70,7 +70,7 @@ def draw_accuracies(path: Path, outcomes: Sequence[Outcome]) -> None:
             _draw_shuffled(left, number, network, outcomes)
             _draw_moved(right, network, outcomes)
         left.set(xticks=[0, 1], xticklabels=["digits", "shuffled digits"], ylabel="errors (%)", ylim=(0, None))
-        right.set(xlabel="moved by (pixels)", ylabel="accuracy (%)")
+        right.set(xlabel="moved by (pixels)", ylabel="accuracy (%)", xticks=outcomes[0].shifts)
         for axes in (left, right):
             axes.legend(frameon=False)
 
