@@ -9,6 +9,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]  # ships no types
 from playwright.sync_api import Browser, Page, Position, sync_playwright
 
+from serving import keys
 from tests.e2e.strokes import DIGITS, SCRIBBLE, Stroke
 from tests.integration.serving.hostile_server import ServerProcess, server_process
 
@@ -237,6 +238,24 @@ def test_the_lessons_examples_are_shown_as_the_lesson_has_them(visitor: Visitor)
     assert "“same” gives 28×28, “valid” gives 26×26" in visitor.text("#example-padding")
 
 
+def test_where_a_key_is_asked_for_the_page_asks_for_it(
+    browser: Browser, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "keys.toml"
+    assert keys.main(["new", "page", "--file", str(file)]) == 0
+    secret = capsys.readouterr().out.strip()
+    with server_process(ROOT / "models", f"--api-keys={file}") as server:
+        visitor = Visitor(browser, server)
+        visitor.draw(DIGITS[6])
+        visitor.page.locator("#error", has_text="asks for an API key").wait_for()
+        visitor.page.fill("#key", secret)
+        visitor.page.press("#key", "Enter")
+        visitor.reads("This is a 6")
+        visitor.page.locator("#walk").wait_for()
+        assert all("401" in complaint for complaint in visitor.complaints)
+        visitor.context.close()
+
+
 def test_it_speaks_spanish_to_those_who_do(browser: Browser, server: ServerProcess) -> None:
     visitor = Visitor(browser, server, locale="es-AR")
     visitor.draw(DIGITS[4])
@@ -259,8 +278,7 @@ def test_a_digit_is_drawn_by_keys_alone(visitor: Visitor) -> None:
     visitor.reads("Nothing is drawn yet")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("viewport", [DESK, PHONE], ids=["desk", "phone"])
+@pytest.mark.parametrize(("scheme", "viewport"), [("light", DESK), ("dark", PHONE)], ids=["desk", "phone in the dark"])
 def test_nothing_is_seriously_wrong_for_those_who_see_or_hear_it_otherwise(
     browser: Browser, server: ServerProcess, scheme: str, viewport: dict[str, int]
 ) -> None:
