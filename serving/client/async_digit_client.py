@@ -7,7 +7,7 @@ import grpc
 
 from protos.mnist.v1 import digits_pb2, digits_pb2_grpc
 from serving.client import bulk
-from serving.client.channel import CHANNEL_OPTIONS, CLASSIFY
+from serving.client.channel import CHANNEL_OPTIONS, CLASSIFY, key_metadata
 from serving.client.classify_codec import image_bytes, version_bytes
 from serving.client.coalescer import Coalescer
 from serving.client.messages import ImageLike, ModelDescription, Prediction, call_error, model_description
@@ -18,8 +18,9 @@ class AsyncDigitClient:
     """Asks a digit service. Belongs to one event loop; close it, or use it as a context manager.
 
     `address`: HOST:PORT. `credentials`: for TLS, from grpc.ssl_channel_credentials(); None is plain text.
-    `timeout_seconds`: the deadline of each call, retries included. `coalesce`: whether calls made at the same time
-    share RPCs, which costs no delay and answers several times as many; False sends each call as an RPC of its own.
+    `api_key`: shown with every call. `timeout_seconds`: the deadline of each call, retries included. `coalesce`:
+    whether calls made at the same time share RPCs, which costs no delay and answers several times as many; False sends
+    each call as an RPC of its own.
     """
 
     def __init__(
@@ -27,10 +28,12 @@ class AsyncDigitClient:
         address: str = "127.0.0.1:50051",
         *,
         credentials: grpc.ChannelCredentials | None = None,
+        api_key: str | None = None,
         timeout_seconds: float = 10.0,
         coalesce: bool = True,
     ) -> None:
         self._timeout_seconds = timeout_seconds
+        self._metadata = key_metadata(api_key)
         if credentials is None:
             self._channel = grpc.aio.insecure_channel(address, CHANNEL_OPTIONS)
         else:
@@ -78,9 +81,9 @@ class AsyncDigitClient:
     async def get_model(self) -> ModelDescription:
         """What the server serves and accepts. Raises CallError."""
         try:
-            return model_description(
-                await self._stub.GetModel(digits_pb2.GetModelRequest(), timeout=self._timeout_seconds)
-            )
+            asked = digits_pb2.GetModelRequest()
+            told = await self._stub.GetModel(asked, timeout=self._timeout_seconds, metadata=self._metadata)
+            return model_description(told)
         except grpc.RpcError as error:
             raise call_error(error) from error
 
@@ -98,4 +101,4 @@ class AsyncDigitClient:
         await self.close()
 
     def _rpc(self, request: bytes, timeout_seconds: float) -> Awaitable[bytes]:
-        return self._classify(request, timeout=timeout_seconds)
+        return self._classify(request, timeout=timeout_seconds, metadata=self._metadata)

@@ -33,3 +33,14 @@ CHANNEL_OPTIONS: list[tuple[str, str | int]] = [
 ]
 
 CLASSIFY = f"/{digits_pb2.DESCRIPTOR.services_by_name['DigitClassifier'].full_name}/Classify"
+
+Metadata = tuple[tuple[str, str], ...]
+
+
+def key_metadata(api_key: str | None) -> Metadata:
+    """What a call carries to show this key. Raises ValueError for what is no key."""
+    if api_key is None:
+        return ()
+    if not (api_key.isascii() and api_key.isprintable() and api_key.strip() == api_key != ""):
+        raise ValueError("an API key is one line of printable ASCII, without spaces around it")
+    return (("x-api-key", api_key),)

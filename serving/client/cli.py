@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column, Table
 
+from serving.client.channel import key_metadata
 from serving.client.digit_client import DigitClient
 from serving.client.image_files import STANDARD_INPUT, find_image_files
 from serving.client.messages import CallError, Prediction
@@ -38,7 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         files = find_image_files(options.paths)
         credentials = _credentials(options)
-    except OSError as error:
+        api_key = _api_key(options.api_key_file)
+    except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return USAGE_ERROR
     if not files:
@@ -47,7 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return USAGE_ERROR
-    with DigitClient(options.address, credentials=credentials, timeout_seconds=options.timeout_seconds) as client:
+    timeout = options.timeout_seconds
+    with DigitClient(options.address, credentials=credentials, api_key=api_key, timeout_seconds=timeout) as client:
         outcomes = _classify_with_progress(client, files, options.json)
     if not options.json:
         _print_table(outcomes)
@@ -68,6 +71,9 @@ def _parser() -> argparse.ArgumentParser:
     classify.add_argument(
         "--tls-ca-file", type=Path, metavar="PEM", help="connect with TLS, trusting these authorities"
     )
+    classify.add_argument(
+        "--api-key-file", type=Path, metavar="FILE", help="file that holds the API key to show, and nothing else"
+    )
     return parser
 
 
@@ -75,6 +81,18 @@ def _credentials(options: argparse.Namespace) -> grpc.ChannelCredentials | None:
     if options.tls_ca_file:
         return grpc.ssl_channel_credentials(options.tls_ca_file.read_bytes())
     return grpc.ssl_channel_credentials() if options.tls else None
+
+
+def _api_key(file: Path | None) -> str | None:
+    """Raises OSError, or ValueError naming the file where it holds no key."""
+    if file is None:
+        return None
+    try:
+        api_key = file.read_text().strip()
+        key_metadata(api_key)
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from error
+    return api_key
 
 
 def _classify_with_progress(client: DigitClient, files: list[Path], as_json: bool) -> list[Outcome]:

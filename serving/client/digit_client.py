@@ -7,7 +7,7 @@ import grpc
 
 from protos.mnist.v1 import digits_pb2, digits_pb2_grpc
 from serving.client import bulk, thread_coalescer
-from serving.client.channel import CHANNEL_OPTIONS, CLASSIFY
+from serving.client.channel import CHANNEL_OPTIONS, CLASSIFY, key_metadata
 from serving.client.classify_codec import image_bytes, version_bytes
 from serving.client.messages import ImageLike, ModelDescription, Prediction, call_error, model_description
 from serving.client.share_queue import MAX_IMAGES, ShareQueue
@@ -18,8 +18,9 @@ class DigitClient:
     """Asks a digit service. May be used from several threads; close it, or use it as a context manager.
 
     `address`: HOST:PORT. `credentials`: for TLS, from grpc.ssl_channel_credentials(); None is plain text.
-    `timeout_seconds`: the deadline of each call, retries included. `coalesce`: whether calls that several threads make
-    at the same time share RPCs, which costs no delay; False sends each call as an RPC of its own.
+    `api_key`: shown with every call. `timeout_seconds`: the deadline of each call, retries included. `coalesce`:
+    whether calls that several threads make at the same time share RPCs, which costs no delay; False sends each call as
+    an RPC of its own.
     """
 
     def __init__(
@@ -27,17 +28,19 @@ class DigitClient:
         address: str = "127.0.0.1:50051",
         *,
         credentials: grpc.ChannelCredentials | None = None,
+        api_key: str | None = None,
         timeout_seconds: float = 10.0,
         coalesce: bool = True,
     ) -> None:
         self._timeout_seconds = timeout_seconds
+        self._metadata = key_metadata(api_key)
         if credentials is None:
             self._channel = grpc.insecure_channel(address, CHANNEL_OPTIONS)
         else:
             self._channel = grpc.secure_channel(address, credentials, CHANNEL_OPTIONS)
         self._stub = digits_pb2_grpc.DigitClassifierStub(self._channel)
         queue = ShareQueue[thread_coalescer.Answer](max_images=MAX_IMAGES if coalesce else 1)
-        self._coalescer = ThreadCoalescer(self._channel.unary_unary(CLASSIFY), queue)
+        self._coalescer = ThreadCoalescer(self._channel.unary_unary(CLASSIFY), queue, self._metadata)
 
     def classify(
         self, images: Sequence[ImageLike], *, model_version: int = 0, timeout_seconds: float | None = None
@@ -74,7 +77,9 @@ class DigitClient:
     def get_model(self) -> ModelDescription:
         """What the server serves and accepts. Raises CallError."""
         try:
-            return model_description(self._stub.GetModel(digits_pb2.GetModelRequest(), timeout=self._timeout_seconds))
+            asked = digits_pb2.GetModelRequest()
+            told = self._stub.GetModel(asked, timeout=self._timeout_seconds, metadata=self._metadata)
+            return model_description(told)
         except grpc.RpcError as error:
             raise call_error(error) from error
 

@@ -12,6 +12,7 @@ from functools import partial
 
 import grpc
 
+from serving.client.channel import Metadata
 from serving.client.classify_codec import response_predictions
 from serving.client.messages import Prediction, call_error, closed_error, deadline_error
 from serving.client.share_queue import Call, Outcome, Share, ShareQueue
@@ -20,10 +21,13 @@ Answer = Future[list[Prediction]]
 
 
 class ThreadCoalescer:
-    """May be used from any thread. `rpc` sends one serialised request."""
+    """May be used from any thread. `rpc` sends one serialised request, with `metadata`."""
 
-    def __init__(self, rpc: "grpc.UnaryUnaryMultiCallable[bytes, bytes]", queue: ShareQueue[Answer]) -> None:
+    def __init__(
+        self, rpc: "grpc.UnaryUnaryMultiCallable[bytes, bytes]", queue: ShareQueue[Answer], metadata: Metadata = ()
+    ) -> None:
         self._rpc = rpc
+        self._metadata = metadata
         self._queue = queue
         self._lock = threading.Lock()  # of the queue and of what it keeps in calls and shares
         self._rpcs: dict[Share[Answer], grpc.Future[bytes]] = {}
@@ -98,7 +102,9 @@ class ThreadCoalescer:
         outcome: Outcome = closed_error()  # also when interrupted
         try:
             timeout = max(share.deadline - time.monotonic(), 0)
-            outcome = response_predictions(self._rpc(share.request(), timeout=timeout), share.images)
+            outcome = response_predictions(
+                self._rpc(share.request(), timeout=timeout, metadata=self._metadata), share.images
+            )
         except Exception as error:  # the border of the RPC
             outcome = call_error(error)
         finally:
@@ -106,7 +112,8 @@ class ThreadCoalescer:
 
     def _start(self, share: Share[Answer]) -> None:
         try:
-            rpc = self._rpc.future(share.request(), timeout=max(share.deadline - time.monotonic(), 0))
+            remaining = max(share.deadline - time.monotonic(), 0)
+            rpc = self._rpc.future(share.request(), timeout=remaining, metadata=self._metadata)
         except Exception as error:  # the border of the RPC; the channel is closed, for one
             self._finish(share, call_error(error))
             return

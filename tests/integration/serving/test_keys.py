@@ -1,5 +1,6 @@
 """API keys: who is let in, to what, and how often; keys that come and go while the server runs."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,6 +15,8 @@ from protos.inference.open_inference_pb2_grpc import GRPCInferenceServiceStub
 from protos.mnist.v1 import digits_pb2
 from protos.mnist.v1.digits_pb2_grpc import DigitClassifierStub
 from serving import gate, keys
+from serving.client import AsyncDigitClient, DigitClient, cli
+from serving.client.messages import CallError
 from serving.errors import ConfigError
 from tests.integration.serving.conftest import StartServer
 from tests.tiny_model import image_of
@@ -155,6 +158,37 @@ async def test_a_key_has_its_rate_and_is_told_when_to_come_again(
         pushback = dict(raised.value.trailing_metadata())["grpc-retry-pushback-ms"]
         assert 400_000 < int(pushback) < 1_600_000
         assert await ask(server.grpc_port, ("x-api-key", fast)) == "OK"
+
+
+async def test_our_clients_show_the_key_that_they_are_given(
+    start_server: StartServer, file: Path, make_key: MakeKey, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    secret = make_key("forms")
+    async with start_server(api_keys=file) as server:
+        address = f"127.0.0.1:{server.grpc_port}"
+        async with AsyncDigitClient(address, api_key=secret) as client:
+            assert [each.digit for each in await client.classify([image_of(2)])] == [2]
+            assert (await client.get_model()).name == "mnist"
+        async with AsyncDigitClient(address) as client:
+            with pytest.raises(CallError, match="an API key is needed"):
+                await client.classify([image_of(2)])
+
+        def blocking() -> None:
+            with DigitClient(address, api_key=secret) as client:
+                assert [each.digit for each in client.classify([image_of(3)])] == [3]
+                assert [each.digit for each in client.classify_many([image_of(4)])] == [4]
+                assert client.get_model().name == "mnist"
+            picture, key = tmp_path / "a.bin", tmp_path / "key"
+            picture.write_bytes(image_of(5))
+            key.write_text(secret + "\n")
+            classify = ["classify", str(picture), "--address", address]
+            assert cli.main([*classify, "--api-key-file", str(key)]) == 0
+            assert cli.main(classify) == 1
+            key.write_text("two words é")
+            assert cli.main([*classify, "--api-key-file", str(key)]) == 2
+            assert f"{key}: an API key is one line" in capsys.readouterr().err
+
+        await asyncio.to_thread(blocking)
 
 
 async def test_health_needs_no_key(start_server: StartServer, file: Path, make_key: MakeKey) -> None:
