@@ -33,7 +33,7 @@ IN_FLIGHT = 32  # of the load by gRPC, one digit a call
 CONNECTIONS = 4
 # As the page does: a question every so often while the pen moves, one explanation when it rests, and a look at it.
 DRAW_SECONDS, PAUSE_SECONDS, LOOK_SECONDS = 1.0, 0.05, 1.0
-SHEET = 280  # pixels
+SHEET = 140  # pixels of the picture that the page sends
 ALONE, WITH_VISITORS, WITH_EXPLAIN = "nobody else", f"{VISITORS} visitors drawing", "one caller, Explain after Explain"
 Times = dict[str, list[float]]  # milliseconds, by what was asked
 

@@ -27,17 +27,16 @@ let isAsking = false;
 let isStale = false; // something was drawn since the last question
 let resting = null;
 let explaining = null; // aborts the explanation that is no longer wanted
-let penUp = 0;
+let penUp = 0; // when; 0: the pen is down
 let hurry = () => {};
 
 function changed(isResting) {
   byId("hint").hidden = !pad.isEmpty;
   explaining?.abort();
   clearTimeout(resting);
-  if (isResting) {
-    penUp = performance.now();
-    hurry();
-  }
+  penUp = isResting ? performance.now() : 0;
+  delete byId("time").dataset.penUp;
+  if (isResting) hurry();
   isStale = true;
   if (!isAsking) ask();
   resting = setTimeout(explainDrawing, isResting ? 0 : REST_MILLISECONDS);
@@ -55,12 +54,12 @@ async function ask() {
     if (pad.isEmpty) {
       prediction = explained = failure = null;
     } else {
-      const began = performance.now();
+      const [began, since] = [performance.now(), penUp];
       try {
         prediction = await classify(await pad.file());
         failure = null;
         byId("time").textContent = say(language, "took", written(performance.now() - began, language, 0));
-        byId("time").dataset.penUp = String(performance.now() - penUp);
+        if (since && since === penUp) byId("time").dataset.penUp = String(performance.now() - since);
       } catch (error) {
         if (!(error instanceof ServiceError)) throw error;
         failure = error;

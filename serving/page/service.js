@@ -40,14 +40,13 @@ export async function explain(body, signal) {
 
 async function ask(path, body, signal) {
   const headers = { "Content-Type": "application/octet-stream", ...(key ? { "X-Api-Key": key } : {}) };
-  let response;
   try {
-    response = await fetch(path, { method: "POST", body, headers, signal });
+    const response = await fetch(path, { method: "POST", body, headers, signal });
+    if (response.ok) return await response.json();
+    const told = await response.json().catch(() => ({ message: response.statusText })); // a proxy's page, say
+    throw new ServiceError(response.status, told.message);
   } catch (error) {
-    if (error.name === "AbortError") throw error;
+    if (error.name === "AbortError" || error instanceof ServiceError) throw error;
     throw new ServiceError(0, String(error.message));
   }
-  const told = await response.json().catch(() => ({ message: response.statusText }));
-  if (!response.ok) throw new ServiceError(response.status, told.message);
-  return told;
 }
