@@ -3,31 +3,43 @@
 import json
 from pathlib import Path
 
+import pytest
 from rich.console import Console
 
 from training.commands.lesson import performed
-from training.lesson import NETWORKS, Trial
+from training.lesson import NETWORKS, Outcome, Trial
 from training.lesson_results import draw_accuracies, draw_shuffle, lesson_table
 from training.mnist_files import Mnist
 from training.run_folder import RunFolder
 
 TRIALS = [Trial(network, is_shuffled, 1) for network in NETWORKS for is_shuffled in (False, True)]
+Stopped = tuple[Path, list[Outcome], list[Outcome]]  # the folder, what came before the stop, and all
 
 
-def test_it_is_performed_once_and_goes_on_where_it_stopped(small_mnist: Mnist, tmp_path: Path) -> None:
-    folder = RunFolder(tmp_path)
-    first = performed(folder, small_mnist, TRIALS[:2], epochs=1)
-    whole = performed(folder, small_mnist, TRIALS, epochs=1)
+@pytest.fixture(scope="module")
+def stopped(small_mnist: Mnist, tmp_path_factory: pytest.TempPathFactory) -> Stopped:
+    """Stopped after two trials, and gone on with."""
+    folder = RunFolder(tmp_path_factory.mktemp("lesson"))
+    return folder.path, performed(folder, small_mnist, TRIALS[:2], 1), performed(folder, small_mnist, TRIALS, 1)
+
+
+def test_it_goes_on_where_it_stopped(stopped: Stopped) -> None:
+    folder, first, whole = stopped
     assert whole[:2] == first
     assert [each.trial for each in whole] == TRIALS
-    assert len(json.loads((tmp_path / "lesson.json").read_text())["outcomes"]) == 4
-    assert (tmp_path / "lesson-filters.png").read_bytes().startswith(b"\x89PNG")
-    again = performed(folder, small_mnist, TRIALS[:1], epochs=2)  # other conditions: nothing of before counts
-    assert len(again) == 1
+    assert len(json.loads((folder / "lesson.json").read_text())["outcomes"]) == 4
+    assert (folder / "lesson-filters.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_what_came_of_it_is_told_and_drawn(small_mnist: Mnist, tmp_path: Path) -> None:
-    outcomes = performed(RunFolder(tmp_path), small_mnist, TRIALS, epochs=1)
+def test_what_was_tried_under_other_conditions_does_not_count(small_mnist: Mnist, tmp_path: Path) -> None:
+    told = {"epochs": 7, "outcomes": [{"trial": {}}]}
+    (tmp_path / "lesson.json").write_text(json.dumps(told))
+    (outcome,) = performed(RunFolder(tmp_path), small_mnist, TRIALS[:1], epochs=1)
+    assert outcome.trial == TRIALS[0]
+
+
+def test_what_came_of_it_is_told_and_drawn(stopped: Stopped, small_mnist: Mnist, tmp_path: Path) -> None:
+    _, _, outcomes = stopped
     console = Console(record=True, width=160)
     console.print(lesson_table(outcomes))
     told = console.export_text()
@@ -44,7 +56,7 @@ def test_both_networks_have_as_much_to_learn() -> None:
     assert abs(dense - convolutional) < 0.001 * dense
 
 
-def test_a_network_that_learns_digits_learns_shuffled_ones_otherwise(small_mnist: Mnist, tmp_path: Path) -> None:
-    plain, shuffled = performed(RunFolder(tmp_path), small_mnist, TRIALS[:2], epochs=2)
+def test_shuffled_digits_are_other_digits_to_a_network(stopped: Stopped) -> None:
+    _, _, (plain, shuffled, *_) = stopped
     assert plain.accuracies != shuffled.accuracies
     assert len(plain.accuracies) == len(plain.shifts) == 5
