@@ -163,8 +163,8 @@ async def _show_samples(folder: Path, host: str, service: Running) -> None:
     if status != 0:
         print("Not every sample could be classified: see above.", file=sys.stderr)
     print(f"""
-Serving digits: gRPC on {grpc}; http://{http} has /metrics, /livez and /readyz.
-Try, in another terminal:
+Serving digits: gRPC on {grpc}; http://{http} has a page to draw on, /metrics, /livez and /readyz.
+Open http://{http}/ in a browser, or try in another terminal:
   {os.path.relpath(sys.executable)} -m serving.client classify --address {grpc} YOUR_PICTURE_OR_FOLDER
-  curl http://{http}/metrics
+  curl --data-binary @YOUR_PICTURE http://{http}/v1/classify
 Ctrl-C ends it.""", flush=True)  # fmt: skip
