@@ -21,9 +21,8 @@ from serving.api_keys import Caller
 from serving.classifier import NEVER, Classifier, ImageInput, Predictions
 from serving.errors import ExpiredError, ExplanationsFullError, NotExplainableError
 from serving.graph_layers import Floats, Layer
-from serving.image.picture import Quality
-from serving.model_repository import ModelVersion
-from serving.rows import Pixels, Rows, Timing
+from serving.model_repository import ModelVersion, Traced
+from serving.rows import Pixels
 
 CAPACITY = 8
 SIDE = 28
@@ -59,9 +58,8 @@ class Explainer:
         Raises InvalidRequestError, UnknownVersionError, NotExplainableError, ExplanationsFullError, RateLimitedError,
         NotReadyError or ExpiredError.
         """
-        served = self._classifier.served(version).version
-        if isinstance(served.traced, NotExplainableError):
-            raise NotExplainableError(f"version {served.version} cannot be explained: {served.traced}")
+        served = self._classifier.served(version)
+        _traced(served.version)  # refused before anything is read
         if not self._admission.admit(caller.name, 1):
             raise ExplanationsFullError(CAPACITY, RETRY_SECONDS)
         try:
@@ -70,7 +68,11 @@ class Explainer:
             try:
                 async with asyncio.timeout(None if deadline == NEVER else deadline - time.monotonic()):
                     pixels, qualities = await self._classifier.pixels([image])
-                    return await loop.run_in_executor(self._thread, _explain, served, pixels, qualities)
+                    if served.batcher.is_closing:  # another version took its place meanwhile
+                        served = self._classifier.served(version)
+                    rows = await served.batcher.submit(pixels, deadline)  # with the others, and under the watchdog
+                    predictions = Predictions(rows, served.version.version, qualities=qualities)
+                    return await loop.run_in_executor(self._thread, _explain, served.version, pixels, predictions)
             except TimeoutError:
                 raise ExpiredError from None
         finally:
@@ -110,19 +112,21 @@ def importance(logits: Floats, digit: int) -> Floats:
     return total / squares
 
 
-def _explain(version: ModelVersion, pixels: Pixels, qualities: Mapping[int, Quality]) -> Explanation:
-    traced = version.traced
-    if isinstance(traced, NotExplainableError):
-        raise traced
-    rows = version.run(pixels)
+def _explain(version: ModelVersion, pixels: Pixels, predictions: Predictions) -> Explanation:
+    traced = _traced(version)
     answers, values = traced.model.run(pixels)
-    if not np.allclose(answers.probabilities, rows.probabilities, rtol=0, atol=TOLERANCE):
+    if not np.allclose(answers.probabilities, predictions.rows.probabilities, rtol=0, atol=TOLERANCE):
         raise RuntimeError("the graph that explains gives another answer than the one that serves: this is a bug")
     name = traced.layers[-1].output
     _, logits = traced.model.run(covered(pixels[0]), [name])
-    matters = importance(logits[name], int(rows.digits[0]))
-    predictions = Predictions(Rows(rows, 0, 1, Timing(0.0, 0.0, 1)), version.version, qualities=qualities)
+    matters = importance(logits[name], int(predictions.rows.digits[0]))
     return Explanation(predictions, pixels, traced.layers, values, matters)
+
+
+def _traced(version: ModelVersion) -> Traced:
+    if isinstance(version.traced, NotExplainableError):
+        raise NotExplainableError(f"version {version.version} cannot be explained: {version.traced}")
+    return version.traced
 
 
 def _go_last() -> None:

@@ -15,6 +15,7 @@ from aiohttp import web
 from google.protobuf.message import Message
 
 from protos.mnist.v1 import digits_pb2
+from serving.admission import Admission
 from serving.error_status import ErrorStatus
 from serving.question import Answer, Method, Question
 
@@ -24,6 +25,7 @@ CLASSIFY_PATH, EXPLAIN_PATH = "/v1/classify", "/v1/explain"
 PIXELS = 784  # not from where the model is: this process may be one that has none, nor NumPy
 BODY_SECONDS = 10.0  # for a body to come
 ANSWER_SECONDS = 30.0
+WRITE_SECONDS = 30.0  # for an answer to be read
 MOST_BYTES_HELD = 64 * 2**20  # of bodies, of all callers together
 LARGEST_VERSION = 2**63 - 1
 # As google.rpc.Code maps them.
@@ -48,7 +50,8 @@ class HttpDigits:
     def __init__(self, ask: Ask, max_image_bytes: int) -> None:
         self._ask = ask
         self._longest = max(max_image_bytes, PIXELS)
-        self._held = 0
+        # By address and not by connection, of which a stranger can have many.
+        self._bodies = Admission(max(MOST_BYTES_HELD, 2 * self._longest))
 
     def routes(self) -> list[web.RouteDef]:
         """Both methods and their description."""
@@ -61,14 +64,14 @@ class HttpDigits:
     async def _describe(self, _: web.Request) -> web.StreamResponse:
         return web.Response(body=_OPENAPI.read_bytes(), content_type="application/json")
 
-    async def _classify(self, request: web.Request) -> web.Response:
+    async def _classify(self, request: web.Request) -> web.StreamResponse:
         def message(image: digits_pb2.Image) -> Message:
             version = _number(request, "model_version", LARGEST_VERSION)
             return digits_pb2.ClassifyRequest(images=[image], model_version=version)
 
         return await self._answer(request, "Classify", message, _classified)
 
-    async def _explain(self, request: web.Request) -> web.Response:
+    async def _explain(self, request: web.Request) -> web.StreamResponse:
         def message(image: digits_pb2.Image) -> Message:
             version = _number(request, "model_version", LARGEST_VERSION)
             without = not _number(request, "kernels", 1, default="1")
@@ -82,7 +85,7 @@ class HttpDigits:
         method: Method,
         message: Callable[[digits_pb2.Image], Message],
         described: Callable[[bytes], dict[str, Any]],
-    ) -> web.Response:
+    ) -> web.StreamResponse:
         content = bytearray()
         try:
             message(digits_pb2.Image())  # what is wrong with the query is told before a body is read
@@ -93,11 +96,12 @@ class HttpDigits:
                 return _error(
                     HTTP_STATUS[answer.code.name], answer.code.name, answer.message, answer.retry_after_seconds
                 )
-            return web.json_response(described(answer))
+            return await _written(request, described(answer))
         except _RefusedError as error:
             return _error(error.status, error.code, error.message)
         finally:
-            self._held -= len(content)
+            if content:
+                self._bodies.release(_host(request), len(content))
 
     async def _read(self, request: web.Request, content: bytearray) -> None:
         """The body, into `content`, which is all that is held of it."""
@@ -110,10 +114,9 @@ class HttpDigits:
                 async for chunk in request.content.iter_any():
                     if len(content) + len(chunk) > self._longest:
                         raise self._too_long()
-                    if self._held + len(chunk) > MOST_BYTES_HELD:
+                    if chunk and not self._bodies.admit(_host(request), len(chunk)):
                         raise _RefusedError(429, "RESOURCE_EXHAUSTED", "too many bodies are being read; try again soon")
                     content += chunk
-                    self._held += len(chunk)
         except TimeoutError:
             raise _RefusedError(
                 408, "DEADLINE_EXCEEDED", f"the body did not come within {BODY_SECONDS:g} seconds"
@@ -155,9 +158,28 @@ def _image(content: bytes) -> digits_pb2.Image:
     return digits_pb2.Image(encoded=content)
 
 
+async def _written(request: web.Request, told: dict[str, Any]) -> web.StreamResponse:
+    """JSON, nearly all of which has gone. Whoever does not read it is hung up on: it may be megabytes."""
+    content = json.dumps(told).encode()
+    response = web.StreamResponse(headers={"Content-Type": "application/json", "Content-Length": str(len(content))})
+    try:
+        async with asyncio.timeout(WRITE_SECONDS):
+            await response.prepare(request)
+            await response.write(content)
+            await response.write_eof()
+    except TimeoutError:
+        if request.transport:
+            request.transport.abort()
+    return response
+
+
 def _address(request: web.Request) -> str:
     peer = request.transport.get_extra_info("peername") if request.transport else None
     return f"http:{peer[0]}:{peer[1]}" if peer else "http:gone"
+
+
+def _host(request: web.Request) -> str:
+    return request.remote or ""
 
 
 def _keys(request: web.Request) -> tuple[tuple[str, str], ...]:

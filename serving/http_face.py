@@ -14,6 +14,7 @@ from serving.errors import ConfigError
 from serving.http_digits import Ask, HttpDigits, closed_routes
 from serving.http_page import page_routes
 
+SHUTDOWN_SECONDS = 1.0  # for answers to be written, which were all made by then; aiohttp waits for it twice
 Address = tuple[str, int]  # host and port; port 0: any free one
 Collect = Callable[[], Awaitable[Sequence[Metric]]]
 
@@ -47,7 +48,12 @@ def _runner(routes: Sequence[web.RouteDef]) -> web.AppRunner:
     application = web.Application(client_max_size=1024)  # what takes a body reads it by its own limit
     application.add_routes(routes)
     return web.AppRunner(
-        application, access_log=None, logger=_faults_only(), handler_cancellation=True, auto_decompress=False
+        application,
+        access_log=None,
+        logger=_faults_only(),
+        handler_cancellation=True,
+        auto_decompress=False,
+        shutdown_timeout=SHUTDOWN_SECONDS,
     )
 
 

@@ -25,6 +25,10 @@ class MemoryGrowth:
         self._looks = self._looks + 1 if self._allowed and held_bytes > self._first + self._allowed else 0
         return self._looks >= LOOKS
 
+    def forget_looks(self) -> None:
+        """Counts anew how often it was too much."""
+        self._looks = 0
+
 
 def held_bytes(pid: int) -> int:
     """Memory that a process has for itself alone, without files that are mapped; 0 when nobody can tell."""

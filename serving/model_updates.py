@@ -58,7 +58,7 @@ class ModelUpdates:
     ) -> None:
         """`policy`: None as the repository says. `max_slowdown`: of a new version beside the served one; 0: any."""
         self._repository = repository
-        self._policy = policy
+        self.policy = policy
         self._load = load
         self._make_served = make_served
         self._max_slowdown = max_slowdown
@@ -127,7 +127,7 @@ class ModelUpdates:
 
     async def _nothing_there(self) -> str:
         there = await asyncio.to_thread(self._repository.versions)
-        asked = f" of those that {self._policy or 'config.pbtxt'} asks for" if there else ""
+        asked = f" of those that {self.policy or 'config.pbtxt'} asks for" if there else ""
         return f"{self._repository.folder} holds no version{asked}: train one with `make train`"
 
     async def _look_now(self, *, waits_for_copies: bool) -> None:
@@ -161,7 +161,7 @@ class ModelUpdates:
     def _look_at_disk(self) -> tuple[dict[int, Stamp], VersionPolicy]:
         """The versions that there are, and which of them to serve: one view for a whole look."""
         stamps = {version: self._repository.stamp(version) for version in self._repository.versions()}
-        return stamps, self._policy or self._repository.policy()
+        return stamps, self.policy or self._repository.policy()
 
     def _missed(self, policy: VersionPolicy, there: Sequence[int], bad: set[int]) -> dict[int, Refused]:
         """Of the refused versions, those that would be served if they were good."""

@@ -37,6 +37,7 @@ from serving.question import Answer, Question
 from serving.rate_limits import RateLimits
 from serving.reflection import add_reflection
 from serving.tls import TlsCredentials, TlsFiles
+from serving.version_policy import VersionPolicy
 
 FLUSH_SECONDS = 1.0  # for answers already computed to leave, once nothing is in flight
 # With no call begun for so long, gRPC holds none that it has received and not handed over: stopping would cancel them.
@@ -115,6 +116,10 @@ class Server:
         """For how long an inference has been running; 0: none is."""
         since = self._classifier.stuck_since()
         return 0.0 if since is None else time.monotonic() - since
+
+    def follow(self, policy: VersionPolicy | None) -> None:
+        """From the next look on the versions of `policy` are served; None: as the repository says."""
+        self._updates.policy = policy
 
     async def look_at_models(self) -> None:
         """Serves what is new in the repository. Raises ModelRejectedError for what is refused there."""

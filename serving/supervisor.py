@@ -13,15 +13,16 @@
 import asyncio
 import dataclasses
 import socket
+from collections.abc import Coroutine
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from prometheus_client import Metric
 
 from serving import memory_growth
 from serving.config import Config
 from serving.error_status import error_status
-from serving.errors import NotReadyError
+from serving.errors import NotReadyError, WorkerDiedError
 from serving.listening_port import reserve_port
 from serving.logs import Logger
 from serving.memory_growth import MemoryGrowth, held_bytes
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 END_SECONDS = 5.0  # beyond the grace of the drain, to stop what it started
 _NOBODY = error_status(NotReadyError("no worker answers calls now; try again soon"))
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 10.0
+RENEWAL_SECONDS = 120.0  # for a worker that is to take another's place to get ready
 
 
 class Supervisor:
@@ -50,6 +52,8 @@ class Supervisor:
         self._workers: list[WorkerProcess] = []  # by number
         self._others: set[WorkerProcess] = set()  # that are not ready to take a number yet, or have lost theirs
         self._one_renewal = asyncio.Lock()
+        self._drains: set[asyncio.Task[None]] = set()  # of those that have lost their number
+        self._looks = 0  # that somebody had all of them take
         self._retired: list[Metric] = []
         self._policy = config.model_version
         self._rates: RateMemory | None = None
@@ -89,7 +93,7 @@ class Supervisor:
         self._log.info("draining", workers=len(self._ready_workers()))
         self._is_draining = True
         await self._end_keepers()  # from now on no worker comes
-        await asyncio.gather(*map(self._drain, [*self._workers, *self._others]))
+        await asyncio.gather(*map(self._drain, [*self._workers, *self._others]), *self._drains)
         await self._stop()
 
     def kill(self) -> None:
@@ -102,6 +106,8 @@ class Supervisor:
         retired = self._retired  # now: whoever ends while it is asked is told by what it said last
         workers = [worker for worker in [*self._workers, *self._others] if not worker.is_retired]
         told = await asyncio.gather(*(worker.collect() for worker in workers))
+        # One that drains is not ready, and the service may well be: that is this process's to tell.
+        told = [[family for family in families if family.name != "mnist_ready"] for families in told]
         self.metrics.ready.set(self.is_ready)
         self.metrics.workers.set(len(self._ready_workers()))
         return summed([retired, *told, list(self.metrics.registry.collect())])
@@ -117,7 +123,8 @@ class Supervisor:
     async def look_at_models(self) -> None:
         """Has every worker serve what is new in the model's folder, and those that will replace them."""
         self._policy = self._config.model_version
-        await asyncio.gather(*(worker.look_at_models() for worker in self._ready_workers()))
+        self._looks += 1
+        await asyncio.gather(*(worker.look_at_models(self._policy) for worker in self._ready_workers()))
 
     async def _start(self) -> None:
         """Workers are spawned first: they load while the HTTP side is brought up."""
@@ -144,6 +151,7 @@ class Supervisor:
     async def _drain(self, worker: WorkerProcess) -> None:
         await worker.drain(self._config.drain_grace_seconds + END_SECONDS)
         self._retire(worker)
+        self._others.discard(worker)
 
     async def _stop(self) -> None:
         if self._http:
@@ -175,44 +183,56 @@ class Supervisor:
         """Replaces the worker of this number whenever it ends or has grown, until the service drains."""
         while True:
             worker = self._workers[number]
-            while (status := await self._until_ended_or_grown(worker)) is None:
-                async with self._one_renewal:
-                    worker = await self._renew(worker)
+            ended = asyncio.create_task(worker.until_ended())
+            try:
+                if await self._is_renewed(worker, ended):
+                    continue
+                status = ended.result()
+            finally:
+                ended.cancel()
             self._retire(worker)
             self.metrics.restarts.inc()
             self._log.error("worker_died", worker=number, status=status)
             await self._replace(number)
 
-    async def _until_ended_or_grown(self, worker: WorkerProcess) -> int | None:
-        """Its exit status; None: it has grown, and goes on."""
+    async def _is_renewed(self, worker: WorkerProcess, ended: asyncio.Task[int]) -> bool:
+        """Returns when the worker has ended: False; or when it had grown, and another is in its place: True."""
         growth = MemoryGrowth(self._config.worker_memory_growth_bytes)
-        ended = asyncio.create_task(worker.until_ended())
-        try:
-            while not (await asyncio.wait({ended}, timeout=memory_growth.LOOK_SECONDS))[0]:
-                if growth.is_too_much(held_bytes(worker.pid)):
-                    return None
-            return await ended
-        finally:
-            ended.cancel()
+        while not (await asyncio.wait({ended}, timeout=memory_growth.LOOK_SECONDS))[0]:
+            if not growth.is_too_much(held_bytes(worker.pid)) or self._one_renewal.locked():
+                continue
+            async with self._one_renewal:
+                if await self._renew(worker, ended):
+                    return True
+            growth.forget_looks()  # and tries again when it was as much for as long
+        return False
 
-    async def _renew(self, old: WorkerProcess) -> WorkerProcess:
-        """Another in its place, once that is ready; the old one where it cannot be had."""
+    async def _renew(self, old: WorkerProcess, ended: asyncio.Task[int]) -> bool:
+        """Whether another took its place. `ended`: of the old one, which goes on where none can be had."""
         self._log.info("worker_has_grown", worker=old.number, pid=old.pid, bytes=held_bytes(old.pid))
-        new = await self._spawn(old.number)
-        self._others.add(new)
+        new, looks = None, self._looks
         try:
-            await new.until_ready()
-        except Exception as error:  # as in _replace: the old one goes on
-            self._log.error("worker_not_replaced", worker=old.number, why=str(error))
-            self._others.remove(new)
-            return old
+            new = await self._spawn(old.number)
+            self._others.add(new)
+            async with asyncio.timeout(RENEWAL_SECONDS):
+                await _before(new.until_ready(), ended)
+        except Exception as error:  # as in _replace; TimeoutError for one that hangs while it loads
+            self._log.error("worker_not_replaced", worker=old.number, why=str(error) or "it does not get ready")
+            if new:
+                new.kill()
+                await new.until_ended()
+                self._others.discard(new)
+            return False
         self._workers[old.number] = new
         self._others ^= {new, old}
-        await self._drain(old)
-        self._others.remove(old)
+        if looks != self._looks:  # somebody had all look while it loaded
+            await new.look_at_models(self._policy)
         self.metrics.renewals.inc()
         self._log.info("worker_replaced", worker=new.number, pid=new.pid)
-        return new
+        drain = asyncio.create_task(self._drain(old))
+        self._drains.add(drain)
+        drain.add_done_callback(self._drains.discard)
+        return True
 
     def _retire(self, worker: WorkerProcess) -> None:
         """Puts what it counted with that of the others who have ended."""
@@ -233,3 +253,15 @@ class Supervisor:
             else:
                 self._log.info("worker_replaced", worker=number, pid=worker.pid)
                 return
+
+
+async def _before(coroutine: Coroutine[Any, Any, None], ended: asyncio.Task[int]) -> None:
+    """Returns what it returns. Raises WorkerDiedError where the other task ends first."""
+    task = asyncio.create_task(coroutine)
+    try:
+        await asyncio.wait({task, ended}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise WorkerDiedError("the one that it should take the place of has ended")
+        task.result()
+    finally:
+        task.cancel()

@@ -12,6 +12,7 @@ from serving.heap import set_up_heap
 from serving.logs import Logger, configure_logging, get_logger
 from serving.rate_limits import RateLimits
 from serving.server import Server
+from serving.version_policy import VersionPolicy
 from serving.watchdog import end_if_stuck, watchdog
 from serving.worker_link import (
     Answered,
@@ -71,7 +72,7 @@ async def _answer(link: WorkerLink, server: Server, drain: asyncio.Event, log: L
             if isinstance(message, Collect):
                 await link.send(Collected(list(server.metrics.registry.collect())))
             elif isinstance(message, Look):
-                tasks.create_task(_look(server, log))
+                tasks.create_task(_look(server, message.policy, log))
             elif isinstance(message, Ask):
                 asked[message.number] = tasks.create_task(_tell(link, server, message))
                 asked[message.number].add_done_callback(lambda _, number=message.number: asked.pop(number))  # type: ignore[misc]  # bound now
@@ -86,7 +87,8 @@ async def _tell(link: WorkerLink, server: Server, asked: Ask) -> None:
     await link.send(Answered(asked.number, await server.answer(asked.question)))
 
 
-async def _look(server: Server, log: Logger) -> None:
+async def _look(server: Server, policy: VersionPolicy | None, log: Logger) -> None:
+    server.follow(policy)
     try:
         await server.look_at_models()
     except ModelRejectedError:

@@ -14,6 +14,7 @@ from prometheus_client import Metric
 
 from serving.config import Config
 from serving.question import Answer, Question
+from serving.version_policy import VersionPolicy
 
 _LENGTH = struct.Struct("<I")
 
@@ -56,6 +57,8 @@ class Collected:
 @dataclass(frozen=True, slots=True)
 class Look:
     """To the worker: look at the model's folder now. From it: somebody told it to, and so should the others."""
+
+    policy: VersionPolicy | None = None  # to the worker: which versions it serves from now on
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from serving.config import Config
 from serving.error_status import error_status
 from serving.errors import NotReadyError, WorkerDiedError
 from serving.question import Answer, Question
+from serving.version_policy import VersionPolicy
 from serving.worker_link import Answered, Ask, Begin, Collect, Collected, Drain, Failed, Forget, Look, Ready, WorkerLink
 
 LookAll = Callable[[], Coroutine[Any, Any, None]]
@@ -119,9 +120,9 @@ class WorkerProcess:
         finally:
             del self._questions[number]
 
-    async def look_at_models(self) -> None:
-        """Has it look at the model's folder now."""
-        await self._link.send(Look())
+    async def look_at_models(self, policy: VersionPolicy | None) -> None:
+        """Has it look at the model's folder now, and serve what `policy` says from now on."""
+        await self._link.send(Look(policy))
 
     async def drain(self, grace_seconds: float) -> int:
         """Has it answer what it admitted and end, or ends it when the grace is over; its exit status."""
@@ -141,6 +142,7 @@ class WorkerProcess:
         try:
             await self._read_messages()
         finally:
+            self.is_ready = False  # its end of the link is closed: it has ended, or is about to
             for question in self._questions.values():
                 if not question.done():
                     question.set_result(_ENDED)

@@ -26,10 +26,10 @@ const kernels = new Map(); // by version: the same for every picture
 export async function explain(body, signal) {
   const known = [...kernels.keys()].at(-1);
   let told = await ask(`v1/explain?kernels=${known === undefined ? 1 : 0}`, body, signal);
-  const version = told.prediction.model_version;
-  if (known !== undefined && !kernels.has(version)) {
+  if (known !== undefined && !kernels.has(told.prediction.model_version)) {
     told = await ask("v1/explain", body, signal);
   }
+  const version = told.prediction.model_version; // of this answer: the other may have come from another version
   if (told.layers.some((layer) => layer.kernel)) {
     kernels.clear(); // of a version that is served no more
     kernels.set(version, new Map(told.layers.map((layer) => [layer.name, { kernel: layer.kernel, bias: layer.bias }])));

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -164,7 +165,9 @@ async def test_a_body_that_does_not_come_is_waited_for_so_long(small: Web, monke
     assert (status, answer["code"]) == (408, "DEADLINE_EXCEEDED")
 
 
-async def test_all_bodies_together_take_no_more_than_is_allowed(small: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_all_bodies_together_take_no_more_than_is_allowed(
+    start_server: StartServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(http_digits, "MOST_BYTES_HELD", 1000)
     arrived, go_on = asyncio.Event(), asyncio.Event()
 
@@ -174,16 +177,41 @@ async def test_all_bodies_together_take_no_more_than_is_allowed(small: Web, monk
         await go_on.wait()
         yield image_of(6)[700:]
 
-    first = asyncio.create_task(small.classify(slow()))
-    await arrived.wait()
-    async with asyncio.timeout(10):
-        while (refused := await small.classify(image_of(2)))[0] == 200:
-            pass  # the first body's beginning is on its way
-    assert (refused[0], refused[1]["code"]) == (429, "RESOURCE_EXHAUSTED")
-    go_on.set()
-    status, answer, _ = await first
-    assert (status, answer["digit"]) == (200, 6)
-    assert (await small.classify(image_of(2)))[0] == 200  # the room is given back
+    async with start_server(max_image_bytes=784) as server, web(server.http_port) as asking:
+        first = asyncio.create_task(asking.classify(slow()))
+        await arrived.wait()
+        async with asyncio.timeout(10):
+            while (refused := await asking.classify(image_of(2)))[0] == 200:
+                pass  # the first body's beginning is on its way
+        assert (refused[0], refused[1]["code"]) == (429, "RESOURCE_EXHAUSTED")
+        go_on.set()
+        status, answer, _ = await first
+        assert (status, answer["digit"]) == (200, 6)
+        assert (await asking.classify(image_of(2)))[0] == 200  # the room is given back
+
+
+async def test_who_does_not_read_the_answer_is_hung_up_on(
+    start_server: StartServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_digits, "WRITE_SECONDS", 0.05)
+    body = (ROOT / "samples" / "black-on-white-3.png").read_bytes()
+    head = f"POST /v1/explain HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    async with start_server(model_repository=ROOT / "models", model_name="mnist-accurate") as server:
+        with socket.socket() as deaf:
+            deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            deaf.connect(("127.0.0.1", server.http_port))
+            deaf.sendall(5 * (head + body))  # the kernel takes the first answers for itself
+            async with web(server.http_port) as asking, asyncio.timeout(30):
+                while is_established(server.http_port, deaf.getsockname()[1]):
+                    await asking.metrics()
+                assert (await asking.classify(image_of(3)))[0] == 200
+
+
+def is_established(port: int, client_port: int) -> bool:
+    """Whether the server's end of a connection over the loopback is still open, as the kernel says."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    ends = (f":{port:04X}", f":{client_port:04X}")
+    return any(row[1].endswith(ends[0]) and row[2].endswith(ends[1]) and row[3] == "01" for row in rows)
 
 
 async def test_it_is_as_its_description_says_whatever_is_sent(start_server: StartServer, tmp_path: Path) -> None:

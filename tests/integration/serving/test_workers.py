@@ -6,7 +6,7 @@ import shutil
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -244,3 +244,49 @@ async def test_a_worker_that_cannot_be_renewed_goes_on(
                 while not any(line["event"] == "worker_not_replaced" for line in lines):
                     assert await ask(supervisor, 4) == 4
         assert supervisor.worker_pids == before
+
+
+async def test_a_worker_that_cannot_even_be_spawned_for_a_renewal_is_tried_again(
+    start_workers: StartWorkers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with start_workers(worker_memory_growth_bytes=1) as supervisor:
+        before, python = set(supervisor.worker_pids), sys.executable
+        with capture_logs() as lines:
+            monkeypatch.setattr(sys, "executable", "/nowhere/python")
+            monkeypatch.setattr(memory_growth, "LOOK_SECONDS", 0.01)
+            async with asyncio.timeout(120):
+                while sum(line["event"] == "worker_not_replaced" for line in lines) < 2:
+                    assert await ask(supervisor, 4) == 4
+                assert set(supervisor.worker_pids) == before
+                monkeypatch.setattr(sys, "executable", python)
+                while before & set(supervisor.worker_pids):
+                    await metrics_of(supervisor)
+
+
+async def test_a_renewed_worker_serves_what_a_later_look_finds(
+    start_workers: StartWorkers, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {"model_repository": repository, "model_poll_seconds": 0, "worker_memory_growth_bytes": 1}
+    async with start_workers(**settings) as supervisor:
+        before = set(supervisor.worker_pids)
+        monkeypatch.setattr(memory_growth, "LOOK_SECONDS", 0.01)
+        async with asyncio.timeout(120):
+            while before & set(supervisor.worker_pids):
+                await metrics_of(supervisor)
+            monkeypatch.setattr(memory_growth, "LOOK_SECONDS", 60.0)
+            write_tiny_version(repository, 2)
+            await supervisor.look_at_models()
+            while (await metrics_of(supervisor)).get("mnist_workers") != 2 or await versions_of(supervisor) != {2}:
+                pass  # each look is a call
+
+
+async def versions_of(supervisor: Supervisor) -> set[int]:
+    """Which versions answer, over connections enough to reach both workers."""
+    options = [("grpc.use_local_subchannel_pool", 1)]
+    found = set()
+    for _ in range(12):
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{supervisor.grpc_port}", options) as channel:
+            with suppress(grpc.aio.AioRpcError):  # one that has lost its number drains
+                answer = await DigitClassifierStub(channel).Classify(request(1), timeout=30, wait_for_ready=True)
+                found.add(answer.model_version)
+    return found
