@@ -30,6 +30,7 @@ A_FEW = 8  # pools start their threads late, and a scrape is a task: what one ca
 # that the server has not seen, as its connection had come of age.
 CHANNEL_OPTIONS = [("grpc.use_local_subchannel_pool", 1)]
 PATIENCE_SECONDS = 60.0
+SETTLING_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,12 @@ async def soak(
                 "grpc_server_handled_total"
             ):
                 pass  # each look is a call
+        # Connections that have just been closed go one by one: what is left over stays.
+        settled = asyncio.get_running_loop().time() + SETTLING_SECONDS
         await take_sample()
+        while soaked.left_over() and asyncio.get_running_loop().time() < settled:
+            soaked.samples.pop()
+            await take_sample()
     return soaked
 
 
