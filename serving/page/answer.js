@@ -16,8 +16,8 @@ export function layOutBars() {
   );
 }
 
-/** Shows a prediction; null: nothing was asked. */
-export function showAnswer(prediction, language) {
+/** Shows a prediction; null: there is none, because of `error` or as nothing is drawn. */
+export function showAnswer(prediction, error, language) {
   const rows = [...byId("bars").rows];
   rows.forEach((row, digit) => {
     const share = prediction ? prediction.probabilities[digit] : 0;
@@ -28,7 +28,8 @@ export function showAnswer(prediction, language) {
   const answer = byId("answer");
   answer.classList.toggle("refused", Boolean(prediction?.refused));
   answer.textContent = prediction ? (prediction.refused ? "?" : prediction.digit) : "–";
-  byId("verdict").textContent = verdict(prediction, language);
+  const told = error ? errorText(error, language) : verdict(prediction, language);
+  if (byId("verdict").textContent !== told) byId("verdict").textContent = told; // or it would be read aloud again
   byId("remarks").replaceChildren(
     ...(prediction?.quality ?? []).map((remark) => {
       const item = document.createElement("li");
@@ -45,10 +46,14 @@ function verdict(prediction, language) {
   return say(language, "sure", prediction.digit, percent(prediction.probability, language));
 }
 
+function errorText(error, language) {
+  const known = { 0: "unreachable", 401: "needs_key", 403: "forbidden", 429: "busy", 503: "not_ready" };
+  return say(language, known[error.status] ?? "failed", error.message);
+}
+
 /** What kept the service from answering. */
 export function showError(error, language) {
-  const known = { 0: "unreachable", 401: "needs_key", 403: "forbidden", 429: "busy", 503: "not_ready" };
-  byId("error").textContent = error ? say(language, known[error.status] ?? "failed", error.message) : "";
+  byId("error").textContent = error ? errorText(error, language) : "";
   byId("error").hidden = !error;
   if (error?.status === 401) byId("key-form").hidden = false;
 }

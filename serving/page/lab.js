@@ -24,7 +24,7 @@ export class Lab {
     this.chooser = new CellChooser(byId("lab-map"), (y, x) => this.showCell(y, x));
     this.inputs = Array.from({ length: 9 }, (_, at) => {
       const input = document.createElement("input");
-      Object.assign(input, { type: "number", step: "any", inputMode: "decimal" });
+      Object.assign(input, { type: "number", step: "any" });
       input.addEventListener("input", () => {
         const value = Number(input.value);
         if (input.value !== "" && Number.isFinite(value)) this.kernel[Math.floor(at / 3)][at % 3] = value;

@@ -11,6 +11,7 @@ import { LANGUAGES, say } from "./words.js";
 
 const PAUSE_MILLISECONDS = 50; // between questions while the pen moves: quicker than anybody sees, and room for others
 const REST_MILLISECONDS = 120; // with the pen down and still: then the layers are worth asking for
+const BUSY_MILLISECONDS = 1000; // until a busy service is asked again
 const byId = (id) => document.getElementById(id);
 
 let language = LANGUAGES.find((each) => navigator.language.startsWith(each)) ?? "en";
@@ -26,6 +27,7 @@ const pad = new Pad(byId("paper"), (isResting) => changed(isResting));
 let isAsking = false;
 let isStale = false; // something was drawn since the last question
 let resting = null;
+let asking = null; // aborts the question whose drawing is gone
 let explaining = null; // aborts the explanation that is no longer wanted
 let penUp = 0; // when; 0: the pen is down
 let hurry = () => {};
@@ -37,9 +39,24 @@ function changed(isResting) {
   penUp = isResting ? performance.now() : 0;
   delete byId("time").dataset.penUp;
   if (isResting) hurry();
+  if (pad.isEmpty) {
+    forget();
+    return;
+  }
   isStale = true;
   if (!isAsking) ask();
   resting = setTimeout(explainDrawing, isResting ? 0 : REST_MILLISECONDS);
+}
+
+/** Nothing is drawn any more: what was asked and told of it goes, too. */
+function forget() {
+  asking?.abort();
+  isStale = false;
+  prediction = explained = failure = null;
+  for (const id of ["seen-box", "walk", "lab"]) byId(id).hidden = true;
+  for (const id of ["time", "walk-error"]) byId(id).textContent = "";
+  showAnswer(null, null, language);
+  showError(null, language);
 }
 
 /** One question at a time, for what is on the paper when it is sent. */
@@ -51,26 +68,34 @@ async function ask() {
       hurry = resolve; // the pen is up: that is what the visitor waits for
       setTimeout(resolve, PAUSE_MILLISECONDS);
     });
-    if (pad.isEmpty) {
-      prediction = explained = failure = null;
-    } else {
-      const [began, since] = [performance.now(), penUp];
-      try {
-        prediction = await classify(await pad.file());
-        failure = null;
-        byId("time").textContent = say(language, "took", written(performance.now() - began, language, 0));
-        if (since && since === penUp) byId("time").dataset.penUp = String(performance.now() - since);
-      } catch (error) {
-        if (!(error instanceof ServiceError)) throw error;
-        failure = error;
-        prediction = null;
-      }
+    const wanted = (asking = new AbortController());
+    const [began, since] = [performance.now(), penUp];
+    try {
+      const told = await classify(await pad.file(), wanted.signal);
+      if (wanted.signal.aborted) continue;
+      prediction = told;
+      failure = null;
+      byId("time").textContent = say(language, "took", written(performance.now() - began, language, 0));
+      if (since && since === penUp) byId("time").dataset.penUp = String(performance.now() - since);
+    } catch (error) {
+      if (error.name === "AbortError") continue;
+      if (!(error instanceof ServiceError)) throw error;
+      failure = error;
+      prediction = null;
+      if (error.status === 429) setTimeout(askAgain, BUSY_MILLISECONDS, since);
     }
-    showAnswer(pad.isEmpty ? null : prediction, language);
+    showAnswer(prediction, failure, language);
     showError(failure, language);
     await pause;
   }
   isAsking = false;
+}
+
+/** The service was busy: for a drawing that is still the same. */
+function askAgain(since) {
+  if (pad.isEmpty || since !== penUp) return;
+  isStale = true;
+  if (!isAsking) ask();
 }
 
 async function explainDrawing() {
@@ -84,8 +109,10 @@ async function explainDrawing() {
   } catch (error) {
     if (error.name === "AbortError") return;
     if (!(error instanceof ServiceError)) throw error;
-    // Busy, or a model without layers to show: the digit is told all the same.
-    if (error.status !== 429) byId("walk-error").textContent = error.message;
+    // Busy, or a model without layers to show: the digit is told all the same, and no other drawing's layers.
+    for (const id of ["seen-box", "walk", "lab"]) byId(id).hidden = true;
+    if (error.status === 429) resting = setTimeout(explainDrawing, BUSY_MILLISECONDS);
+    else byId("walk-error").textContent = error.message;
   }
 }
 
@@ -111,7 +138,7 @@ function speak(chosen) {
   for (const button of document.querySelectorAll("[data-language]")) {
     button.setAttribute("aria-pressed", String(button.dataset.language === language));
   }
-  showAnswer(pad.isEmpty ? null : prediction, language);
+  showAnswer(prediction, failure, language);
   showError(failure, language);
   lab.speak(language);
   if (explained) showExplained();

@@ -29,6 +29,7 @@ export class Pad {
   }
 
   undo() {
+    this.pen.isDown = false;
     if (this.strokes.length) this.strokes.pop();
     else this.picture = null;
     this.paint();
@@ -39,6 +40,7 @@ export class Pad {
   async show(file) {
     const bitmap = await createImageBitmap(file).catch(() => null); // TIFF, which browsers cannot show
     this.strokes = [];
+    this.pen.isDown = false;
     this.picture = { file, bitmap };
     this.paint();
     this.changed(true);
@@ -51,11 +53,14 @@ export class Pad {
     sent.width = sent.height = SENT;
     const context = sent.getContext("2d");
     context.imageSmoothingQuality = "high";
+    this.paint(false);
     context.drawImage(this.canvas, 0, 0, SENT, SENT);
+    this.paint();
     return new Promise((resolve) => sent.toBlob(resolve, "image/png"));
   }
 
-  paint() {
+  /** `withPen`: also where the pen of the keys is, which is no ink. */
+  paint(withPen = true) {
     const { paper, canvas, picture } = this;
     paper.fillStyle = "#fff";
     paper.fillRect(0, 0, canvas.width, canvas.height);
@@ -74,7 +79,7 @@ export class Pad {
       for (const { x, y } of stroke) paper.lineTo(x, y); // a point alone is a line to itself: a dot
       paper.stroke();
     }
-    if (document.activeElement === canvas && this.usesKeys) {
+    if (withPen && document.activeElement === canvas && this.usesKeys) {
       paper.strokeStyle = this.pen.isDown ? "#c2410c" : "#1d4ed8";
       paper.lineWidth = 2;
       paper.strokeRect(this.pen.x - 12, this.pen.y - 12, 24, 24);
@@ -84,25 +89,27 @@ export class Pad {
   listen() {
     const { canvas } = this;
     let stroke = null;
+    let drawing = null; // the pointer: of several fingers the first
     canvas.addEventListener("pointerdown", (event) => {
-      if (event.button !== 0) return;
-      canvas.setPointerCapture(event.pointerId);
-      this.usesKeys = false;
+      if (event.button !== 0 || stroke) return;
+      drawing = event.pointerId;
+      canvas.setPointerCapture(drawing);
+      this.usesKeys = this.pen.isDown = false;
       stroke = [this.at(event)];
       this.strokes.push(stroke);
       this.paint();
       this.changed(false);
     });
     canvas.addEventListener("pointermove", (event) => {
-      if (!stroke) return;
+      if (!stroke || event.pointerId !== drawing) return;
       // A quick pen moves further between two frames than a digit is wide: take all points that it touched.
       const events = event.getCoalescedEvents?.() ?? [];
       for (const each of events.length ? events : [event]) stroke.push(this.at(each));
       this.paint();
       this.changed(false);
     });
-    const end = () => {
-      if (!stroke) return;
+    const end = (event) => {
+      if (!stroke || event.pointerId !== drawing) return;
       stroke = null;
       this.changed(true);
     };

@@ -1,5 +1,6 @@
 """The page in a real browser: drawn on, walked through, read aloud, in two languages, in the dark and on a phone."""
 
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -89,7 +90,7 @@ def visitor(browser: Browser, server: ServerProcess) -> Iterator[Visitor]:
 def test_each_digit_that_is_drawn_is_read(visitor: Visitor) -> None:
     for digit, strokes in enumerate(DIGITS):
         visitor.draw(strokes)
-        visitor.reads(f"This is a {digit}")
+        visitor.reads(f"This is the digit {digit}")
         assert visitor.text("#answer") == str(digit)
         assert visitor.page.locator("#bars tr.likeliest th").inner_text() == str(digit)
     visitor.page.click("#clear")
@@ -109,7 +110,7 @@ def test_the_answer_comes_while_the_pen_is_down(visitor: Visitor) -> None:
     visitor.page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 60)
     visitor.page.mouse.down()
     visitor.page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] - 60, steps=10)
-    visitor.reads("This is a 1")
+    visitor.reads("This is the digit 1")
     visitor.page.locator("#walk").wait_for()  # and how it came to it, when the pen rests
     visitor.page.mouse.up()
 
@@ -117,7 +118,7 @@ def test_the_answer_comes_while_the_pen_is_down(visitor: Visitor) -> None:
 def test_undo_takes_back_a_stroke(visitor: Visitor) -> None:
     visitor.draw([*DIGITS[1], [(20, 20), (260, 20)]])
     visitor.page.click("#undo")
-    visitor.reads("This is a 1")
+    visitor.reads("This is the digit 1")
     visitor.page.click("#undo")
     visitor.reads("Nothing is drawn yet")
 
@@ -128,7 +129,7 @@ def test_pictures_are_read_whatever_their_format(visitor: Visitor) -> None:
             continue
         visitor.page.click("#clear")
         visitor.page.set_input_files("#file", path)
-        visitor.reads(f"This is a {path.stem[-1]}")
+        visitor.reads(f"This is the digit {path.stem[-1]}")
 
 
 def test_a_file_that_is_no_picture_is_told_and_the_page_goes_on(browser: Browser, server: ServerProcess) -> None:
@@ -136,7 +137,7 @@ def test_a_file_that_is_no_picture_is_told_and_the_page_goes_on(browser: Browser
     visitor.page.set_input_files("#file", {"name": "a.png", "mimeType": "image/png", "buffer": b"no picture"})
     visitor.page.locator("#error", has_text="not an image").wait_for()
     visitor.draw(DIGITS[7])
-    visitor.reads("This is a 7")
+    visitor.reads("This is the digit 7")
     assert visitor.page.locator("#error").is_hidden()
     assert all(
         "400" in complaint for complaint in visitor.complaints
@@ -183,6 +184,10 @@ def assert_products_add_up(visitor: Visitor) -> None:
     window, kernel, products = (numbers(visitor, f"#walk-{name}") for name in ("window", "kernel", "products"))
     assert all(abs(x * y - z) < 0.05 for x, y, z in zip(window, kernel, products, strict=True))
     told = visitor.text("#walk-sum")
+    computed, of_the_network = re.search(r"= (-?\d+\.?\d*); after ReLU (\d+(?:\.\d+)?)", told).groups()  # type: ignore[union-attr]
+    assert (
+        abs(max(0.0, float(computed)) - float(of_the_network)) < 0.02
+    )  # padding, kernel, input maps and bias are right
     assert abs(sum(products) - float(told.split(": ")[1].split(". ")[0])) < 0.15
 
 
@@ -250,7 +255,7 @@ def test_where_a_key_is_asked_for_the_page_asks_for_it(
         visitor.page.locator("#error", has_text="asks for an API key").wait_for()
         visitor.page.fill("#key", secret)
         visitor.page.press("#key", "Enter")
-        visitor.reads("This is a 6")
+        visitor.reads("This is the digit 6")
         visitor.page.locator("#walk").wait_for()
         assert all("401" in complaint for complaint in visitor.complaints)
         visitor.context.close()
@@ -262,18 +267,19 @@ def test_it_speaks_spanish_to_those_who_do(browser: Browser, server: ServerProce
     visitor.reads("Es un 4")
     assert visitor.page.get_attribute("html", "lang") == "es"
     visitor.page.click("button[data-language=en]")
-    visitor.reads("This is a 4")
+    visitor.reads("This is the digit 4")
     visitor.page.locator("#walk").wait_for()
     assert visitor.text("#walk-layers button >> nth=0") == "Convolution 1"
     assert visitor.complaints == []
     visitor.context.close()
 
 
-def test_a_digit_is_drawn_by_keys_alone(visitor: Visitor) -> None:
+def test_a_digit_is_drawn_by_keys_alone_and_the_lifted_pen_is_no_ink(visitor: Visitor) -> None:
     visitor.page.focus("#paper")
-    for key in [*["ArrowUp"] * 8, " ", *["ArrowDown"] * 16, " "]:
+    for key in [*["ArrowUp"] * 8, " ", *["ArrowDown"] * 16, " ", *["ArrowRight"] * 8]:
         visitor.page.keyboard.press(key)
-    visitor.reads("This is a 1")
+    visitor.reads("This is the digit 1")
+    assert visitor.text("#remarks") == ""  # not several pieces
     visitor.page.keyboard.press("Delete")
     visitor.reads("Nothing is drawn yet")
 
