@@ -74,7 +74,7 @@ proto: $(VENV)/development.installed ## generate the Python code of protos/ agai
 	$(BIN)/python -m protos.generate
 
 lock: $(VENV)/development.installed ## pin the newest dependencies, with hashes, into requirements/
-	for extra in serving signing training development tritonclient; do \
+	for extra in serving signing training build development tritonclient; do \
 	  $(BIN)/uv pip compile pyproject.toml --extra $$extra --universal --python-version 3.11 --upgrade \
 	    --generate-hashes --no-emit-index-url --no-emit-package mnist-digits --no-header --no-annotate --quiet \
 	    --output-file requirements/$$extra.txt || exit 1; \
