@@ -17,7 +17,7 @@ from benchmarks.example_network import digits_to_ask
 from benchmarks.our_server import our_running_server
 from benchmarks.results import spread_of
 from benchmarks.wire.protocol import Pixels
-from serving.client import AsyncDigitClient
+from mnist_digits import AsyncDigitClient
 
 WARM_UP_SECONDS = 0.5
 

@@ -15,7 +15,7 @@ from benchmarks.growth import growth
 from benchmarks.our_server import our_running_server
 from benchmarks.running_server import RunningServer
 from benchmarks.wire.protocol import Pixels
-from serving.client import AsyncDigitClient
+from mnist_digits import AsyncDigitClient
 
 CALLERS = 8
 LARGEST_CALL = 256  # images

@@ -157,14 +157,18 @@ async def _show_samples(folder: Path, host: str, service: Running) -> None:
     """Asks the running server from outside, with the client that people use, and says what to try next."""
     reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     grpc, http = address(reachable, service.grpc_port), address(reachable, service.http_port)
-    from serving.client import cli as client  # not before somebody wants to see samples
-
-    status = await asyncio.to_thread(client.main, ["classify", "--address", grpc, str(folder)])
+    command = [sys.executable, "-m", "mnist_digits", "classify", "--address", grpc, str(folder)]
+    client = await asyncio.create_subprocess_exec(*command)
+    try:
+        status = await client.wait()
+    finally:
+        if client.returncode is None:  # the server ends before the client has
+            client.kill()
     if status != 0:
         print("Not every sample could be classified: see above.", file=sys.stderr)
     print(f"""
 Serving digits: gRPC on {grpc}; http://{http} has a page to draw on, /metrics, /livez and /readyz.
 Open http://{http}/ in a browser, or try in another terminal:
-  {os.path.relpath(sys.executable)} -m serving.client classify --address {grpc} YOUR_PICTURE_OR_FOLDER
+  {os.path.relpath(sys.executable)} -m mnist_digits classify --address {grpc} YOUR_PICTURE_OR_FOLDER
   curl --data-binary @YOUR_PICTURE http://{http}/v1/classify
 Ctrl-C ends it.""", flush=True)  # fmt: skip

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.client import DigitClient
+from mnist_digits import DigitClient
 
 ROOT = Path(__file__).parents[2]
 SAMPLES = ROOT / "samples"

@@ -7,10 +7,10 @@ from pathlib import Path
 import grpc
 import pytest
 
+from mnist_digits import AsyncDigitClient
 from protos.inference import open_inference_pb2 as protocol
 from protos.inference.open_inference_pb2_grpc import GRPCInferenceServiceStub
 from serving import versions
-from serving.client import AsyncDigitClient
 from tests.chaos.service_process import running
 from tests.integration.serving.changing_repository import (
     CALLERS,

@@ -15,10 +15,10 @@ import grpc
 import pytest
 from structlog.testing import capture_logs
 
+from mnist_digits import AsyncDigitClient
 from protos.mnist.v1 import digits_pb2
 from protos.mnist.v1.digits_pb2_grpc import DigitClassifierStub
 from serving import memory_growth
-from serving.client import AsyncDigitClient
 from serving.config import Config
 from serving.errors import ConfigError, ModelRejectedError
 from serving.logs import get_logger

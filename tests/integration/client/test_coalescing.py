@@ -7,12 +7,11 @@ import grpc
 import numpy as np
 import pytest
 
-from serving.client import AsyncDigitClient, CallError, Prediction
-from serving.client.messages import ImageLike
-from serving.client.share_queue import MAX_IMAGES, MAX_RPCS
+from mnist_digits import AsyncDigitClient, CallError, ImageLike, Prediction
+from mnist_digits.coalescing.share_queue import MAX_IMAGES, MAX_RPCS
 from serving.standalone import Standalone
+from tests.integration.client.held_service import HeldRpc, HeldService, served
 from tests.integration.serving.conftest import StartServer
-from tests.integration.serving.held_service import HeldRpc, HeldService, served
 from tests.tiny_model import image_of, image_that_fails
 
 BAD_PICTURE = b"\x89PNG but not really"
