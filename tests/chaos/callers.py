@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from mnist_digits import AsyncDigitClient, CallError
-from tests.tiny_model import image_of
+from tests.support.tiny_model import image_of
 
 
 @dataclass(slots=True)

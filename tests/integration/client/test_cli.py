@@ -12,8 +12,8 @@ from PIL import Image
 
 from mnist_digits import cli
 from mnist_digits.classify_files import BATCH_IMAGES
-from serving.standalone import Standalone
-from tests.tiny_model import image_of
+from serving.process.standalone import Standalone
+from tests.support.tiny_model import image_of
 
 
 async def run(server: Standalone, *arguments: object) -> int:

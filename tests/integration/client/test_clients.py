@@ -13,8 +13,8 @@ import trustme
 from mnist_digits import AsyncDigitClient, CallError, DigitClient, ImageLike
 from mnist_digits import cli as client_cli
 from protos.mnist.v1 import digits_pb2, digits_pb2_grpc
-from serving.standalone import Standalone
-from tests.tiny_model import image_of
+from serving.process.standalone import Standalone
+from tests.support.tiny_model import image_of
 
 
 class BusyServicer(digits_pb2_grpc.DigitClassifierServicer):

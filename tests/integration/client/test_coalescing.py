@@ -9,10 +9,10 @@ import pytest
 
 from mnist_digits import AsyncDigitClient, CallError, ImageLike, Prediction
 from mnist_digits.coalescing.share_queue import MAX_IMAGES, MAX_RPCS
-from serving.standalone import Standalone
-from tests.integration.client.held_service import HeldRpc, HeldService, served
-from tests.integration.serving.conftest import StartServer
-from tests.tiny_model import image_of, image_that_fails
+from serving.process.standalone import Standalone
+from tests.support.held_service import HeldRpc, HeldService, served
+from tests.support.servers import StartServer
+from tests.support.tiny_model import image_of, image_that_fails
 
 BAD_PICTURE = b"\x89PNG but not really"
 

@@ -10,9 +10,9 @@ import pytest
 from mnist_digits import AsyncDigitClient, CallError, DigitClient, ImageError, ImageLike
 from mnist_digits.bulk import BYTES_AHEAD, IMAGES_AHEAD
 from mnist_digits.coalescing.share_queue import MAX_RPCS
-from serving.standalone import Standalone
-from tests.integration.client.held_service import HeldService, served
-from tests.tiny_model import image_of
+from serving.process.standalone import Standalone
+from tests.support.held_service import HeldService, served
+from tests.support.tiny_model import image_of
 
 Ask = Callable[[Iterable[ImageLike]], AsyncIterator[int]]
 

@@ -12,9 +12,9 @@ from mnist_digits.channel import CLASSIFY
 from mnist_digits.classify_codec import image_bytes, version_bytes
 from mnist_digits.coalescing.share_queue import MAX_RPCS, ShareQueue
 from mnist_digits.coalescing.thread_coalescer import ThreadCall, ThreadCoalescer
-from serving.standalone import Standalone
-from tests.integration.client.held_service import HeldRpc, HeldService, served
-from tests.tiny_model import image_of
+from serving.process.standalone import Standalone
+from tests.support.held_service import HeldRpc, HeldService, served
+from tests.support.tiny_model import image_of
 
 
 @pytest.fixture
