@@ -14,7 +14,12 @@ async def show_samples(folder: Path, host: str, grpc_port: int, http_port: int) 
     grpc, http = address(reachable, grpc_port), address(reachable, http_port)
     client = (sys.executable, "-m", "mnist_digits")
     process = await asyncio.create_subprocess_exec(*client, "classify", "--address", grpc, str(folder))
-    if await process.wait():
+    try:
+        status = await process.wait()
+    finally:
+        if process.returncode is None:  # the server ends before the client has
+            process.kill()
+    if status:
         print("Not every sample could be classified: see above.", file=sys.stderr)
     print(f"""
 Serving digits: gRPC on {grpc}; http://{http} has a page to draw on, /metrics, /livez and /readyz.

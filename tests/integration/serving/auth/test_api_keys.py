@@ -10,13 +10,12 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from mnist_digits import AsyncDigitClient, CallError, DigitClient, cli
 from protos.inference import open_inference_pb2 as protocol
 from protos.inference.open_inference_pb2_grpc import GRPCInferenceServiceStub
 from protos.mnist.v1 import digits_pb2
 from protos.mnist.v1.digits_pb2_grpc import DigitClassifierStub
 from serving.auth import authenticator
-from serving.client import AsyncDigitClient, DigitClient, cli
-from serving.client.messages import CallError
 from serving.commands.keys import keys
 from serving.errors import ConfigError
 from serving.options import run_command

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.client import AsyncDigitClient
+from mnist_digits import AsyncDigitClient
 from serving.errors import ModelRejectedError
 from serving.models.onnx_session import OnnxSession
 from serving.models.repository import ModelRepository

@@ -7,9 +7,9 @@ from pathlib import Path
 import grpc
 import pytest
 
+from mnist_digits import AsyncDigitClient
 from protos.inference import open_inference_pb2 as protocol
 from protos.inference.open_inference_pb2_grpc import GRPCInferenceServiceStub
-from serving.client import AsyncDigitClient
 from serving.commands.versions import versions
 from serving.options import run_command
 from tests.chaos.service_process import running

@@ -15,9 +15,9 @@ import grpc
 import pytest
 from structlog.testing import capture_logs
 
+from mnist_digits import AsyncDigitClient
 from protos.mnist.v1 import digits_pb2
 from protos.mnist.v1.digits_pb2_grpc import DigitClassifierStub
-from serving.client import AsyncDigitClient
 from serving.config import Config
 from serving.errors import ConfigError, ModelRejectedError
 from serving.logging import get_logger

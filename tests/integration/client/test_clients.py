@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 import trustme
 
+from mnist_digits import AsyncDigitClient, CallError, DigitClient, ImageLike
+from mnist_digits import cli as client_cli
 from protos.mnist.v1 import digits_pb2, digits_pb2_grpc
-from serving.client import AsyncDigitClient, CallError, DigitClient
-from serving.client import cli as client_cli
-from serving.client.messages import ImageLike
 from serving.process.standalone import Standalone
 from tests.support.tiny_model import image_of
 

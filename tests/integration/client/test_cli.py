@@ -1,4 +1,4 @@
-"""`python -m serving.client classify` against a real server."""
+"""`mnist-digits classify` against a real server."""
 
 import asyncio
 import io
@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from serving.client import cli
+from mnist_digits import cli
+from mnist_digits.classify_files import BATCH_IMAGES
 from serving.process.standalone import Standalone
 from tests.support.tiny_model import image_of
 
@@ -67,11 +68,11 @@ async def test_remarks_on_a_picture_are_in_the_table_and_in_json(
 async def test_more_files_than_a_batch_are_all_answered(
     server: Standalone, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for number in range(2 * cli.BATCH_IMAGES + 1):
+    for number in range(2 * BATCH_IMAGES + 1):
         (tmp_path / f"{number:04}.raw").write_bytes(image_of(number % 10))
     assert await run(server, "--json", tmp_path) == 0
     digits = [json.loads(line)["digit"] for line in capsys.readouterr().out.splitlines()]
-    assert digits == [number % 10 for number in range(2 * cli.BATCH_IMAGES + 1)]
+    assert digits == [number % 10 for number in range(2 * BATCH_IMAGES + 1)]
 
 
 async def test_one_bad_file_is_told_and_the_others_are_answered(

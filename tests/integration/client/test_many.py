@@ -7,10 +7,9 @@ from contextlib import aclosing
 import numpy as np
 import pytest
 
-from serving.client import AsyncDigitClient, CallError, DigitClient, ImageError
-from serving.client.bulk import BYTES_AHEAD, IMAGES_AHEAD
-from serving.client.messages import ImageLike
-from serving.client.share_queue import MAX_RPCS
+from mnist_digits import AsyncDigitClient, CallError, DigitClient, ImageError, ImageLike
+from mnist_digits.bulk import BYTES_AHEAD, IMAGES_AHEAD
+from mnist_digits.coalescing.share_queue import MAX_RPCS
 from serving.process.standalone import Standalone
 from tests.support.held_service import HeldService, served
 from tests.support.tiny_model import image_of

@@ -7,11 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 import grpc
 import pytest
 
-from serving.client import CallError, DigitClient
-from serving.client.channel import CLASSIFY
-from serving.client.classify_codec import image_bytes, version_bytes
-from serving.client.share_queue import MAX_RPCS, Call, ShareQueue
-from serving.client.thread_coalescer import Answer, ThreadCoalescer
+from mnist_digits import CallError, DigitClient
+from mnist_digits.channel import CLASSIFY
+from mnist_digits.classify_codec import image_bytes, version_bytes
+from mnist_digits.coalescing.share_queue import MAX_RPCS, ShareQueue
+from mnist_digits.coalescing.thread_coalescer import ThreadCall, ThreadCoalescer
 from serving.process.standalone import Standalone
 from tests.support.held_service import HeldRpc, HeldService, served
 from tests.support.tiny_model import image_of
@@ -31,8 +31,8 @@ async def coalescer(service: HeldService) -> AsyncIterator[ThreadCoalescer]:
         calls.close()
 
 
-def submit(coalescer: ThreadCoalescer, digit: int, timeout_seconds: float = 60) -> Call[Answer]:
-    call = coalescer.call(image_bytes(image_of(digit)), 1, version_bytes(0), timeout_seconds)
+def submit(coalescer: ThreadCoalescer, digit: int, timeout_seconds: float = 60) -> ThreadCall:
+    call = coalescer.new_call(image_bytes(image_of(digit)), 1, version_bytes(0), timeout_seconds)
     coalescer.submit([call])
     return call
 
@@ -46,7 +46,7 @@ async def fill(coalescer: ThreadCoalescer, service: HeldService) -> list[HeldRpc
     return rpcs
 
 
-async def digit(coalescer: ThreadCoalescer, call: Call[Answer]) -> int:
+async def digit(coalescer: ThreadCoalescer, call: ThreadCall) -> int:
     return (await asyncio.to_thread(coalescer.wait, call))[0].digit
 
 

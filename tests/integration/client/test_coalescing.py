@@ -7,9 +7,8 @@ import grpc
 import numpy as np
 import pytest
 
-from serving.client import AsyncDigitClient, CallError, Prediction
-from serving.client.messages import ImageLike
-from serving.client.share_queue import MAX_IMAGES, MAX_RPCS
+from mnist_digits import AsyncDigitClient, CallError, ImageLike, Prediction
+from mnist_digits.coalescing.share_queue import MAX_IMAGES, MAX_RPCS
 from serving.process.standalone import Standalone
 from tests.support.held_service import HeldRpc, HeldService, served
 from tests.support.servers import StartServer

@@ -1,10 +1,10 @@
-"""Many images in, their predictions out, in order, with no more images held than the RPCs in flight carry.
+"""Classifies many images in order, and holds no more of them than the RPCs in flight carry: `classify_many`.
 
-1. An image is drawn from the source only while fewer than `IMAGES_AHEAD` are held, drawn and not yet handed out, and
-   these are less than `BYTES_AHEAD` together: photos are few at a time.
-2. Each image is a call of its own that shares RPCs, so one that is bad has its error alone.
-3. What goes wrong comes at its place: first every prediction before it, then ImageError, or what the source itself
-   raised. Nothing is drawn after it.
+1. An image is drawn from the source only while fewer than `IMAGES_AHEAD` are held, drawn and not yet yielded, and these
+   are less than `BYTES_AHEAD` together: of large photos only a few are held.
+2. Each image is a call of its own that shares RPCs, so a bad image alone gets its error.
+3. An error comes at its place: first every prediction before it, then ImageError, or what the source itself raised.
+   Nothing is drawn after it.
 4. However the consumer ends, calls in flight are given up, and a generator that was the source is closed.
 """
 
@@ -14,42 +14,40 @@ from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, Iterable, Iterator
 from typing import TypeVar
 
-from serving.client import coalescer, thread_coalescer
-from serving.client.coalescer import Coalescer
-from serving.client.messages import ImageError, ImageLike, Prediction
-from serving.client.share_queue import MAX_BYTES, MAX_IMAGES, MAX_RPCS, Call
-from serving.client.thread_coalescer import ThreadCoalescer
+from mnist_digits.coalescing.coalescer import AsyncCall, Coalescer
+from mnist_digits.coalescing.share_queue import MAX_BYTES, MAX_IMAGES, MAX_RPCS, Call
+from mnist_digits.coalescing.thread_coalescer import ThreadCall, ThreadCoalescer
+from mnist_digits.errors import ImageError
+from mnist_digits.results import ImageLike, Prediction
 
 IMAGES_AHEAD = MAX_RPCS * MAX_IMAGES
 BYTES_AHEAD = 16 * MAX_BYTES
 
-AsyncCall = Call[coalescer.Answer]
-ThreadCall = Call[thread_coalescer.Answer]
 C = TypeVar("C")
 
 
 class Room:
-    """How much is held."""
+    """Counts the images that are held, and their bytes."""
 
     def __init__(self) -> None:
         self._images = 0
         self._bytes = 0
 
     def is_free(self) -> bool:
-        """Whether one image more may be drawn."""
+        """Returns True while another image may be drawn."""
         return self._images < IMAGES_AHEAD and self._bytes < BYTES_AHEAD
 
-    def has_an_rpcs(self) -> bool:
-        """Whether as many as an RPC carries may be drawn, by their number."""
+    def is_free_for_an_rpc(self) -> bool:
+        """Returns True while as many images as one RPC carries may be drawn."""
         return self.is_free() and self._images + MAX_IMAGES <= IMAGES_AHEAD
 
     def enter(self, size_bytes: int) -> None:
-        """An image is held."""
+        """Counts an image that was drawn."""
         self._images += 1
         self._bytes += size_bytes
 
     def leave(self, size_bytes: int) -> None:
-        """An image is held no longer."""
+        """Forgets an image whose prediction is about to be yielded."""
         self._images -= 1
         self._bytes -= size_bytes
 
@@ -59,7 +57,7 @@ async def predictions_async(
     calls: Coalescer,
     submit: Callable[[ImageLike], AsyncCall],
 ) -> AsyncIterator[Prediction]:
-    """For asyncio. A task reads the source, so that answers come while the next image is waited for."""
+    """Classifies for asyncio. A task reads the source, so that predictions come while it waits for the next image."""
     room, has_left = Room(), asyncio.Event()
     ahead: asyncio.Queue[AsyncCall | Exception | None] = asyncio.Queue()  # bounded by `room`
     feeder = asyncio.create_task(_feed(source, submit, room, has_left, ahead))
@@ -69,13 +67,13 @@ async def predictions_async(
             if isinstance(entry, Exception):
                 raise entry
             try:
-                answer = await calls.wait(entry)
+                [prediction] = await calls.wait(entry)
             except Exception as error:  # the border of one image
                 raise ImageError(index, error) from error
             room.leave(len(entry.content))
             has_left.set()
             index += 1
-            yield answer[0]
+            yield prediction
     finally:
         feeder.cancel()
         await asyncio.gather(feeder, return_exceptions=True)
@@ -105,7 +103,7 @@ async def _feed(
             index += 1
     except StopAsyncIteration:
         pass
-    except Exception as error:  # at its place, behind what was drawn before it
+    except Exception as error:  # raised at its place, after the images before it
         ahead.put_nowait(error)
     finally:
         ahead.put_nowait(None)
@@ -130,9 +128,9 @@ async def _each(source: Iterable[ImageLike]) -> AsyncIterator[ImageLike]:
 
 
 def predictions(
-    source: Iterable[ImageLike], calls: ThreadCoalescer, make_call: Callable[[ImageLike], ThreadCall]
+    source: Iterable[ImageLike], calls: ThreadCoalescer, new_call: Callable[[ImageLike], ThreadCall]
 ) -> Iterator[Prediction]:
-    """For threads: the consumer's own thread reads the source, an RPC's images at a time."""
+    """Classifies for threads. The consumer's own thread reads the source, an RPC's images at a time."""
     images = iter(source)
     ahead: deque[ThreadCall] = deque()
     room = Room()
@@ -140,20 +138,20 @@ def predictions(
     index = 0
     try:
         while True:
-            while failure is None and room.has_an_rpcs():
-                drawn, failure = _draw(images, make_call, index + len(ahead), room)
+            while failure is None and room.is_free_for_an_rpc():
+                drawn, failure = _draw(images, new_call, index + len(ahead), room)
                 ahead += drawn
                 calls.submit(drawn)
-            if not ahead:  # and there was room: nothing is left to draw
+            if not ahead:  # there was room to draw, so the source is at its end
                 break
             call = ahead.popleft()
             try:
-                answer = calls.wait(call)
+                [prediction] = calls.wait(call)
             except Exception as error:  # the border of one image
                 raise ImageError(index, error) from error
             room.leave(len(call.content))
             index += 1
-            yield answer[0]
+            yield prediction
         if failure and not isinstance(failure, StopIteration):
             raise failure
     finally:
@@ -164,15 +162,15 @@ def predictions(
 
 
 def _draw(
-    images: Iterator[ImageLike], make_call: Callable[[ImageLike], ThreadCall], index: int, room: Room
+    images: Iterator[ImageLike], new_call: Callable[[ImageLike], ThreadCall], index: int, room: Room
 ) -> tuple[list[ThreadCall], Exception | None]:
-    """The next images as calls, and what stands behind the last of them: StopIteration, or what went wrong."""
+    """Draws images and makes calls of them. The second value ends the source: StopIteration, or an error."""
     drawn: list[ThreadCall] = []
     try:
         while len(drawn) < MAX_IMAGES and room.is_free():
             image = next(images)
-            drawn.append(_made(make_call, image, index + len(drawn)))
+            drawn.append(_made(new_call, image, index + len(drawn)))
             room.enter(len(drawn[-1].content))
-    except Exception as error:  # at its place, behind what was drawn before it
+    except Exception as error:  # raised at its place, after the images before it
         return drawn, error
     return drawn, None

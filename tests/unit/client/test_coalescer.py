@@ -4,11 +4,11 @@ import asyncio
 
 import pytest
 
-from protos.mnist.v1 import digits_pb2
-from serving.client.coalescer import Coalescer
-from serving.client.share_queue import ShareQueue
+from mnist_digits import proto
+from mnist_digits.coalescing.coalescer import Coalescer
+from mnist_digits.coalescing.share_queue import ShareQueue
 
-ANSWER = digits_pb2.ClassifyResponse(predictions=[digits_pb2.Prediction(digit=3)]).SerializeToString()
+ANSWER = proto.ClassifyResponse(predictions=[proto.Prediction(digit=3)]).SerializeToString()
 
 
 async def test_a_caller_that_is_cancelled_as_its_answer_comes_is_cancelled() -> None:
