@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from training.config import Places, TrainingConfig, apply_settings, read_toml
+from training.environment import stderr_held_back
 from training.errors import TrainingError
-from training.quiet_import import stderr_held_back
 from training.request import Request
 
 _COMMANDS = {
@@ -24,6 +24,7 @@ _COMMANDS = {
     "report": "measure every figure of the model cards again, from the ONNX files and the data, with pictures",
     "samples": "write samples/ and tests/data/ again, from validation rows of MNIST",
 }
+_MODULES = {"race": "experiments.time_to_accuracy.command", "lesson": "experiments.shift_invariance.command"}
 _WITH_TRAINING_SETTINGS = ("train", "run")
 _INTERRUPTED = 130  # what shells report for a program that SIGINT ended
 
@@ -33,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         request = _understand(_parser().parse_args(arguments))
         with stderr_held_back():  # imported here and not above: --help need not wait for TensorFlow
-            command = importlib.import_module(f"training.commands.{request.command}")
+            command = importlib.import_module(_MODULES.get(request.command, f"training.commands.{request.command}"))
         command.execute(request)
     except TrainingError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -4,16 +4,16 @@ from pathlib import Path
 
 from rich.console import Console
 
-from training.arrays import LabelledDigits
 from training.config import TrainingConfig
-from training.data_cache import load_mnist
+from training.data.arrays import LabelledDigits
+from training.data.cache import load_mnist
+from training.data.mnist import Mnist
+from training.data.sources import default_sources
+from training.data.split import split_rows
 from training.errors import RunError
-from training.mnist_files import Mnist
+from training.evaluation.stand_ins import stand_ins
+from training.fit.run_folder import RunFolder
 from training.request import Request
-from training.run_folder import RunFolder
-from training.sources import default_sources
-from training.split import split_rows
-from training.stand_ins import stand_ins
 from training.synthetic.synthetic_set import load_synthetic
 
 console = Console(stderr=True)

@@ -4,9 +4,9 @@ from rich.console import Console
 from rich.table import Table
 
 from training.commands.context import mnist_of, run_folder, say, stand_ins_of
-from training.evaluation import judge
-from training.model_metadata import Evaluation
-from training.pictures import draw_pictures
+from training.evaluation.evaluate import judge
+from training.evaluation.figures import Evaluation
+from training.evaluation.plots import draw_pictures
 from training.request import Request
 
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from training.commands.context import mnist_of, run_folder, say, stand_ins_of
 from training.errors import RunError
-from training.export import FinishedRun, export_quantized, export_run
-from training.model_metadata import Evaluation
+from training.evaluation.figures import Evaluation
+from training.export.model_version import FinishedRun, export_quantized, export_run
 from training.request import Request
 
 

@@ -8,21 +8,21 @@ from pathlib import Path
 from rich.console import Console
 from rich.markdown import Markdown
 
-from training.atomic_write import write_atomically
 from training.commands.context import mnist_of, say
+from training.data.mnist import Mnist
+from training.data.split import Split
 from training.environment import processor
 from training.errors import ExportError
-from training.mnist_files import Mnist
-from training.model_card import model_card
+from training.export.model_card import model_card
+from training.files import write_atomically
 from training.report.artefact import Artefact, highest_versions
-from training.report.checking import differences
+from training.report.comparison import differences
+from training.report.evaluation_data import load_report_data
 from training.report.gallery import draw_gallery
-from training.report.measuring import ModelFigures, measure, mnist_figures
-from training.report.report_data import load_report_data
+from training.report.measurement import ModelFigures, measure, mnist_figures
 from training.report.report_text import report_text
 from training.report.seeds import seed_figures
 from training.request import Request
-from training.split import Split
 
 
 def execute(request: Request) -> None:

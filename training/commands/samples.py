@@ -4,9 +4,9 @@ from pathlib import Path
 
 from training.commands.context import mnist_of, say
 from training.config import TrainingConfig
+from training.data.samples import write_samples
+from training.data.split import split_rows
 from training.request import Request
-from training.samples import write_samples
-from training.split import split_rows
 
 _REPOSITORY = Path(__file__).parents[2]
 

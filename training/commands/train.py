@@ -1,8 +1,8 @@
 """`train`: a run that is finished, or that can be resumed."""
 
 from training.commands.context import console, mnist_of, run_folder, say, synthetic_of
+from training.fit.training_run import begin, train
 from training.request import Request
-from training.training_run import begin, train
 
 
 def execute(request: Request) -> None:

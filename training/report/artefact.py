@@ -10,13 +10,13 @@ import onnx
 import onnxruntime
 from google.protobuf.message import DecodeError
 
-from training.answers import Answers
-from training.arrays import Floats, LabelledDigits, Pixels
+from training.data.arrays import Floats, LabelledDigits, Pixels
+from training.data.mnist import Mnist
+from training.data.split import Split, split_rows
 from training.errors import ExportError
-from training.export_checks import runtime_session
-from training.mnist_files import Mnist
-from training.model_metadata import Metadata
-from training.split import Split, split_rows
+from training.evaluation.predictions import Answers
+from training.export.checks import runtime_session
+from training.export.metadata import Metadata
 
 _BATCH = 100
 _HIDDEN = ("hidden_of_all_columns", "hidden_relu")  # of several columns, and of one

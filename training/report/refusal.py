@@ -6,11 +6,11 @@ from typing import Self
 
 import numpy as np
 
-from training.arrays import Doubles, Labels, Pixels
-from training.model_metadata import RefusalFigures
+from training.data.arrays import Doubles, Labels, Pixels
+from training.evaluation.figures import RefusalFigures
 from training.report.artefact import Artefact
-from training.report.report_data import ReportData
-from training.report.strangeness import SHIPPED, FeatureDistance, auroc, scores
+from training.report.evaluation_data import ReportData
+from training.report.novelty_scores import SHIPPED, FeatureDistance, auroc, scores
 
 
 @dataclass(frozen=True, slots=True)

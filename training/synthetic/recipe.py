@@ -8,8 +8,8 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from training.arrays import PIXELS, SIDE, Floats, LabelledDigits, Pixels
-from training.intake import Framed
+from training.data.arrays import PIXELS, SIDE, Floats, LabelledDigits, Pixels
+from training.data.preprocessing import Framed
 from training.synthetic import digit_debris, text
 from training.synthetic.font_families import Part
 from training.synthetic.fonts import Face

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from training.arrays import NOT_A_DIGIT, PIXELS, LabelledDigits, Labels, Pixels
-from training.atomic_write import write_atomically
+from training.data.arrays import NOT_A_DIGIT, PIXELS, LabelledDigits, Labels, Pixels
+from training.data.preprocessing import frame_pictures
 from training.errors import DataError
-from training.intake import frame_pictures
+from training.files import write_atomically
 from training.synthetic.font_families import Part
 from training.synthetic.fonts import load_faces
 from training.synthetic.recipe import PRINTED_DIGIT, RECIPE, Frame, draw_kind, draw_printed_digits, kinds

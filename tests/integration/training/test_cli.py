@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from tests.integration.training.conftest import REPOSITORY
+from tests.support.tiny_training import REPOSITORY
 from training.cli import main
-from training.data_cache import default_cache_folder
-from training.mnist_files import CHECKSUMS, Mnist
-from training.run_folder import RunFolder
-from training.training_run import train
+from training.config import default_cache_folder
+from training.data.mnist import CHECKSUMS, Mnist
+from training.fit.run_folder import RunFolder
+from training.fit.training_run import train
 
 TINY_FLAGS = [
     "--degraded",

@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from training.data.preprocessing import Framed
 from training.errors import DataError
-from training.intake import Framed
 from training.synthetic.recipe import Kind, draw_kind
 from training.synthetic.synthetic_set import SyntheticSet, read_synthetic, write_synthetic
 from training.synthetic.textures import noise
