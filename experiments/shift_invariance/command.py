@@ -1,4 +1,4 @@
-"""`lesson`: a network of dense layers beside a convolutional one of equal size, on digits, shuffled and moved ones."""
+"""Runs the whole experiment: every trial on MNIST, going on where an earlier run stopped; table, pictures, file."""
 
 import os
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from rich.console import Console
 
-from experiments.shift_invariance.experiment import BATCH_SIZE, EPOCHS, NETWORKS, TRIALS, Outcome, Trial, perform
+from experiments.shift_invariance.experiment import BATCH_SIZE, EPOCHS, NETWORKS, TRIALS, Outcome, Trial, run_trial
 from experiments.shift_invariance.results import (
     draw_accuracies,
     draw_filters,
@@ -15,19 +15,19 @@ from experiments.shift_invariance.results import (
     lesson_table,
     outcome_from,
 )
-from training.commands.context import mnist_of, run_folder, say
+from training.commands.data import load_data, run_folder, say
+from training.config import Places
 from training.data.mnist import Mnist
 from training.environment import library_versions, processor
 from training.fit.run_folder import RunFolder
-from training.request import Request
 
 FILE = "lesson.json"
 
 
-def execute(request: Request) -> None:
-    """Perform; lesson.json and pictures into the run's folder, the table to standard output."""
-    folder, mnist = run_folder(request), mnist_of(request)
-    outcomes = performed(folder, mnist, TRIALS)
+def measure(places: Places, run: str) -> None:
+    """Run all trials; lesson.json and pictures into the run's folder, the table to standard output."""
+    folder, mnist = run_folder(places, run), load_data(places)
+    outcomes = run_trials(folder, mnist, TRIALS)
     digits = [int(np.flatnonzero(mnist.test.labels == digit)[0]) for digit in range(10)]
     draw_shuffle(folder.path / "lesson-digits.png", mnist.test.pixels[digits])
     draw_accuracies(folder.path / "lesson-accuracies.png", outcomes)
@@ -35,7 +35,7 @@ def execute(request: Request) -> None:
     say(f"{FILE} and the pictures are in {folder.path}")
 
 
-def performed(folder: RunFolder, mnist: Mnist, trials: Sequence[Trial], epochs: int = EPOCHS) -> list[Outcome]:
+def run_trials(folder: RunFolder, mnist: Mnist, trials: Sequence[Trial], epochs: int = EPOCHS) -> list[Outcome]:
     """The outcomes of all trials; those that the folder already has from an earlier time are not done again."""
     conditions = {
         "epochs": epochs,
@@ -49,7 +49,7 @@ def performed(folder: RunFolder, mnist: Mnist, trials: Sequence[Trial], epochs: 
     for number, trial in enumerate(trials, start=1):
         if trial in [each.trial for each in outcomes]:
             continue
-        outcome, kernel = perform(trial, mnist.train, mnist.test, epochs)
+        outcome, kernel = run_trial(trial, mnist.train, mnist.test, epochs)
         outcomes.append(outcome)
         folder.write_json(FILE, lesson_file(outcomes, conditions))
         if trial.seed == trials[0].seed and not trial.is_shuffled:
@@ -69,7 +69,7 @@ def performed(folder: RunFolder, mnist: Mnist, trials: Sequence[Trial], epochs: 
 def _earlier(folder: RunFolder, conditions: dict[str, object]) -> list[Outcome]:
     if not (folder.path / FILE).exists():
         return []
-    told = folder.read_json(FILE)
-    if any(told.get(name) != value for name, value in conditions.items()):
-        return []  # of another machine or time
-    return [outcome_from(each) for each in told["outcomes"]]
+    stored = folder.read_json(FILE)
+    if any(stored.get(name) != value for name, value in conditions.items()):
+        return []  # from another machine, or other libraries
+    return [outcome_from(each) for each in stored["outcomes"]]

@@ -83,7 +83,7 @@ def moved(pixels: Pixels, down: int, right: int) -> Pixels:
     return there.reshape(-1, PIXELS)
 
 
-def perform(
+def run_trial(
     trial: Trial, train: LabelledDigits, test: LabelledDigits, epochs: int = EPOCHS, shifts: Sequence[int] = SHIFTS
 ) -> tuple[Outcome, Floats]:
     """Train and ask; and the kernel of the first layer that has one, as Keras keeps it."""

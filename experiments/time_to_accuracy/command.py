@@ -1,4 +1,4 @@
-"""`race`: seconds to 99.0, 99.4 and 99.6 % of MNIST's test rows, beside Keras' example network, in one run."""
+"""Runs the whole experiment: the reference and one run for each target, on MNIST; table, picture and file."""
 
 import os
 from collections.abc import Mapping
@@ -7,27 +7,25 @@ from rich.console import Console
 
 from experiments.time_to_accuracy.keras_example import KerasExample
 from experiments.time_to_accuracy.race import Race, Run
-from experiments.time_to_accuracy.recipe_run import RecipeSprinter
+from experiments.time_to_accuracy.recipe_run import RecipeRun
 from experiments.time_to_accuracy.recipes import RECIPES, Recipe
 from experiments.time_to_accuracy.results import draw_race, race_file, race_table
-from training.commands.context import mnist_of, run_folder, say
-from training.config import TrainingConfig
+from training.commands.data import load_data, run_folder, say
+from training.config import Places
 from training.data.mnist import Mnist
 from training.environment import library_versions, processor
-from training.request import Request
 
-IMAGES_BETWEEN_JUDGEMENTS = 10_000
+IMAGES_BETWEEN_EVALUATIONS = 10_000
 
 
-def execute(request: Request) -> None:
-    """Race; race.json and race.png into the run's folder, the table to standard output."""
-    folder, mnist = run_folder(request), mnist_of(request)
-    race, seed = Race(mnist.test, request.seconds, say), request.training.get("seed", TrainingConfig().seed)
-    runs = raced(race, mnist, RECIPES, IMAGES_BETWEEN_JUDGEMENTS, seed)
+def measure(places: Places, run: str, seconds: float, seed: int) -> None:
+    """Train both sides; race.json and race.png into the run's folder, the table to standard output."""
+    folder, mnist = run_folder(places, run), load_data(places)
+    runs = run_race(Race(mnist.test, seconds, say), mnist, RECIPES, IMAGES_BETWEEN_EVALUATIONS, seed)
     conditions = {
-        "limit_seconds": request.seconds,
+        "limit_seconds": seconds,
         "seed": seed,
-        "images_between_judgements": IMAGES_BETWEEN_JUDGEMENTS,
+        "images_between_judgements": IMAGES_BETWEEN_EVALUATIONS,
         "processor": processor(),
         "processors": os.cpu_count(),
         "libraries": library_versions(),
@@ -38,13 +36,13 @@ def execute(request: Request) -> None:
     say(f"every point is in {folder.path}: race.json and race.png")
 
 
-def raced(
-    race: Race, mnist: Mnist, recipes: Mapping[float, Recipe], images_between_judgements: int, seed: int
+def run_race(
+    race: Race, mnist: Mnist, recipes: Mapping[float, Recipe], images_between_evaluations: int, seed: int
 ) -> list[Run]:
     """The reference's run and one for each target, all on MNIST's training rows, with as many threads as there are."""
-    reference = KerasExample(mnist.train, images_between_judgements, seed)
-    sprinters = [
-        (target, RecipeSprinter(f"ours, for {target:.1%}", recipe, mnist.train, images_between_judgements, seed))
+    reference = KerasExample(mnist.train, images_between_evaluations, seed)
+    candidates = [
+        (target, RecipeRun(f"ours, for {target:.1%}", recipe, mnist.train, images_between_evaluations, seed))
         for target, recipe in recipes.items()
     ]
-    return race.run(reference, sprinters)
+    return race.run(reference, candidates)

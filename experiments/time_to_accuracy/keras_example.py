@@ -21,9 +21,9 @@ class KerasExample:
 
     name = "Keras example"
 
-    def __init__(self, rows: LabelledDigits, images_between_judgements: int, seed: int) -> None:
+    def __init__(self, rows: LabelledDigits, images_between_evaluations: int, seed: int) -> None:
         self._rows = rows
-        self._steps_between_judgements = max(1, images_between_judgements // BATCH_SIZE)
+        self._steps_between_evaluations = max(1, images_between_evaluations // BATCH_SIZE)
         self._seed = seed
 
     def prepare(self) -> None:
@@ -41,7 +41,7 @@ class KerasExample:
 
     def train(self, judged: Callable[[int], bool]) -> None:
         """One call of fit, as the example has it."""
-        callback = _Judgements(judged, self._steps_between_judgements)
+        callback = _Judgements(judged, self._steps_between_evaluations)
         self._network.fit(
             self._images, self._targets, batch_size=BATCH_SIZE, epochs=_ENDLESS, verbose=0, callbacks=[callback]
         )

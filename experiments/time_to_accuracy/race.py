@@ -21,7 +21,7 @@ from training.data.arrays import LabelledDigits, Labels, Pixels
 TARGETS = (0.99, 0.994, 0.996)
 
 
-class Entrant(Protocol):
+class Competitor(Protocol):
     """What can be prepared and asked."""
 
     @property
@@ -38,16 +38,16 @@ class Entrant(Protocol):
         ...
 
 
-class Sprinter(Entrant, Protocol):
-    """An entrant with a schedule that ends."""
+class Candidate(Competitor, Protocol):
+    """An competitor with a schedule that ends."""
 
     def train(self) -> Iterator[int]:
         """Train from here to the next judgement, when asked to; the images seen so far. Ends with the schedule."""
         ...
 
 
-class Reference(Entrant, Protocol):
-    """An entrant that trains until it is told to stop."""
+class Reference(Competitor, Protocol):
+    """An competitor that trains until it is told to stop."""
 
     def train(self, judged: Callable[[int], bool]) -> None:
         """Train, and call `judged` with the images seen so far at every judgement, until it answers False."""
@@ -96,26 +96,26 @@ class Run:
 
 @dataclass(slots=True)
 class _Lane:
-    """A run that goes on: its entrant, its clock, and who judges and reports it."""
+    """A run that goes on: its competitor, its clock, and who judges and reports it."""
 
-    entrant: Entrant
+    competitor: Competitor
     run: Run
     clock: Stopwatch
     held_out: LabelledDigits
     say: Callable[[str], None]
 
     @classmethod
-    def prepared(cls, entrant: Entrant, targets: tuple[float, ...], race: "Race") -> "_Lane":
+    def prepared(cls, competitor: Competitor, targets: tuple[float, ...], race: "Race") -> "_Lane":
         preparation = Stopwatch(race.now)
         preparation.start()
-        entrant.prepare()
+        competitor.prepare()
         preparation.stop()
-        run = Run(entrant.name, targets, preparation.seconds)
-        return cls(entrant, run, Stopwatch(race.now), race.held_out, race.say)
+        run = Run(competitor.name, targets, preparation.seconds)
+        return cls(competitor, run, Stopwatch(race.now), race.held_out, race.say)
 
     def judge(self, images: int) -> None:
         """With the clock stopped."""
-        accuracy = float(np.mean(self.entrant.read(self.held_out.pixels) == self.held_out.labels))
+        accuracy = float(np.mean(self.competitor.read(self.held_out.pixels) == self.held_out.labels))
         self.run.points.append(Point(self.clock.seconds, images, accuracy))
         self.say(f"{self.run.name:<28} {self.clock.seconds:7.1f} s  {images:>9,} images  {accuracy:.2%}")
 
@@ -136,11 +136,11 @@ class Race:
     say: Callable[[str], None]
     now: Callable[[], float] = time.monotonic
 
-    def run(self, reference: Reference, sprinters: Sequence[tuple[float, Sprinter]]) -> list[Run]:
-        """Race until everybody has finished: the reference's run, then one for each target and its sprinter."""
+    def run(self, reference: Reference, candidates: Sequence[tuple[float, Candidate]]) -> list[Run]:
+        """Race until everybody has finished: the reference's run, then one for each target and its candidate."""
         done: list[Run] = []
-        turns = self._turns(sprinters, done)
-        lane = _Lane.prepared(reference, tuple(target for target, _ in sprinters), self)
+        turns = self._turns(candidates, done)
+        lane = _Lane.prepared(reference, tuple(target for target, _ in candidates), self)
 
         def judged(images: int) -> bool:
             lane.clock.stop()
@@ -155,12 +155,12 @@ class Race:
             """What the reference left undone."""
         return [lane.run, *done]
 
-    def _turns(self, sprinters: Sequence[tuple[float, Sprinter]], done: list[Run]) -> Iterator[None]:
-        """One sprinter after the other, from judgement to judgement."""
-        for target, sprinter in sprinters:
-            lane = _Lane.prepared(sprinter, (target,), self)
+    def _turns(self, candidates: Sequence[tuple[float, Candidate]], done: list[Run]) -> Iterator[None]:
+        """One candidate after the other, from judgement to judgement."""
+        for target, candidate in candidates:
+            lane = _Lane.prepared(candidate, (target,), self)
             done.append(lane.run)
-            steps = sprinter.train()
+            steps = candidate.train()
             while lane.clock.seconds < self.limit_seconds:
                 lane.clock.start()
                 images = next(steps, None)

@@ -14,17 +14,17 @@ _NORMALIZATION_MOMENTUM = 0.9  # of a few hundred steps in all
 _BETA_2 = 0.99  # Adam's memory of squared gradients: a hundred steps, not a thousand
 
 
-class RecipeSprinter:
+class RecipeRun:
     """One run of a recipe, from scratch. Order and distortions follow from the seed."""
 
     def __init__(
-        self, name: str, recipe: Recipe, rows: LabelledDigits, images_between_judgements: int, seed: int
+        self, name: str, recipe: Recipe, rows: LabelledDigits, images_between_evaluations: int, seed: int
     ) -> None:
         self.name = name
         self._recipe, self._rows, self._seed = recipe, rows, seed
         self._steps_per_epoch = len(rows) // recipe.batch_size
         self._steps = max(1, round(recipe.epochs * self._steps_per_epoch))
-        self._steps_between_judgements = max(1, images_between_judgements // recipe.batch_size)
+        self._steps_between_evaluations = max(1, images_between_evaluations // recipe.batch_size)
 
     def prepare(self) -> None:
         """Rows as a tensor, padded for shifts; two networks; one step compiled."""
@@ -52,7 +52,7 @@ class RecipeSprinter:
             if number == 0:
                 order = np.random.default_rng([self._seed, epoch]).permutation(len(self._rows))
             self._run_step(tf.constant(order[number * size : (number + 1) * size]), tf.constant(step))
-            if (step + 1) % self._steps_between_judgements == 0 or step + 1 == self._steps:
+            if (step + 1) % self._steps_between_evaluations == 0 or step + 1 == self._steps:
                 yield (step + 1) * size
 
     def read(self, pixels: Pixels) -> Labels:

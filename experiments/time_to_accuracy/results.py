@@ -13,14 +13,14 @@ from experiments.time_to_accuracy.race import Run
 _REFERENCE_COLOUR, _OUR_COLOURS = "#d9722b", ("#7fb2e5", "#2563a8", "#12355b")
 
 
-def race_table(reference: Run, sprints: Sequence[Run]) -> Table:
+def race_table(reference: Run, candidate_runs: Sequence[Run]) -> Table:
     """Seconds of training to each target, and how many times fewer ours took; then how each run ended."""
     table = Table("", reference.name, "ours", "times fewer", title="Seconds of training to an accuracy")
-    for run in sprints:
+    for run in candidate_runs:
         (target,) = run.targets
         table.add_row(f"{target:.1%}", seconds(reference, target), seconds(run, target), advantage(reference, run))
     table.add_section()
-    for run in (reference, *sprints):
+    for run in (reference, *candidate_runs):
         column = 1 if run is reference else 2
         cells = ["", "", ""]
         cells[column - 1] = _ending(run)
@@ -48,7 +48,7 @@ def race_file(runs: Sequence[Run], conditions: Mapping[str, Any]) -> dict[str, A
     return {**conditions, "runs": [{**dataclasses.asdict(run), "seconds_to": _reached(run)} for run in runs]}
 
 
-def draw_race(path: Path, reference: Run, sprints: Sequence[Run]) -> None:
+def draw_race(path: Path, reference: Run, candidate_runs: Sequence[Run]) -> None:
     """A PNG at `path`: error over seconds of training, both logarithmic, a line for each run and for each target."""
     figure = Figure(figsize=(8, 4.5), layout="constrained", dpi=110)
     axes = figure.subplots()
@@ -57,7 +57,7 @@ def draw_race(path: Path, reference: Run, sprints: Sequence[Run]) -> None:
         place = (1, 100 - 100 * target)
         axes.annotate(f"{target:.1%}", place, xycoords=("axes fraction", "data"), va="bottom", ha="right")
     colours = (_REFERENCE_COLOUR, *_OUR_COLOURS)
-    for number, run in enumerate((reference, *sprints)):
+    for number, run in enumerate((reference, *candidate_runs)):
         errors = [100 - 100 * point.accuracy for point in run.points]
         colour = colours[min(number, len(colours) - 1)]
         axes.plot([point.seconds for point in run.points], errors, color=colour, label=run.name, marker=".")

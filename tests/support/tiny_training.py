@@ -12,10 +12,13 @@ from training.data.arrays import NOT_A_DIGIT, PIXELS, LabelledDigits
 from training.data.cache import load_mnist
 from training.data.mnist import Mnist
 from training.data.sources import NpmPackage
+from training.data.split import Split, split_mnist
 from training.environment import GitState, make_deterministic
 from training.errors import DataError
+from training.evaluation.evaluate import evaluate_network
+from training.export.model_version import FinishedRun
 from training.fit.run_folder import RunFolder, RunRecord
-from training.fit.training_run import train
+from training.fit.training_run import fit
 
 REPOSITORY = Path(__file__).parents[2]
 TINY = TrainingConfig(
@@ -52,6 +55,12 @@ def small_mnist(digits: LabelledDigits) -> Mnist:
 
 
 @pytest.fixture(scope="session")
+def small_split(small_mnist: Mnist) -> Split:
+    """Those digits as the tiny run splits them."""
+    return split_mnist(small_mnist, TINY.train_images, TINY.validation_images, TINY.split_seed)
+
+
+@pytest.fixture(scope="session")
 def synthetic(digits: LabelledDigits) -> LabelledDigits:
     """Stand-ins for the synthetic rows: noise that is no digit, and a few more digits."""
     noise = np.random.default_rng(0).integers(0, 256, (60, PIXELS), np.uint8)
@@ -61,12 +70,20 @@ def synthetic(digits: LabelledDigits) -> LabelledDigits:
 
 
 @pytest.fixture(scope="session")
-def finished_run(tmp_path_factory: pytest.TempPathFactory, small_mnist: Mnist, synthetic: LabelledDigits) -> RunFolder:
+def finished_run(tmp_path_factory: pytest.TempPathFactory, small_split: Split, synthetic: LabelledDigits) -> RunFolder:
     """A finished run of the tiny network."""
     folder = RunFolder(tmp_path_factory.mktemp("runs") / "tiny")
     folder.write_record(RunRecord(TINY, GitState("a" * 40, dirty=False), {"keras": "3"}, "a processor", "today"))
-    train(folder, TINY, small_mnist, synthetic, Console(file=io.StringIO()))
+    fit(folder, TINY, small_split, synthetic, Console(file=io.StringIO()))
     return folder
+
+
+@pytest.fixture(scope="session")
+def evaluated_run(finished_run: RunFolder, small_split: Split) -> FinishedRun:
+    """The same run, evaluated and ready for export."""
+    weights = finished_run.read_weights()
+    evaluation = evaluate_network(TINY, weights, small_split).figures
+    return FinishedRun(finished_run.read_record(), weights, evaluation, seconds=1.5)
 
 
 @pytest.fixture(scope="session")

@@ -3,9 +3,10 @@
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -17,14 +18,17 @@ REPOSITORY = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True, slots=True)
-class Framed:
+class Preprocessed:
     """What the intake made: pixels (n, 784) uint8, 0 = paper; flags (n,) int64, its bit mask of quality flags."""
 
     pixels: Pixels
     flags: npt.NDArray[np.int64]
 
 
-def frame_pictures(stacks: Mapping[str, npt.NDArray[np.uint8]]) -> Mapping[str, Framed]:
+Preprocess: TypeAlias = Callable[[Mapping[str, npt.NDArray[np.uint8]]], Mapping[str, Preprocessed]]
+
+
+def preprocess_pictures(stacks: Mapping[str, npt.NDArray[np.uint8]]) -> Mapping[str, Preprocessed]:
     """Each picture brought into MNIST's frame by `python -m serving.image`, one process for all of them.
 
     Args:
@@ -44,10 +48,10 @@ def frame_pictures(stacks: Mapping[str, npt.NDArray[np.uint8]]) -> Mapping[str, 
             }
 
 
-def _framed(name: str, pixels: Pixels, flags: npt.NDArray[np.int64], count: int) -> Framed:
+def _framed(name: str, pixels: Pixels, flags: npt.NDArray[np.int64], count: int) -> Preprocessed:
     if pixels.shape != (count, PIXELS) or flags.shape != (count,):
         raise RuntimeError(f"the intake answered {count} pictures of {name} with {pixels.shape}: this is a bug")
-    return Framed(pixels, flags.astype(np.int64))
+    return Preprocessed(pixels, flags.astype(np.int64))
 
 
 def _run(command: list[str]) -> None:

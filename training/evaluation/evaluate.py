@@ -7,48 +7,45 @@ import numpy as np
 
 from training.config import TrainingConfig
 from training.data.arrays import Floats, LabelledDigits, Weights
-from training.data.mnist import Mnist
-from training.data.split import split_rows
+from training.data.split import Split
 from training.evaluation import metrics
-from training.evaluation.calibration import fit_temperature, shared_threshold, sigmoid, softmax
+from training.evaluation.calibration import fit_temperature, shared_threshold, sigmoid
 from training.evaluation.figures import AllMetrics, Evaluation, SetMetrics
-from training.evaluation.predictions import Answers
-from training.network.outputs import network_answers
+from training.evaluation.predictions import Predictions, calibrated
+from training.network.outputs import network_outputs
 from training.network.weights import network_from_weights
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
-    """The figures, and the answers on the test rows that pictures are drawn from."""
+class RunEvaluation:
+    """The figures of a run, and its predictions for the test rows, which pictures are drawn from."""
 
-    evaluation: Evaluation
-    test: Answers
+    figures: Evaluation
+    test: Predictions
 
 
-def judge(
-    config: TrainingConfig, weights: Weights, mnist: Mnist, elsewhere: Sequence[LabelledDigits] = ()
-) -> Judgement:
-    """Every figure of a run. The test rows serve for nothing but the figures.
+def evaluate_network(
+    config: TrainingConfig, weights: Weights, split: Split, stand_ins: Sequence[LabelledDigits] = ()
+) -> RunEvaluation:
+    """Fit temperature and threshold on the validation rows, then compute every figure of a run.
 
     Args:
         config: the run's settings.
         weights: its result.
-        mnist: all of MNIST.
-        elsewhere: stand-ins for other populations, made from validation rows; the threshold spares them too.
+        split: MNIST's rows as the run split them; the test rows serve for nothing but the figures.
+        stand_ins: digits of other populations, made from validation rows, which the threshold must accept as well.
     """
     network = network_from_weights(config, weights)
-    rows = split_rows(mnist.train, config.train_images, config.validation_images, config.split_seed).validation
-    found = network_answers(network, rows.pixels)
-    temperature = fit_temperature(found.logits, rows.labels)
-    validation = Answers(rows, softmax(found.logits, temperature), sigmoid(found.novelty_logits))
-    asked = network_answers(network, mnist.test.pixels)
-    test = Answers(mnist.test, softmax(asked.logits, temperature), sigmoid(asked.novelty_logits))
-    others = [sigmoid(network_answers(network, each.pixels).novelty_logits) for each in elsewhere]
-    return Judgement(evaluation_of(config, temperature, validation, test, others), test)
+    outputs = network_outputs(network, split.validation.pixels)
+    temperature = fit_temperature(outputs.logits, split.validation.labels)
+    validation = calibrated(split.validation, outputs, temperature)
+    test = calibrated(split.test, network_outputs(network, split.test.pixels), temperature)
+    others = [sigmoid(network_outputs(network, digits.pixels).novelty_logits) for digits in stand_ins]
+    return RunEvaluation(evaluation_of(config, temperature, validation, test, others), test)
 
 
 def evaluation_of(
-    config: TrainingConfig, temperature: float, validation: Answers, test: Answers, elsewhere: Sequence[Floats]
+    config: TrainingConfig, temperature: float, validation: Predictions, test: Predictions, elsewhere: Sequence[Floats]
 ) -> Evaluation:
     """All figures of a model from its answers; the threshold follows from validation and the novelties `elsewhere`."""
     threshold = shared_threshold(
@@ -58,7 +55,7 @@ def evaluation_of(
     return {"temperature": temperature, "novelty_threshold": threshold, "metrics": metrics_of_both}
 
 
-def evaluation_metrics(validation: Answers, test: Answers, threshold: float) -> AllMetrics:
+def evaluation_metrics(validation: Predictions, test: Predictions, threshold: float) -> AllMetrics:
     """The figures of both parts of MNIST, at a threshold that is given."""
     labels = test.digits.labels
     trusted = np.setdiff1d(np.arange(len(labels)), metrics.KNOWN_WRONG_TEST_LABELS)
@@ -71,7 +68,7 @@ def evaluation_metrics(validation: Answers, test: Answers, threshold: float) -> 
     }
 
 
-def set_metrics(answers: Answers, threshold: float) -> SetMetrics:
+def set_metrics(answers: Predictions, threshold: float) -> SetMetrics:
     """All figures of one evaluation set."""
     probabilities, labels = answers.probabilities, answers.digits.labels
     answered = answers.novelty <= threshold

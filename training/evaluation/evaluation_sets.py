@@ -9,11 +9,11 @@ from sklearn.datasets import load_digits
 
 from training.data.arrays import PIXELS, LabelledDigits, Labels, Pixels
 from training.data.fashion_mnist import load_fashion_mnist
-from training.data.preprocessing import frame_pictures
+from training.data.preprocessing import Preprocess, preprocess_pictures
 from training.errors import DataError
 from training.synthetic.fonts import Face, load_faces
 from training.synthetic.placing import sheet
-from training.synthetic.recipe import Frame, draw_printed_digits, generator_for
+from training.synthetic.recipe import draw_printed_digits, generator_for
 from training.synthetic.text import PRINTED_LETTERS, any_letter
 from training.synthetic.textures import blank, noise, stripes, texture
 
@@ -46,7 +46,7 @@ class EvaluationSet:
 def load_evaluation_sets(
     cache_folder: Path,
     say: Callable[[str], None] = lambda _: None,
-    frame: Frame = frame_pictures,
+    preprocess: Preprocess = preprocess_pictures,
     on_missing: Callable[[str, DataError], None] | None = None,
 ) -> tuple[EvaluationSet, ...]:
     """Every set, in the order of the report. What is drawn uses the test fonts and the test part's seeds.
@@ -54,7 +54,7 @@ def load_evaluation_sets(
     Args:
         cache_folder: where fetched data is kept.
         say: told what is being made.
-        frame: the intake.
+        preprocess: the intake.
         on_missing: told what cannot be had and why; the other sets are loaded then. Without it, that is an error.
 
     Raises:
@@ -63,8 +63,8 @@ def load_evaluation_sets(
     groups: dict[str, Callable[[], tuple[EvaluationSet, ...]]] = {
         "Fashion-MNIST": lambda: (EvaluationSet("fashion-mnist", load_fashion_mnist(cache_folder, say), None),),
         "blanks, noise and textures": lambda: (EvaluationSet("blanks, noise and textures", fields(), None),),
-        "letters and printed digits": lambda: _from_fonts(load_faces(cache_folder, "test", say), frame),
-        "scikit-learn's digits": lambda: (sklearn_digits(frame),),
+        "letters and printed digits": lambda: _from_fonts(load_faces(cache_folder, "test", say), preprocess),
+        "scikit-learn's digits": lambda: (sklearn_digits(preprocess),),
     }
     loaded: list[EvaluationSet] = []
     for name, load in groups.items():
@@ -78,12 +78,12 @@ def load_evaluation_sets(
     return tuple(loaded)
 
 
-def _from_fonts(faces: Sequence[Face], frame: Frame) -> tuple[EvaluationSet, ...]:
-    printed = draw_printed_digits(faces, "test", frame)
+def _from_fonts(faces: Sequence[Face], preprocess: Preprocess) -> tuple[EvaluationSet, ...]:
+    printed = draw_printed_digits(faces, "test", preprocess)
     return (
-        EvaluationSet("letters", letters(faces, LETTERS, _PICTURES, frame), None),
-        EvaluationSet("look-alike letters", letters(faces, LOOK_ALIKES, _LOOK_ALIKE_PICTURES, frame), None),
-        EvaluationSet("unambiguous letters", letters(faces, PRINTED_LETTERS, _PICTURES, frame), None),
+        EvaluationSet("letters", letters(faces, LETTERS, _PICTURES, preprocess), None),
+        EvaluationSet("look-alike letters", letters(faces, LOOK_ALIKES, _LOOK_ALIKE_PICTURES, preprocess), None),
+        EvaluationSet("unambiguous letters", letters(faces, PRINTED_LETTERS, _PICTURES, preprocess), None),
         EvaluationSet("printed digits", printed.pixels, printed.labels),
     )
 
@@ -96,19 +96,19 @@ def fields() -> Pixels:
     return np.rint(np.stack(drawn) * 255).astype(np.uint8).reshape(-1, PIXELS)
 
 
-def letters(faces: Sequence[Face], among: str, count: int, frame: Frame = frame_pictures) -> Pixels:
+def letters(faces: Sequence[Face], among: str, count: int, preprocess: Preprocess = preprocess_pictures) -> Pixels:
     """`count` of these letters through the intake, (count, 784) uint8: any face, upright, on any paper."""
     generator = generator_for(f"measured letters {among}", "test")
     sheets = [sheet(any_letter(faces, among, generator), _SHEET_SIDE, generator) for _ in range(count)]
-    return frame({"letters": np.stack(sheets)})["letters"].pixels
+    return preprocess({"letters": np.stack(sheets)})["letters"].pixels
 
 
-def sklearn_digits(frame: Frame = frame_pictures) -> EvaluationSet:
+def sklearn_digits(preprocess: Preprocess = preprocess_pictures) -> EvaluationSet:
     """scikit-learn's 1,797 digits of 8x8 pixels with 17 levels, scaled to 0..255, through the intake.
 
     They are scikit-learn's copy of the UCI set "Optical Recognition of Handwritten Digits" (Alpaydin, Kaynak 1998).
     """
     bunch = load_digits()
     pictures = np.rint(bunch.images * (255 / _SKLEARN_FULL_INK)).astype(np.uint8)
-    framed = frame({"digits": pictures})["digits"].pixels
+    framed = preprocess({"digits": pictures})["digits"].pixels
     return EvaluationSet("sklearn digits", framed, bunch.target.astype(np.int64))

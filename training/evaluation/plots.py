@@ -28,7 +28,7 @@ _STYLE: dict[RcKeyType, Any] = {
 _LARGEST_GRID = 60  # pictures of misclassified digits; a network that fails more often is not judged by its grid
 
 
-def draw_pictures(
+def draw_run(
     folder: Path, history: Sequence[Mapping[str, float]], digits: LabelledDigits, probabilities: Floats
 ) -> None:
     """Write four PNG files into `folder`.

@@ -13,19 +13,18 @@ from scipy import ndimage
 
 from training.data.arrays import SIDE, Floats, LabelledDigits
 from training.data.handwriting import ink, photographed, placed
-from training.data.preprocessing import Framed, frame_pictures
+from training.data.preprocessing import Preprocess, preprocess_pictures
 from training.evaluation.thinning import paths, thinned
 from training.synthetic.drawing import cropped
 
 Grey = npt.NDArray[np.uint8]
-Frame = Callable[[Mapping[str, Grey]], Mapping[str, Framed]]
 DIGITS_OF_EACH = 1_000
 _LARGE = 3 * SIDE  # pixels a side of a field that is redrawn large
 _SEED = 20261123
 
 
 def stand_ins(
-    validation: LabelledDigits, count: int = DIGITS_OF_EACH, frame: Frame = frame_pictures
+    validation: LabelledDigits, count: int = DIGITS_OF_EACH, preprocess: Preprocess = preprocess_pictures
 ) -> Mapping[str, LabelledDigits]:
     """The first `count` validation digits in each disguise, framed, with their labels.
 
@@ -34,7 +33,7 @@ def stand_ins(
     """
     digits = validation.take(np.arange(min(count, len(validation)), dtype=np.int64))
     pictures = {name: _disguised(digits, name) for name in DISGUISES}
-    framed = frame(pictures)
+    framed = preprocess(pictures)
     return {name: LabelledDigits(framed[name].pixels, digits.labels) for name in pictures}
 
 

@@ -16,7 +16,7 @@ import onnxruntime
 
 from training.data.arrays import Floats, LabelledDigits, Pixels
 from training.errors import ExportError
-from training.evaluation.predictions import Answers
+from training.evaluation.predictions import Predictions
 
 BATCH_SIZES = (1, 2, 7, 64, 257)
 LARGEST_DIFFERENCE = 1e-5  # of any probability; float32 sums in another order differ by less than 1e-6
@@ -39,7 +39,7 @@ class CheckReport:
     reference_difference: float
 
 
-def check_model(content: bytes, expected: Answers) -> CheckReport:
+def check_model(content: bytes, expected: Predictions) -> CheckReport:
     """Check the bytes of a model file against Keras' answers to a set of digits.
 
     Raises:
@@ -62,7 +62,7 @@ def check_model(content: bytes, expected: Answers) -> CheckReport:
     )
 
 
-def check_quantized(content: bytes, expected: Answers) -> CheckReport:
+def check_quantized(content: bytes, expected: Predictions) -> CheckReport:
     """Check an int8 graph: valid, the same answer in every batch size, and few digits other than Keras'.
 
     Raises:
@@ -82,10 +82,10 @@ def check_quantized(content: bytes, expected: Answers) -> CheckReport:
     return CheckReport(len(expected.digits), difference, 0, 0.0)
 
 
-def model_answers(content: bytes, digits: LabelledDigits) -> Answers:
+def onnx_predictions(content: bytes, digits: LabelledDigits) -> Predictions:
     """What ONNX Runtime makes of a serialized model for a set of digits."""
     found = run_in_batches(runtime_session(content), digits.pixels, 100)
-    return Answers(digits, np.asarray(found["probabilities"], np.float32), np.asarray(found["novelty"], np.float32))
+    return Predictions(digits, np.asarray(found["probabilities"], np.float32), np.asarray(found["novelty"], np.float32))
 
 
 def _check_valid(content: bytes) -> None:
@@ -110,7 +110,7 @@ def run_in_batches(session: onnxruntime.InferenceSession, pixels: Pixels, size: 
     return {name: np.concatenate(parts) for name, parts in zip(_NAMES, zip(*batches, strict=True), strict=True)}
 
 
-def _difference(found: Outputs, expected: Answers, who: str) -> float:
+def _difference(found: Outputs, expected: Predictions, who: str) -> float:
     """The largest difference of a probability or a novelty; an error when it is too large or a digit is another."""
     differences = [
         _largest(found["probabilities"], expected.probabilities, "a probability", who),

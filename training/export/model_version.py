@@ -12,13 +12,12 @@ from pathlib import Path
 import numpy as np
 
 from training.data.arrays import LabelledDigits, Weights
-from training.data.mnist import CHECKSUMS, Mnist
-from training.data.split import Split, split_rows
-from training.evaluation.calibration import sigmoid, softmax
+from training.data.mnist import CHECKSUMS
+from training.data.split import Split
 from training.evaluation.evaluate import evaluation_of
 from training.evaluation.figures import Evaluation
-from training.evaluation.predictions import Answers
-from training.export.checks import CheckReport, check_model, check_quantized, model_answers
+from training.evaluation.predictions import Predictions, calibrated
+from training.export.checks import CheckReport, check_model, check_quantized, onnx_predictions
 from training.export.metadata import SCHEMA_VERSION, SIGNATURE, Metadata
 from training.export.model_card import model_card
 from training.export.model_repository import next_version, write_version
@@ -26,7 +25,7 @@ from training.export.onnx_graph import onnx_model, with_properties
 from training.export.quantization import quantized
 from training.fit.run_folder import RunRecord
 from training.network.folding import FoldedNetwork, fold
-from training.network.outputs import network_answers
+from training.network.outputs import network_outputs
 from training.network.weights import network_from_weights
 
 GOLDEN_IMAGES = 256
@@ -53,11 +52,11 @@ class _Exported:
 
     model: bytes
     precision: str
-    golden: Answers
+    golden: Predictions
     evaluation: Evaluation
 
 
-def export_run(run: FinishedRun, mnist: Mnist, repository: Path, name: str) -> tuple[Path, CheckReport]:
+def export_run(run: FinishedRun, split: Split, repository: Path, name: str) -> tuple[Path, CheckReport]:
     """Write the run as the next version of the model `name`; its folder, and what the checks measured.
 
     Raises:
@@ -65,47 +64,42 @@ def export_run(run: FinishedRun, mnist: Mnist, repository: Path, name: str) -> t
     """
     version = next_version(repository, name)
     model = _float_model(run, version)
-    report = check_model(model, _keras_answers(run, mnist.test))
-    golden = _keras_answers(run, _golden_digits(_split(run, mnist)))
+    report = check_model(model, _keras_predictions(run, split.test))
+    golden = _keras_predictions(run, _golden_digits(split))
     return _write(run, repository, name, version, _Exported(model, "float32", golden, run.evaluation)), report
 
 
 def export_quantized(
-    run: FinishedRun, mnist: Mnist, elsewhere: Sequence[LabelledDigits], repository: Path, name: str
+    run: FinishedRun, split: Split, stand_ins: Sequence[LabelledDigits], repository: Path, name: str
 ) -> tuple[Path, CheckReport]:
     """The same with convolutions in 8-bit integers, measured as it is: every figure is the integer graph's own.
 
     Raises:
         ExportError: as for `export_run`.
     """
-    version, split = next_version(repository, name), _split(run, mnist)
+    version = next_version(repository, name)
     model = quantized(_float_model(run, version), split.train.pixels)
-    validation, test = model_answers(model, split.validation), model_answers(model, mnist.test)
-    report = check_quantized(model, _keras_answers(run, split.validation))
-    others = [model_answers(model, each).novelty for each in elsewhere]
+    validation, test = onnx_predictions(model, split.validation), onnx_predictions(model, split.test)
+    report = check_quantized(model, _keras_predictions(run, split.validation))
+    others = [onnx_predictions(model, each).novelty for each in stand_ins]
     evaluation = evaluation_of(run.record.config, run.evaluation["temperature"], validation, test, others)
     model = with_properties(model, _properties(run, version, evaluation))
-    golden = model_answers(model, _golden_digits(split))
+    golden = onnx_predictions(model, _golden_digits(split))
     return _write(run, repository, name, version, _Exported(model, "int8", golden, evaluation)), report
 
 
-def golden_file(answers: Answers) -> bytes:
+def golden_file(predictions: Predictions) -> bytes:
     """An npz of images with the answers expected to them: pixels, digit, probabilities, novelty."""
     buffer = io.BytesIO()
     np.savez_compressed(
         buffer,
         allow_pickle=False,
-        pixels=answers.digits.pixels,
-        digit=answers.digit,
-        probabilities=answers.probabilities,
-        novelty=answers.novelty,
+        pixels=predictions.digits.pixels,
+        digit=predictions.digit,
+        probabilities=predictions.probabilities,
+        novelty=predictions.novelty,
     )
     return buffer.getvalue()
-
-
-def _split(run: FinishedRun, mnist: Mnist) -> Split:
-    config = run.record.config
-    return split_rows(mnist.train, config.train_images, config.validation_images, config.split_seed)
 
 
 def _golden_digits(split: Split) -> LabelledDigits:
@@ -129,9 +123,9 @@ def _properties(run: FinishedRun, version: int, evaluation: Evaluation) -> dict[
     }
 
 
-def _keras_answers(run: FinishedRun, digits: LabelledDigits) -> Answers:
-    found = network_answers(network_from_weights(run.record.config, run.weights), digits.pixels)
-    return Answers(digits, softmax(found.logits, run.evaluation["temperature"]), sigmoid(found.novelty_logits))
+def _keras_predictions(run: FinishedRun, digits: LabelledDigits) -> Predictions:
+    outputs = network_outputs(network_from_weights(run.record.config, run.weights), digits.pixels)
+    return calibrated(digits, outputs, run.evaluation["temperature"])
 
 
 def _write(run: FinishedRun, repository: Path, name: str, version: int, exported: _Exported) -> Path:

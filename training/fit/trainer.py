@@ -21,7 +21,7 @@ from training.fit.checkpoint import EpochRecord
 from training.fit.loss import digits_loss, novelty_loss
 from training.fit.teacher import Teacher
 from training.fit.training_state import TrainingState
-from training.network.outputs import network_answers
+from training.network.outputs import network_outputs
 
 
 class Progress(Protocol):
@@ -118,7 +118,7 @@ class Trainer:
 
     def _judge(self) -> tuple[float, float]:
         """Loss and accuracy of the average weights on the validation rows."""
-        logits = network_answers(self._state.average, self._validation.pixels).logits
+        logits = network_outputs(self._state.average, self._validation.pixels).logits
         log_probabilities = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
         labels = self._validation.labels
         loss = -np.mean(log_probabilities[np.arange(len(labels)), labels])

@@ -12,8 +12,7 @@ from rich.console import Console
 
 from training.config import TrainingConfig, apply_settings
 from training.data.arrays import LabelledDigits
-from training.data.mnist import Mnist
-from training.data.split import Split, split_rows
+from training.data.split import Split
 from training.environment import current_git_state, library_versions, make_deterministic, processor
 from training.errors import RunError
 from training.fit.batches import Batches
@@ -58,8 +57,8 @@ def begin(folder: RunFolder, settings: Mapping[str, Any], resume: bool, restart:
     return record
 
 
-def train(
-    folder: RunFolder, config: TrainingConfig, mnist: Mnist, synthetic: LabelledDigits | None, console: Console
+def fit(
+    folder: RunFolder, config: TrainingConfig, split: Split, synthetic: LabelledDigits | None, console: Console
 ) -> list[EpochRecord]:
     """Train until the run is finished; its history. A finished run is left as it is.
 
@@ -68,12 +67,11 @@ def train(
     Args:
         folder: the run; its teachers, if it has any, are runs beside it.
         config: its settings.
-        mnist: all of MNIST.
+        split: MNIST's rows; the test rows are not used.
         synthetic: non-digits and printed digits; None only when `config.synthetic_images` is 0.
         console: where progress is shown.
     """
     make_deterministic(config.threads)
-    split = split_rows(mnist.train, config.train_images, config.validation_images, config.split_seed)
     state = new_state(config)
     history = _restored(folder, state)
     if folder.is_finished:

@@ -12,19 +12,19 @@ _BATCH = 500
 
 
 @dataclass(frozen=True, slots=True)
-class NetworkAnswers:
+class NetworkOutputs:
     """Neither calibrated nor squashed: digit logits (n, 10) float32 and novelty logits (n,) float32."""
 
     logits: Floats
     novelty_logits: Floats
 
 
-def network_answers(network: Any, pixels: Pixels) -> NetworkAnswers:
+def network_outputs(network: Any, pixels: Pixels) -> NetworkOutputs:
     """The network's answers to `pixels` (n, 784) uint8: the mean of its columns'."""
     answer = tf.function(lambda batch: mean_of_columns(network(as_images(batch)[..., tf.newaxis], training=False)))
     batches = [answer(tf.constant(pixels[start : start + _BATCH])) for start in range(0, len(pixels), _BATCH)]
     both = np.concatenate([np.asarray(batch) for batch in batches])
-    return NetworkAnswers(logits=both[:, :CLASSES], novelty_logits=both[:, CLASSES])
+    return NetworkOutputs(logits=both[:, :CLASSES], novelty_logits=both[:, CLASSES])
 
 
 def mean_of_columns(answers: tf.Tensor) -> tf.Tensor:

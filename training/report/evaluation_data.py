@@ -19,7 +19,7 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class ReportData:
+class EvaluationData:
     """Every set of the report.
 
     `train` are the training rows that the feature distance is fitted on; `corrupted_test` the test rows by corruption;
@@ -35,12 +35,11 @@ class ReportData:
     missing: Mapping[str, str]
 
 
-def load_report_data(split: Split, test: LabelledDigits, cache: Path, say: Say) -> ReportData:
+def load_evaluation_data(split: Split, cache: Path, say: Say) -> EvaluationData:
     """Load, draw and corrupt everything; says what it does, as that takes minutes.
 
     Args:
         split: the training rows as the models had them.
-        test: MNIST's test rows.
         cache: where fetched data is kept.
         say: told each step.
     """
@@ -50,11 +49,11 @@ def load_report_data(split: Split, test: LabelledDigits, cache: Path, say: Say) 
         missing[what] = " ".join(str(error).split())
         say(f"{what}: missing: {missing[what]}")
 
-    return ReportData(
+    return EvaluationData(
         train=split.train.take(np.arange(min(FITTED_ROWS, len(split.train)))),
         validation=split.validation,
-        test=test,
-        corrupted_test=_corrupted(test.pixels, say),
+        test=split.test,
+        corrupted_test=_corrupted(split.test.pixels, say),
         evaluation_sets=load_evaluation_sets(cache, say, on_missing=note),
         stand_ins=_stand_ins(split.validation, say, note),
         missing=missing,

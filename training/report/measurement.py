@@ -9,9 +9,9 @@ from training.data.arrays import LabelledDigits
 from training.evaluation import metrics
 from training.evaluation.evaluate import evaluation_metrics
 from training.evaluation.figures import AllMetrics, DigitFigures, OtherSets
-from training.evaluation.predictions import Answers
+from training.evaluation.predictions import Predictions
 from training.report.artefact import Artefact
-from training.report.evaluation_data import ReportData
+from training.report.evaluation_data import EvaluationData
 from training.report.refusal import Refusal
 
 _RESAMPLES = 1000
@@ -37,22 +37,22 @@ class Measurement:
     """The figures of a version, and the answers that pictures are drawn from."""
 
     figures: ModelFigures
-    test: Answers
+    test: Predictions
     refusal: Refusal
 
 
-def measure(artefact: Artefact, data: ReportData) -> Measurement:
+def measure(artefact: Artefact, data: EvaluationData) -> Measurement:
     """Measure a version on every set there is."""
-    refusal = Refusal.ask(artefact, data)
+    refusal = Refusal.measure(artefact, data)
     figures = mnist_figures(artefact, data.validation, data.test)
     figures["other_sets"] = _other_sets(artefact, data, refusal)
-    return Measurement(figures, artefact.answers(data.test), refusal)
+    return Measurement(figures, artefact.predict(data.test), refusal)
 
 
 def mnist_figures(artefact: Artefact, validation: LabelledDigits, test: LabelledDigits) -> ModelFigures:
     """Measure a version on MNIST alone."""
     metadata = artefact.metadata
-    answers = {"mnist_validation": artefact.answers(validation), "mnist_test": artefact.answers(test)}
+    answers = {"mnist_validation": artefact.predict(validation), "mnist_test": artefact.predict(test)}
     return {
         "name": artefact.name,
         "version": metadata["version"],
@@ -65,7 +65,7 @@ def mnist_figures(artefact: Artefact, validation: LabelledDigits, test: Labelled
     }
 
 
-def ece_by_chance(answers: Answers) -> float:
+def ece_by_chance(answers: Predictions) -> float:
     """The 95 % quantile of the ECE that labels drawn from the stated confidences give: what chance alone makes of a
     perfectly calibrated model. A measured ECE below it cannot be told from 0.
     """
@@ -78,10 +78,10 @@ def ece_by_chance(answers: Answers) -> float:
     return float(np.quantile(errors, _LEVEL))
 
 
-def _other_sets(artefact: Artefact, data: ReportData, refusal: Refusal) -> OtherSets:
+def _other_sets(artefact: Artefact, data: EvaluationData, refusal: Refusal) -> OtherSets:
     labels = data.test.labels
     accuracies = {
-        name: metrics.accuracy(artefact.read(pixels).probabilities, labels)
+        name: metrics.accuracy(artefact.outputs(pixels).probabilities, labels)
         for name, pixels in data.corrupted_test.items()
     }
     labelled = {each.name: each.digits for each in data.evaluation_sets if each.labels is not None}
@@ -95,7 +95,7 @@ def _other_sets(artefact: Artefact, data: ReportData, refusal: Refusal) -> Other
 
 
 def _digit_figures(artefact: Artefact, digits: LabelledDigits) -> DigitFigures:
-    answers = artefact.answers(digits)
+    answers = artefact.predict(digits)
     return {
         "images": len(digits),
         "accuracy": metrics.accuracy(answers.probabilities, digits.labels),

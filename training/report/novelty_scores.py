@@ -8,7 +8,7 @@ from scipy.special import logsumexp
 from sklearn.metrics import roc_auc_score
 
 from training.data.arrays import CLASSES, Doubles, Floats, Labels
-from training.report.artefact import Reading
+from training.report.artefact import ModelOutputs
 
 SHIPPED = "novelty"
 
@@ -37,7 +37,7 @@ class FeatureDistance:
         return np.asarray(np.min(distances, axis=0))
 
 
-def scores(reading: Reading, distance: FeatureDistance) -> dict[str, Doubles]:
+def scores(reading: ModelOutputs, distance: FeatureDistance) -> dict[str, Doubles]:
     """Each score of n images, (n,) float64."""
     return {
         SHIPPED: reading.novelty.astype(np.float64),

@@ -1,4 +1,4 @@
-"""The lesson's experiment in small: performed, gone on with, told and drawn."""
+"""The lesson's experiment in small: run_trials, gone on with, told and drawn."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from experiments.shift_invariance.command import performed
+from experiments.shift_invariance.command import run_trials
 from experiments.shift_invariance.experiment import NETWORKS, Outcome, Trial
 from experiments.shift_invariance.results import draw_accuracies, draw_shuffle, lesson_table
 from training.data.mnist import Mnist
@@ -20,7 +20,7 @@ Stopped = tuple[Path, list[Outcome], list[Outcome]]  # the folder, what came bef
 def stopped(small_mnist: Mnist, tmp_path_factory: pytest.TempPathFactory) -> Stopped:
     """Stopped after two trials, and gone on with."""
     folder = RunFolder(tmp_path_factory.mktemp("lesson"))
-    return folder.path, performed(folder, small_mnist, TRIALS[:2], 1), performed(folder, small_mnist, TRIALS, 1)
+    return folder.path, run_trials(folder, small_mnist, TRIALS[:2], 1), run_trials(folder, small_mnist, TRIALS, 1)
 
 
 def test_it_goes_on_where_it_stopped(stopped: Stopped) -> None:
@@ -34,7 +34,7 @@ def test_it_goes_on_where_it_stopped(stopped: Stopped) -> None:
 def test_what_was_tried_under_other_conditions_does_not_count(small_mnist: Mnist, tmp_path: Path) -> None:
     told = {"epochs": 7, "outcomes": [{"trial": {}}]}
     (tmp_path / "lesson.json").write_text(json.dumps(told))
-    (outcome,) = performed(RunFolder(tmp_path), small_mnist, TRIALS[:1], epochs=1)
+    (outcome,) = run_trials(RunFolder(tmp_path), small_mnist, TRIALS[:1], epochs=1)
     assert outcome.trial == TRIALS[0]
 
 

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from experiments.time_to_accuracy.command import raced
+from experiments.time_to_accuracy.__main__ import main
+from experiments.time_to_accuracy.command import run_race
 from experiments.time_to_accuracy.keras_example import KerasExample, example_network
 from experiments.time_to_accuracy.race import Race, Run
-from experiments.time_to_accuracy.recipe_run import RecipeSprinter
+from experiments.time_to_accuracy.recipe_run import RecipeRun
 from experiments.time_to_accuracy.recipes import RECIPES, Recipe
 from experiments.time_to_accuracy.results import draw_race
-from training.cli import main
 from training.data.arrays import LabelledDigits
 from training.data.mnist import Mnist
 
@@ -24,32 +24,32 @@ RECIPES_OF_EVERY_KIND: Mapping[float, Recipe] = {
 }
 
 
-def _raced(mnist: Mnist, limit_seconds: float) -> list[Run]:
+def _run_race(mnist: Mnist, limit_seconds: float) -> list[Run]:
     """A race of the committed digits."""
     race = Race(mnist.test, limit_seconds, lambda _: None)
-    return raced(race, mnist, RECIPES_OF_EVERY_KIND, images_between_judgements=128, seed=1)
+    return run_race(race, mnist, RECIPES_OF_EVERY_KIND, images_between_evaluations=128, seed=1)
 
 
 def test_both_sides_train_and_are_judged_on_the_same_rows(small_mnist: Mnist, tmp_path: Path) -> None:
-    reference, *sprints = _raced(small_mnist, limit_seconds=1)
-    assert [run.targets for run in sprints] == [(0.15,), (0.16,)]
+    reference, *candidate_runs = _run_race(small_mnist, limit_seconds=1)
+    assert [run.targets for run in candidate_runs] == [(0.15,), (0.16,)]
     assert reference.points[0].images == 128
-    assert [point.images for point in sprints[0].points][:2] == [120, 240]
-    for run in (reference, *sprints):
+    assert [point.images for point in candidate_runs[0].points][:2] == [120, 240]
+    for run in (reference, *candidate_runs):
         assert run.prepared_seconds > 0
         seconds = [point.seconds for point in run.points]
         assert seconds == sorted(seconds)
-    draw_race(tmp_path / "race.png", reference, sprints)
+    draw_race(tmp_path / "race.png", reference, candidate_runs)
     assert (tmp_path / "race.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_preparing_moves_no_weight(digits: LabelledDigits) -> None:
-    sprinter, reference = RecipeSprinter("ours", TINY, digits, 128, seed=1), KerasExample(digits, 128, seed=1)
-    for entrant in (sprinter, reference):
-        entrant.prepare()
-        once = entrant.read(digits.pixels)
-        entrant.prepare()
-        np.testing.assert_array_equal(entrant.read(digits.pixels), once)
+    candidate, reference = RecipeRun("ours", TINY, digits, 128, seed=1), KerasExample(digits, 128, seed=1)
+    for competitor in (candidate, reference):
+        competitor.prepare()
+        once = competitor.read(digits.pixels)
+        competitor.prepare()
+        np.testing.assert_array_equal(competitor.read(digits.pixels), once)
     network = example_network()
     assert network.count_params() == 34_826
 
@@ -58,11 +58,11 @@ def test_a_sprinter_learns_and_the_same_seed_learns_the_same(digits: LabelledDig
     recipe = dataclasses.replace(TINY, filters=(8, 16), dense_units=32, epochs=12, averaging=0.9)
     answers = []
     for _ in range(2):
-        sprinter = RecipeSprinter("ours", recipe, digits, 2000, seed=1)
-        sprinter.prepare()
-        seen = list(sprinter.train())
+        candidate = RecipeRun("ours", recipe, digits, 2000, seed=1)
+        candidate.prepare()
+        seen = list(candidate.train())
         assert seen == [2000, 4000, 4800]
-        answers.append(sprinter.read(digits.pixels))
+        answers.append(candidate.read(digits.pixels))
     assert np.mean(answers[0] == digits.labels) > 0.9
     np.testing.assert_array_equal(answers[0], answers[1])
 
@@ -84,14 +84,14 @@ def test_the_reference_learns_until_it_is_told_to_stop(digits: LabelledDigits) -
 @pytest.mark.parametrize("target", RECIPES)
 def test_a_recipe_of_the_race_can_be_built(target: float, digits: LabelledDigits) -> None:
     recipe = dataclasses.replace(RECIPES[target], batch_size=8)
-    sprinter = RecipeSprinter("ours", recipe, digits.take(np.arange(16)), 8, seed=1)
-    sprinter.prepare()
-    assert next(sprinter.train()) == 8
+    candidate = RecipeRun("ours", recipe, digits.take(np.arange(16)), 8, seed=1)
+    candidate.prepare()
+    assert next(candidate.train()) == 8
 
 
 @pytest.mark.usefixtures("mnist")
 def test_the_command_races_and_leaves_its_points(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["race", "--seconds", "0", "--runs-folder", str(tmp_path)]) == 0
+    assert main(["--seconds", "0", "--runs-folder", str(tmp_path)]) == 0
     written: dict[str, Any] = json.loads((tmp_path / "race" / "race.json").read_text(encoding="utf-8"))
     assert [run["targets"] for run in written["runs"]] == [[0.99, 0.994, 0.996], [0.99], [0.994], [0.996]]
     assert (tmp_path / "race" / "race.png").exists()

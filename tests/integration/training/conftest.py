@@ -3,8 +3,10 @@
 from tests.support.tiny_training import (  # noqa: F401  # fixtures are found by their names here
     deterministic,
     digits,
+    evaluated_run,
     finished_run,
     mnist,
     small_mnist,
+    small_split,
     synthetic,
 )

@@ -61,20 +61,20 @@ class _Scheduled(_Learner):
 
 
 def _race(limit_seconds: float, *steps: int) -> tuple[list[Run], _Time, list[str]]:
-    """A reference of 7 s a step against sprinters of 2 s a step, one of each number of steps, towards 20, 40 %, …"""
+    """A reference of 7 s a step against candidates of 2 s a step, one of each number of steps, towards 20, 40 %, …"""
     time, lines = _Time(), list[str]()
     race = Race(TEN_FOURS, limit_seconds, lines.append, now=lambda: time.seconds)
-    sprinters = [
-        (0.2 * place, _Scheduled(f"sprinter {place}", time, 2, steps=count))
+    candidates = [
+        (0.2 * place, _Scheduled(f"candidate {place}", time, 2, steps=count))
         for place, count in enumerate(steps, start=1)
     ]
-    return race.run(_Endless("reference", time, 7), sprinters), time, lines
+    return race.run(_Endless("reference", time, 7), candidates), time, lines
 
 
 def test_a_clock_counts_its_own_training_and_nothing_else() -> None:
-    (reference, sprint), _, _ = _race(28, 3)
+    (reference, candidate_run), _, _ = _race(28, 3)
     assert [point.seconds for point in reference.points] == [7, 14, 21, 28]
-    assert [point.seconds for point in sprint.points] == [2, 4, 6]
+    assert [point.seconds for point in candidate_run.points] == [2, 4, 6]
 
 
 def test_preparation_is_reported_apart() -> None:
@@ -84,13 +84,13 @@ def test_preparation_is_reported_apart() -> None:
 
 def test_the_sides_take_turns_and_who_is_left_goes_on_alone() -> None:
     _, time, _ = _race(14, 2, 2)
-    assert time.worked == ["reference", "sprinter 1", "reference", "sprinter 1", "sprinter 2", "sprinter 2"]
+    assert time.worked == ["reference", "candidate 1", "reference", "candidate 1", "candidate 2", "candidate 2"]
 
 
 def test_nobody_trains_on_beyond_the_limit() -> None:
-    (reference, sprint), _, _ = _race(5, 100)
+    (reference, candidate_run), _, _ = _race(5, 100)
     assert [point.seconds for point in reference.points] == [7]
-    assert [point.seconds for point in sprint.points] == [2, 4, 6]
+    assert [point.seconds for point in candidate_run.points] == [2, 4, 6]
 
 
 def test_a_target_is_reached_at_the_first_judgement_not_below_it() -> None:

@@ -14,7 +14,7 @@ from tests.support.tiny_training import REPOSITORY
 from training.data.arrays import LabelledDigits
 from training.data.mnist import CHECKSUMS, Mnist
 from training.data.samples import digits_file
-from training.data.split import split_rows
+from training.data.split import split_mnist
 from training.evaluation.metrics import KNOWN_WRONG_TEST_LABELS
 from training.export.checks import runtime_session
 from training.export.metadata import SIGNATURE
@@ -136,7 +136,7 @@ def test_its_threshold_refuses_no_more_validation_digits_than_promised(
 ) -> None:
     settings = metadata["training"]
     sizes = (settings["train_images"], settings["validation_images"], settings["split_seed"])
-    validation = split_rows(mnist.train, *sizes).validation
+    validation = split_mnist(mnist, *sizes).validation
     (novelty,) = session.run(["novelty"], {"pixels": validation.pixels})
     # One image may stand exactly at the threshold, where another rounding decides.
     allowed = settings["largest_refused_share"] * len(validation) + 1
@@ -146,5 +146,5 @@ def test_its_threshold_refuses_no_more_validation_digits_than_promised(
 def test_committed_digits_come_from_rows_it_was_not_trained_on(metadata: dict[str, Any], mnist: Mnist) -> None:
     settings = metadata["training"]
     sizes = (settings["train_images"], settings["validation_images"], settings["split_seed"])
-    content = digits_file(split_rows(mnist.train, *sizes).validation)
+    content = digits_file(split_mnist(mnist, *sizes).validation)
     assert content == (REPOSITORY / "tests" / "data" / "digits.npz").read_bytes()

@@ -14,20 +14,17 @@ import pytest
 from tests.support.tiny_training import TINY
 from training.config import TrainingConfig
 from training.data.arrays import CLASSES, LabelledDigits
-from training.data.mnist import Mnist
-from training.environment import GitState
+from training.data.split import Split
 from training.errors import ExportError
 from training.evaluation.calibration import sigmoid, softmax
-from training.evaluation.evaluate import judge
-from training.evaluation.predictions import Answers
-from training.export.checks import check_model, model_answers, runtime_session
+from training.evaluation.predictions import Predictions
+from training.export.checks import check_model, onnx_predictions, runtime_session
 from training.export.model_card import model_card
 from training.export.model_version import FinishedRun, export_quantized, export_run, golden_file
 from training.export.onnx_graph import IR_VERSION, OPSET, onnx_model
-from training.fit.run_folder import RunFolder, RunRecord
 from training.fit.training_state import new_state
 from training.network.folding import fold
-from training.network.outputs import network_answers
+from training.network.outputs import network_outputs
 from training.network.weights import network_from_weights, network_weights
 
 TEMPERATURE = 1.3
@@ -66,13 +63,13 @@ def graph(config: TrainingConfig, network: keras.Model) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def expected(network: keras.Model, digits: LabelledDigits) -> Answers:
+def expected(network: keras.Model, digits: LabelledDigits) -> Predictions:
     """Keras' answers to the 400 digits."""
-    found = network_answers(network, digits.pixels)
-    return Answers(digits, softmax(found.logits, TEMPERATURE), sigmoid(found.novelty_logits))
+    found = network_outputs(network, digits.pixels)
+    return Predictions(digits, softmax(found.logits, TEMPERATURE), sigmoid(found.novelty_logits))
 
 
-def test_graph_agrees_with_keras_in_every_batch_size(graph: bytes, expected: Answers) -> None:
+def test_graph_agrees_with_keras_in_every_batch_size(graph: bytes, expected: Predictions) -> None:
     assert len(set(expected.digit)) > 3  # a network that always says the same would prove little
     assert np.ptp(expected.novelty) > 0.01
     report = check_model(graph, expected)
@@ -108,7 +105,7 @@ def test_graph_says_what_it_is(graph: bytes) -> None:
     assert {each.key: each.value for each in model.metadata_props} == {"version": "1"}
 
 
-def test_a_wrong_answer_stops_the_export(graph: bytes, expected: Answers) -> None:
+def test_a_wrong_answer_stops_the_export(graph: bytes, expected: Predictions) -> None:
     hotter = dataclasses.replace(expected, probabilities=softmax(np.log(expected.probabilities), 1.001))
     with pytest.raises(ExportError, match="a probability differs from Keras'"):
         check_model(graph, hotter)
@@ -116,7 +113,7 @@ def test_a_wrong_answer_stops_the_export(graph: bytes, expected: Answers) -> Non
         check_model(graph, dataclasses.replace(expected, novelty=expected.novelty * np.float32(0.999)))
 
 
-def test_an_invalid_graph_stops_the_export(graph: bytes, expected: Answers) -> None:
+def test_an_invalid_graph_stops_the_export(graph: bytes, expected: Predictions) -> None:
     model = onnx.load_from_string(graph)
     model.graph.node[2].input[0] = "no_such_value"
     with pytest.raises(ExportError, match="not valid ONNX"):
@@ -124,14 +121,10 @@ def test_an_invalid_graph_stops_the_export(graph: bytes, expected: Answers) -> N
 
 
 def test_exporting_writes_whole_versions_one_after_the_other(
-    finished_run: RunFolder, small_mnist: Mnist, tmp_path: Path
+    evaluated_run: FinishedRun, small_split: Split, tmp_path: Path
 ) -> None:
-    weights = finished_run.read_weights()
-    evaluation = judge(TINY, weights, small_mnist).evaluation
-    record = RunRecord(TINY, GitState("a" * 40, dirty=False), {"keras": "3"}, "a processor", "today")
-    run = FinishedRun(record, weights, evaluation, seconds=1.5)
     for version in (1, 2):
-        folder, _ = export_run(run, small_mnist, tmp_path, "mnist")
+        folder, _ = export_run(evaluated_run, small_split, tmp_path, "mnist")
         assert folder == tmp_path / "mnist" / str(version)
         metadata = json.loads((folder / "metadata.json").read_text())
         assert metadata["version"] == version
@@ -141,25 +134,20 @@ def test_exporting_writes_whole_versions_one_after_the_other(
     assert sorted(path.name for path in (tmp_path / "mnist").iterdir()) == ["1", "2", "config.pbtxt"]
 
 
-def test_the_integer_form_is_a_model_of_its_own(finished_run: RunFolder, small_mnist: Mnist, tmp_path: Path) -> None:
-    weights = finished_run.read_weights()
-    evaluation = judge(TINY, weights, small_mnist).evaluation
-    record = RunRecord(TINY, GitState("a" * 40, dirty=False), {"keras": "3"}, "a processor", "today")
-    folder, _ = export_quantized(
-        FinishedRun(record, weights, evaluation, seconds=1.5), small_mnist, [], tmp_path, "mnist-int8"
-    )
+def test_the_integer_form_is_a_model_of_its_own(evaluated_run: FinishedRun, small_split: Split, tmp_path: Path) -> None:
+    folder, _ = export_quantized(evaluated_run, small_split, [], tmp_path, "mnist-int8")
     metadata = json.loads((folder / "metadata.json").read_text())
     assert (metadata["name"], metadata["precision"]) == ("mnist-int8", "int8")
     model = onnx.load(folder / "model.onnx")
     properties = {each.key: each.value for each in model.metadata_props}
     assert properties["novelty_threshold"] == repr(metadata["novelty_threshold"])
     assert (model.ir_version, model.opset_import[0].version) == (IR_VERSION, OPSET)
-    answers = model_answers((folder / "model.onnx").read_bytes(), small_mnist.test)
-    accuracy = float(np.mean(answers.digit == small_mnist.test.labels))
+    answers = onnx_predictions((folder / "model.onnx").read_bytes(), small_split.test)
+    accuracy = float(np.mean(answers.digit == small_split.test.labels))
     assert metadata["metrics"]["mnist_test"]["accuracy"] == pytest.approx(accuracy)
 
 
-def test_golden_answers_are_those_of_keras(digits: LabelledDigits, expected: Answers) -> None:
+def test_golden_answers_are_those_of_keras(digits: LabelledDigits, expected: Predictions) -> None:
     with np.load(io.BytesIO(golden_file(expected))) as golden:
         np.testing.assert_array_equal(golden["pixels"], digits.pixels)
         np.testing.assert_array_equal(golden["probabilities"], expected.probabilities)

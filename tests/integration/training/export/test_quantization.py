@@ -8,7 +8,7 @@ from onnx import numpy_helper
 from tests.support.tiny_training import TINY
 from training.data.arrays import LabelledDigits
 from training.errors import ExportError
-from training.export.checks import check_quantized, model_answers
+from training.export.checks import check_quantized, onnx_predictions
 from training.export.onnx_graph import onnx_model
 from training.export.quantization import quantized
 from training.fit.run_folder import RunFolder
@@ -46,14 +46,14 @@ def test_kernels_use_seven_bits_so_that_sums_of_two_products_fit_everywhere(inte
 
 
 def test_answers_stay_near_float32(graph: bytes, integers: bytes, digits: LabelledDigits) -> None:
-    one, other = model_answers(graph, digits), model_answers(integers, digits)
+    one, other = onnx_predictions(graph, digits), onnx_predictions(integers, digits)
     difference = np.abs(one.probabilities - other.probabilities)
     assert 0 < difference.max() < 0.1
     assert check_quantized(integers, dataclasses.replace(one, probabilities=other.probabilities)).runtime_images == 400
 
 
 def test_a_form_that_reads_other_digits_is_not_exported(integers: bytes, graph: bytes, digits: LabelledDigits) -> None:
-    answers = model_answers(graph, digits)
+    answers = onnx_predictions(graph, digits)
     wrong = dataclasses.replace(answers, probabilities=np.roll(answers.probabilities, 1, axis=1))
     with pytest.raises(ExportError, match=r"int8: .* of the digits differ"):
         check_quantized(integers, wrong)

@@ -12,14 +12,14 @@ from rich.console import Console
 
 from tests.support.tiny_training import TINY
 from training.data.arrays import LabelledDigits
-from training.data.mnist import Mnist
+from training.data.split import Split
 from training.errors import RunError
 from training.export.onnx_graph import onnx_model
 from training.fit.run_folder import RunFolder
-from training.fit.training_run import train
+from training.fit.training_run import fit
 from training.fit.training_state import new_state
 from training.network.folding import fold
-from training.network.outputs import as_images, network_answers
+from training.network.outputs import as_images, network_outputs
 from training.network.unfolding import settle, unfolded
 from training.network.weights import network_from_weights, network_weights
 
@@ -39,25 +39,25 @@ def test_unfolding_undoes_folding_in_every_shape(shape: dict[str, Any], digits: 
             weights[name] = generator.uniform(0.03, 0.2, value.shape).astype(np.float32)
         elif "normalization" in name:
             weights[name] = generator.uniform(-0.1, 0.2, value.shape).astype(np.float32)
-    expected = network_answers(network_from_weights(config, weights), digits.pixels)
+    expected = network_outputs(network_from_weights(config, weights), digits.pixels)
     path = _write_graph(tmp_path / "model.onnx", weights, config.depths)
     network = network_from_weights(config, unfolded(path, config))
     for settled in (False, True):
         if settled:
             settle(network, as_images(tf.constant(digits.pixels[:100])))
-        found = network_answers(network, digits.pixels)
+        found = network_outputs(network, digits.pixels)
         np.testing.assert_allclose(found.logits, expected.logits, rtol=1e-4, atol=1e-4)
         np.testing.assert_allclose(found.novelty_logits, expected.novelty_logits, rtol=1e-4, atol=1e-4)
 
 
 def test_a_run_goes_on_from_a_model_file(
-    finished_run: RunFolder, small_mnist: Mnist, synthetic: LabelledDigits, tmp_path: Path
+    finished_run: RunFolder, small_split: Split, synthetic: LabelledDigits, tmp_path: Path
 ) -> None:
     path = _write_graph(tmp_path / "model.onnx", finished_run.read_weights(), TINY.depths)
 
     def first_epoch(name: str, **changes: Any) -> float:
         config = dataclasses.replace(TINY, epochs=1, seed=9, **changes)
-        (record,) = train(RunFolder(tmp_path / name), config, small_mnist, synthetic, Console(file=io.StringIO()))
+        (record,) = fit(RunFolder(tmp_path / name), config, small_split, synthetic, Console(file=io.StringIO()))
         return record.loss
 
     assert first_epoch("further", start=str(path)) < first_epoch("from-chance")

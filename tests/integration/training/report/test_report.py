@@ -13,16 +13,15 @@ from tests.support.tiny_training import REPOSITORY, TINY
 from training.cli import main
 from training.data.arrays import LabelledDigits
 from training.data.mnist import Mnist
-from training.environment import GitState
+from training.data.split import Split
 from training.errors import ExportError, RunError
-from training.evaluation.evaluate import judge
 from training.evaluation.evaluation_sets import EvaluationSet
 from training.export.model_card import model_card
 from training.export.model_version import FinishedRun, export_run
-from training.fit.run_folder import RunFolder, RunRecord
+from training.fit.run_folder import RunFolder
 from training.report.artefact import Artefact, highest_versions
 from training.report.comparison import differences
-from training.report.evaluation_data import ReportData
+from training.report.evaluation_data import EvaluationData
 from training.report.gallery import draw_gallery
 from training.report.measurement import Measurement, ece_by_chance, measure, mnist_figures
 from training.report.novelty_scores import SHIPPED, FeatureDistance, auroc
@@ -32,29 +31,26 @@ from training.report.seeds import seed_figures
 
 
 @pytest.fixture(scope="module")
-def data(digits: LabelledDigits) -> ReportData:
+def data(digits: LabelledDigits) -> EvaluationData:
     """Small sets; the corruption is a shift by one row, the non-digits are noise."""
     noise = np.random.default_rng(0).integers(0, 256, (50, 784), np.uint8)
     sets = (EvaluationSet("noise", noise, None), EvaluationSet("others", digits.pixels, digits.labels))
     corrupted = {"shifted": np.roll(digits.pixels, 28, axis=1)}
-    return ReportData(digits, digits, digits, corrupted, sets, {"stand-in": digits}, {"fashion": "no apt"})
+    return EvaluationData(digits, digits, digits, corrupted, sets, {"stand-in": digits}, {"fashion": "no apt"})
 
 
 @pytest.fixture(scope="module")
-def artefact(finished_run: RunFolder, small_mnist: Mnist, tmp_path_factory: pytest.TempPathFactory) -> Artefact:
+def artefact(evaluated_run: FinishedRun, small_split: Split, tmp_path_factory: pytest.TempPathFactory) -> Artefact:
     """The tiny run, exported."""
-    weights = finished_run.read_weights()
-    evaluation = judge(TINY, weights, small_mnist).evaluation
-    record = RunRecord(TINY, GitState("a" * 40, dirty=False), {"keras": "3"}, "a processor", "today")
     repository = tmp_path_factory.mktemp("models")
     for _ in range(2):
-        export_run(FinishedRun(record, weights, evaluation, seconds=1.5), small_mnist, repository, "mnist")
+        export_run(evaluated_run, small_split, repository, "mnist")
     (only,) = highest_versions(repository)
     return only
 
 
 @pytest.fixture(scope="module")
-def measured(artefact: Artefact, data: ReportData) -> Measurement:
+def measured(artefact: Artefact, data: EvaluationData) -> Measurement:
     return measure(artefact, data)
 
 
@@ -65,7 +61,7 @@ def test_the_highest_version_is_read(artefact: Artefact, tmp_path: Path) -> None
 
 
 def test_inner_values_are_those_that_make_the_answer(artefact: Artefact, digits: LabelledDigits) -> None:
-    reading = artefact.read(digits.pixels)
+    reading = artefact.outputs(digits.pixels)
     assert reading.hidden.shape == (400, TINY.dense_units)
     np.testing.assert_array_equal(np.argmax(reading.logits, axis=1), np.argmax(reading.probabilities, axis=1))
     assert reading.hidden.min() == 0  # behind the ReLU
@@ -86,16 +82,16 @@ def test_a_graph_without_inner_values_is_refused_by_name(artefact: Artefact, tmp
 
 
 def test_figures_are_counted_from_the_answers(
-    artefact: Artefact, measured: Measurement, data: ReportData, digits: LabelledDigits
+    artefact: Artefact, measured: Measurement, data: EvaluationData, digits: LabelledDigits
 ) -> None:
     other_sets = measured.figures["other_sets"]
-    answers = artefact.answers(digits)
+    answers = artefact.predict(digits)
     assert other_sets["digits"]["others"]["accuracy"] == np.mean(answers.digit == digits.labels)
     noise = other_sets["refusal"]["noise"]
     assert noise["images"] == 50
     assert noise["refused"] == np.mean(measured.refusal.others["noise"].scores[SHIPPED] > artefact.threshold)
     assert set(noise["auroc"]) == {SHIPPED, "1 - max softmax", "energy", "feature distance"}
-    shifted = artefact.read(data.corrupted_test["shifted"])
+    shifted = artefact.outputs(data.corrupted_test["shifted"])
     right = float(np.mean(np.argmax(shifted.probabilities, axis=1) == digits.labels))
     assert other_sets["corruptions"] == {"shifted": right}
     assert other_sets["corruptions_mean"] == right
@@ -131,7 +127,7 @@ def test_rounding_may_move_one_image_over_the_threshold_and_no_more(artefact: Ar
 
 
 def test_chance_alone_gives_an_error_of_calibration(artefact: Artefact, digits: LabelledDigits) -> None:
-    assert 0 < ece_by_chance(artefact.answers(digits)) < 0.2
+    assert 0 < ece_by_chance(artefact.predict(digits)) < 0.2
 
 
 def test_auroc_counts_pairs_and_half_of_ties() -> None:
@@ -147,7 +143,7 @@ def test_feature_distance_is_small_for_the_rows_it_was_fitted_on() -> None:
     assert distance(np.full((1, 10), 20, np.float32))[0] > 100
 
 
-def test_the_text_names_every_figure_and_what_is_missing(measured: Measurement, data: ReportData) -> None:
+def test_the_text_names_every_figure_and_what_is_missing(measured: Measurement, data: EvaluationData) -> None:
     text = report_text([measured.figures], {}, data.missing, "today")
     parts = (
         "noise (50)",
@@ -197,15 +193,14 @@ def test_a_card_with_other_sets_shows_them(artefact: Artefact, measured: Measure
 
 
 def test_runs_that_differ_in_their_seeds_are_one_recipe(
-    finished_run: RunFolder, small_mnist: Mnist, tmp_path: Path
+    finished_run: RunFolder, evaluated_run: FinishedRun, tmp_path: Path
 ) -> None:
-    evaluation = judge(TINY, finished_run.read_weights(), small_mnist).evaluation
     for name, changes in (("tiny-1", {}), ("tiny-2", {"seed": 2})):
         folder = RunFolder(tmp_path / name)
         record = json.loads((finished_run.path / "run.json").read_text())
         folder.write_json("run.json", record | {"config": record["config"] | changes})
         folder.write_weights(finished_run.read_weights())
-        folder.write_json("metrics.json", evaluation)
+        folder.write_json("metrics.json", evaluated_run.evaluation)
     seeds = seed_figures(tmp_path)
     assert seeds["tiny"]["runs"] == ["tiny-1", "tiny-2"]
     assert len(seeds["tiny"]["test_accuracy"]) == 2

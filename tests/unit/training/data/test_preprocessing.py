@@ -2,7 +2,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from training.data.preprocessing import frame_pictures
+from training.data.preprocessing import preprocess_pictures
 from training.errors import DataError
 
 
@@ -15,7 +15,7 @@ def _bar(height: int, width: int) -> npt.NDArray[np.uint8]:
 
 def test_pictures_of_any_size_come_back_in_mnists_frame_and_in_order() -> None:
     blank = np.full((40, 40), 255, np.uint8)
-    framed = frame_pictures({"small ones": np.stack([_bar(40, 40), blank]), "a/large.one": _bar(100, 90)[None]})
+    framed = preprocess_pictures({"small ones": np.stack([_bar(40, 40), blank]), "a/large.one": _bar(100, 90)[None]})
     assert list(framed) == ["small ones", "a/large.one"]
     assert framed["small ones"].pixels.shape == (2, 784)
     assert framed["small ones"].pixels.any(axis=1).tolist() == [True, False]
@@ -27,4 +27,4 @@ def test_pictures_of_any_size_come_back_in_mnists_frame_and_in_order() -> None:
 
 def test_what_the_intake_refuses_is_one_clear_error() -> None:
     with pytest.raises(DataError, match="expected"):
-        frame_pictures({"flat": np.zeros((3, 5), np.uint8)})
+        preprocess_pictures({"flat": np.zeros((3, 5), np.uint8)})

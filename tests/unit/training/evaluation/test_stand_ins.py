@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pytest
 
 from training.data.arrays import LabelledDigits
-from training.data.preprocessing import Framed
+from training.data.preprocessing import Preprocessed
 from training.evaluation.stand_ins import DISGUISES, stand_ins
 
 
@@ -21,25 +21,25 @@ def _sevens() -> LabelledDigits:
     return LabelledDigits(np.stack([field.reshape(784)] * 3), np.array([7, 7, 7]))
 
 
-def _seen(stacks: Mapping[str, npt.NDArray[np.uint8]]) -> Mapping[str, Framed]:
+def _seen(stacks: Mapping[str, npt.NDArray[np.uint8]]) -> Mapping[str, Preprocessed]:
     """Frames nothing: says in the first pixel how many levels the picture has."""
     answer = {}
     for name, stack in stacks.items():
         pixels = np.zeros((len(stack), 784), np.uint8)
         pixels[:, 0] = [min(len(np.unique(picture)), 255) for picture in stack]
-        answer[name] = Framed(pixels, np.zeros(len(stack), np.int64))
+        answer[name] = Preprocessed(pixels, np.zeros(len(stack), np.int64))
     return answer
 
 
 def test_every_disguise_keeps_labels_and_count() -> None:
-    made = stand_ins(_sevens(), count=2, frame=_seen)
+    made = stand_ins(_sevens(), count=2, preprocess=_seen)
     assert list(made) == list(DISGUISES)
     for digits in made.values():
         assert digits.labels.tolist() == [7, 7]
 
 
 def test_forms_and_worn_pens_are_black_and_white_and_scans_are_grey() -> None:
-    levels = {name: int(digits.pixels[0, 0]) for name, digits in stand_ins(_sevens(), frame=_seen).items()}
+    levels = {name: int(digits.pixels[0, 0]) for name, digits in stand_ins(_sevens(), preprocess=_seen).items()}
     assert levels["binarised forms"] == levels["broken strokes"] == levels["thick strokes"] == 2
     assert 3 <= levels["8x8 scans"] <= 17
     assert levels["16x16 scans"] > 20
