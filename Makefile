@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 REPOSITORY ?= models
 PEERS ?= triton kserve mlserver mlserver-batching fastapi grpcio-tutorial litserve bentoml echo
-CHECKED := training serving client protos tests benchmarks deploy
+CHECKED := training experiments serving client protos tests benchmarks deploy
 
 .DEFAULT_GOAL := help
 .PHONY: help run test train bench chaos soak sbom audit proto dist lock clean

@@ -11,7 +11,8 @@ from prometheus_client import CollectorRegistry
 from protos.inference import open_inference_pb2
 from protos.mnist.v1 import digits_pb2
 from serving.config import Config, flag, variable
-from serving.metrics.metrics import Metrics, SupervisorMetrics
+from serving.metrics.metrics import Metrics
+from serving.metrics.supervisor_metrics import SupervisorMetrics
 
 ROOT = Path(__file__).parents[2]
 PATTERNS = ("*.md", "docs/**/*.md", "models/**/*.md", "samples/*.md")
