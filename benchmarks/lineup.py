@@ -13,8 +13,8 @@ from benchmarks.wire.open_inference import open_inference
 from benchmarks.wire.protocol import Protocol
 from benchmarks.wire.raw_http import raw_http
 from benchmarks.wire.tutorial import TUTORIAL
-from serving.grpc_listeners import LISTENERS
-from serving.worker_count import worker_count
+from serving.api.grpc_server import LISTENERS
+from serving.cpu import worker_count
 
 # The arrangement of our server by default, which the echo takes too: a worker for each processor, listeners shared out.
 WORKERS = worker_count(0, "cpu")

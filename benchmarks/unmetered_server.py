@@ -6,8 +6,8 @@ For one worker (`--workers 1`): several are processes of their own, which this d
 import sys
 
 from serving.cli import main
-from serving.metrics import Metrics
-from serving.tally import Count, Distribution
+from serving.metrics.counters import Count, Distribution
+from serving.metrics.metrics import Metrics
 
 
 def _nothing(*_: object) -> None:

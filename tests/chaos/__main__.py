@@ -20,8 +20,8 @@ from benchmarks.growth import growth
 from tests.chaos import ends, reloads
 from tests.chaos.service_process import running
 from tests.chaos.soak import KINDS, Sample, soak
-from tests.integration.serving.storm import KINDS_WITH_RAISING, storm
-from tests.tiny_model import write_tiny_version
+from tests.support.storm import KINDS_WITH_RAISING, storm
+from tests.support.tiny_model import write_tiny_version
 
 ALLOWED_MEBIBYTES_AN_HOUR = 1.0
 SETTLING = 0.1  # of the soak's samples, at the begin: buffers grow to their size
