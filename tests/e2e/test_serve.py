@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.client import DigitClient
+from mnist_digits import DigitClient
 
 ROOT = Path(__file__).parents[2]
 SAMPLES = ROOT / "samples"
@@ -66,8 +66,10 @@ def address() -> Iterator[str]:
         process.communicate(timeout=30)
 
 
-def client(*arguments: str | Path, text: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
-    command = [sys.executable, "-m", "serving.client", "classify", *map(str, arguments)]
+def client(
+    *arguments: str | Path, text: bytes | None = None, module: str = "mnist_digits"
+) -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-m", module, "classify", *map(str, arguments)]
     return subprocess.run(command, cwd=ROOT, input=text, capture_output=True, timeout=60, check=False)
 
 
@@ -84,6 +86,18 @@ def test_the_client_prints_the_right_digit_for_every_sample(address: str) -> Non
 def test_an_image_is_read_from_standard_input(address: str) -> None:
     done = client("--address", address, "--json", "-", text=(SAMPLES / "photo-8.jpg").read_bytes())
     assert json.loads(done.stdout)["digit"] == 8
+    assert done.stderr == b""
+
+
+def test_the_clients_former_command_still_works_and_names_the_new_one(address: str) -> None:
+    arguments = ("--address", address, "--json", "samples/photo-8.jpg", "samples/no-such-file.png")
+    done = client(*arguments[:-1], module="serving.client")
+    assert done.stdout == client(*arguments[:-1]).stdout
+    assert done.returncode == 0
+    assert done.stderr.decode().splitlines() == [
+        "note: `python -m serving.client` is now `mnist-digits`, or `python -m mnist_digits`"
+    ]
+    assert client(*arguments, module="serving.client").returncode == 2
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -99,7 +113,7 @@ def test_started_with_samples_it_shows_them_says_what_to_try_and_drains_with_sta
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 0
     assert "photo-8.jpg" in shown
-    assert re.search(r"-m serving\.client classify --address 127\.0\.0\.1:\d+ YOUR_PICTURE", shown)
+    assert re.search(r"-m mnist_digits classify --address 127\.0\.0\.1:\d+ YOUR_PICTURE", shown)
     events = [json.loads(line) for line in errors.splitlines()]
     assert [event["event"] for event in events if "worker" not in event][-2:] == ["draining", "stopped"]
 

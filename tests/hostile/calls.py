@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import cache
 
 from benchmarks.wire.protocol import framed
+
 from protos.inference.open_inference_pb2 import InferTensorContents, ModelInferRequest
 from protos.mnist.v1 import digits_pb2
 from tests.hostile.connection import HostileConnection

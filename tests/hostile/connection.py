@@ -5,6 +5,7 @@ from types import TracebackType
 from typing import Any
 
 from benchmarks.wire import http2
+
 from tests.hostile.frames import PREFACE, Endings
 
 DRAIN_SECONDS = 1.0  # a server that reads nothing for so long bears no more

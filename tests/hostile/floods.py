@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from benchmarks.wire import http2
 from benchmarks.wire.protocol import framed
+
 from tests.hostile.calls import GOOD
 from tests.hostile.connection import HostileConnection
 from tests.hostile.frames import (

@@ -6,7 +6,6 @@ Of HPACK (RFC 7541) it reads the least that finds `grpc-status` and `:status`: t
 from collections.abc import Iterator, Mapping
 
 import grpc
-
 from benchmarks.wire import http2
 
 CONTINUATION = 9

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from benchmarks.wire.protobuf import varint
+from benchmarks.wire.protocol import framed
 from google.protobuf.descriptor import FieldDescriptor, FileDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
@@ -16,8 +18,6 @@ from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 from PIL import Image
 
-from benchmarks.wire.protobuf import varint
-from benchmarks.wire.protocol import framed
 from protos.inference import open_inference_pb2
 from protos.mnist.v1 import digits_pb2
 from tests.hostile.connection import HostileConnection

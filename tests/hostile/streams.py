@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import grpc
-
 from benchmarks.wire import http2
 from benchmarks.wire.protocol import framed
+
 from protos.mnist.v1 import digits_pb2
 from protos.mnist.v1.digits_pb2_grpc import DigitClassifierStub
 from tests.hostile.calls import GOOD
