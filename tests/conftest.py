@@ -44,7 +44,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = [item for item in items if item not in long]
 
 
-class OneProcessForTensorFlow(LoadFileScheduling):
+class OneProcessForTensorFlow(LoadFileScheduling):  # type: ignore[misc]  # xdist ships no types
     """xdist's `--dist loadfile`, and all files that compute with TensorFlow as if they were one.
 
     A process that has imported it keeps a gigabyte, and its number of threads is set once (make_deterministic).

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Position, sync_playwright
 
-from serving.commands import keys
+from serving.commands.keys import keys
+from serving.options import run_command
 from tests.e2e.strokes import DIGITS, SCRIBBLE
 from tests.e2e.visitor import CHROMIUM, DESK, PHONE, ROOT, Visitor
 from tests.hostile.server import ServerProcess, server_process
@@ -202,7 +203,7 @@ def test_where_a_key_is_asked_for_the_page_asks_for_it(
     browser: Browser, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "keys.toml"
-    assert keys.main(["new", "page", "--file", str(file)]) == 0
+    assert run_command(keys, ["new", "page", "--file", str(file)]) == 0
     secret = capsys.readouterr().out.strip()
     with server_process(ROOT / "models", f"--api-keys={file}") as server:
         visitor = Visitor(browser, server)

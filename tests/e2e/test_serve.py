@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from serving.client import DigitClient
+from mnist_digits import DigitClient
 from tests.support.processes import ROOT, completed, server_command, session_of, started, without_settings
 
 SAMPLES = ROOT / "samples"
@@ -59,8 +59,8 @@ def address() -> Iterator[str]:
         process.communicate(timeout=30)
 
 
-def client(*arguments: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
-    return completed([sys.executable, "-m", "serving.client", "classify", *arguments], **options)
+def client(*arguments: str | Path, module: str = "mnist_digits", **options: Any) -> subprocess.CompletedProcess[str]:
+    return completed([sys.executable, "-m", module, "classify", *arguments], **options)
 
 
 def test_the_client_prints_the_right_digit_for_every_sample(address: str) -> None:
@@ -77,6 +77,18 @@ def test_an_image_is_read_from_standard_input(address: str) -> None:
     with (SAMPLES / "photo-8.jpg").open("rb") as picture:
         done = client("--address", address, "--json", "-", stdin=picture)
     assert json.loads(done.stdout)["digit"] == 8
+    assert done.stderr == ""
+
+
+def test_the_clients_former_command_still_works_and_names_the_new_one(address: str) -> None:
+    arguments = ("--address", address, "--json", "samples/photo-8.jpg", "samples/no-such-file.png")
+    done = client(*arguments[:-1], module="serving.client")
+    assert done.stdout == client(*arguments[:-1]).stdout
+    assert done.returncode == 0
+    assert done.stderr.splitlines() == [
+        "note: `python -m serving.client` is now `mnist-digits`, or `python -m mnist_digits`"
+    ]
+    assert client(*arguments, module="serving.client").returncode == 2
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -87,7 +99,7 @@ def test_server_started_with_samples_shows_them_and_drains_with_status_0(number:
         _, errors = process.communicate(timeout=30)
         assert process.returncode == 0
     assert "photo-8.jpg" in shown
-    assert re.search(r"-m serving\.client classify --address 127\.0\.0\.1:\d+ YOUR_PICTURE", shown)
+    assert re.search(r"-m mnist_digits classify --address 127\.0\.0\.1:\d+ YOUR_PICTURE", shown)
     events = [json.loads(line) for line in errors.splitlines()]
     assert [event["event"] for event in events if "worker" not in event][-2:] == ["draining", "stopped"]
 

@@ -1,10 +1,10 @@
-"""A folder of runs in which the example network is there already: a tiny model, so that nothing is trained."""
+"""A folder of runs where a tiny model stands in for the example network, so that nothing is trained."""
 
 from pathlib import Path
 
 import pytest
 
-from benchmarks.example_network import example_folder
+from benchmarks.servers.example_network import example_folder
 from tests.support.tiny_model import write_tiny_version
 from training.config import TrainingConfig
 from training.environment import make_deterministic
@@ -18,6 +18,6 @@ def runs(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _threads_as_the_training_tests_want_them() -> None:
+def _tensorflow_threads_of_the_training_tests() -> None:
     """TensorFlow's threads are set once for a process, and the example network is made by TensorFlow in this one."""
     make_deterministic(TrainingConfig().threads)

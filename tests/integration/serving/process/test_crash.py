@@ -8,9 +8,9 @@ from pathlib import Path
 import grpc
 import pytest
 
+from mnist_digits import AsyncDigitClient
 from protos.mnist.v1 import digits_pb2
 from protos.mnist.v1.digits_pb2_grpc import DigitClassifierStub
-from serving.client import AsyncDigitClient
 from tests.chaos import ends
 from tests.chaos.service_process import ServiceProcess, running
 from tests.support.processes import completed, until_ended
@@ -19,8 +19,7 @@ from tests.support.tiny_model import image_of, image_that_hangs
 # Serves with its log on a full disk, asks until there is an answer, and tells the digit and the server's exit status.
 PROGRAM = """
 import subprocess, sys, time
-from serving.client import DigitClient
-from serving.client.messages import CallError
+from mnist_digits import CallError, DigitClient
 from serving.api.listening_port import reserve_port
 workers, repository = sys.argv[1:]
 with reserve_port("127.0.0.1", 0) as holder:
