@@ -17,7 +17,7 @@ EXPLAINED_TOLERANCE = 1e-3
 def check_golden_answers(session: OnnxSession, content: bytes, tolerance: float, largest_batch: int) -> None:
     """Compares the model's answers with those recorded in golden.npz (`content`) when the model was exported.
 
-    `tolerance`: largest difference of probabilities and of novelties; NaN is never within it. Raises ModelRejectedError.
+    `tolerance`: largest difference of probabilities and of novelties; NaN always exceeds it. Raises ModelRejectedError.
     """
     try:
         golden = np.load(io.BytesIO(content), allow_pickle=False)

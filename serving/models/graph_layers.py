@@ -112,5 +112,5 @@ class _Reader:
         tensor = self._constants[name]
         if tensor.data_type != FLOAT32 or len(tensor.dims) != dimensions:
             raise ValueError(f"{name} is no float32 tensor of {dimensions} dimensions")
-        # Little-endian by ONNX' definition. Of a tensor in another representation (float_data) it is empty: this raises.
+        # Little-endian by ONNX' definition; empty, so that this raises, where the values are in float_data instead.
         return np.frombuffer(tensor.raw_data, "<f4").reshape(tuple(tensor.dims))

@@ -20,8 +20,8 @@ OUTPUTS = [
 ]
 CUDA = "CUDAExecutionProvider"
 CPU = "CPUExecutionProvider"
-# The default search, EXHAUSTIVE, times every algorithm at the first run of each batch size, which some request would wait
-# for. The arena grows by what is needed instead of doubling, so that other processes can use the rest of the GPU.
+# The default search, EXHAUSTIVE, times every algorithm at the first run of each batch size, for which a request would
+# wait. The arena grows by what is needed instead of doubling, so that other processes can use the rest of the GPU.
 CUDA_OPTIONS = {"cudnn_conv_algo_search": "HEURISTIC", "arena_extend_strategy": "kSameAsRequested"}
 
 RUNTIME_VERSION: str = onnxruntime.__version__

@@ -24,7 +24,7 @@ def verified_copy(folder: Path, public_key: Path) -> Iterator[Path]:
     """
     if find_spec("model_signing") is None:
         raise ModelRejectedError(
-            "signatures are asked for and model-signing is not installed: pip install -r requirements/signing.txt",
+            "signatures are required and model-signing is not installed: pip install -r requirements/signing.txt",
             "unsigned",
         )
     if not (folder / SIGNATURE).is_file():
