@@ -47,13 +47,18 @@ run: $(VENV)/serving.installed $(VENV)/checkout.installed ## serve the committed
 	@read -r _ _ _ _ group _ _ foreground _ < /proc/self/stat; [ "$$group" != "$$foreground" ] || set -m; \
 	$(BIN)/python -m serving --model-repository $(REPOSITORY) --show-samples samples
 
+# First what takes a second. Then types and tests side by side: the tests in two processes, and those that measure time or
+# memory afterwards, alone. All of it runs whatever fails, and the last lines say what did.
 test: $(VENV)/development.installed $(VENV)/tritonclient.installed $(VENV)/checkout.installed ## format check, lint, types, import floors, then all tests
 	$(BIN)/ruff format --check $(CHECKED)
 	$(BIN)/ruff check $(CHECKED)
-	$(BIN)/mypy
-	$(BIN)/mypy deploy/sbom.py
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest
+	@mkdir -p .mypy_cache; failed=; \
+	{ $(BIN)/mypy && $(BIN)/mypy deploy/sbom.py; } >.mypy_cache/report.txt 2>&1 & types=$$!; \
+	$(BIN)/python -m pytest -n 2 -m "not serial" || failed="$$failed tests"; \
+	wait $$types || failed="$$failed types"; cat .mypy_cache/report.txt; \
+	$(BIN)/python -m pytest -m serial || failed="$$failed serial-tests"; \
+	[ -z "$$failed" ] || { echo "FAILED:$$failed"; exit 1; }
 
 train: $(VENV)/development.installed ## fetch data, train, evaluate, export a new version into models/
 	$(BIN)/python -m training run

