@@ -62,7 +62,7 @@ class ModelRepository:
         stamps = set()
         with suppress(OSError):
             for path in (self.folder / str(version)).iterdir():
-                if path.suffix != ".json" or path.name == "metadata.json":  # not tuning.json, which each server writes
+                if path.suffix != ".json" or path.name == "metadata.json":  # not an earlier release's tuning.json
                     stamps.add((path.name, file_stamp(path)))
         return frozenset(stamps)
 

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from serving.errors import ModelRejectedError
 
 SIGNATURE = "model.sig"
-NOT_SIGNED = "tuning.json"  # each server writes its own next to the model, after the signature was made
+NOT_SIGNED = "tuning.json"  # earlier releases wrote it next to the model, after signing
 VERIFY_SECONDS = 60.0  # longest time for one version
 
 
