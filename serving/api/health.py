@@ -40,7 +40,7 @@ class Health:
         """Changes the readiness, in the metrics and for watchers too."""
         self.is_ready = is_ready
         self._metrics.ready.set(is_ready)
-        self._changed.set()
+        self._changed.set()  # the old one, for those who wait; later watchers wait for the new one
         self._changed = asyncio.Event()
 
     async def _check(self, request: bytes, context: Context) -> bytes:

@@ -20,8 +20,8 @@ from serving.auth.authenticator import Authenticator
 from serving.logging import Logger
 from serving.metrics.metrics import Metrics
 
-R = TypeVar("R")
-T = TypeVar("T")
+R = TypeVar("R")  # request: bytes, or an iterator of bytes for a stream
+T = TypeVar("T")  # response: bytes; None for a stream, which writes to the context
 Context = grpc.aio.ServicerContext[bytes, bytes]
 
 
@@ -101,6 +101,7 @@ class _Rpc:
         labels = (kind, service, method)
         self.started = metrics.started.labels(*labels)
         self.seconds = metrics.handling_seconds.labels(*labels)
+        # Every code from the start, so that rate() sees the first of each.
         self.handled = {code: metrics.handled.labels(*labels, code.name) for code in grpc.StatusCode}
 
 
@@ -121,7 +122,7 @@ async def _abort(context: Context, status: ErrorStatus) -> NoReturn:
 def _forget_frames(error: BaseException | None) -> None:
     """Releases the frames in which `error`, and the errors that caused it, were raised."""
     while error is not None:
-        error.__traceback__ = None
+        error.__traceback__ = None  # after logging: the stack is gone
         error = error.__cause__ or error.__context__
 
 
