@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import uvloop
 
+from serving.api.listening_port import address
+from serving.commands.tuning import Picked
 from serving.config import Config, load_config
+from serving.cpu import worker_count
 from serving.errors import ConfigError, DeviceUnavailableError, ModelRejectedError, WorkerDiedError
-from serving.heap import set_up_heap
-from serving.listening_port import address
-from serving.logs import Logger, configure_logging, get_logger
-from serving.tuning import Picked
-from serving.worker_count import worker_count
+from serving.logging import Logger, configure_logging, get_logger
+from serving.process.heap import set_up_heap
 
 if TYPE_CHECKING:
-    from serving.standalone import Standalone
-    from serving.supervisor import Supervisor
+    from serving.process.standalone import Standalone
+    from serving.process.supervisor import Supervisor
 
 USAGE_ERROR = 2
 CANNOT_START = 1
@@ -58,7 +58,9 @@ def _tuned(config: Config, flags: Sequence[str]) -> Config | int:
     """The configuration with what was picked wherever it left the choice; an exit status where nothing was."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # either signal ends the measuring, and then this
     try:
-        tuning = subprocess.run([sys.executable, "-m", "serving.tune", *flags], stdout=subprocess.PIPE, check=False)
+        tuning = subprocess.run(
+            [sys.executable, "-m", "serving.commands.tune", *flags], stdout=subprocess.PIPE, check=False
+        )
     except KeyboardInterrupt:
         return INTERRUPTED
     if tuning.returncode < 0:
@@ -121,10 +123,10 @@ def _service(config: Config, log: Logger) -> "tuple[Standalone | Supervisor, int
     """The service, and how many workers it has. The import is of the one needed: a supervisor loads no model."""
     workers = worker_count(config.workers, config.device)
     if workers == 1:
-        from serving.standalone import Standalone
+        from serving.process.standalone import Standalone
 
         return Standalone(config, log, ends_process=True), 1
-    from serving.supervisor import Supervisor
+    from serving.process.supervisor import Supervisor
 
     return Supervisor(config, log, workers), workers
 

@@ -166,7 +166,9 @@ class Config:
         False, "plain text on an address that others reach (a host that is not loopback)", _boolean
     )
     api_keys: Path | None = _setting(
-        None, "file of the API keys that may ask (python -m serving.keys makes one); none: everybody may", _path
+        None,
+        "file of the API keys that may ask (python -m serving keys makes one); none: everybody may",
+        _path,
     )
     admin: bool = _setting(True, "answer the RPCs that change what is served; needs a key of scope admin", _boolean)
     reflection: bool = _setting(True, "answer gRPC server reflection (grpcurl needs it)", _boolean)

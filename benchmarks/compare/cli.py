@@ -31,7 +31,8 @@ def main(arguments: Sequence[str]) -> None:
         runs=options.runs,
         models=options.model_repository,
     )
-    titles = {measured.name: measured.title for measured in (*plan.servers, *CEILINGS)}
+    titles = {server.name: server.title for server in plan.servers}
+    titles |= {ceiling.name: ceiling.title for ceiling in CEILINGS}
     results = Results(titles, about_this_run({"rounds": plan.rounds, "seconds": plan.seconds}))
     comparison = Comparison(plan, results)
     try:

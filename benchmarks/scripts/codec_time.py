@@ -12,11 +12,11 @@ import numpy as np
 
 from protos.inference.open_inference_pb2 import ModelInferRequest, ModelInferResponse
 from protos.mnist.v1 import digits_pb2
-from serving.classifier import Predictions
-from serving.classify_codec import parse_request, request_images, response_bytes
-from serving.open_inference_answer import ALL_OUTPUTS, OUTPUTS, raw_response
-from serving.open_inference_codec import ServedModel, infer_request, infer_response, parse_infer
-from serving.rows import BatchRows, Rows, Timing
+from serving.api.digits.codec import parse_request, request_images, response_bytes
+from serving.api.open_inference.codec import ServedModel, infer_request, infer_response, parse_infer
+from serving.api.open_inference.outputs import ALL_OUTPUTS, OUTPUTS, raw_response
+from serving.core.classifier import Predictions
+from serving.predictions import BatchRows, Rows, Timing
 
 MODEL = ServedModel("mnist", 2, 1024)
 REPEATS = 30

@@ -11,8 +11,8 @@ from benchmarks.protocols.open_inference import ECHO, open_inference
 from benchmarks.protocols.peer_contracts import TUTORIAL, base64_json, raw_http
 from benchmarks.protocols.protocol import Protocol
 from benchmarks.servers.environments import DEBIAN_PYTHON
-from serving.grpc_listeners import LISTENERS
-from serving.worker_count import worker_count
+from serving.api.grpc_server import LISTENERS
+from serving.cpu import worker_count
 
 ROOT = Path(__file__).parents[2]
 # The default arrangement of our server, which the echo server takes too: a worker for each processor, listeners divided

@@ -6,8 +6,8 @@ Only for `--workers 1`: several workers are processes of their own, where this m
 import sys
 
 from serving.cli import main
-from serving.metrics import Metrics
-from serving.tally import Count, Distribution
+from serving.metrics.counters import Count, Distribution
+from serving.metrics.metrics import Metrics
 
 
 def _nothing(*_: object) -> None:

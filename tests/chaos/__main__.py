@@ -16,12 +16,12 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.growth import growth
+from benchmarks.system.memory import growth
 from tests.chaos import ends, reloads
 from tests.chaos.service_process import running
 from tests.chaos.soak import KINDS, Sample, soak
-from tests.integration.serving.storm import KINDS_WITH_RAISING, storm
-from tests.tiny_model import write_tiny_version
+from tests.support.storm import KINDS_WITH_RAISING, storm
+from tests.support.tiny_model import write_tiny_version
 
 ALLOWED_MEBIBYTES_AN_HOUR = 1.0
 SETTLING = 0.1  # of the soak's samples, at the begin: buffers grow to their size

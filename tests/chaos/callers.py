@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from serving.client import AsyncDigitClient
 from serving.client.messages import CallError
-from tests.tiny_model import image_of
+from tests.support.tiny_model import image_of
 
 
 @dataclass(slots=True)

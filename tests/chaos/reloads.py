@@ -10,7 +10,7 @@ from pathlib import Path
 from serving.client import AsyncDigitClient
 from tests.chaos.callers import Told, calling
 from tests.chaos.service_process import running
-from tests.tiny_model import write_tiny_version
+from tests.support.tiny_model import write_tiny_version
 
 POLL_SECONDS = "0.05"
 BROKEN_EVERY = 3

@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from serving import grpc_face, open_inference_face
+from serving.api.digits import service as grpc_face
+from serving.api.open_inference import service as open_inference_face
 from serving.config import Config, variable
-from serving.metrics import Metrics
+from serving.metrics.metrics import Metrics
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = (ROOT / "docker-compose.yml").read_text()

@@ -1,5 +1,6 @@
 """What the server has, the documents name: settings, metrics, RPCs, make targets; and links lead somewhere."""
 
+import ast
 import re
 from dataclasses import fields
 from pathlib import Path
@@ -10,11 +11,12 @@ from prometheus_client import CollectorRegistry
 from protos.inference import open_inference_pb2
 from protos.mnist.v1 import digits_pb2
 from serving.config import Config, flag, variable
-from serving.metrics import Metrics
-from serving.supervisor_metrics import SupervisorMetrics
+from serving.metrics.metrics import Metrics, SupervisorMetrics
 
 ROOT = Path(__file__).parents[2]
 PATTERNS = ("*.md", "docs/**/*.md", "models/**/*.md", "samples/*.md")
+CODE = ("serving", "training", "benchmarks")
+MODULES = sorted(path for folder in CODE for path in (ROOT / folder).rglob("*.py") if "peers" not in path.parts)
 DOCUMENTS = sorted(path for pattern in PATTERNS for path in ROOT.glob(pattern))
 
 
@@ -71,18 +73,24 @@ def test_links_lead_to_files_that_are_there(document: Path) -> None:
     assert missing == []
 
 
-def test_the_readmes_tree_names_every_module_and_no_other() -> None:
+def test_the_readmes_tree_names_folders_that_are_there_and_every_folder_of_serving() -> None:
     tree = (ROOT / "README.md").read_text().split("<!-- tree -->")[1].split("<!-- /tree -->")[0]
-    named, folders = set(), [""]
-    for indent, name in re.findall(r"^( *)(\S+)  +\S", tree, re.M):
-        folders = folders[: len(indent) // 2 + 1]
-        if name.endswith("/"):
-            folders.append(folders[-1] + name)
-        elif name.endswith(".py"):
-            named.add(folders[-1] + name)
-    roots = ("serving", "training", "benchmarks")
-    there = {str(path.relative_to(ROOT)) for root in roots for path in (ROOT / root).rglob("[!_]*.py")}
-    assert named == there
+    named, parents = set(), [""]
+    for indent, name in re.findall(r"^( *)(\S+/)  +\S", tree, re.M):
+        parents = parents[: len(indent) // 2 + 1]
+        parents.append(parents[-1] + name)
+        named.add(parents[-1])
+    assert [folder for folder in sorted(named) if not (ROOT / folder).is_dir()] == []
+    packages = {f"{path.parent.relative_to(ROOT)}/" for path in (ROOT / "serving").rglob("__init__.py")}
+    assert packages <= named
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_module_says_in_one_line_what_it_is(module: Path) -> None:
+    docstring = ast.get_docstring(ast.parse(module.read_text())) or ""
+    first, _, rest = docstring.partition("\n")
+    assert first.endswith((".", "!", "?", ":")), "a sentence that ends on the first line"
+    assert not rest or rest.startswith("\n"), "the first line stands alone"
 
 
 def operations_and_api() -> str:

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from serving.model_repository import ModelRepository, ModelVersion
-from serving.onnx_model import INPUT, OUTPUTS, OnnxModel
+from serving.models.onnx_session import INPUT, OUTPUTS, OnnxModel
+from serving.models.repository import ModelRepository, ModelVersion
 
 ROOT = Path(__file__).parents[2]
 LARGEST = 64

@@ -7,7 +7,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 from tests.e2e.strokes import DIGITS, SCRIBBLE
 from tests.e2e.visitor import CHROMIUM, DESK, PHONE, ROOT, Visitor
-from tests.integration.serving.hostile_server import ServerProcess, server_process
+from tests.hostile.server import ServerProcess, server_process
 
 FOLDER = ROOT / "docs" / "images"
 STROKES_TIMED = 30

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Position, sync_playwright
 
-from serving import keys
+from serving.commands import keys
 from tests.e2e.strokes import DIGITS, SCRIBBLE
 from tests.e2e.visitor import CHROMIUM, DESK, PHONE, ROOT, Visitor
-from tests.integration.serving.hostile_server import ServerProcess, server_process
+from tests.hostile.server import ServerProcess, server_process
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed (Debian package chromium)")
 

@@ -8,7 +8,7 @@ from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-unt
 from playwright.sync_api import Browser, Page
 
 from tests.e2e.strokes import Stroke
-from tests.integration.serving.hostile_server import ServerProcess
+from tests.hostile.server import ServerProcess
 
 ROOT = Path(__file__).parents[2]
 CHROMIUM = shutil.which("chromium")

@@ -20,17 +20,17 @@ import numpy as np
 import serving.image
 from protos.inference.open_inference_pb2 import ModelInferRequest
 from protos.mnist.v1 import digits_pb2
-from serving.classifier import EncodedImage, ImageInput
-from serving.classifier import Images as ClassifyImages
-from serving.classify_codec import parse_request, request_images
+from serving.api.digits.codec import parse_request, request_images
+from serving.api.open_inference.codec import InferRequest, ServedModel, infer_request, parse_infer
+from serving.api.wire_format import parse_message
+from serving.core.classifier import EncodedImage, ImageInput
+from serving.core.classifier import Images as ClassifyImages
 from serving.errors import DigitServiceError
 from serving.image.decode import decode
 from serving.image.framing import frame
 from serving.image.picture import ImageLimits
 from serving.image.reduction import WORKING_SIDE
-from serving.onnx_model import PIXELS
-from serving.open_inference_codec import InferRequest, ServedModel, infer_request, parse_infer
-from serving.wire import parse_message
+from serving.models.onnx_session import PIXELS
 
 # As in production but for the numbers: a picture at the limit takes milliseconds, a larger one is refused all the same.
 LIMITS = ImageLimits(max_bytes=64 * 1024, max_pixels=256 * 256)

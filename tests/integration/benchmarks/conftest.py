@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.servers.example_network import example_folder
-from tests.tiny_model import write_tiny_version
+from tests.support.tiny_model import write_tiny_version
 from training.config import TrainingConfig
 from training.environment import make_deterministic
 

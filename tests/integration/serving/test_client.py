@@ -14,8 +14,8 @@ from protos.mnist.v1 import digits_pb2, digits_pb2_grpc
 from serving.client import AsyncDigitClient, CallError, DigitClient
 from serving.client import cli as client_cli
 from serving.client.messages import ImageLike
-from serving.standalone import Standalone
-from tests.tiny_model import image_of
+from serving.process.standalone import Standalone
+from tests.support.tiny_model import image_of
 
 
 class BusyServicer(digits_pb2_grpc.DigitClassifierServicer):

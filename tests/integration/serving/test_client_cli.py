@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from serving.client import cli
-from serving.standalone import Standalone
-from tests.tiny_model import image_of
+from serving.process.standalone import Standalone
+from tests.support.tiny_model import image_of
 
 
 async def run(server: Standalone, *arguments: object) -> int:

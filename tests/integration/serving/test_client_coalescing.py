@@ -10,10 +10,10 @@ import pytest
 from serving.client import AsyncDigitClient, CallError, Prediction
 from serving.client.messages import ImageLike
 from serving.client.share_queue import MAX_IMAGES, MAX_RPCS
-from serving.standalone import Standalone
-from tests.integration.serving.conftest import StartServer
-from tests.integration.serving.held_service import HeldRpc, HeldService, served
-from tests.tiny_model import image_of, image_that_fails
+from serving.process.standalone import Standalone
+from tests.support.held_service import HeldRpc, HeldService, served
+from tests.support.servers import StartServer
+from tests.support.tiny_model import image_of, image_that_fails
 
 BAD_PICTURE = b"\x89PNG but not really"
 

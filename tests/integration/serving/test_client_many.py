@@ -11,9 +11,9 @@ from serving.client import AsyncDigitClient, CallError, DigitClient, ImageError
 from serving.client.bulk import BYTES_AHEAD, IMAGES_AHEAD
 from serving.client.messages import ImageLike
 from serving.client.share_queue import MAX_RPCS
-from serving.standalone import Standalone
-from tests.integration.serving.held_service import HeldService, served
-from tests.tiny_model import image_of
+from serving.process.standalone import Standalone
+from tests.support.held_service import HeldService, served
+from tests.support.tiny_model import image_of
 
 Ask = Callable[[Iterable[ImageLike]], AsyncIterator[int]]
 

@@ -12,9 +12,9 @@ from serving.client.channel import CLASSIFY
 from serving.client.classify_codec import image_bytes, version_bytes
 from serving.client.share_queue import MAX_RPCS, Call, ShareQueue
 from serving.client.thread_coalescer import Answer, ThreadCoalescer
-from serving.standalone import Standalone
-from tests.integration.serving.held_service import HeldRpc, HeldService, served
-from tests.tiny_model import image_of
+from serving.process.standalone import Standalone
+from tests.support.held_service import HeldRpc, HeldService, served
+from tests.support.tiny_model import image_of
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import numpy as np
 
 from benchmarks.servers.example_graph import trained_example_graph
-from serving.onnx_model import OnnxModel
+from serving.models.onnx_session import OnnxModel
 
 
 def test_the_graph_gives_what_keras_gives_with_the_servers_signature() -> None:

@@ -1,0 +1,1 @@
+"""Accepts calls by gRPC and HTTP: services, statuses, TLS and health over the use cases of `core`."""

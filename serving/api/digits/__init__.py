@@ -1,0 +1,1 @@
+"""The contract mnist.v1: Classify, ClassifyStream, Explain and GetModel."""

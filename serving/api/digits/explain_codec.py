@@ -1,0 +1,59 @@
+"""Explain's messages from and to bytes."""
+
+import numpy as np
+import numpy.typing as npt
+
+from protos.mnist.v1 import digits_pb2
+from serving.api.digits.codec import response_bytes
+from serving.api.wire_format import parse_message
+from serving.core.classifier import EncodedImage, ImageInput
+from serving.core.explainer import Explanation
+from serving.errors import InvalidRequestError
+from serving.models.graph_layers import Layer
+
+_KINDS = {
+    "convolution": digits_pb2.KIND_CONVOLUTION,
+    "max_pooling": digits_pb2.KIND_MAX_POOLING,
+    "dense": digits_pb2.KIND_DENSE,
+}
+
+
+def parse_explain(content: bytes) -> tuple[ImageInput, digits_pb2.ExplainRequest]:
+    """The image to explain, and the rest of the request. Raises InvalidRequestError."""
+    request = parse_message(digits_pb2.ExplainRequest, content)
+    form = request.image.WhichOneof("form")
+    if form is None:
+        raise InvalidRequestError("the request holds no image")
+    return (request.image.pixels if form == "pixels" else EncodedImage(request.image.encoded)), request
+
+
+def explanation_bytes(explanation: Explanation, with_kernels: bool) -> bytes:
+    """A serialised ExplainResponse."""
+    classified = digits_pb2.ClassifyResponse.FromString(response_bytes(explanation.predictions))
+    return digits_pb2.ExplainResponse(
+        prediction=classified.predictions[0],
+        model_version=explanation.predictions.version,
+        pixels=explanation.pixels.tobytes(),
+        layers=[_layer(layer, explanation, with_kernels) for layer in explanation.layers],
+        importance=_tensor(explanation.importance),
+    ).SerializeToString()
+
+
+def _layer(layer: Layer, explanation: Explanation, with_kernels: bool) -> digits_pb2.Layer:
+    values = explanation.values
+    return digits_pb2.Layer(
+        name=layer.name,
+        kind=_KINDS[layer.kind],
+        inputs=layer.inputs,
+        kernel_size=layer.kernel_size,
+        strides=layer.strides,
+        padding=layer.padding,
+        kernel=_tensor(layer.kernel) if with_kernels else None,
+        bias=_tensor(layer.bias) if with_kernels else None,
+        before_activation=_tensor(values[layer.before_activation][0]) if layer.before_activation else None,
+        output=_tensor(values[layer.output][0]),
+    )
+
+
+def _tensor(array: npt.NDArray[np.float32] | None) -> digits_pb2.Tensor | None:
+    return None if array is None else digits_pb2.Tensor(shape=array.shape, values=array.astype("<f4").tobytes())

@@ -1,0 +1,29 @@
+"""The page at `/`: a few files as they are, read by the browser alone. Nothing of it comes from elsewhere."""
+
+from pathlib import Path
+
+from aiohttp import web
+
+FOLDER = Path(__file__).with_name("static")
+TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
+HEADERS = {
+    # blob: is what the visitor drew.
+    "Content-Security-Policy": "default-src 'self'; img-src 'self' blob:; base-uri 'none'; form-action 'none';"
+    " frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-cache",  # asked for again each time, and told that it has not changed
+}
+
+
+def page_routes() -> list[web.RouteDef]:
+    """`/` and what it is made of."""
+    files = {path.name: path for path in FOLDER.iterdir() if path.suffix in TYPES}
+
+    async def send(request: web.Request) -> web.StreamResponse:
+        path = files.get(request.match_info.get("name", "index.html"))
+        if path is None:
+            raise web.HTTPNotFound
+        return web.FileResponse(path, headers={**HEADERS, "Content-Type": f"{TYPES[path.suffix]}; charset=utf-8"})
+
+    return [web.get("/", send), web.get("/page/{name}", send)]

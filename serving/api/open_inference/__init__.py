@@ -1,0 +1,1 @@
+"""The contract of the Open Inference Protocol v2, with Triton's extensions."""

@@ -1,0 +1,157 @@
+"""The input `pixels` of the Open Inference Protocol: its datatypes, its shapes, and its data turned into images.
+
+1. Whoever sends 0 to 1 sends floats, whoever sends 0 to 255 sends integers. Anything outside is refused with what to
+   do: a picture of the wrong scale would be answered, and wrongly.
+2. Shapes are compared and multiplied as Python integers, which do not overflow, before any data is looked at.
+3. UINT8 is what a model of images takes, and raw UINT8 is passed on as it came.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from protos.inference.open_inference_pb2 import InferTensorContents, ModelInferRequest
+from serving.core.classifier import EncodedImage
+from serving.errors import InvalidRequestError
+from serving.models.onnx_session import INPUT, PIXELS
+
+NAME = INPUT[0]
+SIDE = 28
+BYTES = "BYTES"
+_LENGTH_BYTES = 4  # before each element of a raw BYTES tensor
+_DTYPES: dict[str, np.dtype[Any]] = {
+    "UINT8": np.dtype("u1"),
+    "UINT16": np.dtype("<u2"),
+    "UINT32": np.dtype("<u4"),
+    "UINT64": np.dtype("<u8"),
+    "INT16": np.dtype("<i2"),
+    "INT32": np.dtype("<i4"),
+    "INT64": np.dtype("<i8"),
+    "FP16": np.dtype("<f2"),
+    "FP32": np.dtype("<f4"),
+    "FP64": np.dtype("<f8"),
+}
+_CONTENTS = {  # FP16 has no typed form
+    "UINT8": "uint_contents",
+    "UINT16": "uint_contents",
+    "UINT32": "uint_contents",
+    "UINT64": "uint64_contents",
+    "INT16": "int_contents",
+    "INT32": "int_contents",
+    "INT64": "int64_contents",
+    "FP32": "fp32_contents",
+    "FP64": "fp64_contents",
+    BYTES: "bytes_contents",
+}
+_ONE_IMAGE = ((PIXELS,), (SIDE, SIDE))
+_IMAGES = ((PIXELS,), (SIDE, SIDE), (SIDE, SIDE, 1), (1, SIDE, SIDE))
+_SHAPES = "[n, 784], [n, 28, 28], [n, 28, 28, 1], [n, 1, 28, 28], [784] or [28, 28]"
+_MOST_DIMENSIONS = 4
+
+# n x 784 joined bytes, or picture files.
+Images = bytes | list[EncodedImage]
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """What an input's data must be: of which datatype, for how many images."""
+
+    datatype: str
+    images: int
+
+
+def tensor_spec(tensor: ModelInferRequest.InferInputTensor) -> TensorSpec:
+    """What `tensor` says of its data. Raises InvalidRequestError for a datatype or shape that is not understood."""
+    datatype = tensor.datatype
+    if datatype not in _DTYPES and datatype != BYTES:
+        known = ", ".join([*_DTYPES, BYTES])
+        raise InvalidRequestError(f"input `{NAME}`: datatype {clip(datatype)} is none of {known}")
+    if "shared_memory_region" in tensor.parameters:
+        raise InvalidRequestError(f"input `{NAME}`: shared memory is not supported, send the data in the request")
+    return TensorSpec(datatype, _images(tensor.shape, datatype))
+
+
+def images_from_raw(spec: TensorSpec, raw: bytes) -> Images:
+    """The images in one entry of raw_input_contents."""
+    if spec.datatype == BYTES:
+        return [EncodedImage(element) for element in _elements(raw, spec.images)]
+    dtype = _DTYPES[spec.datatype]
+    expected = spec.images * PIXELS * dtype.itemsize
+    if len(raw) != expected:
+        raise InvalidRequestError(
+            f"input `{NAME}`: {spec.images} x {PIXELS} elements of {spec.datatype} are {expected} bytes, got {len(raw)}"
+        )
+    return raw if spec.datatype == "UINT8" else _levels(np.frombuffer(raw, dtype), spec.datatype)
+
+
+def images_from_contents(spec: TensorSpec, contents: InferTensorContents) -> Images:
+    """The images in an input's typed contents."""
+    field = _CONTENTS.get(spec.datatype)
+    if field is None:
+        raise InvalidRequestError(f"input `{NAME}`: {spec.datatype} has no typed form, send raw_input_contents")
+    others = [descriptor.name for descriptor, _ in contents.ListFields() if descriptor.name != field]
+    if others:
+        raise InvalidRequestError(f"input `{NAME}`: {spec.datatype} belongs in {field}, not in {', '.join(others)}")
+    elements: Sequence[Any] = getattr(contents, field)
+    per_image = 1 if spec.datatype == BYTES else PIXELS
+    if len(elements) != spec.images * per_image:
+        raise InvalidRequestError(
+            f"input `{NAME}`: its shape makes {spec.images * per_image} elements, {field} holds {len(elements)}"
+        )
+    if spec.datatype == BYTES:
+        return [EncodedImage(element) for element in elements]
+    dtype = _DTYPES[spec.datatype]
+    # Integers as wide as the wire's: what does not fit the datatype must be seen, not wrapped.
+    wide: np.dtype[Any] = {"u": np.dtype(np.uint64), "i": np.dtype(np.int64), "f": dtype}[dtype.kind]
+    return _levels(np.array(elements, wide), spec.datatype)
+
+
+def clip(text: str) -> str:
+    """A caller's word, as a message may repeat it: quoted, in ASCII, and not much of it."""
+    return ascii(text if len(text) <= 40 else text[:40] + "...")
+
+
+def _images(dimensions: Sequence[int], datatype: str) -> int:
+    shape = tuple(dimensions[: _MOST_DIMENSIONS + 1])  # thousands of them cost no more than five
+    if datatype == BYTES:
+        is_right, wanted = len(shape) == 1 or shape[1:] == (1,), "[n], one picture file an element"
+    elif shape in _ONE_IMAGE:
+        return 1
+    else:
+        is_right, wanted = shape[1:] in _IMAGES, _SHAPES
+    if not is_right or shape[0] < 1:
+        shown = ", ".join(map(str, shape[:_MOST_DIMENSIONS])) + (", ..." if len(shape) > _MOST_DIMENSIONS else "")
+        raise InvalidRequestError(f"input `{NAME}`: shape [{shown}] of {datatype}, expected {wanted}, n at least 1")
+    return shape[0]
+
+
+def _levels(values: npt.NDArray[Any], datatype: str) -> bytes:
+    """Grey levels, one byte each, from values of 0 to 1 (floats) or 0 to 255 (integers)."""
+    is_float = values.dtype.kind == "f"
+    lowest, highest = values.min(), values.max()
+    if not (lowest >= 0 and highest <= (1 if is_float else 255)):  # true also of NaN
+        wanted, advice = ("0 to 1", "divide by 255 or send UINT8") if is_float else ("0 to 255", "0 = paper, 255 = ink")
+        raise InvalidRequestError(
+            f"input `{NAME}`: {datatype} values must be {wanted} ({advice}), got {lowest} to {highest}"
+        )
+    if is_float:
+        values = np.rint(values * np.float32(255))
+    return values.astype(np.uint8).tobytes()
+
+
+def _elements(raw: bytes, count: int) -> list[bytes]:
+    """The `count` elements of a raw BYTES tensor."""
+    elements: list[bytes] = []
+    position = 0
+    for _ in range(count):
+        start = position + _LENGTH_BYTES
+        position = start + int.from_bytes(raw[position:start], "little")
+        if start > len(raw) or position > len(raw):
+            raise InvalidRequestError(f"input `{NAME}`: element {len(elements)} of {count} is cut off")
+        elements.append(raw[start:position])
+    if position != len(raw):
+        raise InvalidRequestError(f"input `{NAME}`: {len(raw) - position} bytes follow its last element, {count - 1}")
+    return elements

@@ -1,0 +1,1 @@
+"""Commands for people beside serving itself: keys, versions, tune, show samples."""

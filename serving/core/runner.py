@@ -1,0 +1,109 @@
+"""Where a batch is run: on the event loop itself, or on a thread of its own. Knows no queue and no caller.
+
+On the loop, nothing is handed over and nobody is woken, which for one digit costs more than the model does; but the
+loop does nothing else meanwhile. On a thread the loop goes on, which pays when the model computes elsewhere: on
+several processors, or on a GPU. Decision note 0002 has the figures.
+"""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from queue import SimpleQueue
+from typing import NamedTuple, Protocol
+
+from serving.predictions import BatchRows, Pixels
+
+RunModel = Callable[[Pixels], BatchRows]
+
+
+class Inference(NamedTuple):
+    """One run of the model: its rows or what it raised. Times in time.monotonic() seconds."""
+
+    outcome: BatchRows | Exception
+    started: float
+    ended: float
+
+
+Done = Callable[[Inference], None]
+
+
+class InferenceRunner(Protocol):
+    """Runs one batch at a time."""
+
+    def start(self) -> None:
+        """Makes it ready. Call on the event loop that will run batches."""
+
+    def run(self, pixels: Pixels, done: Done) -> None:
+        """Runs the model on `pixels` and calls `done` on the event loop; perhaps before returning."""
+
+    def run_here(self, pixels: Pixels, done: Done) -> None:
+        """Runs the model on `pixels` and calls `done` before returning, wherever else it could run."""
+
+    async def close(self) -> None:
+        """Ends it. Call when no batch is running."""
+
+
+class LoopRunner:
+    """Runs the model where it is called."""
+
+    def __init__(self, run: RunModel) -> None:
+        self._run = run
+
+    def start(self) -> None:
+        """Nothing to start."""
+
+    def run(self, pixels: Pixels, done: Done) -> None:
+        """Runs the model, then calls `done`."""
+        self.run_here(pixels, done)
+
+    def run_here(self, pixels: Pixels, done: Done) -> None:
+        """The same."""
+        done(_infer(self._run, pixels))
+
+    async def close(self) -> None:
+        """Nothing to end."""
+
+
+class ThreadRunner:
+    """Runs the model on a thread, from start() to close()."""
+
+    def __init__(self, run: RunModel) -> None:
+        self._run = run
+        self._to_thread: SimpleQueue[tuple[Pixels, Done] | None] = SimpleQueue()  # at most one batch, then None to end
+        self._thread = threading.Thread(target=self._work, name="inference", daemon=True)
+
+    def start(self) -> None:
+        """Starts the thread."""
+        self._loop = asyncio.get_running_loop()
+        self._thread.start()
+
+    def run(self, pixels: Pixels, done: Done) -> None:
+        """Hands the batch to the thread, which has `done` called on the loop."""
+        self._to_thread.put((pixels, done))
+
+    def run_here(self, pixels: Pixels, done: Done) -> None:
+        """Runs the model on the calling thread, then calls `done`."""
+        done(_infer(self._run, pixels))
+
+    async def close(self) -> None:
+        """Ends the thread."""
+        self._to_thread.put(None)
+        await asyncio.to_thread(self._thread.join)
+
+    def _work(self) -> None:
+        while (work := self._to_thread.get()) is not None:
+            pixels, done = work
+            self._loop.call_soon_threadsafe(done, _infer(self._run, pixels))
+
+
+def _infer(run: RunModel, pixels: Pixels) -> Inference:
+    started = time.monotonic()
+    outcome: BatchRows | Exception
+    try:
+        outcome = run(pixels)
+        if len(outcome) != len(pixels):
+            raise RuntimeError(f"the model answered {len(outcome)} of {len(pixels)} images: this is a bug")
+    except Exception as error:  # the border of a batch: its callers fail, the next batch runs
+        outcome = error
+    return Inference(outcome, started, time.monotonic())

@@ -1,0 +1,1 @@
+"""Prometheus metrics: the instruments, their counters, and the sum over worker processes."""

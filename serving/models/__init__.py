@@ -1,0 +1,1 @@
+"""Model versions on disk: finding, checking and running them with ONNX Runtime."""

@@ -1,0 +1,1 @@
+"""Serving processes: one alone, or a supervisor and its workers; start, drain, reload, replace."""

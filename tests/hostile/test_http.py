@@ -1,0 +1,75 @@
+"""The HTTP port answers what it does not understand with a 4xx, and bears whoever does not come to an end."""
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+
+from tests.hostile import http as hostile_http
+from tests.hostile.load import assert_unharmed, attacked
+from tests.hostile.server import ServerProcess, server_process, write_sturdy_version
+
+ROUNDS = 1
+REQUESTS = 500
+CONNECTIONS = 300
+SCRAPES = 150
+SILENCE_SECONDS = 1.0
+GRACEFUL = {"100", "200", "400", "404", "405", "413", "414", "417", "431", "hung up"}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    root = tmp_path_factory.mktemp("sturdy")
+    write_sturdy_version(root)
+    with server_process(root) as running:
+        yield running
+
+
+async def test_odd_requests_are_refused(server: ServerProcess) -> None:
+    report = await attacked(server, hostile_http.odd_requests, ROUNDS, is_http=True)
+    assert_unharmed(report)
+    assert set(report.outcomes) <= GRACEFUL
+
+
+async def test_garbage_fills_no_log(server: ServerProcess) -> None:
+    lines = len(server.log)
+    await attacked(server, hostile_http.garbage, REQUESTS, is_http=True)
+    assert len(server.log) < lines + 10
+
+
+async def test_no_wish_of_a_scraper_is_a_fault_of_the_server(server: ServerProcess) -> None:
+    report = await attacked(server, hostile_http.odd_accepts, ROUNDS, is_http=True)
+    assert_unharmed(report)
+    assert set(report.outcomes) <= GRACEFUL
+
+
+async def test_garbage_is_refused(server: ServerProcess) -> None:
+    report = await attacked(server, hostile_http.garbage, REQUESTS, is_http=True)
+    assert_unharmed(report)
+    assert set(report.outcomes) <= GRACEFUL
+
+
+async def test_a_flood_of_scrapes_holds_up_no_call(server: ServerProcess) -> None:
+    report = await attacked(server, hostile_http.scrapes, SCRAPES, is_http=True)
+    assert_unharmed(report, longest_seconds=0.4)
+    assert report.outcomes == {"200": SCRAPES}
+
+
+async def test_slow_connections_hold_up_nobody_and_are_let_go(server: ServerProcess) -> None:
+    report = await attacked(server, hostile_http.slow, CONNECTIONS, is_http=True)
+    assert_unharmed(report)
+    assert await hostile_http.ask(server.http_port, b"GET /readyz HTTP/1.0\r\n\r\n") == "200"
+
+
+@pytest.mark.xfail(
+    strict=True,
+    raises=TimeoutError,
+    reason="aiohttp has no deadline for a request's first bytes: such a connection stays for ever",
+)
+async def test_a_connection_that_says_nothing_is_hung_up_on(server: ServerProcess) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.http_port)
+    try:
+        async with asyncio.timeout(SILENCE_SECONDS):
+            assert await reader.read() == b""
+    finally:
+        writer.transport.abort()

@@ -1,0 +1,115 @@
+"""Bodies and answers by HTTP that are too long, packed, slow, too many or never read cost the server little."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from serving.api.http import digits as http_digits
+from tests.chaos.service_process import ROOT
+from tests.support.servers import StartServer
+from tests.support.tiny_model import image_of
+from tests.support.web import Web, web
+
+
+@pytest.fixture
+async def small(start_server: StartServer) -> AsyncIterator[Web]:
+    """Of a server that takes no body above 50,000 bytes."""
+    async with start_server(max_image_bytes=50_000) as server, web(server.http_port) as opened:
+        yield opened
+
+
+async def test_a_body_of_unknown_length_ends_where_the_longest_would(small: Web) -> None:
+    sent = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal sent
+        while True:
+            sent += 10_000
+            yield bytes(10_000)
+
+    try:
+        status, _, _ = await small.classify(endless())
+    except aiohttp.ClientError:  # it hung up while we sent: that is an answer, too
+        status = 413
+    assert status == 413
+    assert sent < 20_000_000
+
+    async def in_pieces() -> AsyncIterator[bytes]:
+        for begin in range(0, 784, 100):
+            yield image_of(5)[begin : begin + 100]
+
+    status, answer, _ = await small.classify(in_pieces())
+    assert (status, answer["digit"]) == (200, 5)
+
+
+async def test_a_body_that_is_packed_is_not_unpacked(small: Web) -> None:
+    for encoding in ("gzip", "deflate", "br", "zstd", "identity, gzip"):
+        status, answer, _ = await small.classify(image_of(1), {"Content-Encoding": encoding})
+        assert (status, answer["code"]) == (415, "INVALID_ARGUMENT")
+    status, _, _ = await small.classify(image_of(1), {"Content-Encoding": "identity"})
+    assert status == 200
+
+
+async def test_a_body_that_does_not_come_is_waited_for_so_long(small: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_digits, "BODY_SECONDS", 0.05)
+    never = asyncio.Event()
+
+    async def stuck() -> AsyncIterator[bytes]:
+        yield bytes(10)
+        await never.wait()
+
+    status, answer, _ = await small.classify(stuck())
+    assert (status, answer["code"]) == (408, "DEADLINE_EXCEEDED")
+
+
+async def test_all_bodies_together_take_no_more_than_is_allowed(
+    start_server: StartServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_digits, "MOST_BYTES_HELD", 1000)
+    arrived, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow() -> AsyncIterator[bytes]:
+        yield image_of(6)[:700]
+        arrived.set()
+        await go_on.wait()
+        yield image_of(6)[700:]
+
+    async with start_server(max_image_bytes=784) as server, web(server.http_port) as asking:
+        first = asyncio.create_task(asking.classify(slow()))
+        await arrived.wait()
+        async with asyncio.timeout(10):
+            while (refused := await asking.classify(image_of(2)))[0] == 200:
+                pass  # the first body's beginning is on its way
+        assert (refused[0], refused[1]["code"]) == (429, "RESOURCE_EXHAUSTED")
+        go_on.set()
+        status, answer, _ = await first
+        assert (status, answer["digit"]) == (200, 6)
+        assert (await asking.classify(image_of(2)))[0] == 200  # the room is given back
+
+
+async def test_who_does_not_read_the_answer_is_hung_up_on(
+    start_server: StartServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_digits, "WRITE_SECONDS", 0.05)
+    body = (ROOT / "samples" / "black-on-white-3.png").read_bytes()
+    head = f"POST /v1/explain HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    async with start_server(model_repository=ROOT / "models", model_name="mnist-accurate") as server:
+        with socket.socket() as deaf:
+            deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            deaf.connect(("127.0.0.1", server.http_port))
+            deaf.sendall(5 * (head + body))  # the kernel takes the first answers for itself
+            async with web(server.http_port) as asking, asyncio.timeout(30):
+                while is_established(server.http_port, deaf.getsockname()[1]):
+                    await asking.metrics()
+                assert (await asking.classify(image_of(3)))[0] == 200
+
+
+def is_established(port: int, client_port: int) -> bool:
+    """Whether the server's end of a connection over the loopback is still open, as the kernel says."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    ends = (f":{port:04X}", f":{client_port:04X}")
+    return any(row[1].endswith(ends[0]) and row[2].endswith(ends[1]) and row[3] == "01" for row in rows)

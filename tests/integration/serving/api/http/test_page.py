@@ -1,0 +1,46 @@
+"""The page is a few files, told to be what they are; nothing else is read from the disk."""
+
+import asyncio
+
+import aiohttp
+import pytest
+
+from serving.api.http.page import FOLDER, TYPES
+from tests.support.servers import StartServer
+
+
+async def test_every_file_of_the_page_is_served_as_what_it_is(start_server: StartServer) -> None:
+    async with start_server() as server, aiohttp.ClientSession() as session:
+        url = f"http://127.0.0.1:{server.http_port}"
+        async with session.get(url) as response:
+            assert response.content_type == "text/html"
+            assert "default-src 'self'" in response.headers["Content-Security-Policy"]
+            assert await response.read() == (FOLDER / "index.html").read_bytes()
+        for path in FOLDER.iterdir():
+            async with session.get(f"{url}/page/{path.name}") as response:
+                assert response.status == 200
+                assert response.content_type == TYPES[path.suffix]
+                assert response.headers["X-Content-Type-Options"] == "nosniff"
+                assert await response.read() == path.read_bytes()
+                known = {"If-None-Match": response.headers["ETag"]}
+            async with session.get(f"{url}/page/{path.name}", headers=known) as again:
+                assert again.status == 304
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/page/",
+        "/page/nothing.js",
+        "/page/../config.py",
+        "/page/..%2fconfig.py",
+        "/page/%2e%2e/config.py",
+        "/config.py",
+    ],
+)
+async def test_nothing_else_is_there(start_server: StartServer, path: str) -> None:
+    async with start_server() as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.http_port)
+        writer.write(f"GET {path} HTTP/1.0\r\n\r\n".encode())  # as it stands: a client would tidy it up
+        assert b" 404 " in await reader.readline()
+        writer.close()

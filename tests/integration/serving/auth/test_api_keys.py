@@ -1,0 +1,245 @@
+"""API keys: who is let in, to what, and how often; keys that come and go while the server runs."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from protos.inference import open_inference_pb2 as protocol
+from protos.inference.open_inference_pb2_grpc import GRPCInferenceServiceStub
+from protos.mnist.v1 import digits_pb2
+from protos.mnist.v1.digits_pb2_grpc import DigitClassifierStub
+from serving.auth import authenticator as gate
+from serving.client import AsyncDigitClient, DigitClient, cli
+from serving.client.messages import CallError
+from serving.commands import keys
+from serving.errors import ConfigError
+from tests.support.servers import StartServer
+from tests.support.tiny_model import image_of
+
+ONE_IMAGE = digits_pb2.ClassifyRequest(images=[digits_pb2.Image(pixels=image_of(4))])
+LOAD = protocol.RepositoryModelLoadRequest(model_name="mnist")
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "keys.toml"
+
+
+@pytest.fixture
+def make_key(file: Path, capsys: pytest.CaptureFixture[str]) -> "MakeKey":
+    return MakeKey(file, capsys)
+
+
+class MakeKey:
+    """Makes keys as people do: by the command."""
+
+    def __init__(self, file: Path, output: pytest.CaptureFixture[str]) -> None:
+        self._file = file
+        self._output = output
+
+    def __call__(self, name: str, *more: str) -> str:
+        self._output.readouterr()
+        assert keys.main(["new", name, "--file", str(self._file), *more]) == 0
+        return self._output.readouterr().out.strip()
+
+
+@asynccontextmanager
+async def channel(port: int) -> AsyncIterator[grpc.aio.Channel]:
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as opened:
+        yield opened
+
+
+async def ask(port: int, *metadata: tuple[str, str]) -> str:
+    """OK, or the status and what it says."""
+    async with channel(port) as opened:
+        try:
+            answer = await DigitClassifierStub(opened).Classify(ONE_IMAGE, metadata=metadata, timeout=30)
+        except grpc.aio.AioRpcError as error:
+            return f"{error.code().name}: {error.details()}"
+    assert answer.predictions[0].digit == 4
+    return "OK"
+
+
+async def test_only_who_shows_a_known_key_is_answered(start_server: StartServer, file: Path, make_key: MakeKey) -> None:
+    secret = make_key("forms")
+    async with start_server(api_keys=file) as server:
+        port = server.grpc_port
+        assert await ask(port, ("authorization", f"Bearer {secret}")) == "OK"
+        assert await ask(port, ("authorization", f"bearer {secret}")) == "OK"
+        assert await ask(port, ("x-api-key", secret)) == "OK"
+        assert (await ask(port)).startswith("UNAUTHENTICATED: an API key is needed")
+        for wrong in ("", "x", secret[:-1], secret + "a", secret.upper(), "é"):
+            assert (await ask(port, ("authorization", "Basic " + secret))).startswith("UNAUTHENTICATED")
+            if wrong.isascii():
+                assert (await ask(port, ("x-api-key", wrong))).startswith("UNAUTHENTICATED")
+
+
+def test_the_file_holds_no_key_only_its_hash_and_others_cannot_read_it(file: Path, make_key: MakeKey) -> None:
+    secret = make_key("forms")
+    assert secret not in file.read_text()
+    assert file.stat().st_mode & 0o007 == 0
+
+
+async def test_a_key_that_is_taken_from_the_file_is_good_no_more(
+    start_server: StartServer, file: Path, make_key: MakeKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gate, "LOOK_SECONDS", 0.0)
+    first = make_key("first")
+    with_one = file.read_text()
+    second = make_key("second")
+    async with start_server(api_keys=file) as server:
+        assert await ask(server.grpc_port, ("x-api-key", second)) == "OK"
+        file.write_text(with_one)
+        assert (await ask(server.grpc_port, ("x-api-key", second))).startswith("UNAUTHENTICATED")
+        assert await ask(server.grpc_port, ("x-api-key", first)) == "OK"
+        third = make_key("third")
+        assert await ask(server.grpc_port, ("x-api-key", third)) == "OK"
+        file.write_text("")
+        assert (await ask(server.grpc_port, ("x-api-key", first))).startswith("UNAUTHENTICATED")
+        file.write_text(with_one)
+        assert await ask(server.grpc_port, ("x-api-key", first)) == "OK"
+        file.write_text("half a [")
+        assert await ask(server.grpc_port, ("x-api-key", first)) == "OK"  # a slip of the pen locks nobody out
+
+
+async def test_a_stream_that_began_with_a_key_asks_nothing_more_once_the_key_is_gone(
+    start_server: StartServer, file: Path, make_key: MakeKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gate, "LOOK_SECONDS", 0.0)
+    secret = make_key("forms")
+    async with start_server(api_keys=file) as server, channel(server.grpc_port) as opened:
+        stream = DigitClassifierStub(opened).ClassifyStream(metadata=[("x-api-key", secret)], timeout=30)
+        await stream.write(digits_pb2.ClassifyStreamRequest(id=1, request=ONE_IMAGE))
+        assert (await stream.read()).response.predictions[0].digit == 4
+        file.write_text("")
+        await stream.write(digits_pb2.ClassifyStreamRequest(id=2, request=ONE_IMAGE))
+        answer = await stream.read()
+        assert (answer.id, answer.failure.code) == (2, grpc.StatusCode.UNAUTHENTICATED.value[0])
+
+
+async def test_what_changes_the_server_needs_the_scope_admin(
+    start_server: StartServer, file: Path, make_key: MakeKey
+) -> None:
+    reader, admin = make_key("reader"), make_key("boss", "--scopes", "admin")
+    async with start_server(api_keys=file) as server, channel(server.grpc_port) as opened:
+        stub: GRPCInferenceServiceStub = GRPCInferenceServiceStub(opened)
+        await stub.RepositoryModelLoad(LOAD, metadata=[("x-api-key", admin)])
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await stub.RepositoryModelLoad(LOAD, metadata=[("x-api-key", reader)])
+        assert raised.value.code() is grpc.StatusCode.PERMISSION_DENIED
+        assert "key reader has not the scope admin" in (raised.value.details() or "")
+        assert (await ask(server.grpc_port, ("x-api-key", admin))).startswith("PERMISSION_DENIED: key boss has not")
+
+
+async def test_without_keys_the_admin_rpc_is_answered_on_loopback_alone(start_server: StartServer) -> None:
+    async with start_server(host="0.0.0.0", insecure=True) as server, channel(server.grpc_port) as opened:
+        stub: GRPCInferenceServiceStub = GRPCInferenceServiceStub(opened)
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await stub.RepositoryModelLoad(LOAD)
+        assert raised.value.code() is grpc.StatusCode.PERMISSION_DENIED
+        assert await ask(server.grpc_port) == "OK"
+
+
+async def test_a_key_has_its_rate_and_is_told_when_to_come_again(
+    start_server: StartServer, file: Path, make_key: MakeKey
+) -> None:
+    slow, fast = make_key("slow", "--images-per-second", "0.001"), make_key("fast")
+    async with start_server(api_keys=file) as server, channel(server.grpc_port) as opened:
+        assert await ask(server.grpc_port, ("x-api-key", slow)) == "OK"
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await DigitClassifierStub(opened).Classify(ONE_IMAGE, metadata=[("x-api-key", slow)])
+        assert raised.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert "key slow may ask for 0.001 images a second" in (raised.value.details() or "")
+        pushback = dict(raised.value.trailing_metadata())["grpc-retry-pushback-ms"]
+        assert 400_000 < int(pushback) < 1_600_000
+        assert await ask(server.grpc_port, ("x-api-key", fast)) == "OK"
+
+
+async def test_our_clients_show_the_key_that_they_are_given(
+    start_server: StartServer, file: Path, make_key: MakeKey, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    secret = make_key("forms")
+    async with start_server(api_keys=file) as server:
+        address = f"127.0.0.1:{server.grpc_port}"
+        async with AsyncDigitClient(address, api_key=secret) as client:
+            assert [each.digit for each in await client.classify([image_of(2)])] == [2]
+            assert (await client.get_model()).name == "mnist"
+        async with AsyncDigitClient(address) as client:
+            with pytest.raises(CallError, match="an API key is needed"):
+                await client.classify([image_of(2)])
+
+        def blocking() -> None:
+            with DigitClient(address, api_key=secret) as client:
+                assert [each.digit for each in client.classify([image_of(3)])] == [3]
+                assert [each.digit for each in client.classify_many([image_of(4)])] == [4]
+                assert client.get_model().name == "mnist"
+            picture, key = tmp_path / "a.bin", tmp_path / "key"
+            picture.write_bytes(image_of(5))
+            key.write_text(secret + "\n")
+            classify = ["classify", str(picture), "--address", address]
+            assert cli.main([*classify, "--api-key-file", str(key)]) == 0
+            assert cli.main(classify) == 1
+            key.write_text("two words é")
+            assert cli.main([*classify, "--api-key-file", str(key)]) == 2
+            assert f"{key}: an API key is one line" in capsys.readouterr().err
+
+        await asyncio.to_thread(blocking)
+
+
+async def test_health_needs_no_key(start_server: StartServer, file: Path, make_key: MakeKey) -> None:
+    make_key("forms")
+    async with start_server(api_keys=file) as server, channel(server.grpc_port) as opened:
+        health: Any = health_pb2_grpc.HealthStub(opened)  # the stubs describe no attributes
+        answer = await health.Check(health_pb2.HealthCheckRequest())
+        assert answer.status == health_pb2.HealthCheckResponse.SERVING
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("other = 1", "expected"),
+        ("[keys.a]\nsha256 = 'abc'", "key a: sha256 is not 64"),
+        (
+            "[keys.a]\nsha256 = '" + "0" * 64 + "'\nscopes = ['root']",
+            "key a: scopes are one or more of admin",
+        ),
+        ("[keys.a]\nsha256 = '" + "0" * 64 + "'\nimages_per_second = -1", "key a: images_per_second"),
+        ("[keys.a]\nsha256 = '" + "0" * 64 + "'\n[keys.b]\nsha256 = '" + "0" * 64 + "'", "two names have the same key"),
+        ("[keys.'a b']\nsha256 = '" + "0" * 64 + "'", "a name is 1 to 64 letters"),
+        ("[keys.a]\nsha256 = '" + "0" * 64 + "'\nscope = 1", "key a: expected"),
+    ],
+)
+async def test_a_file_that_cannot_be_used_keeps_the_server_from_starting(
+    content: str, message: str, start_server: StartServer, file: Path
+) -> None:
+    file.write_text(content)
+    with pytest.raises(ConfigError, match=message):
+        async with start_server(api_keys=file):
+            pass
+
+
+def test_a_name_is_used_once(file: Path, make_key: MakeKey, capsys: pytest.CaptureFixture[str]) -> None:
+    make_key("forms")
+    assert keys.main(["new", "forms", "--file", str(file)]) == 2
+    assert "has a key of the name forms" in capsys.readouterr().err
+
+
+def test_a_file_that_only_its_owner_may_read_stays_so(tmp_path: Path) -> None:
+    file = tmp_path / "keys.toml"
+    assert keys.main(["new", "forms", "--file", str(file)]) == 0
+    file.chmod(0o600)
+    assert keys.main(["new", "letters", "--file", str(file)]) == 0
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_key_that_cannot_be_made_leaves_no_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert keys.main(["new", "no name", "--file", str(tmp_path / "keys.toml")]) == 2
+    assert "no name" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []

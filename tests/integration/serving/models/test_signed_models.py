@@ -1,0 +1,126 @@
+"""Where a signature is asked for, only versions signed by that key are served; everything else is told as unsigned."""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from serving.errors import ModelRejectedError
+from serving.models.onnx_session import OnnxModel
+from serving.models.repository import ModelRepository
+from tests.support.tiny_model import rewrite_metadata, tiny_graph, write_tiny_version
+
+
+class KeyPair:
+    """An elliptic-curve key pair in PEM files."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir()
+        private = ec.generate_private_key(ec.SECP256R1())
+        self.private, self.public = folder / "private.pem", folder / "public.pem"
+        plain, pkcs8 = serialization.NoEncryption(), serialization.PrivateFormat.PKCS8
+        self.private.write_bytes(private.private_bytes(serialization.Encoding.PEM, pkcs8, plain))
+        info = serialization.PublicFormat.SubjectPublicKeyInfo
+        self.public.write_bytes(private.public_key().public_bytes(serialization.Encoding.PEM, info))
+
+    def sign(self, version: Path) -> None:
+        """As docs/operations.md says."""
+        command = ["sign", "key", str(version), "--private_key", str(self.private)]
+        signature = ["--signature", str(version / "model.sig")]
+        subprocess.run([sys.executable, "-m", "model_signing", *command, *signature], check=True, capture_output=True)
+
+
+@pytest.fixture
+def ours(tmp_path: Path) -> KeyPair:
+    return KeyPair(tmp_path / "ours")
+
+
+@pytest.fixture
+def version(tmp_path: Path) -> Path:
+    return write_tiny_version(tmp_path / "models")
+
+
+def load(version: Path, public_key: Path, precision: str = "auto") -> int:
+    repository = ModelRepository(version.parents[1], "mnist", public_key)
+    return repository.load(1, lambda graph: OnnxModel(graph, "cpu", threads=1), 8, precision).version
+
+
+def int8_form(version: Path) -> Path:
+    """Of this version: a model of its own from the same training run."""
+    training = {"seed": 1}
+    rewrite_metadata(version, training=training)
+    form = version.parents[1] / "mnist-int8" / "1"
+    shutil.copytree(version, form)
+    rewrite_metadata(form, name="mnist-int8", precision="int8", training=training)
+    return form
+
+
+def test_a_version_signed_by_the_key_is_served_beside_what_tuning_has_written(ours: KeyPair, version: Path) -> None:
+    ours.sign(version)
+    (version / "tuning.json").write_text("{}")
+    assert load(version, ours.public) == 1
+
+
+def of_somebody_else(version: Path, folder: Path) -> None:
+    KeyPair(folder / "theirs").sign(version)
+
+
+def changed_with_its_description(version: Path, folder: Path) -> None:
+    """Whole in itself: only the signature tells."""
+    del folder
+    (version / "model.onnx").write_bytes(tiny_graph(weight=0.05))
+    rewrite_metadata(version, novelty_threshold=1.0)
+
+
+def with_a_file_more(version: Path, _: Path) -> None:
+    (version / "more.bin").write_bytes(b"more")
+
+
+def with_a_file_less(version: Path, _: Path) -> None:
+    (version / "golden.npz").unlink()
+
+
+def whose_signature_is_garbled(version: Path, _: Path) -> None:
+    (version / "model.sig").write_text("no signature")
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [of_somebody_else, changed_with_its_description, with_a_file_more, with_a_file_less, whose_signature_is_garbled],
+)
+def test_a_version_that_is_not_what_was_signed_is_unsigned(
+    spoil: Callable[[Path, Path], None], ours: KeyPair, version: Path, tmp_path: Path
+) -> None:
+    ours.sign(version)
+    spoil(version, tmp_path)
+    with pytest.raises(ModelRejectedError) as raised:
+        load(version, ours.public)
+    assert raised.value.check == "unsigned"
+
+
+def test_a_version_without_a_signature_is_unsigned(ours: KeyPair, version: Path) -> None:
+    with pytest.raises(ModelRejectedError, match=r"there is no model\.sig: sign it") as raised:
+        load(version, ours.public)
+    assert raised.value.check == "unsigned"
+
+
+def test_a_key_that_is_none_is_told(ours: KeyPair, version: Path, tmp_path: Path) -> None:
+    ours.sign(version)
+    with pytest.raises(ModelRejectedError) as raised:
+        load(version, tmp_path / "nowhere.pem")
+    assert raised.value.check == "unsigned"
+
+
+def test_an_int8_form_is_served_where_the_version_is_signed_too(ours: KeyPair, version: Path) -> None:
+    form = int8_form(version)
+    ours.sign(form)
+    with pytest.raises(ModelRejectedError, match=str(version)) as raised:
+        load(version, ours.public, "int8")
+    assert raised.value.check == "unsigned"
+    ours.sign(version)
+    assert load(version, ours.public, "int8") == 1

@@ -1,0 +1,77 @@
+"""A model that answers when a test lets it, and what batcher tests ask and read with it."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import numpy as np
+from prometheus_client import CollectorRegistry
+
+from serving.core.batcher import Batcher
+from serving.core.runner import ThreadRunner
+from serving.metrics.metrics import Metrics
+from serving.predictions import BatchRows, Pixels, Rows
+from tests.support.tiny_model import image_of
+
+
+def images(*digits: int) -> Pixels:
+    return np.stack([np.frombuffer(image_of(digit), np.uint8) for digit in digits])
+
+
+def rows_of(pixels: Pixels) -> BatchRows:
+    digit = pixels[:, :10].argmax(axis=1)
+    zeros = np.zeros(len(pixels), np.float32)
+    return BatchRows(digit, zeros, np.eye(10, dtype=np.float32)[digit], zeros.astype(np.uint8))
+
+
+def digits_in(answer: Rows) -> list[int]:
+    return [int(digit) for digit in answer.digits]
+
+
+class GatedModel:
+    """Answers like the tiny model, one batch for each opening of its gate; remembers its batches."""
+
+    def __init__(self) -> None:
+        self.batches: list[int] = []
+        self.began = threading.Semaphore(0)
+        self.gate = threading.Semaphore(0)
+        self.error: Exception | None = None
+
+    def __call__(self, pixels: Pixels) -> BatchRows:
+        self.batches.append(len(pixels))
+        self.began.release()
+        assert self.gate.acquire(timeout=30)
+        if self.error:
+            error, self.error = self.error, None
+            raise error
+        return rows_of(pixels)
+
+    async def until_began(self) -> None:
+        await asyncio.to_thread(self.began.acquire)
+
+    def open(self, batches: int = 100) -> None:
+        self.gate.release(batches)
+
+
+@asynccontextmanager
+async def running(model: GatedModel, largest: int = 4, delay: float = 0.0) -> AsyncIterator[tuple[Batcher, Metrics]]:
+    metrics = Metrics(CollectorRegistry())
+    batcher = Batcher(ThreadRunner(model), metrics, largest, delay)
+    batcher.start()
+    try:
+        yield batcher, metrics
+    finally:
+        model.open()
+        await batcher.close()
+
+
+async def submit_behind_a_running_batch(
+    model: GatedModel, batcher: Batcher, *pixels: Pixels
+) -> tuple[asyncio.Task[Rows], list[asyncio.Task[Rows]]]:
+    """A first request that runs and holds the model, and the others, queued behind it."""
+    first: asyncio.Task[Rows] = asyncio.create_task(batcher.submit(images(0)))
+    await model.until_began()
+    others: list[asyncio.Task[Rows]] = [asyncio.create_task(batcher.submit(part)) for part in pixels]
+    await asyncio.sleep(0)
+    return first, others

@@ -1,0 +1,75 @@
+from pathlib import Path
+
+import pytest
+
+from serving.commands import versions
+from serving.commands.versions import without_policy
+from serving.models.repository import ModelRepository
+
+CONFIG = 'name: "mnist"  # ours\nmax_batch_size: 256\n'
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    folder = tmp_path / "mnist"
+    for version in (1, 2, 3):
+        (folder / str(version)).mkdir(parents=True)
+    (folder / "config.pbtxt").write_text(CONFIG)
+    return folder
+
+
+def run(model: Path, *arguments: str) -> int:
+    return versions.main(["--model-repository", str(model.parent), *arguments])
+
+
+def wanted(model: Path) -> list[int]:
+    return ModelRepository(model.parent, "mnist").wanted(None)
+
+
+def test_pin_rollback_and_unpin_leave_the_rest_of_the_file_as_it_was(model: Path) -> None:
+    assert wanted(model) == [3]
+    assert run(model, "rollback") == 0
+    assert wanted(model) == [2]
+    assert run(model, "rollback") == 0
+    assert wanted(model) == [1]
+    assert run(model, "pin", "2") == 0
+    assert wanted(model) == [2]
+    assert run(model, "unpin") == 0
+    assert wanted(model) == [3]
+    assert (model / "config.pbtxt").read_text() == CONFIG
+
+
+def test_there_is_nothing_before_the_first_version(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(model, "pin", "1")
+    assert run(model, "rollback") == 1
+    assert "no version below 1 to go back to" in capsys.readouterr().err
+
+
+def test_a_version_that_is_not_there_is_not_pinned(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(model, "pin", "7") == 1
+    assert "holds no version 7, only 1, 2, 3" in capsys.readouterr().err
+    assert (model / "config.pbtxt").read_text() == CONFIG
+
+
+def test_without_a_config_one_is_written(model: Path) -> None:
+    (model / "config.pbtxt").unlink()
+    assert run(model, "pin", "2") == 0
+    assert wanted(model) == [2]
+
+
+def test_a_config_that_cannot_be_read_is_told(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (model / "config.pbtxt").write_text("{")
+    assert run(model, "list") == 1
+    assert "config.pbtxt: cannot be read" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        "version_policy { all { } }",
+        "version_policy: { specific: { versions: [1, 2] } }",
+        "version_policy: {\n  latest {\n    num_versions: 2\n  }\n}",
+    ],
+)
+def test_a_policy_in_any_of_tritons_forms_is_taken_out_whole(policy: str) -> None:
+    assert without_policy(f"{CONFIG}{policy}\ninput [ ]\n").split() == f"{CONFIG}input [ ]".split()

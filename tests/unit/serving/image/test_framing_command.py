@@ -1,0 +1,86 @@
+"""`python -m serving.image` as its callers run it."""
+
+import io
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from serving.image.decode import decode
+from serving.image.framing import frame
+from serving.image.picture import ImageLimits, Quality
+
+ROOT = Path(__file__).parents[4]
+DIGITS = np.load(ROOT / "tests" / "data" / "digits.npz")["pixels"][:5].reshape(5, 28, 28)
+
+
+def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "serving.image", *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_each_stack_comes_back_framed_with_its_flags(tmp_path: Path) -> None:
+    blank = np.full((2, 9, 13), 200, np.uint8)
+    np.savez(tmp_path / "in.npz", digits=DIGITS, blank=blank, none=np.zeros((0, 8, 8), np.uint8))
+    done = run(tmp_path / "in.npz", tmp_path / "out.npz")
+    assert (done.returncode, done.stderr) == (0, "")
+    with np.load(tmp_path / "out.npz") as out:
+        assert set(out.files) == {"digits", "digits_flags", "blank", "blank_flags", "none", "none_flags"}
+        np.testing.assert_array_equal(out["digits"], [frame(digit).pixels for digit in DIGITS])
+        assert not out["blank"].any()
+        assert out["blank_flags"].tolist() == [Quality.BLANK] * 2
+        assert out["none"].shape == (0, 784)
+        assert (out["digits"].dtype, out["digits_flags"].dtype) == (np.uint8, np.uint16)
+
+
+def test_a_large_picture_is_reduced_as_the_server_reduces_it(tmp_path: Path) -> None:
+    large = 255 - DIGITS[:1].repeat(20, axis=1).repeat(20, axis=2)
+    png = io.BytesIO()
+    Image.fromarray(large[0]).save(png, "PNG")
+    np.savez(tmp_path / "in.npz", large=large)
+    assert run(tmp_path / "in.npz", tmp_path / "out.npz").returncode == 0
+    served = frame(decode(png.getvalue(), ImageLimits(max_bytes=10**6, max_pixels=10**6))).pixels
+    assert (served != frame(large[0]).pixels).any()
+    with np.load(tmp_path / "out.npz") as out:
+        np.testing.assert_array_equal(out["large"], [served])
+
+
+def damaged(path: Path) -> None:
+    np.savez_compressed(path, digits=DIGITS)
+    content = bytearray(path.read_bytes())
+    content[80:120] = bytes(40)
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("write", "message"),
+    [
+        (lambda path: None, "No such file"),  # noqa: ARG005 - nothing is written
+        (lambda path: path.write_bytes(b"no archive"), "no readable .npz archive"),
+        (lambda path: path.write_bytes(b""), "no readable .npz archive"),
+        (damaged, "no readable .npz archive"),
+        (lambda path: np.savez(path, a=DIGITS.astype(np.float32)), "'a' of .* expected .n, h, w. uint8 .* float32"),
+        (lambda path: np.savez(path, a=DIGITS[0]), "'a' of .* got .28, 28. uint8"),
+        (lambda path: np.savez(path, a=np.array([None])), "no readable .npz archive"),
+        (lambda path: np.savez(path, a=DIGITS, a_flags=DIGITS), "'a_flags' .* needed for the flags"),
+    ],
+)
+def test_input_that_cannot_be_used_is_one_line_and_status_2(
+    write: Callable[[Path], object], message: str, tmp_path: Path
+) -> None:
+    write(tmp_path / "in.npz")
+    done = run(tmp_path / "in.npz", tmp_path / "out.npz")
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert re.search(message, done.stderr)
+    assert not (tmp_path / "out.npz").exists()
+
+
+def test_missing_arguments_are_told_the_usage() -> None:
+    done = run("in.npz")
+    assert (done.returncode, done.stderr) == (2, "usage: python -m serving.image IN.npz OUT.npz\n")

@@ -1,0 +1,89 @@
+"""Only what is known in whole is told of: a graph with anything else is refused."""
+
+from collections.abc import Callable
+
+import numpy as np
+import onnx
+import pytest
+from onnx import helper
+
+from serving.errors import NotExplainableError
+from serving.models.checks import check_traced
+from serving.models.graph_layers import read_layers, with_outputs
+from serving.models.onnx_session import OnnxModel, TracedModel
+from tests.chaos.service_process import ROOT
+
+GRAPH = (ROOT / "models/mnist/2/model.onnx").read_bytes()
+
+
+def changed(change: Callable[[onnx.GraphProto], object]) -> bytes:
+    """The committed graph after a change."""
+    model = onnx.load_from_string(GRAPH)
+    change(model.graph)
+    return model.SerializeToString()
+
+
+def node(graph: onnx.GraphProto, name: str) -> onnx.NodeProto:
+    return next(each for each in graph.node if each.name == name)
+
+
+def constant(graph: onnx.GraphProto, name: str) -> onnx.TensorProto:
+    return next(each for each in graph.initializer if each.name == name)
+
+
+def test_layers_are_told_in_order_with_all_their_numbers() -> None:
+    layers = read_layers(GRAPH)
+    assert [layer.kind for layer in layers] == ["convolution", "max_pooling"] * 3 + ["dense"] * 2
+    assert [layer.inputs for layer in layers[:3]] == [(), ("convolution_1",), ("pooling_1",)]
+    first, second = layers[0], layers[2]
+    assert (first.kernel_size, first.strides, first.padding) == ((5, 5), (1, 1), (0, 0, 0, 0))
+    assert (second.kernel_size, second.padding) == ((3, 3), (1, 1, 1, 1))
+    kernel = onnx.numpy_helper.to_array(constant(onnx.load_from_string(GRAPH).graph, "convolution_2_kernel"))
+    assert second.kernel is not None
+    assert np.array_equal(second.kernel, kernel)
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (
+            lambda graph: node(graph, "convolution_2").attribute.append(helper.make_attribute("dilations", [2, 2])),
+            "dil",
+        ),
+        (lambda graph: node(graph, "convolution_2").attribute.append(helper.make_attribute("group", 2)), "group"),
+        (lambda graph: node(graph, "pooling_1").attribute.append(helper.make_attribute("ceil_mode", 1)), "ceil_mode"),
+        (lambda graph: node(graph, "hidden_relu").__setattr__("op_type", "Sigmoid"), "Sigmoid"),
+        (lambda graph: node(graph, "convolution_1").input.pop(), "index"),
+        (lambda graph: node(graph, "logits").output.__setitem__(0, "other"), "KeyError|no logits|'logits'|Div"),
+        (lambda graph: constant(graph, "convolution_1_kernel").__setattr__("data_type", 10), "no float32"),
+        (lambda graph: constant(graph, "convolution_1_kernel").__setattr__("raw_data", b"123"), "buffer"),
+        (lambda graph: constant(graph, "convolution_1_bias").dims.__setitem__(0, 15), "reshape"),
+    ],
+)
+def test_another_setting_or_node_or_a_garbled_constant_refuses_the_graph(
+    change: Callable[[onnx.GraphProto], object], why: str
+) -> None:
+    with pytest.raises(NotExplainableError, match=why):
+        read_layers(changed(change))
+
+
+@pytest.mark.parametrize("content", [b"", b"no model", GRAPH[: len(GRAPH) // 2]])
+def test_what_is_no_graph_is_refused(content: bytes) -> None:
+    with pytest.raises(NotExplainableError):
+        read_layers(content)
+
+
+def test_the_graph_that_explains_is_the_other_with_more_outputs() -> None:
+    graph = with_outputs(GRAPH, ["convolution_1", "hidden_relu"])
+    pixels = np.zeros((2, 784), np.uint8)
+    _, values = TracedModel(graph, ["convolution_1", "hidden_relu"]).run(pixels)
+    assert values["convolution_1"].shape == (2, 16, 24, 24)
+    assert values["hidden_relu"].shape == (2, 128)
+
+
+def test_one_that_answers_otherwise_explains_nothing() -> None:
+    model = OnnxModel(GRAPH, "cpu", 1)
+    check_traced(TracedModel(with_outputs(GRAPH, ["hidden"]), ["hidden"]), model)
+    other = changed(lambda graph: constant(graph, "temperature").__setattr__("raw_data", np.float32(2).tobytes()))
+    with pytest.raises(NotExplainableError, match="other answers"):
+        check_traced(TracedModel(with_outputs(other, ["hidden"]), ["hidden"]), model)

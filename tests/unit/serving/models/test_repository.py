@@ -1,0 +1,211 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from serving.errors import ModelRejectedError
+from serving.models.onnx_session import Answers, OnnxModel
+from serving.models.repository import ModelRepository, ModelVersion
+from tests.support.tiny_model import rewrite_metadata, tiny_graph, write_tiny_version
+
+
+def load(root: Path, version: int = 0) -> ModelVersion:
+    return ModelRepository(root, "mnist").load(
+        version, lambda graph: OnnxModel(graph, "cpu", threads=1), largest_batch=8
+    )
+
+
+def test_the_highest_version_is_loaded_unless_one_is_named(tmp_path: Path) -> None:
+    for version in (1, 2, 10):
+        write_tiny_version(tmp_path, version)
+    (tmp_path / "mnist" / "notes").mkdir()
+    (tmp_path / "mnist" / "007").mkdir()
+    assert ModelRepository(tmp_path, "mnist").versions() == [1, 2, 10]
+    assert load(tmp_path).version == 10
+    assert load(tmp_path, version=2).version == 2
+
+
+def test_no_repository_and_no_version_say_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(ModelRejectedError, match=r"no model mnist at .*make train.*--model-name.*--model-repository"):
+        load(tmp_path)
+    (tmp_path / "mnist").mkdir()
+    with pytest.raises(ModelRejectedError, match="holds no version: train one with `make train`"):
+        load(tmp_path)
+
+
+def test_the_model_that_is_named_is_loaded_and_no_other(tmp_path: Path) -> None:
+    write_tiny_version(tmp_path, 1)
+    (tmp_path / "mnist").rename(tmp_path / "mnist-int8")
+    repository = ModelRepository(tmp_path, "mnist-int8")
+    with pytest.raises(ModelRejectedError, match=r"metadata\.json is of mnist version 1"):
+        repository.load(0, lambda graph: OnnxModel(graph, "cpu", threads=1), largest_batch=8)
+    rewrite_metadata(tmp_path / "mnist-int8" / "1", name="mnist-int8")
+    loaded = repository.load(0, lambda graph: OnnxModel(graph, "cpu", threads=1), largest_batch=8)
+    assert loaded.name == "mnist-int8"
+
+
+def test_integers_may_round_where_float32_may_not(tmp_path: Path) -> None:
+    folder = write_tiny_version(tmp_path, 1)
+    golden = dict(np.load(folder / "golden.npz"))
+    golden["novelty"] = np.clip(golden["novelty"] + np.float32(0.01), 0, 1)
+    np.savez(folder / "golden.npz", **golden)
+    rewrite_metadata(folder)
+    with pytest.raises(ModelRejectedError, match="other answers than recorded"):
+        load(tmp_path)
+    rewrite_metadata(folder, precision="int8")
+    assert load(tmp_path).version == 1
+
+
+def test_a_largest_batch_that_cannot_be_run_is_told(tmp_path: Path) -> None:
+    write_tiny_version(tmp_path)
+
+    class SmallDevice(OnnxModel):
+        def run(self, pixels: npt.NDArray[np.uint8]) -> Answers:
+            if len(pixels) > 10:
+                raise RuntimeError("out of memory")
+            return super().run(pixels)
+
+    with pytest.raises(ModelRejectedError, match="batch of 16 images cannot be run: out of memory"):
+        ModelRepository(tmp_path, "mnist").load(0, lambda graph: SmallDevice(graph, "cpu", threads=1), largest_batch=16)
+
+
+def test_a_version_that_is_not_there_is_named_beside_those_that_are(tmp_path: Path) -> None:
+    write_tiny_version(tmp_path, 3)
+    with pytest.raises(ModelRejectedError, match="holds no version 4, only 3"):
+        load(tmp_path, version=4)
+
+
+def truncate(folder: Path) -> None:
+    graph = folder / "model.onnx"
+    graph.write_bytes(graph.read_bytes()[:-100])
+
+
+def remove_golden(folder: Path) -> None:
+    (folder / "golden.npz").unlink()
+
+
+def other_answers(folder: Path) -> None:
+    golden = dict(np.load(folder / "golden.npz"))
+    golden["probabilities"] = np.roll(golden["probabilities"], 1, axis=1)
+    np.savez(folder / "golden.npz", **golden)
+    rewrite_metadata(folder)
+
+
+def other_digits(folder: Path) -> None:
+    golden = dict(np.load(folder / "golden.npz"))
+    golden["digit"] = (golden["digit"] + 1) % 10
+    np.savez(folder / "golden.npz", **golden)
+    rewrite_metadata(folder)
+
+
+def nan_answers(folder: Path) -> None:
+    golden = dict(np.load(folder / "golden.npz"))
+    golden["novelty"][0] = np.nan
+    np.savez(folder / "golden.npz", **golden)
+    rewrite_metadata(folder)
+
+
+def garbled_golden(folder: Path) -> None:
+    (folder / "golden.npz").write_bytes(b"no archive")
+    rewrite_metadata(folder)
+
+
+def golden_of_another_shape(folder: Path) -> None:
+    golden = dict(np.load(folder / "golden.npz"))
+    np.savez(folder / "golden.npz", **golden | {"pixels": golden["pixels"][:, :100]})
+    rewrite_metadata(folder)
+
+
+def cut_golden(folder: Path) -> None:
+    content = (folder / "golden.npz").read_bytes()
+    (folder / "golden.npz").write_bytes(content[:-50])
+    rewrite_metadata(folder)
+
+
+def wrong_signature(folder: Path) -> None:
+    (folder / "model.onnx").write_bytes(tiny_graph(pixels_name="keras_tensor"))
+    rewrite_metadata(folder)
+
+
+def golden_digits_of_another_length(folder: Path) -> None:
+    golden = dict(np.load(folder / "golden.npz"))
+    np.savez(folder / "golden.npz", **golden | {"digit": golden["digit"][:7]})
+    rewrite_metadata(folder)
+
+
+def golden_of_words(folder: Path) -> None:
+    golden = dict(np.load(folder / "golden.npz"))
+    np.savez(folder / "golden.npz", **golden | {"novelty": np.array(["no"] * 10)})
+    rewrite_metadata(folder)
+
+
+def no_golden_images(folder: Path) -> None:
+    golden = dict(np.load(folder / "golden.npz"))
+    np.savez(folder / "golden.npz", **{name: array[:0] for name, array in golden.items()})
+    rewrite_metadata(folder)
+
+
+def nested_json(folder: Path) -> None:
+    (folder / "metadata.json").write_text("[" * 100_000)
+
+
+def threshold_beyond_numbers(folder: Path) -> None:
+    rewrite_metadata(folder, novelty_threshold=10**400)
+
+
+def threshold_of_nan(folder: Path) -> None:
+    rewrite_metadata(folder, novelty_threshold=float("nan"))
+
+
+def no_json(folder: Path) -> None:
+    (folder / "metadata.json").write_text("{")
+
+
+def future_schema(folder: Path) -> None:
+    rewrite_metadata(folder, schema_version=2)
+
+
+def other_version(folder: Path) -> None:
+    rewrite_metadata(folder, version=9)
+
+
+def missing_field(folder: Path) -> None:
+    metadata = json.loads((folder / "metadata.json").read_text())
+    del metadata["novelty_threshold"]
+    (folder / "metadata.json").write_text(json.dumps(metadata))
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (truncate, "model.onnx has SHA-256 .* the file was changed or cut"),
+        (remove_golden, "golden.npz"),
+        (other_answers, "other answers than recorded"),
+        (other_digits, "10 of 10 golden images get another digit"),
+        (nan_answers, "other answers than recorded"),
+        (garbled_golden, "golden.npz cannot be read"),
+        (cut_golden, "golden.npz cannot be read"),
+        (golden_of_another_shape, "the golden images cannot be run"),
+        (wrong_signature, "signature"),
+        (golden_digits_of_another_length, "golden.npz"),
+        (golden_of_words, "golden.npz"),
+        (no_golden_images, "golden.npz"),
+        (nested_json, "metadata.json is no JSON"),
+        (threshold_beyond_numbers, "lacks or garbles a field: OverflowError"),
+        (threshold_of_nan, "novelty_threshold"),
+        (no_json, "metadata.json is no JSON"),
+        (future_schema, "not of schema_version 1"),
+        (other_version, "metadata.json is of mnist version 9"),
+        (missing_field, "metadata.json lacks or garbles a field: .*novelty_threshold"),
+    ],
+)
+def test_a_version_that_fails_a_check_is_rejected_with_the_reason(damage: object, message: str, tmp_path: Path) -> None:
+    folder = write_tiny_version(tmp_path)
+    assert load(tmp_path).version == 1
+    assert callable(damage)
+    damage(folder)
+    with pytest.raises(ModelRejectedError, match=message) as raised:
+        load(tmp_path)
+    assert str(folder) in str(raised.value)
