@@ -19,6 +19,8 @@ RUN /opt/pip/bin/pip --python /opt/venv/bin/python install --report /tmp/report.
 FROM ${PYTHON_IMAGE} AS application
 COPY protos/ /app/protos/
 COPY serving/ /app/serving/
+# The client, to try the server from inside: docker compose exec serving python -m mnist_digits classify --help
+COPY client/mnist_digits/ /app/mnist_digits/
 COPY models/ /app/models/
 # Compiled here, since a read-only root cannot keep what Python would compile at every start. The training job runs as
 # the same user: a volume that is first filled with these models can be written by it.

@@ -13,6 +13,7 @@ RUN /opt/pip/bin/pip --python /opt/venv/bin/python install --no-compile --report
 
 FROM ${PYTHON_IMAGE} AS application
 COPY training/ /new/app/training/
+COPY experiments/ /new/app/experiments/
 # The server's own intake frames the synthesised pictures: `python -m serving.image`, run as a program.
 COPY serving/__init__.py /new/app/serving/
 COPY serving/image/ /new/app/serving/image/

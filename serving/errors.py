@@ -16,27 +16,28 @@ class InvalidRequestError(DigitServiceError):
 class UnknownModelError(DigitServiceError):
     """The caller asked for a model that is not served."""
 
-    def __init__(self, asked: str, served: str) -> None:
-        super().__init__(f"model {asked} is not served; {served} is")
+    def __init__(self, requested: str, served: str) -> None:
+        super().__init__(f"model {requested} is not served; {served} is")
 
 
 class UnknownVersionError(DigitServiceError):
     """The caller asked for a model version that is not served."""
 
-    def __init__(self, asked: int | str, served: Sequence[int]) -> None:
-        any_version = "0" if isinstance(asked, int) else "an empty one"
-        told = " and ".join(map(str, served))
+    def __init__(self, requested: int | str, served: Sequence[int]) -> None:
+        any_version = "0" if isinstance(requested, int) else "an empty one"
+        versions = " and ".join(map(str, served))
         super().__init__(
-            f"model version {asked} is not served; version {told} is ({any_version} asks for whichever is served)"
+            f"model version {requested} is not served; version {versions} is "
+            f"({any_version} asks for whichever is served)"
         )
 
 
 class OverloadedError(DigitServiceError):
     """The server holds as many images as it may, in all or of this client's."""
 
-    def __init__(self, asked: int, held: int, capacity: int, retry_after_seconds: float) -> None:
+    def __init__(self, requested: int, held: int, capacity: int, retry_after_seconds: float) -> None:
         super().__init__(
-            f"the server is full: it holds {held} of at most {capacity} images and was asked for {asked} more; "
+            f"the server is full: it holds {held} of at most {capacity} images and was asked for {requested} more; "
             "try again with backoff"
         )
         self.retry_after_seconds = retry_after_seconds

@@ -1,137 +1,150 @@
-"""The command line: words to settings, settings to commands, errors to one message and an exit status."""
+"""The command line `python -m training`: what each command takes, and the function that does it."""
 
-import argparse
-import dataclasses
-import importlib
+import importlib.util
+import os
 import sys
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from training.config import Places, TrainingConfig, apply_settings, read_toml
-from training.errors import TrainingError
-from training.quiet_import import stderr_held_back
-from training.request import Request
+import click
 
-_COMMANDS = {
-    "data": "fetch MNIST, verify its checksums, keep it in the cache",
-    "train": "train the network; stop it with Ctrl-C, go on with --resume",
-    "evaluate": "measure a finished run: metrics.json and pictures in its folder",
-    "export": "write a finished and evaluated run as the next version of the model repository",
-    "run": "data, train, evaluate and export, one after the other",
-    "race": "seconds of training to 99.0, 99.4 and 99.6 %, beside Keras' example network, in one run",
-    "lesson": "the lesson's claim: dense layers and convolutions, on digits, shuffled digits and moved ones",
-    "report": "measure every figure of the model cards again, from the ONNX files and the data, with pictures",
-    "samples": "write samples/ and tests/data/ again, from validation rows of MNIST",
-}
-_WITH_TRAINING_SETTINGS = ("train", "run")
-_INTERRUPTED = 130  # what shells report for a program that SIGINT ended
+from training.command_line import TRAINING, SettingsCommand, run_command, settings_options
+from training.config import Places
+from training.environment import stderr_held_back
+from training.errors import RunError
+
+PREFIX = "MNIST_TRAIN"
+_WIDE = {"max_content_width": 120}
+# The prefix again for each command, or click would put the command's name into the variable: a flag has one variable.
+_COMMAND: dict[str, Any] = {"cls": SettingsCommand, "context_settings": {**_WIDE, "auto_envvar_prefix": PREFIX}}
+
+_run_option = click.option("--run", default="default", metavar="NAME", help="name of the run (default: default)")
+_resume_option = click.option("--resume", is_flag=True, help="go on with the run where it stopped")
+_restart_option = click.option("--restart", is_flag=True, help="delete the run and begin it again")
+_int8_option = click.option("--int8", is_flag=True, help="also write an int8 form, as the model NAME-int8")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit status: 0 done, 1 a clear failure, 2 not understood, 130 interrupted."""
-    try:
-        request = _understand(_parser().parse_args(arguments))
-        with stderr_held_back():  # imported here and not above: --help need not wait for TensorFlow
-            command = importlib.import_module(f"training.commands.{request.command}")
-        command.execute(request)
-    except TrainingError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except OSError as error:  # a full disk, a folder that may not be written
-        print(f"error: {error.filename or 'a file'}: {error.strerror}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        return _INTERRUPTED
-    return 0
+    return run_command(training, arguments, "python -m training", PREFIX)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m training",
-        description="Train the digit network on MNIST and export it as a model version that the server loads.",
-        epilog="Settings come from defaults, then --config FILE (TOML, tables [training] and [places]), then flags.",
+@click.group(context_settings=_WIDE, no_args_is_help=False)
+def training() -> None:
+    """Train the digit network on MNIST and export it as a model version that the server loads.
+
+    Values come from the defaults, then from --config FILE (TOML, tables [training] and [places]), then from the
+    environment, then from flags. Each flag has an environment variable: MNIST_TRAIN_EPOCHS=5 is --epochs 5 in every
+    command that has --epochs. An empty variable counts as not set. An unknown MNIST_TRAIN_ variable is an error.
+    """
+
+
+# The commands import what they do inside, and not above: --help need not wait for TensorFlow.
+
+
+@training.command(**_COMMAND)
+@settings_options()
+def data(places: Places) -> None:
+    """Fetch MNIST, verify its checksums, keep it in the cache."""
+    from training.commands.data import fetch_data
+
+    fetch_data(places)
+
+
+@training.command(**_COMMAND)
+@_run_option
+@_resume_option
+@_restart_option
+@settings_options(TRAINING)
+def train(places: Places, settings: Mapping[str, Any], run: str, resume: bool, restart: bool) -> None:
+    """Train the network; stop it with Ctrl-C, go on with --resume."""
+    with stderr_held_back():
+        from training.commands.pipeline import train
+    train(places, run, settings, resume, restart)
+
+
+@training.command(**_COMMAND)
+@_run_option
+@settings_options()
+def evaluate(places: Places, run: str) -> None:
+    """Measure a finished run: metrics.json and pictures in its folder."""
+    with stderr_held_back():
+        from training.commands.pipeline import evaluate
+    evaluate(places, run)
+
+
+@training.command(**_COMMAND)
+@_run_option
+@_int8_option
+@settings_options()
+def export(places: Places, run: str, int8: bool) -> None:
+    """Write a finished and evaluated run as the next version of the model repository."""
+    with stderr_held_back():
+        from training.commands.pipeline import export
+    export(places, run, int8)
+
+
+@training.command(**_COMMAND, name="run")
+@_run_option
+@_resume_option
+@_restart_option
+@_int8_option
+@settings_options(TRAINING)
+def run_all(places: Places, settings: Mapping[str, Any], run: str, resume: bool, restart: bool, int8: bool) -> None:
+    """Data, train, evaluate and export, one after the other."""
+    with stderr_held_back():
+        from training.commands.pipeline import run_pipeline
+    run_pipeline(places, run, settings, resume, restart, int8)
+
+
+@training.command(**_COMMAND)
+@click.option("--check", is_flag=True, help="only compare MNIST's figures with the model cards'")
+@click.option("--output", metavar="FOLDER", help="where the report goes (default: report in the runs folder)")
+@click.option("--write-cards", is_flag=True, help="also write the figures into the model cards")
+@settings_options()
+def report(places: Places, check: bool, output: str | None, write_cards: bool) -> None:
+    """Measure every figure of the model cards again, from the ONNX files and the data, with pictures."""
+    with stderr_held_back():
+        from training.commands.report import check_cards, write_report
+    if check:
+        check_cards(places)
+    else:
+        write_report(places, output, write_cards)
+
+
+@training.command(**_COMMAND)
+@settings_options()
+def samples(places: Places) -> None:
+    """Write samples/ and tests/data/ again, from validation rows of MNIST."""
+    from training.commands.data import write_sample_files
+
+    write_sample_files(places)
+
+
+# Takes whatever the experiment takes, --help included.
+_PASSED_ON: dict[str, Any] = {"ignore_unknown_options": True, "allow_interspersed_args": False}
+
+
+@training.command(context_settings=_PASSED_ON, add_help_option=False)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def race(arguments: tuple[str, ...]) -> None:
+    """Moved: python -m experiments.time_to_accuracy."""
+    _become("race", "experiments.time_to_accuracy", arguments)
+
+
+@training.command(context_settings=_PASSED_ON, add_help_option=False)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def lesson(arguments: tuple[str, ...]) -> None:
+    """Moved: python -m experiments.shift_invariance."""
+    _become("lesson", "experiments.shift_invariance", arguments)
+
+
+def _become(command: str, module: str, arguments: Sequence[str]) -> None:
+    """Put the experiment in the place of this process, so that signals and exit status are its own."""
+    print(
+        f"`python -m training {command}` is now `python -m {module}`; it goes on as that.", file=sys.stderr, flush=True
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, summary in _COMMANDS.items():
-        command = commands.add_parser(
-            name,
-            allow_abbrev=False,
-            usage=f"{parser.prog} {name} [options]",  # listing thirty of them tells nobody anything
-            help=summary,
-            description=summary[0].upper() + summary[1:] + ".",
-        )
-        command.add_argument("--config", type=Path, metavar="FILE", help="settings file (TOML)")
-        if name not in ("data", "report", "samples"):
-            default = name if name in ("race", "lesson") else "default"
-            command.add_argument("--run", default=default, metavar="NAME", help=f"name of the run (default: {default})")
-        if name in _WITH_TRAINING_SETTINGS:
-            command.add_argument("--resume", action="store_true", help="go on with the run where it stopped")
-            command.add_argument("--restart", action="store_true", help="delete the run and begin it again")
-        if name in ("export", "run"):
-            command.add_argument("--int8", action="store_true", help="also write an int8 form, as the model NAME-int8")
-        if name == "race":
-            command.add_argument("--seconds", type=float, default=600, metavar="N", help="limit of each (default: 600)")
-            command.add_argument("--seed", type=int, metavar="N", help="seed of both sides (default: 1)")
-        if name == "report":
-            command.add_argument(
-                "--check", action="store_true", help="only compare MNIST's figures with the model cards'"
-            )
-            command.add_argument(
-                "--output",
-                default="",
-                metavar="FOLDER",
-                help="where the report goes (default: report in the runs folder)",
-            )
-            command.add_argument(
-                "--write-cards", action="store_true", help="also write the figures into the model cards"
-            )
-        _add_settings(command.add_argument_group("places"), Places())
-        if name in _WITH_TRAINING_SETTINGS:
-            _add_settings(command.add_argument_group("training settings"), TrainingConfig())
-    return parser
-
-
-def _add_settings(group: argparse._ArgumentGroup, defaults: TrainingConfig | Places) -> None:
-    for each in dataclasses.fields(defaults):
-        value = getattr(defaults, each.name)
-        shown = ",".join(map(str, value)) if isinstance(value, tuple) else value
-        group.add_argument(
-            f"--{each.name.replace('_', '-')}",
-            type=_whole_numbers if isinstance(value, tuple) else type(value),
-            metavar="N" if isinstance(value, int | float) else "N,N,…" if isinstance(value, tuple) else "FOLDER",
-            help=each.metadata["help"] + (f" (default: {shown})" if shown != "" else ""),
-        )
-
-
-def _whole_numbers(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a list of whole numbers, such as 16,48,96") from error
-
-
-def _understand(parsed: argparse.Namespace) -> Request:
-    file = read_toml(parsed.config) if parsed.config else {"training": {}, "places": {}}
-    places = apply_settings(Places(), file["places"], str(parsed.config))
-    apply_settings(TrainingConfig(), file["training"], str(parsed.config))  # refused here, with the file's name
-    places = apply_settings(places, _given(parsed, Places()), "flags")
-    return Request(
-        command=parsed.command,
-        places=places,
-        training={**file["training"], **_given(parsed, TrainingConfig())},
-        run=getattr(parsed, "run", ""),
-        resume=getattr(parsed, "resume", False),
-        restart=getattr(parsed, "restart", False),
-        int8=getattr(parsed, "int8", False),
-        write_cards=getattr(parsed, "write_cards", False),
-        check=getattr(parsed, "check", False),
-        output=getattr(parsed, "output", ""),
-        seconds=getattr(parsed, "seconds", 0.0),
-    )
-
-
-def _given(parsed: argparse.Namespace, defaults: TrainingConfig | Places) -> dict[str, Any]:
-    names = [each.name for each in dataclasses.fields(defaults)]
-    return {name: getattr(parsed, name) for name in names if getattr(parsed, name, None) is not None}
+    if importlib.util.find_spec(module.partition(".")[0]) is None:
+        raise RunError(f"{module} is not installed here: run `python -m {module}` in a checkout of the repository")
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, "-m", module, *arguments])

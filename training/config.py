@@ -1,13 +1,13 @@
 """Every setting of a training run: one frozen object, from defaults, then a TOML file, then flags."""
 
 import dataclasses
+import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from training.data_cache import default_cache_folder
 from training.errors import ConfigError
 
 T = TypeVar("T")
@@ -96,6 +96,11 @@ class Places:
     def local_mnist(self) -> Path | None:
         """The local folder with MNIST, if one was named."""
         return Path(self.mnist_folder) if self.mnist_folder else None
+
+
+def default_cache_folder() -> Path:
+    """`mnist-digits` under the user's cache folder (XDG_CACHE_HOME, or ~/.cache)."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mnist-digits"
 
 
 def read_toml(path: Path) -> dict[str, dict[str, Any]]:

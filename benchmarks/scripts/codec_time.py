@@ -13,12 +13,11 @@ import numpy as np
 from protos.inference.open_inference_pb2 import ModelInferRequest, ModelInferResponse
 from protos.mnist.v1 import digits_pb2
 from serving.api.digits.codec import parse_request, request_images, response_bytes
-from serving.api.open_inference.codec import ServedModel, infer_request, infer_response, parse_infer
+from serving.api.open_inference.codec import AcceptedModel, infer_request, infer_response, parse_infer
 from serving.api.open_inference.outputs import ALL_OUTPUTS, OUTPUTS, raw_response
-from serving.core.classifier import Predictions
-from serving.predictions import BatchRows, Rows, Timing
+from serving.predictions import BatchPredictions, Predictions
 
-MODEL = ServedModel("mnist", 2, 1024)
+MODEL = AcceptedModel("mnist", 2, 1024)
 REPEATS = 30
 CALLS = 500
 
@@ -45,7 +44,7 @@ def _mnist_v1(pixels: bytes, predictions: Predictions) -> tuple[tuple[float, flo
     content = digits_pb2.ClassifyRequest(images=images).SerializeToString()
 
     def serialized() -> bytes:
-        columns = predictions.rows.digits, predictions.rows.novelties, predictions.rows.probabilities
+        columns = predictions.digits, predictions.novelties, predictions.probabilities
         rows = zip(*(column.tolist() for column in columns), strict=True)
         messages = [
             digits_pb2.Prediction(digit=digit, novelty=novelty, probability=row[digit], probabilities=row)
@@ -70,9 +69,9 @@ def _open_inference(pixels: bytes, predictions: Predictions) -> tuple[tuple[floa
     def serialized() -> bytes:
         response = ModelInferResponse(model_name="mnist", model_version="2")
         for name, output in OUTPUTS.items():
-            shape = [predictions.rows.images, *output.row_shape]
+            shape = [predictions.images, *output.row_shape]
             response.outputs.add(name=name, datatype=output.datatype, shape=shape)
-            response.raw_output_contents.append(output.array(predictions.rows.batch).tobytes())
+            response.raw_output_contents.append(output.array(predictions.batch).tobytes())
         return response.SerializeToString()
 
     if serialized() != raw_response("mnist", "", ALL_OUTPUTS, predictions):
@@ -92,8 +91,9 @@ def _open_inference(pixels: bytes, predictions: Predictions) -> tuple[tuple[floa
 def _predictions(images: int) -> Predictions:
     probabilities = np.random.default_rng(1).random((images, 10), np.float32)
     digits, novelties = probabilities.argmax(axis=1), 1 - probabilities.max(axis=1)
-    batch = BatchRows(digits, novelties, probabilities, np.zeros(images, np.uint8))
-    return Predictions(Rows(batch, 0, images, Timing(0.0, 0.0, images)), 2)
+    batch = BatchPredictions(probabilities, digits, novelties)
+    batch.version = 2
+    return Predictions(batch, 0, images)
 
 
 def _microseconds(call: Callable[[], object]) -> float:

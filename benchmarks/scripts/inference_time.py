@@ -19,8 +19,8 @@ import onnxruntime
 from rich.console import Console
 from rich.table import Table
 
-from training.arrays import SIDE
-from training.race_keras_example import example_network
+from experiments.time_to_accuracy.keras_example import example_network
+from training.data.arrays import SIDE
 
 CALLS_A_ROUND = 50
 Seconds = list[float]

@@ -17,7 +17,7 @@ from benchmarks.load.measurement import spread_of
 from benchmarks.protocols.protocol import Pixels
 from benchmarks.servers.example_network import sample_digits
 from benchmarks.servers.running_server import run_our_server
-from serving.client import AsyncDigitClient
+from mnist_digits import AsyncDigitClient
 
 WARM_UP_SECONDS = 0.5
 

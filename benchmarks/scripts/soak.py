@@ -15,7 +15,7 @@ from benchmarks.protocols.protocol import Pixels
 from benchmarks.servers.example_network import sample_digits
 from benchmarks.servers.running_server import RunningServer, run_our_server
 from benchmarks.system.memory import growth
-from serving.client import AsyncDigitClient
+from mnist_digits import AsyncDigitClient
 
 CALLERS = 8
 LARGEST_CALL = 256  # images

@@ -8,9 +8,9 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from training.arrays import CLASSES, SIDE, Pixels
-from training.export_checks import run_in_batches, runtime_session
-from training.race_keras_example import example_network
+from experiments.time_to_accuracy.keras_example import example_network
+from training.data.arrays import CLASSES, SIDE, Pixels
+from training.export.checks import run_in_batches, runtime_session
 
 OPSET, IR_VERSION = 17, 8
 LARGEST_DIFFERENCE = 1e-5

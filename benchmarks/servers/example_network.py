@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from training.quiet_import import stderr_held_back
+from training.environment import stderr_held_back
 
 VERSION = 1
 SEED = 1
@@ -56,7 +56,7 @@ def _write(repository: Path) -> None:
     # Imported here and not above: callers that need only the file's name need no TensorFlow.
     with stderr_held_back():
         from benchmarks.servers.example_graph import trained_example_graph
-    from training.export_checks import run_in_batches, runtime_session
+    from training.export.checks import run_in_batches, runtime_session
 
     data = np.load(DIGITS)
     graph = trained_example_graph(data["pixels"], data["label"], SEED, EPOCHS)

@@ -6,7 +6,7 @@ Only for `--workers 1`: several workers are processes of their own, where this m
 import sys
 
 from serving.cli import main
-from serving.metrics.counters import Count, Distribution
+from serving.metrics.counters import CounterSeries, HistogramSeries
 from serving.metrics.metrics import Metrics
 
 
@@ -15,6 +15,6 @@ def _nothing(*_: object) -> None:
 
 
 if __name__ == "__main__":
-    for counting, method in ((Count, "inc"), (Distribution, "observe"), (Metrics, "observe_batch")):
+    for counting, method in ((CounterSeries, "inc"), (HistogramSeries, "observe"), (Metrics, "observe_batch")):
         setattr(counting, method, _nothing)
     sys.exit(main())

@@ -1,4 +1,4 @@
-"""Several grpc.aio servers on one port, in one process: what accepts calls. Knows no method and no message.
+"""The gRPC server: several grpc.aio servers on one port, in one process. It knows no method and no message.
 
 A grpc.aio server has one accept outstanding at a time, and each takes a round trip between its threads and the loop:
 with small calls that is what bounds it, not the processor. Several servers accept side by side; the kernel spreads
@@ -30,7 +30,7 @@ AGE_GRACE_MILLISECONDS = 3_600_000
 LONGEST_PAUSE_SECONDS = 1.0  # between two tries to listen again
 
 
-class GrpcListeners:
+class GrpcServer:
     """Starts, and stops together, servers that `register` has given the same handlers.
 
     One that grpc.aio gives up is replaced: its accepting loop ends at a method's path that is no UTF-8.

@@ -1,7 +1,7 @@
-"""What `--tune` picks: from the time of an inference by its size, the settings that suit this host. Measures nothing.
+"""Picks inference settings for this host from the time of an inference by its size. Measures nothing.
 
 1. The largest batch is the smallest whose rate is within RATE_LOSS of the best: more images would bring next to
-   nothing, and whoever comes while they are computed waits. A batch that takes more than LONGEST_SECONDS is none,
+   nothing, and requests that come meanwhile wait. A batch that takes more than LONGEST_SECONDS is none,
    unless it is of one image. A rate is that of the server: each inference costs it SERVER_SECONDS beside the model.
 2. More threads, and the int8 form, must each be worth WORTH_CHANGING: threads are taken from other calls, and int8
    changes the last digits of a probability.
@@ -19,7 +19,7 @@ WORTH_CHANGING = 1.05
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """The time of one inference, in seconds, of each of SIZES images."""
+    """Seconds of one inference, for each of SIZES images."""
 
     precision: str  # float32 or int8
     threads: int
@@ -33,15 +33,23 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class Picked:
-    """The settings that suit a host."""
+    """Inference settings that suit a host."""
 
     precision: str
     inference_threads: int
     max_batch_size: int
 
+    @property
+    def flags(self) -> str:
+        """Flags that set them."""
+        return (
+            f"--precision {self.precision} --inference-threads {self.inference_threads}"
+            f" --max-batch-size {self.max_batch_size}"
+        )
+
 
 def pick(curves: Sequence[Curve], largest: int = SIZES[-1]) -> Picked:
-    """The settings by these curves, of which there is at least one, for batches of no more than `largest` images."""
+    """Picks settings from one or more curves, for batches of no more than `largest` images."""
     best, best_rate = curves[0], 0.0
     for curve in sorted(curves, key=lambda curve: (curve.precision != "float32", curve.threads)):
         rate = max(curve.rates[index] for index in _allowed(curve, largest))
@@ -53,7 +61,7 @@ def pick(curves: Sequence[Curve], largest: int = SIZES[-1]) -> Picked:
 
 
 def table(curves: Sequence[Curve], picked: Picked) -> str:
-    """The curves for people, a line a size, and what was picked."""
+    """Formats the curves for people, a line a size, and what was picked."""
     names = [_name(curve.precision, curve.threads) for curve in curves]
     lines = ["images  " + "".join(f"{name:>26}" for name in names)]
     for index, images in enumerate(SIZES):
@@ -64,7 +72,7 @@ def table(curves: Sequence[Curve], picked: Picked) -> str:
 
 
 def _allowed(curve: Curve, largest: int) -> list[int]:
-    """The indices in SIZES of the batches that may be run."""
+    """Returns the indices in SIZES of the batches that may be run."""
     sizes = enumerate(zip(SIZES, curve.seconds, strict=True))
     return [index for index, (images, seconds) in sizes if images <= largest and seconds <= LONGEST_SECONDS] or [0]
 

@@ -1,4 +1,4 @@
-"""The shell around the batch queue: who waits for what, when the model runs, and each answer's way back.
+"""The batcher: queues requests, runs the model on batches of them, and gives each request its own predictions.
 
 1. All state belongs to the event loop; where the model runs is the runner's affair. So there is no lock.
 2. Whatever was submitted in one turn of the loop leaves together, at the loop's next turn: no delay is added.
@@ -19,10 +19,10 @@ from collections.abc import Callable
 import numpy as np
 
 from serving.core.batch_queue import BatchQueue, Taken
-from serving.core.runner import Done, Inference, InferenceRunner
+from serving.core.runner import Done, InferenceRunner
 from serving.errors import ExpiredError, NotReadyError
 from serving.metrics.metrics import Metrics
-from serving.predictions import BatchRows, Pixels, Rows, Timing, joined
+from serving.predictions import BatchPredictions, Pixels, Predictions, join
 
 BACKLOG = 256
 LONGEST_TURN_SECONDS = 0.05
@@ -30,19 +30,19 @@ LEARNING_RATE = 0.2  # of the seconds for an image, with each batch
 
 
 class _Request:
-    """One caller's images and the future that waits for their rows."""
+    """One request's images and the future that waits for their predictions."""
 
-    __slots__ = ("answer", "arrived", "deadline", "images", "pixels")
+    __slots__ = ("arrived", "deadline", "images", "pixels", "result")
 
-    def __init__(self, pixels: Pixels, arrived: float, deadline: float, answer: "asyncio.Future[Rows]") -> None:
+    def __init__(self, pixels: Pixels, arrived: float, deadline: float, result: "asyncio.Future[Predictions]") -> None:
         self.pixels = pixels
         self.images = len(pixels)
         self.arrived = arrived
         self.deadline = deadline
-        self.answer = answer
+        self.result = result
 
     def is_abandoned(self) -> bool:
-        return self.answer.cancelled()
+        return self.result.cancelled()
 
 
 class Batcher:
@@ -86,8 +86,8 @@ class Batcher:
         await self._is_drained.wait()
         await self._runner.close()
 
-    async def submit(self, pixels: Pixels, deadline: float = float("inf")) -> Rows:
-        """Answers for `pixels`: (n, 784) uint8, n at least 1. `deadline`: in time.monotonic() seconds.
+    async def submit(self, pixels: Pixels, deadline: float = float("inf")) -> Predictions:
+        """Predicts `pixels`, (n, 784) uint8, n at least 1. `deadline`: in time.monotonic() seconds.
 
         Raises ExpiredError when the deadline passes in the queue, NotReadyError after close(), or what inference
         raised.
@@ -97,7 +97,7 @@ class Batcher:
             return await self._enqueue(pixels, deadline)
         parts = [self._enqueue(pixels[i : i + largest], deadline) for i in range(0, len(pixels), largest)]
         try:
-            return joined(await asyncio.gather(*parts))
+            return join(await asyncio.gather(*parts))
         finally:
             for part in parts:
                 part.cancel()  # when one part failed or the caller left, nobody waits for the others
@@ -116,7 +116,7 @@ class Batcher:
         """How long the answer for `images` more would take: what runs, what waits, and they."""
         return (self._running_images + self._queue.images + images) * self._seconds_per_image
 
-    def _enqueue(self, pixels: Pixels, deadline: float) -> "asyncio.Future[Rows]":
+    def _enqueue(self, pixels: Pixels, deadline: float) -> "asyncio.Future[Predictions]":
         if self.is_closing:
             raise NotReadyError("the server is shutting down")
         request = _Request(pixels, time.monotonic(), deadline, self._loop.create_future())
@@ -124,7 +124,7 @@ class Batcher:
         waits_for_delay = self._look_later is not None and not self._queue.is_full
         if not (self._running or waits_for_delay):
             self._look_soon()
-        return request.answer
+        return request.result
 
     def _look_soon(self) -> None:
         if not self._looks_soon:
@@ -177,44 +177,44 @@ class Batcher:
         pixels = batch[0].pixels if len(batch) == 1 else np.concatenate([request.pixels for request in batch])
         run(pixels, self._finish)
 
-    def _finish(self, inference: Inference) -> None:
-        """Gives the batch's callers their answers; what has queued meanwhile leaves at the loop's next turn."""
+    def _finish(self, outcome: BatchPredictions | Exception, started: float, ended: float) -> None:
+        """Gives the batch's requests their predictions; what has queued meanwhile leaves at the loop's next turn."""
         batch, self._running = self._running, []
         if self._busy_since is not None:
-            seconds = (inference.ended - self._busy_since) / self._running_images
+            seconds = (ended - self._busy_since) / self._running_images
             self._seconds_per_image += LEARNING_RATE * (seconds - self._seconds_per_image)
         else:  # a lone batch takes no less for an image than a busy one: by it the estimate may fall, not rise
-            alone = (inference.ended - inference.started) / self._running_images
+            alone = (ended - started) / self._running_images
             self._seconds_per_image += LEARNING_RATE * min(0.0, alone - self._seconds_per_image)
-        self._busy_since = inference.ended if self._queue.images else None
+        self._busy_since = ended if self._queue.images else None
         self._running_images = 0
         self.running_since = None
         if self._alone or self._queue.images or self.is_closing:
             self._look_soon()
-        self._metrics.inference_seconds.observe(inference.ended - inference.started)
-        if not isinstance(inference.outcome, Exception):
-            _answer(batch, inference.outcome, inference)
-            self._metrics.observe_batch(inference.outcome, [inference.started - request.arrived for request in batch])
+        self._metrics.inference_seconds.observe(ended - started)
+        if not isinstance(outcome, Exception):
+            _answer(batch, outcome, started, ended - started)
+            self._metrics.observe_batch(outcome, [started - request.arrived for request in batch])
         elif len(batch) == 1:
-            _fail(batch, inference.outcome)
+            _fail(batch, outcome)
         else:
             self._alone += batch
             self._look_soon()
 
 
-def _answer(batch: list[_Request], rows: BatchRows, inference: Inference) -> None:
-    """Gives each caller its own rows."""
-    images, seconds, start = len(rows), inference.ended - inference.started, 0
+def _answer(batch: list[_Request], predictions: BatchPredictions, started: float, seconds: float) -> None:
+    """Gives each request that still waits its own rows."""
+    images, start = len(predictions), 0
     for request in batch:
         end = start + request.images
-        if not request.answer.done():
-            timing = Timing(inference.started - request.arrived, seconds, images)
-            request.answer.set_result(Rows(rows, start, end, timing))
+        if not request.result.done():
+            waited = started - request.arrived
+            request.result.set_result(Predictions(predictions, start, end, waited, seconds, images))
         start = end
 
 
 def _fail(batch: list[_Request], error: Exception) -> None:
-    """Fails each caller that still waits."""
+    """Fails each request that still waits."""
     for request in batch:
-        if not request.answer.done():
-            request.answer.set_exception(error)
+        if not request.result.done():
+            request.result.set_exception(error)

@@ -1,4 +1,4 @@
-"""Where a batch is run: on the event loop itself, or on a thread of its own. Knows no queue and no caller.
+"""Runners: run a batch on the event loop itself, or on a thread of its own. They know no queue and no caller.
 
 On the loop, nothing is handed over and nobody is woken, which for one digit costs more than the model does; but the
 loop does nothing else meanwhile. On a thread the loop goes on, which pays when the model computes elsewhere: on
@@ -10,22 +10,13 @@ import threading
 import time
 from collections.abc import Callable
 from queue import SimpleQueue
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
-from serving.predictions import BatchRows, Pixels
+from serving.predictions import BatchPredictions, Pixels
 
-RunModel = Callable[[Pixels], BatchRows]
-
-
-class Inference(NamedTuple):
-    """One run of the model: its rows or what it raised. Times in time.monotonic() seconds."""
-
-    outcome: BatchRows | Exception
-    started: float
-    ended: float
-
-
-Done = Callable[[Inference], None]
+RunModel = Callable[[Pixels], BatchPredictions]
+# Takes what one run gave or raised, and when it began and ended, in time.monotonic() seconds.
+Done = Callable[[BatchPredictions | Exception, float, float], None]
 
 
 class InferenceRunner(Protocol):
@@ -38,7 +29,7 @@ class InferenceRunner(Protocol):
         """Runs the model on `pixels` and calls `done` on the event loop; perhaps before returning."""
 
     def run_here(self, pixels: Pixels, done: Done) -> None:
-        """Runs the model on `pixels` and calls `done` before returning, wherever else it could run."""
+        """Runs the model on the calling thread and calls `done` before returning."""
 
     async def close(self) -> None:
         """Ends it. Call when no batch is running."""
@@ -58,8 +49,8 @@ class LoopRunner:
         self.run_here(pixels, done)
 
     def run_here(self, pixels: Pixels, done: Done) -> None:
-        """The same."""
-        done(_infer(self._run, pixels))
+        """Runs the model, then calls `done`."""
+        done(*_infer(self._run, pixels))
 
     async def close(self) -> None:
         """Nothing to end."""
@@ -84,7 +75,7 @@ class ThreadRunner:
 
     def run_here(self, pixels: Pixels, done: Done) -> None:
         """Runs the model on the calling thread, then calls `done`."""
-        done(_infer(self._run, pixels))
+        done(*_infer(self._run, pixels))
 
     async def close(self) -> None:
         """Ends the thread."""
@@ -94,16 +85,16 @@ class ThreadRunner:
     def _work(self) -> None:
         while (work := self._to_thread.get()) is not None:
             pixels, done = work
-            self._loop.call_soon_threadsafe(done, _infer(self._run, pixels))
+            self._loop.call_soon_threadsafe(done, *_infer(self._run, pixels))
 
 
-def _infer(run: RunModel, pixels: Pixels) -> Inference:
+def _infer(run: RunModel, pixels: Pixels) -> tuple[BatchPredictions | Exception, float, float]:
     started = time.monotonic()
-    outcome: BatchRows | Exception
+    outcome: BatchPredictions | Exception
     try:
         outcome = run(pixels)
         if len(outcome) != len(pixels):
             raise RuntimeError(f"the model answered {len(outcome)} of {len(pixels)} images: this is a bug")
     except Exception as error:  # the border of a batch: its callers fail, the next batch runs
         outcome = error
-    return Inference(outcome, started, time.monotonic())
+    return outcome, started, time.monotonic()

@@ -1,4 +1,4 @@
-"""Counters and histograms for one thread, the event loop's: plain additions, turned into samples when asked for.
+"""Counters and histograms without locks, for one thread, the event loop's.
 
 prometheus_client's own take a lock and a microsecond for each observation, several times a request; these take a tenth
 (docs/performance.md has the figures). They are exposed through the same registry.
@@ -12,10 +12,10 @@ import numpy.typing as npt
 from prometheus_client import CollectorRegistry, Metric
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 
-Labels = tuple[str, ...]
+LabelValues = tuple[str, ...]
 
 
-class Count:
+class CounterSeries:
     """One series of a counter."""
 
     __slots__ = ("value",)
@@ -28,7 +28,7 @@ class Count:
         self.value += amount
 
 
-class Distribution:
+class HistogramSeries:
     """One series of a histogram. `bounds`: upper limits of the buckets, ascending, in the metric's unit."""
 
     __slots__ = ("_bounds", "_counts", "_sum")
@@ -50,42 +50,42 @@ class Distribution:
         self._sum += float(values.sum())
 
     def cumulative(self) -> tuple[list[tuple[str, float]], float]:
-        """As Prometheus wants it: how many values at or below each bound, and their sum."""
+        """Returns Prometheus' form: the number of values at or below each bound, and the sum of all values."""
         totals = np.cumsum(self._counts).tolist()
         names = [*(repr(float(bound)) for bound in self._bounds), "+Inf"]
         return list(zip(names, totals, strict=True)), self._sum
 
 
-class CounterTally:
+class LoopCounter:
     """A counter and its series, registered under `name` (without _total)."""
 
     def __init__(self, name: str, help: str, labels: Sequence[str] = (), *, registry: CollectorRegistry) -> None:
         self._name, self._help, self._label_names = name, help, labels
-        self._series: dict[Labels, Count] = {}
+        self._series: dict[LabelValues, CounterSeries] = {}
         registry.register(self)
 
-    def labels(self, *values: str) -> Count:
-        """The series with these label values, made at first use."""
-        return self._series.setdefault(values, Count())
+    def labels(self, *values: str) -> CounterSeries:
+        """Returns the series with these label values, made at first use."""
+        return self._series.setdefault(values, CounterSeries())
 
     @property
     def total(self) -> int:
-        """Of all series."""
-        return sum(count.value for count in self._series.values())
+        """Sum of all series."""
+        return sum(series.value for series in self._series.values())
 
     def describe(self) -> Iterable[Metric]:
-        """The family without samples: what a registry wants to know of a name."""
+        """Returns the family without samples: a registry needs its name."""
         return [CounterMetricFamily(self._name, self._help, labels=self._label_names)]
 
     def collect(self) -> Iterator[Metric]:
-        """The family with the sample of each series."""
+        """Yields the family with the sample of each series."""
         family = CounterMetricFamily(self._name, self._help, labels=self._label_names)
-        for labels, count in self._series.items():
-            family.add_metric(labels, count.value)
+        for labels, series in self._series.items():
+            family.add_metric(labels, series.value)
         yield family
 
 
-class HistogramTally:
+class LoopHistogram:
     """A histogram and its series, registered under `name`."""
 
     def __init__(
@@ -98,23 +98,23 @@ class HistogramTally:
         registry: CollectorRegistry,
     ) -> None:
         self._name, self._help, self._label_names, self._bounds = name, help, labels, buckets
-        self._series: dict[Labels, Distribution] = {}
+        self._series: dict[LabelValues, HistogramSeries] = {}
         if not labels:
             self.labels()  # a series without labels is there from the start
         registry.register(self)
 
-    def labels(self, *values: str) -> Distribution:
-        """The series with these label values, made at first use."""
-        return self._series.setdefault(values, Distribution(self._bounds))
+    def labels(self, *values: str) -> HistogramSeries:
+        """Returns the series with these label values, made at first use."""
+        return self._series.setdefault(values, HistogramSeries(self._bounds))
 
     def describe(self) -> Iterable[Metric]:
-        """The family without samples."""
+        """Returns the family without samples."""
         return [HistogramMetricFamily(self._name, self._help, labels=self._label_names)]
 
     def collect(self) -> Iterator[Metric]:
-        """The family with the samples of each series."""
+        """Yields the family with the samples of each series."""
         family = HistogramMetricFamily(self._name, self._help, labels=self._label_names)
-        for labels, distribution in self._series.items():
-            buckets, total = distribution.cumulative()
+        for labels, series in self._series.items():
+            buckets, total = series.cumulative()
             family.add_metric(labels, buckets, total)
         yield family

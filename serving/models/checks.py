@@ -6,14 +6,14 @@ import time
 import numpy as np
 
 from serving.errors import ModelRejectedError, NotExplainableError
-from serving.models.onnx_session import PIXELS, Answers, OnnxModel, TracedModel
-from serving.predictions import Pixels
+from serving.models.onnx_session import ExplainingSession, OnnxSession
+from serving.predictions import PIXELS, BatchPredictions, Pixels
 
-TRACED_ROWS = 8
-TRACED_TOLERANCE = 1e-3  # fusing a convolution with its activation, or not, rounds differently; a GPU more so
+EXPLAINED_ROWS = 8
+EXPLAINED_TOLERANCE = 1e-3  # fusing a convolution with its activation, or not, rounds differently; a GPU more so
 
 
-def check_golden_answers(model: OnnxModel, content: bytes, tolerance: float, largest_batch: int) -> None:
+def check_golden_answers(session: OnnxSession, content: bytes, tolerance: float, largest_batch: int) -> None:
     """Raises unless the model gives the recorded answers on this very device. NaN never agrees."""
     try:
         golden = np.load(io.BytesIO(content), allow_pickle=False)
@@ -26,46 +26,46 @@ def check_golden_answers(model: OnnxModel, content: bytes, tolerance: float, lar
     except Exception as error:  # numpy and zipfile raise many kinds on a file that is no archive
         raise ModelRejectedError(f"golden.npz cannot be read: {error!r}", "golden") from error
     try:
-        answers = _run(model, pixels, largest_batch)
+        answers = _run(session, pixels, largest_batch)
     except Exception as error:  # as ONNX Runtime does for a graph that cannot run, or images of another shape
         raise ModelRejectedError(f"the golden images cannot be run: {error}", "golden") from error
-    for given, wanted in ((answers.probabilities, probabilities), (answers.novelty, novelty)):
+    for given, wanted in ((answers.probabilities, probabilities), (answers.novelties, novelty)):
         if given.shape != wanted.shape or not np.allclose(given, wanted, rtol=0, atol=tolerance):
             raise ModelRejectedError(
                 f"the golden images get other answers than recorded (tolerance {tolerance})", "golden"
             )
-    differing = int((answers.digit != digit)[is_clear].sum())
+    differing = int((answers.digits != digit)[is_clear].sum())
     if differing:
         raise ModelRejectedError(f"{differing} of {len(digit)} golden images get another digit than recorded", "golden")
 
 
-def check_traced(traced: TracedModel, model: OnnxModel) -> None:
+def check_explaining_graph(explaining: ExplainingSession, session: OnnxSession) -> None:
     """Raises NotExplainableError unless the graph that explains answers as the one that serves, to rows of all levels.
 
     Not the golden images: the other graph has passed those, and this one may not differ from it in a hair's breadth.
     """
-    pixels = np.random.default_rng(0).integers(0, 256, (TRACED_ROWS, PIXELS), np.uint8)
+    pixels = np.random.default_rng(0).integers(0, 256, (EXPLAINED_ROWS, PIXELS), np.uint8)
     pixels[0], pixels[1] = 0, 255
     try:
-        (told, _), wanted = traced.run(pixels), model.run(pixels)
+        (explained, _), served = explaining.run(pixels), session.run(pixels)
     except Exception as error:  # as ONNX Runtime does where memory is short
         raise NotExplainableError(f"it cannot be run: {error}") from error
-    for given, right in ((told.probabilities, wanted.probabilities), (told.novelty, wanted.novelty)):
-        if not np.allclose(given, right, rtol=0, atol=TRACED_TOLERANCE):
+    for one, other in ((explained.probabilities, served.probabilities), (explained.novelties, served.novelties)):
+        if not np.allclose(one, other, rtol=0, atol=EXPLAINED_TOLERANCE):
             raise NotExplainableError("the graph that explains gives other answers than the one that serves")
 
 
-def _run(model: OnnxModel, pixels: Pixels, largest_batch: int) -> Answers:
+def _run(session: OnnxSession, pixels: Pixels, largest_batch: int) -> BatchPredictions:
     """Answers in no larger batches than will be served: the process keeps the memory that its largest one took."""
-    parts = [model.run(pixels[at : at + largest_batch]) for at in range(0, len(pixels), largest_batch)]
-    return Answers(
+    parts = [session.run(pixels[at : at + largest_batch]) for at in range(0, len(pixels), largest_batch)]
+    return BatchPredictions(
         np.concatenate([part.probabilities for part in parts]),
-        np.concatenate([part.digit for part in parts]),
-        np.concatenate([part.novelty for part in parts]),
+        np.concatenate([part.digits for part in parts]),
+        np.concatenate([part.novelties for part in parts]),
     )
 
 
-def warm_up(model: OnnxModel, largest_batch: int) -> float:
+def warm_up(session: OnnxSession, largest_batch: int) -> float:
     """Runs the smallest and the largest batch, so that no caller pays for what a first run sets up.
 
     The seconds for an image in the largest one, when all was set up.
@@ -74,10 +74,10 @@ def warm_up(model: OnnxModel, largest_batch: int) -> float:
     for size in (1, largest_batch, largest_batch):
         began = time.perf_counter()
         try:
-            answers = model.run(np.zeros((size, PIXELS), np.uint8))
+            answers = session.run(np.zeros((size, PIXELS), np.uint8))
         except Exception as error:  # as ONNX Runtime does where memory is short
             raise ModelRejectedError(f"a batch of {size} images cannot be run: {error}", "warm_up") from error
-        if not (np.isfinite(answers.probabilities).all() and np.isfinite(answers.novelty).all()):
+        if not (np.isfinite(answers.probabilities).all() and np.isfinite(answers.novelties).all()):
             raise ModelRejectedError(f"{size} empty images get answers that are no numbers", "warm_up")
         seconds = time.perf_counter() - began
     return seconds / largest_batch

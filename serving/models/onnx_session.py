@@ -2,11 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
-
-import numpy as np
-import numpy.typing as npt
 
 # ONNX Runtime reports its use to its makers unless this is set before it is loaded (microsoft/onnxruntime#27379).
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
@@ -14,9 +10,8 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 import onnxruntime
 
 from serving.errors import DeviceUnavailableError, ModelRejectedError
+from serving.predictions import DIGITS, PIXELS, BatchPredictions, Floats, Pixels
 
-PIXELS = 784
-DIGITS = 10
 INPUT = ("pixels", "tensor(uint8)", ["batch", PIXELS])
 OUTPUTS = [
     ("probabilities", "tensor(float)", ["batch", DIGITS]),
@@ -29,15 +24,6 @@ CPU = "CPUExecutionProvider"
 CUDA_OPTIONS = {"cudnn_conv_algo_search": "HEURISTIC", "arena_extend_strategy": "kSameAsRequested"}
 
 RUNTIME_VERSION: str = onnxruntime.__version__
-
-
-@dataclass(frozen=True, slots=True)
-class Answers:
-    """What the graph says of n images: probabilities (n, 10) float32, digit (n,) int64, novelty (n,) float32."""
-
-    probabilities: npt.NDArray[np.float32]
-    digit: npt.NDArray[np.int64]
-    novelty: npt.NDArray[np.float32]
 
 
 def choose_device(asked: str, available: Sequence[str]) -> str:
@@ -55,7 +41,7 @@ def choose_device(asked: str, available: Sequence[str]) -> str:
     return "cuda"
 
 
-class OnnxModel:
+class OnnxSession:
     """A model ready to run, on one device. `run` may be called from any thread."""
 
     def __init__(self, graph: bytes, device: str, threads: int) -> None:
@@ -83,10 +69,9 @@ class OnnxModel:
         self.computes_on_caller = chosen == "cpu" and threads == 1
         self._check_signature()
 
-    def run(self, pixels: npt.NDArray[np.uint8]) -> Answers:
-        """Answers for `pixels`: (n, 784) uint8, 0 = paper, 255 = ink, n at least 1."""
-        probabilities, digit, novelty = self._session.run(_OUTPUT_NAMES, {INPUT[0]: pixels})
-        return Answers(probabilities, digit, novelty)
+    def run(self, pixels: Pixels) -> BatchPredictions:
+        """Predicts `pixels`, (n, 784) uint8, 0 = paper, 255 = ink, n at least 1. Nothing is refused yet."""
+        return BatchPredictions(*self._session.run(_OUTPUT_NAMES, {INPUT[0]: pixels}))
 
     def _check_signature(self) -> None:
         inputs = [(node.name, node.type, node.shape) for node in self._session.get_inputs()]
@@ -97,24 +82,22 @@ class OnnxModel:
             )
 
 
-class TracedModel:
+class ExplainingSession:
     """A model whose graph tells more values than its answer, on the CPU. `run` may be called from any thread."""
 
     def __init__(self, graph: bytes, values: Sequence[str]) -> None:
         """`values`: names of outputs of this serialised graph. Raises ModelRejectedError where it cannot be loaded."""
         try:
             self._session = _open(graph, "cpu", 1)
-        except Exception as error:  # as for OnnxModel
+        except Exception as error:  # as for OnnxSession
             raise ModelRejectedError(f"ONNX Runtime cannot load the graph: {error}", "graph") from error
         self._values = list(values)
 
-    def run(
-        self, pixels: npt.NDArray[np.uint8], asked: Sequence[str] | None = None
-    ) -> tuple[Answers, dict[str, npt.NDArray[np.float32]]]:
-        """The answers as OnnxModel gives them, and by name each value asked for (None: all), (n, ...) float32."""
-        names = self._values if asked is None else asked
-        probabilities, digit, novelty, *values = self._session.run([*_OUTPUT_NAMES, *names], {INPUT[0]: pixels})
-        return Answers(probabilities, digit, novelty), dict(zip(names, values, strict=True))
+    def run(self, pixels: Pixels, values: Sequence[str] | None = None) -> tuple[BatchPredictions, dict[str, Floats]]:
+        """Predicts `pixels` as OnnxSession does, and returns the named `values` (None: all), (n, ...) float32."""
+        names = self._values if values is None else values
+        probabilities, digits, novelties, *found = self._session.run([*_OUTPUT_NAMES, *names], {INPUT[0]: pixels})
+        return BatchPredictions(probabilities, digits, novelties), dict(zip(names, found, strict=True))
 
 
 _OUTPUT_NAMES = [name for name, _, _ in OUTPUTS]

@@ -1,6 +1,6 @@
-"""What the supervisor and a worker say to one another, over a socket that both ends of a spawned process hold.
+"""Messages between the supervisor and a worker, over a socket pair that the two processes hold.
 
-Either side notices the other's end at once: its socket closes, however it died.
+Either process notices at once when the other has ended: its socket closes, however it died.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from prometheus_client import Metric
 
-from serving.api.forwarding import Answer, Question
+from serving.api.forwarding import ForwardedRequest, ForwardedResponse
 from serving.config import Config
 from serving.version_policy import VersionPolicy
 
@@ -21,79 +21,81 @@ _LENGTH = struct.Struct("<I")
 
 @dataclass(frozen=True, slots=True)
 class Begin:
-    """To the worker, first of all: what it is."""
+    """To the worker, first of all: its configuration."""
 
     config: Config
     number: int
-    rates: int  # file descriptor of what all workers count together
+    rates: int  # file descriptor of auth.rate_limits.RateMemory
 
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """From the worker: it answers calls, by these versions of the model."""
+    """From the worker: it answers calls with these model versions."""
 
     versions: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Failed:
-    """From the worker: it could not start, and why, as an error with a message for people. It ends by itself."""
+class StartFailed:
+    """From the worker: it could not start. The error has a message for people. The worker ends by itself."""
 
     error: Exception
 
 
 @dataclass(frozen=True, slots=True)
-class Collect:
-    """To the worker: say what your metrics are."""
+class CollectMetrics:
+    """To the worker: send your metrics."""
 
 
 @dataclass(frozen=True, slots=True)
-class Collected:
+class CollectedMetrics:
     """From the worker: its metrics."""
 
     families: list[Metric]
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """To the worker: look at the model's folder now. From it: somebody told it to, and so should the others."""
+class ReloadModels:
+    """To the worker: reload models now. From a worker: a client had it reload, and the others should, too."""
 
-    policy: VersionPolicy | None = None  # to the worker: which versions it serves from now on
+    policy: VersionPolicy | None = None  # to the worker: the versions to serve from now on
 
 
 @dataclass(frozen=True, slots=True)
 class Drain:
-    """To the worker: answer what you have admitted, then end."""
+    """To the worker: answer what was admitted, then end."""
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
-    """To the worker: answer this."""
+class Forward:
+    """To the worker: answer this request."""
 
-    number: int  # of the question, among those of this link
-    question: Question
+    number: int  # of the request, among those of this link
+    request: ForwardedRequest
 
 
 @dataclass(frozen=True, slots=True)
-class Forget:
-    """To the worker: nobody waits for this answer any more."""
+class Cancel:
+    """To the worker: the client of this request has gone."""
 
     number: int
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
-    """From the worker: the answer to a question."""
+class Response:
+    """From the worker: the response to a forwarded request."""
 
     number: int
-    answer: Answer
+    response: ForwardedResponse
 
 
-Message = Begin | Ready | Failed | Collect | Collected | Look | Drain | Ask | Forget | Answered
+Message = (
+    Begin | Ready | StartFailed | CollectMetrics | CollectedMetrics | ReloadModels | Drain | Forward | Cancel | Response
+)
 
 
 class WorkerLink:
-    """One end of the socket."""
+    """One end of the socket pair."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
@@ -101,11 +103,11 @@ class WorkerLink:
 
     @staticmethod
     async def open(end: socket.socket) -> "WorkerLink":
-        """Takes over one end of a socket pair."""
+        """Takes ownership of one end of a socket pair."""
         return WorkerLink(*await asyncio.open_connection(sock=end))
 
     async def send(self, message: Message) -> None:
-        """Sends it. To an end that is gone it is lost: whoever reads there learns that by receive()."""
+        """Sends a message. It is lost where the other process has ended, which receive() shows."""
         if self._writer.is_closing():  # uvloop raises where asyncio's own loop would let it pass
             return
         content = pickle.dumps(message)
@@ -114,7 +116,7 @@ class WorkerLink:
             await self._writer.drain()
 
     async def receive(self) -> Message | None:
-        """The next message; None when the other end is gone."""
+        """Returns the next message; None when the other process has ended."""
         try:
             (length,) = _LENGTH.unpack(await self._reader.readexactly(_LENGTH.size))
             message: Message = pickle.loads(await self._reader.readexactly(length))

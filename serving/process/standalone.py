@@ -1,9 +1,9 @@
-"""One process that does everything: the server and the HTTP side around it."""
+"""One process that does everything: the server, and the HTTP server around it."""
 
 from contextlib import AsyncExitStack, suppress
 from types import TracebackType
 
-from serving.api.http.server import HttpFace
+from serving.api.http.server import HttpServer
 from serving.api.listening_port import reserve_port
 from serving.config import Config
 from serving.errors import ModelRejectedError
@@ -16,7 +16,7 @@ class Standalone:
     """`async with Standalone(config, log) as standalone:` serves until the block ends, then drains."""
 
     def __init__(self, config: Config, log: Logger, *, ends_process: bool = False) -> None:
-        """`ends_process`: whether the whole process may be ended when an inference is stuck."""
+        """`ends_process`: an inference that is stuck ends the whole process."""
         self._ends_process = ends_process
         self._config = config
         self._log = log
@@ -26,13 +26,13 @@ class Standalone:
         self.metrics_port = 0
 
     async def __aenter__(self) -> "Standalone":
-        """HTTP first, so that liveness and metrics can be seen while the model loads, and last to go."""
+        """Starts HTTP first, so that liveness and metrics can be seen while the model loads; it also stops last."""
         config = self._config
         async with AsyncExitStack() as stack:
             port = stack.enter_context(reserve_port(config.host, config.grpc_port))
             self.grpc_port = port.getsockname()[1]
             self.server = Server(config, self._log, self.grpc_port)
-            http = HttpFace(config, self.server.collect, lambda: self.server.is_ready, self.server.answer)
+            http = HttpServer(config, self.server.collect, lambda: self.server.is_ready, self.server.answer)
             stack.push_async_callback(http.close)
             self.http_port, self.metrics_port = await http.start()
             await stack.enter_async_context(self.server)
@@ -49,10 +49,10 @@ class Standalone:
         if self._ends_process:
             end_if_stuck(self.server.stuck_seconds, self._log)
 
-    async def look_at_models(self) -> None:
-        """Serves what is new in the model's folder."""
-        with suppress(ModelRejectedError):  # the log tells
-            await self.server.look_at_models()
+    async def reload_models(self) -> None:
+        """Serves new versions in the model's folder."""
+        with suppress(ModelRejectedError):  # the log has it
+            await self.server.reload_models()
 
     def kill(self) -> None:
-        """Nothing: there is no other process."""
+        """Does nothing: there is no other process."""

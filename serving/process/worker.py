@@ -12,16 +12,16 @@ from serving.errors import ConfigError, DeviceUnavailableError, ModelRejectedErr
 from serving.logging import Logger, configure_logging, get_logger
 from serving.process.heap import set_up_heap
 from serving.process.ipc import (
-    Answered,
-    Ask,
     Begin,
-    Collect,
-    Collected,
+    Cancel,
+    CollectedMetrics,
+    CollectMetrics,
     Drain,
-    Failed,
-    Forget,
-    Look,
+    Forward,
     Ready,
+    ReloadModels,
+    Response,
+    StartFailed,
     WorkerLink,
 )
 from serving.process.server import Server
@@ -30,7 +30,7 @@ from serving.version_policy import VersionPolicy
 
 
 def main() -> None:
-    """Serves until the supervisor says to drain, or is gone."""
+    """Serves until the supervisor says to drain, or has ended."""
     set_up_heap()
     uvloop.run(_work(socket.socket(fileno=int(sys.argv[1]))))
 
@@ -45,19 +45,22 @@ async def _work(end: socket.socket) -> None:
         return
     configure_logging(begin.config.log_format, begin.config.log_level)
     log = get_logger().bind(worker=begin.number)
+
+    async def reload_others() -> None:
+        await link.send(ReloadModels())
+
     try:
-        # Whoever tells this worker to look for models means all of them.
-        server = Server(begin.config, log, begin.config.grpc_port, RateLimits(begin.rates), lambda: link.send(Look()))
+        server = Server(begin.config, log, begin.config.grpc_port, RateLimits(begin.rates), reload_others)
         async with server, watchdog(server.stuck_seconds, begin.config.inference_timeout_seconds, log):
             await link.send(Ready(server.versions))
             drain = asyncio.Event()
-            answering = asyncio.create_task(_answer(link, server, drain, log))  # and goes on while the server drains
-            answering.add_done_callback(lambda _: drain.set())  # however it ends: nobody else hears the supervisor
+            answering = asyncio.create_task(_answer(link, server, drain, log))  # goes on while the server drains
+            answering.add_done_callback(lambda _: drain.set())  # however it ends: nothing else hears the supervisor
             await drain.wait()
             await server.drain()  # within the watchdog's sight
-            await link.send(Collected(list(server.metrics.registry.collect())))  # what it has counted in all
+            await link.send(CollectedMetrics(await server.collect()))  # the final counts
     except (ConfigError, ModelRejectedError, DeviceUnavailableError) as error:
-        await link.send(Failed(error))
+        await link.send(StartFailed(error))
         return
     answering.cancel()
     await link.close()
@@ -65,35 +68,35 @@ async def _work(end: socket.socket) -> None:
 
 
 async def _answer(link: WorkerLink, server: Server, drain: asyncio.Event, log: Logger) -> None:
-    """Answers the supervisor; sets `drain` when it says so, and when it is gone."""
-    asked: dict[int, asyncio.Task[None]] = {}
+    """Answers the supervisor; sets `drain` when it says so, and when it has ended."""
+    forwarded: dict[int, asyncio.Task[None]] = {}
     async with asyncio.TaskGroup() as tasks:
         while (message := await link.receive()) is not None:
-            if isinstance(message, Collect):
-                await link.send(Collected(list(server.metrics.registry.collect())))
-            elif isinstance(message, Look):
-                tasks.create_task(_look(server, message.policy, log))
-            elif isinstance(message, Ask):
-                asked[message.number] = tasks.create_task(_tell(link, server, message))
-                asked[message.number].add_done_callback(lambda _, number=message.number: asked.pop(number))  # type: ignore[misc]  # bound now
-            elif isinstance(message, Forget) and message.number in asked:
-                asked[message.number].cancel()
+            if isinstance(message, CollectMetrics):
+                await link.send(CollectedMetrics(await server.collect()))
+            elif isinstance(message, ReloadModels):
+                tasks.create_task(_reload(server, message.policy, log))
+            elif isinstance(message, Forward):
+                task = forwarded[message.number] = tasks.create_task(_respond(link, server, message))
+                task.add_done_callback(lambda _, number=message.number: forwarded.pop(number))  # type: ignore[misc]  # bound now
+            elif isinstance(message, Cancel) and message.number in forwarded:
+                forwarded[message.number].cancel()
             elif isinstance(message, Drain):
                 drain.set()
         drain.set()
 
 
-async def _tell(link: WorkerLink, server: Server, asked: Ask) -> None:
-    await link.send(Answered(asked.number, await server.answer(asked.question)))
+async def _respond(link: WorkerLink, server: Server, forward: Forward) -> None:
+    await link.send(Response(forward.number, await server.answer(forward.request)))
 
 
-async def _look(server: Server, policy: VersionPolicy | None, log: Logger) -> None:
+async def _reload(server: Server, policy: VersionPolicy | None, log: Logger) -> None:
     server.follow(policy)
     try:
-        await server.look_at_models()
+        await server.reload_models()
     except ModelRejectedError:
-        pass  # what was refused, and why, is in the log
-    except Exception as error:  # the border of a look: what is served still is
+        pass  # the log has what was refused, and why
+    except Exception as error:  # the border of a reload: what is served still is
         log.error("look_failed", exc_info=error)
 
 

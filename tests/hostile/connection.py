@@ -1,4 +1,4 @@
-"""One HTTP/2 connection on which every byte is the attacker's, and how the server ended each of its streams."""
+"""One HTTP/2 connection of which every byte is the attacker's, and what the server made of each of its streams."""
 
 import asyncio
 from types import TracebackType
@@ -17,29 +17,29 @@ from hyperframe.frame import (
     WindowUpdateFrame,
 )
 
-from benchmarks.protocols.http2 import FIRST_WINDOW, LARGEST_FRAME, take_frames
-from tests.hostile.frames import PREFACE, StreamEndings, data
+from benchmarks.protocols import http2
+from tests.hostile.frames import PREFACE, Endings, data
 
-DRAIN_SECONDS = 1.0  # a server that reads nothing for this long takes no more
-NO_ANSWER, HUNG_UP, DATA, NOT_HTTP2 = "no answer", "hung up", "DATA", "not HTTP/2"
+DRAIN_SECONDS = 1.0  # a server that reads nothing for so long bears no more
+NO_ANSWER, HUNG_UP, DATA = "no answer", "hung up", "DATA"
 
 
 class HostileConnection:
-    """`async with HostileConnection(port) as connection:` sends any bytes, and hangs up at the end of the block.
+    """`async with HostileConnection(port) as connection:` sends whatever it is told, and hangs up at the end.
 
-    `acknowledges`: it answers SETTINGS and PING, as RFC 9113 demands. `preface`: the first bytes it sends.
+    `acknowledges`: whether it answers SETTINGS and PING, as it must. `preface`: what it says first.
     """
 
     def __init__(self, port: int, preface: bytes = PREFACE, *, acknowledges: bool = True) -> None:
         self._port = port
         self._preface = preface
         self._acknowledges = acknowledges
-        self._endings = StreamEndings()
+        self._endings = Endings()
         self._ends: dict[int, asyncio.Future[str]] = {}
         self._answers: dict[int, asyncio.Future[str]] = {}
-        self._first_window = FIRST_WINDOW
-        self._windows = {0: FIRST_WINDOW}  # by stream, 0: the connection
-        self._news = asyncio.Event()  # set by anything that a sender may wait for
+        self._first_window = http2.FIRST_WINDOW
+        self._windows = {0: http2.FIRST_WINDOW}  # by stream, 0: the connection
+        self._news = asyncio.Event()  # anything that a sender may wait for
         self.next_stream = 1
         self._is_settled = asyncio.Event()
         self.is_over: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -58,26 +58,26 @@ class HostileConnection:
         await asyncio.gather(self._reading, return_exceptions=True)
 
     def send(self, content: bytes) -> None:
-        """Sends bytes as soon as the socket takes them."""
+        """Leaves as soon as it can."""
         if not self._writer.is_closing():
             self._writer.write(content)
 
     async def settled(self) -> None:
-        """Waits until the server's SETTINGS have arrived and are acknowledged: from then on its limits hold."""
+        """Returns when the server has said what it allows, and been answered: from then on its limits hold."""
         await self._is_settled.wait()
 
     def stop_reading(self) -> None:
-        """Stops reading: the kernel's buffers fill, and then the server's writes must wait."""
+        """The kernel's buffers fill, and then what the server writes must wait."""
         self._reading.cancel()
 
     def new_stream(self) -> int:
-        """The number of an unused stream."""
+        """The number of a stream that is not used yet."""
         stream, self.next_stream = self.next_stream, self.next_stream + 2
         return stream
 
     async def drain(self) -> bool:
-        """Waits until the sent bytes are on their way; returns False if the server has hung up or takes no more."""
-        if self._writer.transport.get_write_buffer_size() < LARGEST_FRAME:
+        """Returns when what was sent is on its way; False when the server has hung up, or takes no more."""
+        if self._writer.transport.get_write_buffer_size() < http2.LARGEST_FRAME:
             await asyncio.sleep(0)  # the reader's turn
             return not self.is_over.done()
         draining: asyncio.Task[None] = asyncio.create_task(self._writer.drain())
@@ -88,35 +88,35 @@ class HostileConnection:
         await asyncio.gather(draining, return_exceptions=True)
         return is_drained and not self.is_over.done()
 
-    async def send_body(self, stream: int, body: bytes) -> None:
-        """Sends DATA frames as fast as the server's windows allow; drops the rest if the server ends the stream."""
+    async def send_body(self, stream: int, body: bytes, *, ends_stream: bool = True) -> None:
+        """DATA frames as fast as the server's windows allow; the rest is dropped when it ends the stream."""
         start = 0
         while start < len(body) and not (self.is_over.done() or self._end(stream).done()):
             window = self._windows.setdefault(stream, self._first_window)
-            room = min(self._windows[0], window, LARGEST_FRAME)
+            room = min(self._windows[0], window, http2.LARGEST_FRAME)
             if room <= 0:
                 self._news.clear()
                 await self._news.wait()
                 continue
             part = body[start : start + room]
             start += len(part)
-            self.send(data(stream, part, ends_stream=start >= len(body)))
+            self.send(data(stream, part, ends_stream=ends_stream and start >= len(body)))
             self._windows[0] -= len(part)
             self._windows[stream] -= len(part)
             await self.drain()
 
     async def ended(self, stream: int, seconds: float = 20.0) -> str:
-        """The end of a stream: a gRPC status's name, `HTTP 404`, `RST_STREAM 8`, `hung up` or `no answer`."""
+        """How the stream ended: a gRPC status's name, `HTTP 404`, `RST_STREAM 8`, `hung up` or `no answer`."""
         return await self._first(self._end(stream), seconds)
 
     async def answered(self, stream: int, seconds: float = 20.0) -> str:
-        """The first response on a stream that may never end: `DATA`, or how it ended before any."""
+        """The same of a stream that may never end: `DATA` once it has sent anything."""
         return await self._first(self._answer(stream), seconds)
 
-    async def _first(self, outcome: "asyncio.Future[str]", seconds: float) -> str:
-        await asyncio.wait({outcome, self.is_over}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        if outcome.done():
-            return outcome.result()
+    async def _first(self, told: "asyncio.Future[str]", seconds: float) -> str:
+        await asyncio.wait({told, self.is_over}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        if told.done():
+            return told.result()
         return self.is_over.result() if self.is_over.done() else NO_ANSWER
 
     def _end(self, stream: int) -> "asyncio.Future[str]":
@@ -130,35 +130,35 @@ class HostileConnection:
         try:
             while content := await self._reader.read(2**16):
                 received += content
-                for frame in take_frames(received):
+                for frame in http2.take_frames(received):
                     self._on_frame(frame)
                     self._news.set()
         except OSError:
-            pass  # a reset is as good as hanging up
+            pass  # reset: as good as hung up
         except (HyperframeError, HPACKError) as error:
-            self._is_over(f"{NOT_HTTP2}: {error!r}")
+            self._is_over(f"broke HTTP/2: {error!r}")
         self._is_over(HUNG_UP)
 
     def _on_frame(self, frame: Frame) -> None:
-        is_request = "ACK" not in frame.flags
-        if isinstance(frame, SettingsFrame) and is_request:
-            self._on_settings(frame)
-        elif isinstance(frame, PingFrame) and is_request and self._acknowledges:
-            self.send(PingFrame(0, frame.opaque_data, flags=["ACK"]).serialize())
-        elif isinstance(frame, WindowUpdateFrame):
-            window = self._windows.setdefault(frame.stream_id, self._first_window)
-            self._windows[frame.stream_id] = window + frame.window_increment
-        elif isinstance(frame, RstStreamFrame):
-            self._finish(frame.stream_id, f"RST_STREAM {frame.error_code}")
-        elif isinstance(frame, GoAwayFrame) and frame.error_code:
-            self._is_over(f"GOAWAY {frame.error_code}")
-        elif isinstance(frame, DataFrame) and not self._answer(frame.stream_id).done():
-            self._answer(frame.stream_id).set_result(DATA)
-        elif isinstance(frame, HeadersFrame) and (ending := self._endings.read(frame)):
-            self._finish(frame.stream_id, ending)
+        stream, is_request = frame.stream_id, "ACK" not in frame.flags
+        match frame:
+            case SettingsFrame() if is_request:
+                self._on_settings(frame.settings)
+            case PingFrame() if is_request and self._acknowledges:
+                self.send(PingFrame(0, frame.opaque_data, flags=["ACK"]).serialize())
+            case WindowUpdateFrame():
+                self._windows[stream] = self._windows.setdefault(stream, self._first_window) + frame.window_increment
+            case RstStreamFrame():
+                self._finish(stream, f"RST_STREAM {frame.error_code}")
+            case GoAwayFrame() if frame.error_code:
+                self._is_over(f"GOAWAY {frame.error_code}")
+            case DataFrame() if not self._answer(stream).done():
+                self._answer(stream).set_result(DATA)
+            case HeadersFrame() if ending := self._endings.read(frame):
+                self._finish(stream, ending)
 
-    def _on_settings(self, frame: SettingsFrame) -> None:
-        first = frame.settings.get(SettingsFrame.INITIAL_WINDOW_SIZE, self._first_window)
+    def _on_settings(self, settings: dict[int, int]) -> None:
+        first = settings.get(SettingsFrame.INITIAL_WINDOW_SIZE, self._first_window)
         self._windows = {at: room + (first - self._first_window if at else 0) for at, room in self._windows.items()}
         self._first_window = first
         if self._acknowledges:
@@ -166,9 +166,9 @@ class HostileConnection:
         self._is_settled.set()
 
     def _finish(self, stream: int, outcome: str) -> None:
-        for future in (self._end(stream), self._answer(stream)):
-            if not future.done():
-                future.set_result(outcome)
+        for told in (self._end(stream), self._answer(stream)):
+            if not told.done():
+                told.set_result(outcome)
         self._windows.pop(stream, None)
 
     def _is_over(self, outcome: str) -> None:

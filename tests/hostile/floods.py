@@ -8,26 +8,27 @@ import random
 from collections import Counter
 from collections.abc import Callable
 
-from hyperframe.frame import DataFrame, HeadersFrame, PingFrame, PriorityFrame, SettingsFrame, WindowUpdateFrame
+from hyperframe.frame import DataFrame, PingFrame, SettingsFrame
 
-from benchmarks.protocols.http2 import PREFACE
+from benchmarks.protocols import http2
 from benchmarks.protocols.protocol import grpc_message
 from tests.hostile.calls import GOOD
 from tests.hostile.connection import HostileConnection
 from tests.hostile.frames import (
     CLASSIFY,
     CLASSIFY_STREAM,
-    CONTINUATION,
-    HEADERS,
     KEPT_IN_TABLE,
-    WINDOW_UPDATE,
+    LARGEST_WINDOW,
     call_headers,
+    continuation,
     data,
     headers,
     literal,
-    raw_frame,
+    priority,
     reset,
     settings,
+    unknown_frame,
+    window_update,
 )
 from tests.hostile.load import Attack
 
@@ -70,13 +71,10 @@ def _a_thousand(frame: bytes) -> Piece:
     return lambda _: frame * 1000
 
 
-def _whole_window(stream: int) -> bytes:
-    return WindowUpdateFrame(stream, window_increment=2**31 - 1).serialize()
-
-
-_HALF_HEADERS = HeadersFrame(1, _CALL).serialize()  # never ended: that is the attack
+_HALF_HEADERS = headers(1, _CALL, ends_headers=False)
 _OPEN_STREAM = headers(1, call_headers(CLASSIFY_STREAM))
-_PADDED_DATA = DataFrame(1, pad_length=255, flags=["PADDED"]).serialize()
+_SETTINGS = settings({SettingsFrame.INITIAL_WINDOW_SIZE: http2.FIRST_WINDOW})
+_PADDING = DataFrame(1, bytes(0), pad_length=255, flags=["PADDED"]).serialize()
 _PING = PingFrame(0, b"12345678").serialize()
 
 FLOODS: dict[str, Attack] = {
@@ -85,36 +83,34 @@ FLOODS: dict[str, Attack] = {
     "rapid reset of headers": flood(lambda stream: headers(stream, _CALL) + reset(stream)),
     "rapid reset of streams": flood(lambda stream: headers(stream, call_headers(CLASSIFY_STREAM)) + reset(stream)),
     # CVE-2025-8671: has the server do the resetting.
-    "made to reset": flood(
-        lambda stream: headers(stream, _CALL) + data(stream, _BODY) + raw_frame(WINDOW_UPDATE, 0, stream, bytes(4))
-    ),
+    "made to reset": flood(lambda stream: headers(stream, _CALL) + data(stream, _BODY) + window_update(stream, 0)),
     "unknown methods": flood(lambda stream: headers(stream, call_headers("/x/y")) + data(stream, _BODY)),
-    "settings": flood(_a_thousand(settings({SettingsFrame.INITIAL_WINDOW_SIZE: 65_535}))),
-    "settings, unread": flood(_a_thousand(settings({SettingsFrame.INITIAL_WINDOW_SIZE: 65_535})), reads=False),
+    "settings": flood(_a_thousand(_SETTINGS)),
+    "settings, unread": flood(_a_thousand(_SETTINGS), reads=False),
     "acknowledgements": flood(_a_thousand(_ACKNOWLEDGED)),
     "pings": flood(_a_thousand(_PING)),
     "pings, unread": flood(_a_thousand(_PING), reads=False),
-    "empty data": flood(_a_thousand(DataFrame(1).serialize()), beginning=_OPEN_STREAM),
-    "padded data": flood(lambda _: _PADDED_DATA * 100, beginning=_OPEN_STREAM),
-    "priorities": flood(lambda stream: PriorityFrame(stream, stream_weight=1).serialize() * 100),
-    "frames nobody knows": flood(lambda stream: raw_frame(0xEE, 0xFF, stream, bytes(16_000))),
-    "window overflow": flood(lambda _: _whole_window(0)),
-    "window overflow of a stream": flood(lambda _: _whole_window(1), beginning=_OPEN_STREAM),
+    "empty data": flood(_a_thousand(data(1, b"", ends_stream=False)), beginning=_OPEN_STREAM),
+    "padded data": flood(lambda _: _PADDING * 100, beginning=_OPEN_STREAM),
+    "priorities": flood(lambda stream: priority(stream) * 100),
+    "frames nobody knows": flood(lambda stream: unknown_frame(stream, bytes(16_000))),
+    "window overflow": flood(lambda _: window_update(0, LARGEST_WINDOW)),
+    "window overflow of a stream": flood(lambda _: window_update(1, LARGEST_WINDOW), beginning=_OPEN_STREAM),
     "continuation": flood(
-        lambda stream: raw_frame(CONTINUATION, 0, 1, literal(f"x-{stream}", "y" * 16_000)), beginning=_HALF_HEADERS
+        lambda stream: continuation(1, literal(f"x-{stream}", "y" * 16_000)), beginning=_HALF_HEADERS
     ),
     # Limits on metadata hold from the acknowledgement on, which this one never gives.
     "continuation, unacknowledged": flood(
-        lambda stream: raw_frame(CONTINUATION, 0, 1, literal(f"x-{stream}", "y" * 16_000)),
+        lambda stream: continuation(1, literal(f"x-{stream}", "y" * 16_000)),
         beginning=_HALF_HEADERS,
         acknowledges=False,
     ),
     "one endless header": flood(
-        lambda _: raw_frame(CONTINUATION, 0, 1, b"y" * 16_000),
-        beginning=raw_frame(HEADERS, 0, 1, _CALL + b"\0\x01x\x7f\x80\xff\xff\xff\x07"),
+        lambda _: continuation(1, b"y" * 16_000),
+        beginning=headers(1, _CALL + b"\0\x01x\x7f\x80\xff\xff\xff\x07", ends_headers=False),
         acknowledges=False,
     ),
-    "empty continuation": flood(_a_thousand(raw_frame(CONTINUATION, 0, 1)), beginning=_HALF_HEADERS),
+    "empty continuation": flood(_a_thousand(continuation(1)), beginning=_HALF_HEADERS),
     "hpack churn": flood(_hpack_churn),
     "hpack table of 4 GiB": flood(
         lambda stream: headers(stream, b"\x3f\xe0\xff\xff\xff\x0f" + _CALL) + data(stream, _BODY),
@@ -133,7 +129,7 @@ async def garbage(port: int, count: int) -> Counter[str]:
     chance, outcomes = random.Random(count), Counter[str]()
     client_hello = bytes.fromhex("16030100a5010000a10303") + chance.randbytes(160)
     http_1 = f"POST {CLASSIFY} HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n".encode()
-    beginnings = [b"", client_hello, http_1, PREFACE, PREFACE * 2, PREFACE[:20], b"PRI * HTTP/1.0"]
+    beginnings = [b"", client_hello, http_1, http2.PREFACE, http2.PREFACE * 2, http2.PREFACE[:20], b"PRI * HTTP/1.0"]
 
     async def connect(beginning: bytes) -> None:
         async with HostileConnection(

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import grpc
 from hyperframe.frame import SettingsFrame
 
-from benchmarks.protocols.http2 import PREFACE as HTTP2_PREFACE
+from benchmarks.protocols import http2
 from benchmarks.protocols.protocol import grpc_message
 from protos.mnist.v1 import digits_pb2
 from protos.mnist.v1.digits_pb2_grpc import DigitClassifierStub
@@ -28,7 +28,7 @@ from tests.support.tiny_model import image_of
 
 CALLS_OF_A_CONNECTION = 99  # no more than a careful server allows
 AT_ONCE = 50  # connections that are opened together
-UNREADING = HTTP2_PREFACE + settings({SettingsFrame.INITIAL_WINDOW_SIZE: 0})  # no response has room
+UNREADING = http2.PREFACE + settings({SettingsFrame.INITIAL_WINDOW_SIZE: 0})  # no answer has room
 TAKES_SECONDS = 1.5  # what a server has not taken by then it will not
 IMAGES = 100  # of a request whose answer nobody reads
 _ONE_IMAGE = digits_pb2.ClassifyStreamRequest(request=digits_pb2.ClassifyRequest.FromString(GOOD)).SerializeToString()
@@ -122,7 +122,7 @@ async def slow(port: int, count: int) -> Counter[str]:
     """`count` connections that dribble: nothing, the preface, headers, a body; a byte of each at a time."""
     block = call_headers()
     call = headers(1, block) + data(1, grpc_message(GOOD))
-    whole = [b"", HTTP2_PREFACE + settings({}), HTTP2_PREFACE + settings({}) + call]
+    whole = [b"", http2.PREFACE + settings({}), http2.PREFACE + settings({}) + call]
     already = [0, 0, len(whole[2]) - 200]  # the last one is in the middle of its body
     async with connections(port, count, preface=b"") as opened:
         for number, connection in enumerate(opened):

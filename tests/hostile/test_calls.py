@@ -25,6 +25,8 @@ from tests.hostile.load import MEBIBYTE, Report, assert_unharmed, attacked
 from tests.hostile.server import ServerProcess, server_process, write_sturdy_version
 from tests.support.good_calls import GoodCalls
 
+pytestmark = pytest.mark.serial  # memory and time are measured
+
 ROUNDS = 1
 HELD = 150  # of MESSAGE_BYTES each
 MESSAGE_BYTES = 2**21

@@ -8,6 +8,8 @@ from tests.hostile.floods import FLOODS, garbage
 from tests.hostile.load import assert_unharmed, attacked
 from tests.hostile.server import ServerProcess, server_process, write_sturdy_version
 
+pytestmark = pytest.mark.serial  # memory and time are measured
+
 PIECES = 1000  # of each flood
 CONNECTIONS = 140
 

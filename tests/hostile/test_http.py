@@ -9,6 +9,8 @@ from tests.hostile import http as hostile_http
 from tests.hostile.load import assert_unharmed, attacked
 from tests.hostile.server import ServerProcess, server_process, write_sturdy_version
 
+pytestmark = pytest.mark.serial  # memory and time are measured
+
 ROUNDS = 1
 REQUESTS = 500
 CONNECTIONS = 300

@@ -16,6 +16,8 @@ from tests.hostile.server import ServerProcess, server_process, write_sturdy_ver
 from tests.hostile.streams import UNREADING, connections
 from tests.support.servers import StartServer
 
+pytestmark = pytest.mark.serial  # memory and time are measured
+
 CALLS = 2000  # at once, and twice
 BURST = 2000  # on one connection, of which a client that keeps the rules has CONNECTION_CALLS in flight
 CONNECTIONS = 300

@@ -1,4 +1,4 @@
-"""`report`: every figure of the model cards again, from the artefacts and the data, with pictures."""
+"""Measures every figure of the model cards again, from the ONNX files and the data, with pictures."""
 
 import json
 from collections.abc import Sequence
@@ -8,47 +8,51 @@ from pathlib import Path
 from rich.console import Console
 from rich.markdown import Markdown
 
-from training.atomic_write import write_atomically
-from training.commands.context import mnist_of, say
+from training.commands.data import load_data, say
+from training.config import Places
+from training.data.mnist import Mnist
+from training.data.split import Split
 from training.environment import processor
 from training.errors import ExportError
-from training.mnist_files import Mnist
-from training.model_card import model_card
+from training.export.model_card import model_card
+from training.files import write_atomically
 from training.report.artefact import Artefact, highest_versions
-from training.report.checking import differences
+from training.report.comparison import differences
+from training.report.evaluation_data import load_evaluation_data
 from training.report.gallery import draw_gallery
-from training.report.measuring import ModelFigures, measure, mnist_figures
-from training.report.report_data import load_report_data
+from training.report.measurement import ModelFigures, measure, mnist_figures
 from training.report.report_text import report_text
 from training.report.seeds import seed_figures
-from training.request import Request
-from training.split import Split
 
 
-def execute(request: Request) -> None:
-    """Measure every model, write report.md, report.json and pictures; with --write-cards the cards as well.
+def check_cards(places: Places) -> None:
+    """Measure MNIST's figures alone and compare them with metadata.json; nothing is written.
 
-    With --check, MNIST's figures alone are measured and compared, and nothing is written.
+    Raises:
+        ExportError: a figure differs, or there is no model version.
     """
-    artefacts = highest_versions(Path(request.places.model_repository))
-    mnist = mnist_of(request)
-    if request.check:
-        figures = [mnist_figures(each, each.split(mnist).validation, mnist.test) for each in artefacts]
-        _compare(artefacts, figures)
-        say("MNIST's figures are those of metadata.json: " + ", ".join(each.name for each in artefacts))
-        return
-    _report(request, artefacts, mnist)
+    artefacts, mnist = highest_versions(Path(places.model_repository)), load_data(places)
+    figures = [mnist_figures(each, each.split(mnist).validation, mnist.test) for each in artefacts]
+    _compare(artefacts, figures)
+    say("MNIST's figures are those of metadata.json: " + ", ".join(each.name for each in artefacts))
 
 
-def _report(request: Request, artefacts: Sequence[Artefact], mnist: Mnist) -> None:
-    data = load_report_data(_common_split(artefacts, mnist), mnist.test, request.places.cache, say)
+def write_report(places: Places, output: str | None, write_cards: bool) -> None:
+    """Measure every model; report.md, report.json and pictures into a folder, with `write_cards` the cards as well.
+
+    Raises:
+        ExportError: a figure differs from metadata.json, there is no model version, or a set that the cards need cannot
+            be had.
+    """
+    artefacts, mnist = highest_versions(Path(places.model_repository)), load_data(places)
+    data = load_evaluation_data(_common_split(artefacts, mnist), places.cache, say)
     measured = []
     for artefact in artefacts:
         say(f"measuring {artefact.name} ...")
         measured.append(measure(artefact, data))
-    figures, seeds = [each.figures for each in measured], seed_figures(Path(request.places.runs_folder))
+    figures, seeds = [each.figures for each in measured], seed_figures(Path(places.runs_folder))
     text = report_text(figures, seeds, data.missing, f"{datetime.now(UTC):%d %B %Y}, {processor()}")
-    folder = Path(request.output or Path(request.places.runs_folder) / "report")
+    folder = Path(output or Path(places.runs_folder) / "report")
     folder.mkdir(parents=True, exist_ok=True)
     content = {"models": figures, "seeds": seeds, "missing": data.missing}
     write_atomically(folder / "report.json", (json.dumps(content, indent=2) + "\n").encode())
@@ -56,7 +60,7 @@ def _report(request: Request, artefacts: Sequence[Artefact], mnist: Mnist) -> No
     draw_gallery(folder, measured, seeds)
     Console().print(Markdown(text))
     say(f"report.md, report.json and pictures are in {folder}")
-    if request.write_cards:
+    if write_cards:
         if data.missing:
             raise ExportError(
                 f"the model cards stay as they are, because of what is missing: {', '.join(data.missing)}"
@@ -66,7 +70,7 @@ def _report(request: Request, artefacts: Sequence[Artefact], mnist: Mnist) -> No
 
 
 def _common_split(artefacts: Sequence[Artefact], mnist: Mnist) -> Split:
-    """The one that all versions had, or no comparison between them would be fair."""
+    """The split that all versions were trained with; without one, no comparison between them would be fair."""
     splits = {artefact.name: artefact.split(mnist) for artefact in artefacts}
     first = next(iter(splits.values()))
     for name, split in splits.items():

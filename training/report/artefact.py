@@ -10,20 +10,20 @@ import onnx
 import onnxruntime
 from google.protobuf.message import DecodeError
 
-from training.answers import Answers
-from training.arrays import Floats, LabelledDigits, Pixels
+from training.data.arrays import Floats, LabelledDigits, Pixels
+from training.data.mnist import Mnist
+from training.data.split import Split, split_mnist
 from training.errors import ExportError
-from training.export_checks import runtime_session
-from training.mnist_files import Mnist
-from training.model_metadata import Metadata
-from training.split import Split, split_rows
+from training.evaluation.predictions import Predictions
+from training.export.checks import runtime_session
+from training.export.metadata import Metadata
 
 _BATCH = 100
 _HIDDEN = ("hidden_of_all_columns", "hidden_relu")  # of several columns, and of one
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ModelOutputs:
     """What a model says to n images: probabilities, logits (n, 10), novelty (n,), hidden (n, units), all float32."""
 
     probabilities: Floats
@@ -74,19 +74,19 @@ class Artefact:
         """The training rows as this version had them: what trained it, and what decided temperature and threshold."""
         training = self.metadata["training"]
         sizes = (training["train_images"], training["validation_images"], training["split_seed"])
-        return split_rows(mnist.train, *sizes)
+        return split_mnist(mnist, *sizes)
 
-    def read(self, pixels: Pixels) -> Reading:
+    def outputs(self, pixels: Pixels) -> ModelOutputs:
         """Ask it; pixels (n, 784) uint8."""
         names = ["probabilities", "novelty", "logits", self.hidden]
         starts = range(0, len(pixels), _BATCH)
         parts = zip(*(self.session.run(names, {"pixels": pixels[i : i + _BATCH]}) for i in starts), strict=True)
-        return Reading(*(np.concatenate(part).astype(np.float32) for part in parts))
+        return ModelOutputs(*(np.concatenate(part).astype(np.float32) for part in parts))
 
-    def answers(self, digits: LabelledDigits) -> Answers:
+    def predict(self, digits: LabelledDigits) -> Predictions:
         """Ask it about labelled digits."""
-        reading = self.read(digits.pixels)
-        return Answers(digits, reading.probabilities, reading.novelty)
+        outputs = self.outputs(digits.pixels)
+        return Predictions(digits, outputs.probabilities, outputs.novelty)
 
 
 def highest_versions(repository: Path) -> list[Artefact]:

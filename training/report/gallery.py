@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from training.pictures import draw_misclassified, draw_reliability, saved
-from training.report.measuring import Measurement
+from training.evaluation.plots import draw_misclassified, draw_reliability, saved
+from training.report.measurement import Measurement
+from training.report.novelty_scores import SHIPPED
 from training.report.plots import SHEET_COLUMNS, draw_corruptions, draw_frontier, draw_refusal, draw_sheet
 from training.report.refusal import NonDigits
 from training.report.seeds import SeedFigures
-from training.report.strangeness import SHIPPED
 
 
 def draw_gallery(folder: Path, measured: Sequence[Measurement], seeds: Mapping[str, SeedFigures]) -> None:

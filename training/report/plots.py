@@ -7,11 +7,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from sklearn.metrics import roc_curve
 
-from training.arrays import SIDE, Pixels
-from training.report.measuring import ModelFigures
+from training.data.arrays import SIDE, Pixels
+from training.report.measurement import ModelFigures
+from training.report.novelty_scores import SHIPPED, auroc
 from training.report.refusal import Refusal
 from training.report.seeds import SeedFigures
-from training.report.strangeness import SHIPPED, auroc
 
 _COLORS = ("#2563a8", "#d9722b", "#2f855a", "#7c3aed", "#6b7280")
 # Parameters and error rate (%) of published networks; sources stand in docs/report.md.

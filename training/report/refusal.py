@@ -6,11 +6,11 @@ from typing import Self
 
 import numpy as np
 
-from training.arrays import Doubles, Labels, Pixels
-from training.model_metadata import RefusalFigures
+from training.data.arrays import Doubles, Labels, Pixels
+from training.evaluation.figures import RefusalFigures
 from training.report.artefact import Artefact
-from training.report.report_data import ReportData
-from training.report.strangeness import SHIPPED, FeatureDistance, auroc, scores
+from training.report.evaluation_data import EvaluationData
+from training.report.novelty_scores import SHIPPED, FeatureDistance, auroc, scores
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,16 +31,16 @@ class Refusal:
     others: Mapping[str, NonDigits]
 
     @classmethod
-    def ask(cls, artefact: Artefact, data: ReportData) -> Self:
+    def measure(cls, artefact: Artefact, data: EvaluationData) -> Self:
         """Ask a model about all of them; the feature distance is fitted on training rows."""
-        distance = FeatureDistance.fit(artefact.read(data.train.pixels).hidden, data.train.labels)
+        distance = FeatureDistance.fit(artefact.outputs(data.train.pixels).hidden, data.train.labels)
         others = {}
         for each in data.evaluation_sets:
             if each.labels is None:
-                reading = artefact.read(each.pixels)
+                reading = artefact.outputs(each.pixels)
                 digit = np.asarray(np.argmax(reading.probabilities, axis=1), np.int64)
                 others[each.name] = NonDigits(each.pixels, digit, scores(reading, distance))
-        return cls(artefact.threshold, scores(artefact.read(data.test.pixels), distance), others)
+        return cls(artefact.threshold, scores(artefact.outputs(data.test.pixels), distance), others)
 
     def figures(self) -> dict[str, RefusalFigures]:
         """What the report says of each set."""

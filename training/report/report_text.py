@@ -3,8 +3,8 @@
 import statistics
 from collections.abc import Mapping, Sequence
 
-from training.report.measuring import ModelFigures
-from training.report.report_data import FITTED_ROWS
+from training.report.evaluation_data import FITTED_ROWS
+from training.report.measurement import ModelFigures
 from training.report.seeds import SeedFigures
 
 _HEAD = """\

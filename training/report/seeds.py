@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from training.errors import RunError
-from training.folded_network import fold
-from training.run_folder import RunFolder
+from training.fit.run_folder import RunFolder
+from training.network.folding import fold
 
 _DIFFERS_BY_SEED = ("seed", "data_seed", "teacher")
 

@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image
 
-from training.arrays import SIDE, Floats, LabelledDigits
+from training.data.arrays import SIDE, Floats, LabelledDigits
 from training.synthetic.drawing import cropped
 
 _BRIGHT = 0.25  # ink above this counts when a piece is judged

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw
 
-from training.arrays import Floats
+from training.data.arrays import Floats
 
 SIDE = 96  # of the canvas, pixels
 _OVERSAMPLING = 2  # drawn this much larger and reduced, which smooths the edges

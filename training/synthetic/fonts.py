@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from training.atomic_write import write_atomically
 from training.errors import DataError
+from training.files import write_atomically
 from training.synthetic.font_families import FAMILIES, FontFamily, Part, Style
 
 _NPM_TIMEOUT_SECONDS = 900.0  # 45 MB in one go

@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFilter
 
-from training.arrays import PIXELS, SIDE, Floats, Pixels
+from training.data.arrays import PIXELS, SIDE, Floats, Pixels
 
 _SMALLEST_BOX, _FAINTEST = 13, 0.45
 

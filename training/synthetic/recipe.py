@@ -8,8 +8,8 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from training.arrays import PIXELS, SIDE, Floats, LabelledDigits, Pixels
-from training.intake import Framed
+from training.data.arrays import PIXELS, SIDE, Floats, LabelledDigits, Pixels
+from training.data.preprocessing import Preprocess
 from training.synthetic import digit_debris, text
 from training.synthetic.font_families import Part
 from training.synthetic.fonts import Face
@@ -23,7 +23,6 @@ RECIPE = 3  # part of the cached file's name: raised with any change here, in wh
 PRINTED_DIGIT = "printed digit"
 _SHEET_SIDE = 96
 _PART_SEEDS: Mapping[Part, int] = {"train": 1, "validation": 2, "test": 3}
-Frame = Callable[[Mapping[str, npt.NDArray[np.uint8]]], Mapping[str, Framed]]
 Draw = Callable[[np.random.Generator], Floats]
 
 
@@ -64,7 +63,7 @@ def kinds(faces: Sequence[Face], digits: LabelledDigits) -> tuple[Kind, ...]:
     )
 
 
-def draw_kind(kind: Kind, part: Part, frame: Frame) -> Pixels:
+def draw_kind(kind: Kind, part: Part, preprocess: Preprocess) -> Pixels:
     """All pictures of one kind, (n, 784) uint8: first those sent raw, then those framed."""
     generator = generator_for(kind.name, part)
     fields, sheets = [], []
@@ -74,18 +73,18 @@ def draw_kind(kind: Kind, part: Part, frame: Frame) -> Pixels:
             sheets.append(_picture(ink, kind, generator))
         else:
             fields.append(_field(ink) if kind.whole_field else raw(ink, generator))
-    framed = frame({kind.name: np.stack(sheets)})[kind.name].pixels if sheets else np.empty((0, PIXELS), np.uint8)
+    framed = preprocess({kind.name: np.stack(sheets)})[kind.name].pixels if sheets else np.empty((0, PIXELS), np.uint8)
     return np.concatenate([np.stack(fields), framed]) if fields else framed
 
 
-def draw_printed_digits(faces: Sequence[Face], part: Part, frame: Frame) -> LabelledDigits:
+def draw_printed_digits(faces: Sequence[Face], part: Part, preprocess: Preprocess) -> LabelledDigits:
     """Digits from fonts, framed by the intake; what it found to be blank is left out."""
     generator = generator_for(PRINTED_DIGIT, part)
     stacks: dict[str, list[tuple[int, npt.NDArray[np.uint8]]]] = {}
     for _ in range(PRINTED_DIGITS[part]):
         label, picture = text.printed_digit(faces, generator)
         stacks.setdefault(str(len(picture)), []).append((label, picture))
-    framed = frame({side: np.stack([picture for _, picture in stack]) for side, stack in stacks.items()})
+    framed = preprocess({side: np.stack([picture for _, picture in stack]) for side, stack in stacks.items()})
     pixels = np.concatenate([framed[side].pixels for side in stacks])
     labels = np.array([label for stack in stacks.values() for label, _ in stack], np.int64)
     seen = pixels.any(axis=1)

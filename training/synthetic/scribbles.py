@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from training.arrays import Floats
+from training.data.arrays import Floats
 from training.synthetic.drawing import Canvas, arc, slanted
 
 Pen = Callable[[Canvas, float, np.random.Generator], None]

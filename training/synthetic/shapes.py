@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from training.arrays import Floats
+from training.data.arrays import Floats
 from training.synthetic.drawing import Canvas, arc, slanted
 
 Outline = list[tuple[float, float]]

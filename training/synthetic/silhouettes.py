@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from training.arrays import Floats
+from training.data.arrays import Floats
 from training.synthetic.drawing import Canvas, arc, cropped
 from training.synthetic.textures import clouds
 

@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from training.arrays import NOT_A_DIGIT, PIXELS, LabelledDigits, Labels, Pixels
-from training.atomic_write import write_atomically
+from training.data.arrays import NOT_A_DIGIT, PIXELS, LabelledDigits, Labels, Pixels
+from training.data.preprocessing import Preprocess, preprocess_pictures
 from training.errors import DataError
-from training.intake import frame_pictures
+from training.files import write_atomically
 from training.synthetic.font_families import Part
 from training.synthetic.fonts import load_faces
-from training.synthetic.recipe import PRINTED_DIGIT, RECIPE, Frame, draw_kind, draw_printed_digits, kinds
+from training.synthetic.recipe import PRINTED_DIGIT, RECIPE, draw_kind, draw_printed_digits, kinds
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ def load_synthetic(
     part: Part,
     digits: LabelledDigits,
     say: Callable[[str], None] = lambda _: None,
-    frame: Frame = frame_pictures,
+    preprocess: Preprocess = preprocess_pictures,
 ) -> SyntheticSet:
     """The pictures of `part`; the same for the same digits on every call.
 
@@ -63,7 +63,7 @@ def load_synthetic(
         part: train, validation or test: each has fonts and seeds of its own.
         digits: what collages, cut and shuffled digits are made of: rows of the same part of MNIST.
         say: told one line for each kind while they are made.
-        frame: how pictures are brought into MNIST's frame; the server's intake.
+        preprocess: how pictures are brought into MNIST's frame; the server's intake.
 
     Raises:
         DataError: the fonts or the intake cannot be had, or the cached file is damaged or cannot be written.
@@ -72,24 +72,24 @@ def load_synthetic(
     stored = cache_folder / "synthetic" / f"recipe-{RECIPE}-{part}-{digest}.npz"
     if stored.exists():
         return read_synthetic(stored)
-    made = _make(cache_folder, part, digits, say, frame)
+    made = _make(cache_folder, part, digits, say, preprocess)
     write_synthetic(stored, made)
     say(f"stored {len(made):,} synthesised pictures in {stored}")
     return made
 
 
 def _make(
-    cache_folder: Path, part: Part, digits: LabelledDigits, say: Callable[[str], None], frame: Frame
+    cache_folder: Path, part: Part, digits: LabelledDigits, say: Callable[[str], None], preprocess: Preprocess
 ) -> SyntheticSet:
     faces = load_faces(cache_folder, part, say)
     pixels, labels, names = [], [], []
     for kind in kinds(faces, digits):
-        drawn = draw_kind(kind, part, frame)
+        drawn = draw_kind(kind, part, preprocess)
         say(f"  {part}: {len(drawn):,} of kind {kind.name}")
         pixels.append(drawn)
         labels.append(np.full(len(drawn), NOT_A_DIGIT, np.int64))
         names.append(np.full(len(drawn), kind.name))
-    printed = draw_printed_digits(faces, part, frame)
+    printed = draw_printed_digits(faces, part, preprocess)
     say(f"  {part}: {len(printed):,} of kind {PRINTED_DIGIT}")
     return SyntheticSet(
         np.concatenate([*pixels, printed.pixels]),

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import ImageFont
 
-from training.arrays import CLASSES, Floats
+from training.data.arrays import CLASSES, Floats
 from training.synthetic.drawing import cropped, slanted
 from training.synthetic.fonts import Face
 from training.synthetic.placing import exposed

@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image
 
-from training.arrays import SIDE, Floats
+from training.data.arrays import SIDE, Floats
 
 
 def texture(generator: np.random.Generator) -> Floats:

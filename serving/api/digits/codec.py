@@ -1,4 +1,4 @@
-"""Classify's messages from and to bytes, with a short way for what nearly everybody sends: raw pixels and nothing else.
+"""Classify's messages from and to bytes, with a short way for the usual request: raw pixels and nothing else.
 
 1. A raw image is 790 bytes on the wire, always the same six before its 784 pixels. A request of only such images is
    known by its length and those six bytes, and its pixels are cut out as one array, with no object made for each.
@@ -8,18 +8,18 @@
 4. Remarks on a picture make its record longer; an answer without any, as to raw pixels, costs nothing for them.
 """
 
+from enum import IntFlag
 from functools import lru_cache
 
 import numpy as np
 from google.protobuf.message import Message
 
 from protos.mnist.v1 import digits_pb2
-from serving.api.wire_format import MOST_ENTRIES, parse_message
-from serving.core.classifier import EncodedImage, ImageInput, Images, Predictions
+from serving.api.wire_format import MOST_ENTRIES, parse_message, sized_field
+from serving.core.classifier import EncodedImage, ImageInput, Images
 from serving.errors import InvalidRequestError
 from serving.image.picture import Quality
-from serving.models.onnx_session import DIGITS, PIXELS
-from serving.predictions import BatchRows, Refusal
+from serving.predictions import DIGITS, PIXELS, BatchPredictions, Predictions, Refusal
 
 
 def _tag(field: str, message: type[Message] = digits_pb2.Prediction) -> int:
@@ -61,7 +61,7 @@ for _field in ("probability", "novelty", "refused", "refusal"):
 _REFUSALS = np.zeros(len(Refusal), np.uint8)  # by Refusal
 _REFUSALS[Refusal.NOVEL] = digits_pb2.REFUSAL_NOVEL
 _REFUSALS[Refusal.BLANK] = digits_pb2.REFUSAL_BLANK
-_QUALITIES = {
+_QUALITIES: dict[IntFlag, digits_pb2.Quality] = {
     Quality.BLANK: digits_pb2.QUALITY_BLANK,
     Quality.SEVERAL_GLYPHS: digits_pb2.QUALITY_SEVERAL_GLYPHS,
     Quality.TOUCHES_BORDER: digits_pb2.QUALITY_TOUCHES_BORDER,
@@ -72,11 +72,13 @@ _LONGEST_ONE_BYTE_LENGTH = 127
 ENTRIES_OF_AN_IMAGE = 2  # itself and its form
 
 
-def parse_request(content: bytes, max_images: int) -> tuple[Images, int]:
-    """The images, at most `max_images`, and the model version asked for.
+def parse_request(content: bytes | digits_pb2.ClassifyRequest, max_images: int) -> tuple[Images, int]:
+    """Returns the images of a ClassifyRequest, at most `max_images`, and the model version that it names.
 
-    Raises InvalidRequestError for bytes that are no ClassifyRequest, or one of too many images.
+    Raises InvalidRequestError for bytes that are no ClassifyRequest, and for one of too many images.
     """
+    if not isinstance(content, bytes):
+        return request_images(content, max_images)
     count, rest = divmod(len(content), _RAW_BYTES)
     if 0 < count <= max_images and not rest:
         images = np.frombuffer(content, np.uint8).reshape(count, _RAW_BYTES)
@@ -88,9 +90,9 @@ def parse_request(content: bytes, max_images: int) -> tuple[Images, int]:
 
 
 def request_images(request: digits_pb2.ClassifyRequest, max_images: int) -> tuple[list[ImageInput], int]:
-    """The images, at most `max_images`, and the model version asked for.
+    """Returns the images, at most `max_images`, and the model version that the request names.
 
-    Raises InvalidRequestError for too many images, before any is looked at, and for an image of neither form.
+    Raises InvalidRequestError for too many images, before it looks at any, and for an image of neither form.
     """
     if len(request.images) > max_images:
         raise InvalidRequestError(f"the request holds {len(request.images)} images, at most {max_images} are accepted")
@@ -98,18 +100,18 @@ def request_images(request: digits_pb2.ClassifyRequest, max_images: int) -> tupl
 
 
 def response_bytes(predictions: Predictions) -> bytes:
-    """The serialised ClassifyResponse."""
-    records, version = predictions.rows.encoded(_records), _version_bytes(predictions.version)
-    if not predictions.qualities:
+    """Returns the serialised ClassifyResponse."""
+    records, version = predictions.encoded(_records), _version_bytes(predictions.version)
+    if not predictions.remarks:
         return records + version
     size = _RECORD.itemsize
     each = [records[start : start + size] for start in range(0, len(records), size)]
-    for index, quality in predictions.qualities.items():
+    for index, quality in predictions.remarks.items():
         each[index] = _with_quality(each[index], quality)
     return b"".join([*each, version])
 
 
-def _records(rows: BatchRows) -> bytes:
+def _records(rows: BatchPredictions) -> bytes:
     """A record for each row."""
     records = _EMPTY_RECORD.repeat(len(rows))
     records["digit"] = rows.digits
@@ -122,7 +124,21 @@ def _records(rows: BatchRows) -> bytes:
     return records.tobytes()
 
 
-def _with_quality(record: bytes, quality: Quality) -> bytes:
+def prediction_bytes(predictions: Predictions) -> bytes:
+    """Returns the first image's serialised Prediction."""
+    record = predictions.encoded(_records)[: _RECORD.itemsize]
+    if 0 in predictions.remarks:
+        record = _with_quality(record, predictions.remarks[0])
+    return record[2:]  # without its tag and length in ClassifyResponse
+
+
+def stream_response_bytes(request_id: int, response: bytes) -> bytes:
+    """Returns the serialised ClassifyStreamResponse around a serialised ClassifyResponse."""
+    start = digits_pb2.ClassifyStreamResponse(id=request_id).SerializeToString()
+    return start + sized_field(digits_pb2.ClassifyStreamResponse, "response", len(response)) + response
+
+
+def _with_quality(record: bytes, quality: IntFlag) -> bytes:
     """The record of one prediction, with the remarks behind its other fields."""
     remarks = digits_pb2.Prediction(quality=[_QUALITIES[remark] for remark in quality]).SerializeToString()
     length = len(record) - 2 + len(remarks)

@@ -1,4 +1,4 @@
-"""The HTTP side: metrics for Prometheus, liveness and readiness for orchestrators, and digits without gRPC."""
+"""The HTTP server: metrics for Prometheus, liveness and readiness for orchestrators, and digits without gRPC."""
 
 import asyncio
 import logging
@@ -9,7 +9,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from prometheus_client import Metric
 from prometheus_client.exposition import choose_encoder
 
-from serving.api.http.digits import Ask, HttpDigits, closed_routes
+from serving.api.http.digits import DigitRoutes, Forward, closed_routes
 from serving.api.http.page import page_routes
 from serving.config import Config
 from serving.errors import ConfigError
@@ -19,26 +19,26 @@ Address = tuple[str, int]  # host and port; port 0: any free one
 Collect = Callable[[], Awaitable[Sequence[Metric]]]
 
 
-class HttpFace:
+class HttpServer:
     """Answers on the HTTP port from start() to close()."""
 
-    def __init__(self, config: Config, collect: Collect, is_ready: Callable[[], bool], ask: Ask) -> None:
-        """`ask`: answers what is asked over HTTP."""
+    def __init__(self, config: Config, collect: Collect, is_ready: Callable[[], bool], forward: Forward) -> None:
+        """`collect`: the metrics of the whole service. `forward`: has a serving process answer a request."""
         self._address, self._metrics_address = config.http_address, config.metrics_at
         metrics = metrics_routes(collect)
-        routes = [*health_routes(is_ready), *digit_routes(config, ask), *page_routes()]
+        routes = [*health_routes(is_ready), *digit_routes(config, forward), *page_routes()]
         self._runner = _runner([*routes, *([] if self._metrics_address else metrics)])
         self._metrics_runner = _runner(metrics) if self._metrics_address else None
 
     async def start(self) -> tuple[int, int]:
-        """Listens, and returns its port and that of /metrics. Raises ConfigError when it cannot."""
+        """Listens, and returns its port and that of /metrics. Raises ConfigError when it cannot listen."""
         port = await _listen(self._runner, self._address, "http_port", "--http-port")
         if not (self._metrics_runner and self._metrics_address):
             return port, port
         return port, await _listen(self._metrics_runner, self._metrics_address, "metrics_address", "--metrics-address")
 
     async def close(self) -> None:
-        """Ends it. Harmless when it was never started."""
+        """Stops. Harmless when it was never started."""
         await self._runner.cleanup()
         if self._metrics_runner:
             await self._metrics_runner.cleanup()
@@ -58,7 +58,7 @@ def _runner(routes: Sequence[web.RouteDef]) -> web.AppRunner:
 
 
 def _faults_only() -> logging.Logger:
-    """aiohttp's log without the stacks of requests that it could not read: whoever sends noise would fill the disk."""
+    """Returns aiohttp's log without the stacks of requests that it could not read: noise would fill the disk."""
     logger = logging.getLogger("serving.http")
     logger.addFilter(lambda record: not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError)))
     return logger
@@ -75,7 +75,7 @@ async def _listen(runner: web.AppRunner, address: Address, setting: str, flag: s
 
 
 def metrics_routes(collect: Collect) -> list[web.RouteDef]:
-    """/metrics. `collect` gives the metrics of the whole service, as they are now."""
+    """Returns the route /metrics. `collect`: gives the metrics of the whole service, as they are now."""
 
     one_at_a_time = asyncio.Lock()
 
@@ -93,7 +93,7 @@ def metrics_routes(collect: Collect) -> list[web.RouteDef]:
 
 
 def health_routes(is_ready: Callable[[], bool]) -> list[web.RouteDef]:
-    """/livez and /readyz."""
+    """Returns the routes /livez and /readyz."""
 
     async def livez(_: web.Request) -> web.Response:
         return web.Response(text="alive\n")
@@ -104,13 +104,13 @@ def health_routes(is_ready: Callable[[], bool]) -> list[web.RouteDef]:
     return [web.get("/livez", livez), web.get("/readyz", readyz)]
 
 
-def digit_routes(config: Config, ask: Ask) -> list[web.RouteDef]:
-    """/v1/classify and /v1/explain. Where gRPC is by TLS, plain text does not go round that."""
-    return closed_routes() if config.tls_certificate else HttpDigits(ask, config.max_image_bytes).routes()
+def digit_routes(config: Config, forward: Forward) -> list[web.RouteDef]:
+    """Returns /v1/classify and /v1/explain; closed where gRPC needs TLS, which plain text would bypass."""
+    return closed_routes() if config.tls_certificate else DigitRoutes(forward, config.max_image_bytes).routes()
 
 
 class _Collected:
-    """What the encoders want of a registry."""
+    """Metrics in the form of a registry, for the encoders."""
 
     def __init__(self, families: Sequence[Metric]) -> None:
         self._families = families

@@ -34,9 +34,8 @@ from serving.api.open_inference.tensor import (
     tensor_spec,
 )
 from serving.api.wire_format import parse_message, sized_field
-from serving.core.classifier import Predictions
 from serving.errors import InvalidRequestError, UnknownModelError, UnknownVersionError
-from serving.models.onnx_session import DIGITS, PIXELS
+from serving.predictions import DIGITS, PIXELS, Predictions
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +60,7 @@ class InferRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class ServedModel:
+class AcceptedModel:
     """The one model that is served, and the most images that a request to it may hold."""
 
     name: str
@@ -72,13 +71,13 @@ class ServedModel:
     def check(self, name: str, version: str) -> None:
         """Raises UnknownModelError or UnknownVersionError for another than this; an empty version is any."""
         if name != self.name:
-            raise UnknownModelError(asked=clip(name), served=self.name)
+            raise UnknownModelError(requested=clip(name), served=self.name)
         versions = self.versions or (self.version,)
         if version and version not in map(str, versions):
-            raise UnknownVersionError(asked=clip(version), served=versions)
+            raise UnknownVersionError(requested=clip(version), served=versions)
 
 
-def parse_infer(content: bytes, model: ServedModel) -> InferRequest:
+def parse_infer(content: bytes, model: AcceptedModel) -> InferRequest:
     """A ModelInferRequest. Raises InvalidRequestError, UnknownModelError or UnknownVersionError."""
     cut = _cut(content)
     if cut is not None:
@@ -89,7 +88,7 @@ def parse_infer(content: bytes, model: ServedModel) -> InferRequest:
     return infer_request(parse_message(ModelInferRequest, content), model)
 
 
-def infer_request(message: ModelInferRequest, model: ServedModel) -> InferRequest:
+def infer_request(message: ModelInferRequest, model: AcceptedModel) -> InferRequest:
     """The same of a message that protobuf has parsed."""
     model.check(message.model_name, message.model_version)
     head = _head(message)
@@ -105,10 +104,10 @@ def infer_request(message: ModelInferRequest, model: ServedModel) -> InferReques
     return InferRequest(head, images_from_raw(head.spec, raws[0]), is_raw=True)
 
 
-def infer_response(request: InferRequest, model: str, answer: Predictions) -> bytes:
+def infer_response(request: InferRequest, model: str, predictions: Predictions) -> bytes:
     """The serialised ModelInferResponse, raw or typed as the request was."""
     respond = raw_response if request.is_raw else typed_response
-    return respond(model, request.head.id, request.head.outputs, answer)
+    return respond(model, request.head.id, request.head.outputs, predictions)
 
 
 def _cut(content: bytes) -> tuple[InferHead, bytes] | None:
@@ -153,7 +152,7 @@ def _head(message: ModelInferRequest) -> InferHead:
     )
 
 
-def _check_count(spec: TensorSpec, model: ServedModel) -> None:
+def _check_count(spec: TensorSpec, model: AcceptedModel) -> None:
     if spec.images > model.max_images:
         raise InvalidRequestError(f"the request holds {spec.images} images, at most {model.max_images} are accepted")
 

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 from protos.inference import open_inference_pb2 as protocol
 from serving import __version__
-from serving.api.open_inference.codec import ServedModel
+from serving.api.open_inference.codec import AcceptedModel
 from serving.api.open_inference.outputs import OUTPUTS
 from serving.metrics.metrics import Metrics
-from serving.models.onnx_session import INPUT, PIXELS
+from serving.models.onnx_session import INPUT
+from serving.predictions import PIXELS
 
 SERVER_NAME = "mnist-digits"
 EXTENSIONS = ["classification", "model_configuration", "parameters", "statistics"]
@@ -23,8 +24,8 @@ _DATA_TYPES = {
 
 
 @dataclass(slots=True)
-class Tally:
-    """How many calls ended in one way, and the nanoseconds that they took."""
+class CallTotals:
+    """Number of calls that ended in one way, and the nanoseconds that they took."""
 
     count: int = 0
     nanoseconds: int = 0
@@ -40,7 +41,7 @@ def server_metadata() -> protocol.ServerMetadataResponse:
     return protocol.ServerMetadataResponse(name=SERVER_NAME, version=__version__, extensions=EXTENSIONS)
 
 
-def model_metadata(model: ServedModel) -> protocol.ModelMetadataResponse:
+def model_metadata(model: AcceptedModel) -> protocol.ModelMetadataResponse:
     """The model's inputs and outputs, -1 for the number of images."""
     tensor = protocol.ModelMetadataResponse.TensorMetadata
     return protocol.ModelMetadataResponse(
@@ -55,7 +56,7 @@ def model_metadata(model: ServedModel) -> protocol.ModelMetadataResponse:
     )
 
 
-def model_config(model: ServedModel) -> protocol.ModelConfigResponse:
+def model_config(model: AcceptedModel) -> protocol.ModelConfigResponse:
     """The same in Triton's words, where dimensions are those of one image."""
     config = protocol.ModelConfig(
         name=model.name,
@@ -73,7 +74,7 @@ def model_config(model: ServedModel) -> protocol.ModelConfigResponse:
 
 
 def model_statistics(
-    model: ServedModel, metrics: Metrics, answered: Tally, failed: Tally
+    model: AcceptedModel, metrics: Metrics, answered: CallTotals, failed: CallTotals
 ) -> protocol.ModelStatisticsResponse:
     """What the metrics say, and the ModelInfer calls that were `answered` and that `failed`."""
 
@@ -100,7 +101,7 @@ def model_statistics(
     return protocol.ModelStatisticsResponse(model_stats=[statistics])
 
 
-def repository_index(model: ServedModel | None, refused: Mapping[int, str]) -> protocol.RepositoryIndexResponse:
+def repository_index(model: AcceptedModel | None, refused: Mapping[int, str]) -> protocol.RepositoryIndexResponse:
     """The versions that are served, and those that were refused, with why; none while none is ready."""
     if model is None:
         return protocol.RepositoryIndexResponse()

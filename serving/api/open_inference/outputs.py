@@ -1,6 +1,6 @@
 """The outputs of the Open Inference Protocol: predictions as raw or typed tensors, and as Triton's classifications.
 
-A raw answer is put together from fields that are serialised once and kept, and the tensors' bytes; decision 0020.
+A raw predictions is put together from fields that are serialised once and kept, and the tensors' bytes; decision 0020.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,9 +13,7 @@ import numpy.typing as npt
 
 from protos.inference.open_inference_pb2 import ModelInferResponse
 from serving.api.wire_format import sized_field
-from serving.core.classifier import Predictions
-from serving.models.onnx_session import DIGITS
-from serving.predictions import BatchRows, Refusal
+from serving.predictions import DIGITS, BatchPredictions, Predictions, Refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +24,13 @@ class Output:
     dtype: np.dtype[Any]
     contents: str
     row_shape: tuple[int, ...]
-    values: Callable[[BatchRows], Any]
+    values: Callable[[BatchPredictions], Any]
 
-    def array(self, rows: BatchRows) -> npt.NDArray[Any]:
+    def array(self, rows: BatchPredictions) -> npt.NDArray[Any]:
         """Of all rows, in the protocol's type."""
         return np.asarray(self.values(rows), self.dtype)
 
-    def encoded(self, rows: BatchRows) -> bytes:
+    def encoded(self, rows: BatchPredictions) -> bytes:
         """The same, row after row: an encoder for `Rows.encoded`."""
         return self.array(rows).tobytes()
 
@@ -56,46 +54,45 @@ _ENCODERS = {name: output.encoded for name, output in OUTPUTS.items()}  # bound 
 ALL_OUTPUTS = tuple(RequestedOutput(name) for name in OUTPUTS)
 
 
-def raw_response(model: str, id: str, outputs: tuple[RequestedOutput, ...], answer: Predictions) -> bytes:
+def raw_response(model: str, id: str, outputs: tuple[RequestedOutput, ...], predictions: Predictions) -> bytes:
     """The serialised ModelInferResponse with raw_output_contents."""
-    parts = [_model_fields(model, answer.version)]
+    parts = [_model_fields(model, predictions.version)]
     if id:
         parts.append(ModelInferResponse(id=id).SerializeToString())
-    parts.append(_tensor_fields(outputs, answer.rows.images))
+    parts.append(_tensor_fields(outputs, predictions.images))
     for output in outputs:
-        raw = _raw(output, answer)
+        raw = _raw(output, predictions)
         parts += (_raw_header(len(raw)), raw)
     return b"".join(parts)
 
 
-def typed_response(model: str, id: str, outputs: tuple[RequestedOutput, ...], answer: Predictions) -> bytes:
+def typed_response(model: str, id: str, outputs: tuple[RequestedOutput, ...], predictions: Predictions) -> bytes:
     """The serialised ModelInferResponse with typed contents."""
-    response = ModelInferResponse(model_name=model, model_version=str(answer.version), id=id)
+    response = ModelInferResponse(model_name=model, model_version=str(predictions.version), id=id)
     for output in outputs:
         tensor = response.outputs.add()
-        tensor.CopyFrom(_tensor(output, answer.rows.images))
+        tensor.CopyFrom(_tensor(output, predictions.images))
         if output.classes:
-            tensor.contents.bytes_contents.extend(_classifications(output, answer))
+            tensor.contents.bytes_contents.extend(_classifications(output, predictions))
         else:
-            values = _array(OUTPUTS[output.name], answer).ravel().tolist()
+            values = _array(OUTPUTS[output.name], predictions).ravel().tolist()
             getattr(tensor.contents, OUTPUTS[output.name].contents).extend(values)
     return response.SerializeToString()
 
 
-def _raw(output: RequestedOutput, answer: Predictions) -> bytes:
+def _raw(output: RequestedOutput, predictions: Predictions) -> bytes:
     if output.classes:
-        return b"".join(len(text).to_bytes(4, "little") + text for text in _classifications(output, answer))
-    return answer.rows.encoded(_ENCODERS[output.name])
+        return b"".join(len(text).to_bytes(4, "little") + text for text in _classifications(output, predictions))
+    return predictions.encoded(_ENCODERS[output.name])
 
 
-def _array(output: Output, answer: Predictions) -> npt.NDArray[Any]:
-    rows = answer.rows
-    return output.array(rows.batch)[rows.start : rows.end]
+def _array(output: Output, predictions: Predictions) -> npt.NDArray[Any]:
+    return output.array(predictions.batch)[predictions.start : predictions.end]
 
 
-def _classifications(output: RequestedOutput, answer: Predictions) -> list[bytes]:
+def _classifications(output: RequestedOutput, predictions: Predictions) -> list[bytes]:
     """`value:index:label` of each image's likeliest digits, likeliest first, image after image."""
-    probabilities = _array(OUTPUTS[output.name], answer)
+    probabilities = _array(OUTPUTS[output.name], predictions)
     likeliest = np.argsort(-probabilities, axis=1, kind="stable")[:, : output.classes]
     return [
         b"%f:%d:%d" % (row[digit], digit, digit)

@@ -16,10 +16,10 @@ import numpy.typing as npt
 from protos.inference.open_inference_pb2 import InferTensorContents, ModelInferRequest
 from serving.core.classifier import EncodedImage
 from serving.errors import InvalidRequestError
-from serving.models.onnx_session import INPUT, PIXELS
+from serving.models.onnx_session import INPUT
+from serving.predictions import PIXELS, SIDE
 
 NAME = INPUT[0]
-SIDE = 28
 BYTES = "BYTES"
 _LENGTH_BYTES = 4  # before each element of a raw BYTES tensor
 _DTYPES: dict[str, np.dtype[Any]] = {

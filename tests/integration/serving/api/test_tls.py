@@ -9,8 +9,7 @@ import pytest
 import trustme
 from structlog.testing import capture_logs
 
-from serving.client import AsyncDigitClient
-from serving.client.messages import CallError
+from mnist_digits import AsyncDigitClient, CallError
 from serving.errors import ConfigError
 from tests.support.servers import StartServer
 from tests.support.tiny_model import image_of

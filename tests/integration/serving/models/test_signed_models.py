@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from serving.errors import ModelRejectedError
-from serving.models.onnx_session import OnnxModel
+from serving.models.onnx_session import OnnxSession
 from serving.models.repository import ModelRepository
 from tests.support.tiny_model import rewrite_metadata, tiny_graph, write_tiny_version
 
@@ -47,7 +47,7 @@ def version(tmp_path: Path) -> Path:
 
 def load(version: Path, public_key: Path, precision: str = "auto") -> int:
     repository = ModelRepository(version.parents[1], "mnist", public_key)
-    return repository.load(1, lambda graph: OnnxModel(graph, "cpu", threads=1), 8, precision).version
+    return repository.load(1, lambda graph: OnnxSession(graph, "cpu", threads=1), 8, precision).version
 
 
 def int8_form(version: Path) -> Path:

@@ -7,10 +7,11 @@ from pathlib import Path
 import grpc
 import pytest
 
+from mnist_digits import AsyncDigitClient
 from protos.inference import open_inference_pb2 as protocol
 from protos.inference.open_inference_pb2_grpc import GRPCInferenceServiceStub
-from serving.client import AsyncDigitClient
-from serving.commands import versions
+from serving.commands.versions import versions
+from serving.options import run_command
 from tests.chaos.service_process import running
 from tests.support.changing_repository import (
     CALLERS,
@@ -60,9 +61,9 @@ async def test_one_command_rolls_back_and_another_forward_under_load(
     command = ["--model-repository", str(repository)]
     async with start_server(model_repository=repository, **POLL) as server, callers(server) as asked:
         assert (await model(server)).version == 2
-        assert versions.main([*command, "rollback"]) == 0
+        assert run_command(versions, [*command, "rollback"]) == 0
         await until(server, lambda told: told.version == 1)
-        assert versions.main([*command, "unpin"]) == 0
+        assert run_command(versions, [*command, "unpin"]) == 0
         await until(server, lambda told: told.version == 2)
     assert asked.failures == []
     told = [line for line in capsys.readouterr().out.splitlines() if line[0] in "12" and "[" not in line]

@@ -15,16 +15,16 @@ import grpc
 import pytest
 from structlog.testing import capture_logs
 
+from mnist_digits import AsyncDigitClient
 from protos.mnist.v1 import digits_pb2
 from protos.mnist.v1.digits_pb2_grpc import DigitClassifierStub
-from serving.client import AsyncDigitClient
 from serving.config import Config
 from serving.errors import ConfigError, ModelRejectedError
 from serving.logging import get_logger
 from serving.process import recycling as memory_growth
 from serving.process.supervisor import Supervisor
 from serving.version_policy import parse_policy
-from tests.chaos.service_process import until_ended
+from tests.support.processes import until_ended
 from tests.support.tiny_model import image_of, write_tiny_version
 
 StartWorkers = Callable[..., AbstractAsyncContextManager[Supervisor]]
@@ -167,7 +167,7 @@ async def test_where_a_look_is_asked_for_a_replacement_serves_what_it_found(tmp_
     async with Supervisor(config, get_logger(), workers=2) as supervisor:
         assert await versions_after_replacing_all(supervisor) == ["1", "2"]
         write_tiny_version(tmp_path, 3)
-        await supervisor.look_at_models()
+        await supervisor.reload_models()
         assert await versions_after_replacing_all(supervisor) == ["1", "2", "3"]
 
 
@@ -275,7 +275,7 @@ async def test_a_renewed_worker_serves_what_a_later_look_finds(
                 await metrics_of(supervisor)
             monkeypatch.setattr(memory_growth, "LOOK_SECONDS", 60.0)
             write_tiny_version(repository, 2)
-            await supervisor.look_at_models()
+            await supervisor.reload_models()
             while (await metrics_of(supervisor)).get("mnist_workers") != 2 or await versions_of(supervisor) != {2}:
                 pass  # each look is a call
 

@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from serving.commands import versions
-from serving.commands.versions import without_policy
+from serving.commands.versions import versions, without_policy
 from serving.models.repository import ModelRepository
+from serving.options import run_command
 
 CONFIG = 'name: "mnist"  # ours\nmax_batch_size: 256\n'
 
@@ -19,7 +19,7 @@ def model(tmp_path: Path) -> Path:
 
 
 def run(model: Path, *arguments: str) -> int:
-    return versions.main(["--model-repository", str(model.parent), *arguments])
+    return run_command(versions, ["--model-repository", str(model.parent), *arguments])
 
 
 def wanted(model: Path) -> list[int]:

@@ -134,7 +134,7 @@ async def test_an_answer_tells_how_long_it_waited_and_with_how_many_it_ran() -> 
     async with running(model) as (batcher, _):
         _, others = await submit_behind_a_running_batch(model, batcher, images(3), images(1, 4))
         model.open()
-        timings = [answer.timing for answer in await asyncio.gather(*others)]
+        timings = await asyncio.gather(*others)
         assert [timing.batch_images for timing in timings] == [3, 3]
         assert timings[0].queue_seconds >= timings[1].queue_seconds > 0
         assert timings[0].inference_seconds == timings[1].inference_seconds > 0
@@ -144,7 +144,7 @@ async def test_a_split_request_tells_all_of_its_inferences() -> None:
     model = GatedModel()
     model.open()
     async with running(model, largest=2) as (batcher, metrics):
-        timing = (await batcher.submit(images(1, 2, 3))).timing
+        timing = await batcher.submit(images(1, 2, 3))
         await batcher.close()
         total = metrics.registry.get_sample_value("mnist_inference_seconds_sum")
         assert timing.batch_images == 2

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serving.errors import ExpiredError, NotReadyError
-from serving.predictions import Rows
+from serving.predictions import Predictions
 from tests.support.batcher_schedule import (
     FOREVER,
     Action,
@@ -65,9 +65,9 @@ def check_end(caller: Caller, stage: Stage) -> None:
     match end:
         case asyncio.CancelledError():
             assert caller.has_left
-        case Rows():
+        case Predictions():
             assert numbers_answered(end) == caller.numbers
-            assert 1 <= end.timing.batch_images <= stage.schedule.largest
+            assert 1 <= end.batch_images <= stage.schedule.largest
         case NotReadyError():
             assert caller.came_after_close
         case ExpiredError():

@@ -109,6 +109,7 @@ def processor_seconds(picture: Grey) -> float:
     return min(taken)
 
 
+@pytest.mark.serial
 def test_thousands_of_pieces_cost_no_multiple_of_a_digit() -> None:
     digit = np.pad(drawn_seven(), ((20, 20), (35, 35)))
     specks = np.zeros_like(digit)

@@ -167,6 +167,7 @@ def processor_seconds(picture: Image.Image) -> float:
     return min(taken)
 
 
+@pytest.mark.serial
 def test_a_picture_full_of_dots_is_reduced_in_the_time_of_a_drawing() -> None:
     dots = np.full((2_000, 2_000), 255, np.uint8)
     dots[::12, ::12] = 0  # each a piece of its own at the working size

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from training.arrays import Floats, LabelledDigits
+from training.data.arrays import Floats, LabelledDigits
 from training.synthetic.digit_debris import collage, cut, shuffled
 from training.synthetic.drawing import Canvas, slanted
 from training.synthetic.placing import raw, sheet

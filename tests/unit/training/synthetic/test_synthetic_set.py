@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from training.data.preprocessing import Preprocessed
 from training.errors import DataError
-from training.intake import Framed
 from training.synthetic.recipe import Kind, draw_kind
 from training.synthetic.synthetic_set import SyntheticSet, read_synthetic, write_synthetic
 from training.synthetic.textures import noise
@@ -19,10 +19,10 @@ def _set() -> SyntheticSet:
     return SyntheticSet(pixels, np.array([-1, 7, -1]), np.array(["letter", "printed digit", "noise"]))
 
 
-def _white(stacks: Mapping[str, npt.NDArray[np.uint8]]) -> Mapping[str, Framed]:
+def _white(stacks: Mapping[str, npt.NDArray[np.uint8]]) -> Mapping[str, Preprocessed]:
     """Frames nothing: every picture becomes full ink."""
     return {
-        name: Framed(np.full((len(stack), 784), 255, np.uint8), np.zeros(len(stack), np.int64))
+        name: Preprocessed(np.full((len(stack), 784), 255, np.uint8), np.zeros(len(stack), np.int64))
         for name, stack in stacks.items()
     }
 

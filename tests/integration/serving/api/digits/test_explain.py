@@ -17,7 +17,7 @@ from protos.mnist.v1 import digits_pb2
 from protos.mnist.v1.digits_pb2_grpc import DigitClassifierStub
 from serving.core.explainer import CAPACITY
 from serving.process.standalone import Standalone
-from tests.chaos.service_process import ROOT
+from tests.support.processes import ROOT
 from tests.support.servers import StartServer
 from tests.support.tiny_model import image_of
 

@@ -16,9 +16,9 @@ from protos.mnist.v1.digits_pb2_grpc import DigitClassifierStub
 from serving.config import Config
 from serving.logging import get_logger
 from serving.process.supervisor import Supervisor
-from tests.chaos.service_process import ROOT
 from tests.integration.serving.api.test_tls import Authority
 from tests.integration.serving.auth.test_api_keys import MakeKey
+from tests.support.processes import ROOT, started_on_loop
 from tests.support.servers import StartServer
 from tests.support.tiny_model import image_of
 from tests.support.web import Web, web
@@ -95,13 +95,10 @@ async def test_it_is_as_its_description_says_whatever_is_sent(start_server: Star
     told = ["--exclude-checks", "positive_data_acceptance", "--continue-on-failure", "--max-examples", "100"]
     async with start_server(model_repository=ROOT / "models") as server:
         url = f"http://127.0.0.1:{server.http_port}/v1/openapi.json"
-        tool = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "schemathesis.cli", "run", url, *told),
-            cwd=tmp_path,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-        output, _ = await tool.communicate()
+        command = [sys.executable, "-m", "schemathesis.cli", "run", url, *told]
+        pipes = {"stdout": asyncio.subprocess.PIPE, "stderr": asyncio.subprocess.STDOUT}
+        async with started_on_loop(command, cwd=tmp_path, **pipes) as tool:
+            output, _ = await tool.communicate()
     assert tool.returncode == 0, output.decode()
 
 

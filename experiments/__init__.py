@@ -1,0 +1,1 @@
+"""Experiments on top of `training`, one folder each; `training` never imports them."""

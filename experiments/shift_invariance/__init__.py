@@ -1,0 +1,1 @@
+"""Shift invariance: dense layers and convolutions on digits, shuffled digits and shifted digits."""

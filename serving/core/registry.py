@@ -1,0 +1,79 @@
+"""The registry: which model versions answer calls now, and which were refused and why.
+
+The model reloader writes it; use cases and services read it. Used from the event loop alone, so it needs no lock.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from serving.core.batcher import Batcher
+from serving.errors import NotReadyError, UnknownVersionError
+from serving.models.loaded_model import LoadedModel
+from serving.models.repository import Stamp
+
+
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """A model version with a batcher of its own: no batch mixes versions, and work in flight ends where it began."""
+
+    model: LoadedModel
+    batcher: Batcher
+    is_tuned: bool  # its settings were measured on this host
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedVersion:
+    """A version that the policy wants and that failed a check. `check`: one of models.repository.CHECKS."""
+
+    check: str
+    reason: str
+    stamp: Stamp  # of its files when they were checked
+
+
+class Registry:
+    """Served and refused versions of one model. Not ready until the first serve()."""
+
+    def __init__(self) -> None:
+        self.refused: dict[int, RefusedVersion] = {}
+        self.versions: tuple[int, ...] = ()  # served now, ascending
+        self._served: dict[int, ServedModel] = {}  # by version
+        self._default: ServedModel | None = None
+        self._closed_because: str | None = None
+
+    def serve(self, served: Sequence[ServedModel]) -> None:
+        """Replaces what is served by these versions, ascending. The last answers requests that name no version."""
+        self._served = {each.model.version: each for each in served}
+        self._default = served[-1]
+        self.versions = tuple(self._served)
+
+    def close(self, reason: str) -> None:
+        """Refuses every later served() with NotReadyError and this reason. Admitted requests are still answered."""
+        self._closed_because = reason
+
+    def served(self, version: int = 0) -> ServedModel:
+        """Returns the served version for a new request; 0 stands for the highest.
+
+        Raises NotReadyError before the first serve() and after close(), and UnknownVersionError.
+        """
+        if self._closed_because:
+            raise NotReadyError(self._closed_because)
+        return self.served_after_admission(version)
+
+    def served_after_admission(self, version: int) -> ServedModel:
+        """Returns the served version for a request that was admitted before close(). Raises as served() does."""
+        if self._default is None:
+            raise NotReadyError("no model is ready yet; try again soon")
+        if not version:
+            return self._default
+        if version not in self._served:
+            raise UnknownVersionError(requested=version, served=self.versions)
+        return self._served[version]
+
+    def queued_images(self) -> int:
+        """Counts the images that wait for a batch, of all versions."""
+        return sum(served.batcher.queued_images for served in self._served.values())
+
+    def running_since(self) -> float | None:
+        """Returns when the longest-running inference began, in time.monotonic() seconds; None when none runs."""
+        began = [served.batcher.running_since for served in self._served.values()]
+        return min((each for each in began if each is not None), default=None)

@@ -1,0 +1,71 @@
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import tensorflow as tf
+
+from training.augmentation.degradation import KINDS, binarised, blurred, broken, degrade, outlined, shaded
+from training.data.arrays import LabelledDigits
+
+Kind = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+SEED = (3, 7)
+
+
+def _images(digits: LabelledDigits) -> npt.NDArray[np.float32]:
+    return digits.pixels.reshape(-1, 28, 28).astype(np.float32) / np.float32(255)
+
+
+def _made(kind: Kind, images: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    return np.asarray(tf.clip_by_value(kind(tf.constant(images), tf.constant(SEED)), 0, 1), np.float32)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_each_kind_changes_images_and_draws_the_same_again(kind: Kind, digits: LabelledDigits) -> None:
+    images = _images(digits)
+    once = _made(kind, images)
+    np.testing.assert_array_equal(once, _made(kind, images))
+    assert np.mean(np.abs(once - images)) > 0.005
+    assert once.shape == images.shape
+
+
+def test_blur_and_outlines_add_no_ink_to_a_blank() -> None:
+    blank = np.zeros((50, 28, 28), np.float32)
+    for kind in (blurred, outlined):
+        assert not _made(kind, blank).any()
+
+
+def test_binarised_images_have_two_levels(digits: LabelledDigits) -> None:
+    assert set(np.unique(_made(binarised, _images(digits)))) == {0.0, 1.0}
+
+
+def test_outlines_leave_the_inside_of_strokes_empty() -> None:
+    block = np.zeros((1, 28, 28), np.float32)
+    block[0, 10:18, 10:18] = 1
+    outline = _made(outlined, block)[0]
+    assert not outline[12:16, 12:16].any()
+    assert outline[9, 10:18].min() > 0.5
+
+
+def test_shade_keeps_ink_darker_than_its_paper(digits: LabelledDigits) -> None:
+    images = _images(digits)
+    shade = _made(shaded, images)
+    ink, paper = (
+        np.array([image[mask].mean() for image, mask in zip(shade, where, strict=True)])
+        for where in (images > 0.9, images == 0)
+    )
+    assert np.mean(ink > paper) > 0.97
+
+
+def test_breaking_takes_ink_away_from_most_digits(digits: LabelledDigits) -> None:
+    images = _images(digits)
+    strokes = images > 0.9
+    assert np.mean((_made(broken, images) < 0.5)[strokes]) > 0.05
+
+
+def test_only_the_share_that_was_asked_for_is_degraded(digits: LabelledDigits) -> None:
+    images = _images(digits)
+    changed = np.asarray(degrade(tf.constant(images), 0.45, tf.constant(SEED))) != images
+    assert not changed[len(images) * 45 // 100 :].any()
+    assert np.mean(changed[: len(images) * 44 // 100].any(axis=(1, 2))) > 0.95
+    np.testing.assert_array_equal(degrade(tf.constant(images), 0.0, tf.constant(SEED)), images)

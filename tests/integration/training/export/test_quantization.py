@@ -1,0 +1,63 @@
+import dataclasses
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from tests.support.tiny_training import TINY
+from training.data.arrays import LabelledDigits
+from training.errors import ExportError
+from training.export.checks import check_quantized, onnx_predictions
+from training.export.onnx_graph import onnx_model
+from training.export.quantization import quantized
+from training.fit.run_folder import RunFolder
+from training.network.folding import fold
+
+
+@pytest.fixture(scope="module")
+def graph(finished_run: RunFolder) -> bytes:
+    """The trained tiny network in float32."""
+    return onnx_model(fold(finished_run.read_weights()), 1.3, {}, 1, "text").SerializeToString()
+
+
+@pytest.fixture(scope="module")
+def integers(graph: bytes, digits: LabelledDigits) -> bytes:
+    """The same in 8 bits."""
+    return quantized(graph, digits.pixels)
+
+
+def test_inputs_and_outputs_stay_what_they_were(graph: bytes, integers: bytes) -> None:
+    before, after = onnx.load_from_string(graph).graph, onnx.load_from_string(integers).graph
+    assert list(before.input) == list(after.input)
+    assert list(before.output) == list(after.output)
+
+
+def test_all_convolutions_but_the_first_have_integer_kernels(integers: bytes) -> None:
+    kinds = {each.name: numpy_helper.to_array(each).dtype for each in onnx.load_from_string(integers).graph.initializer}
+    assert kinds["convolution_1_kernel"] == np.float32
+    assert {kinds[f"convolution_{number}_kernel_quantized"] for number in (2, 3)} == {np.dtype(np.int8)}
+    assert kinds["hidden_kernel"] == np.float32
+
+
+def test_kernels_use_seven_bits_so_that_sums_of_two_products_fit_everywhere(integers: bytes) -> None:
+    tensors = {each.name: numpy_helper.to_array(each) for each in onnx.load_from_string(integers).graph.initializer}
+    assert 50 < np.abs(tensors["convolution_2_kernel_quantized"].astype(int)).max() <= 64
+
+
+def test_answers_stay_near_float32(graph: bytes, integers: bytes, digits: LabelledDigits) -> None:
+    one, other = onnx_predictions(graph, digits), onnx_predictions(integers, digits)
+    difference = np.abs(one.probabilities - other.probabilities)
+    assert 0 < difference.max() < 0.1
+    assert check_quantized(integers, dataclasses.replace(one, probabilities=other.probabilities)).runtime_images == 400
+
+
+def test_a_form_that_reads_other_digits_is_not_exported(integers: bytes, graph: bytes, digits: LabelledDigits) -> None:
+    answers = onnx_predictions(graph, digits)
+    wrong = dataclasses.replace(answers, probabilities=np.roll(answers.probabilities, 1, axis=1))
+    with pytest.raises(ExportError, match=r"int8: .* of the digits differ"):
+        check_quantized(integers, wrong)
+
+
+def test_the_tiny_network_is_one_column() -> None:
+    assert TINY.columns == 1  # the names of the nodes above are those of a single column

@@ -1,0 +1,1 @@
+"""MNIST and other data: sources, cache, split, the service's preprocessing, sample pictures."""

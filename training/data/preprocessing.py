@@ -1,0 +1,67 @@
+"""Pictures through the very intake the service uses, as a subprocess: training and serving never import one another."""
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from training.data.arrays import PIXELS, Pixels
+from training.errors import DataError
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocessed:
+    """What the intake made: pixels (n, 784) uint8, 0 = paper; flags (n,) int64, its bit mask of quality flags."""
+
+    pixels: Pixels
+    flags: npt.NDArray[np.int64]
+
+
+Preprocess: TypeAlias = Callable[[Mapping[str, npt.NDArray[np.uint8]]], Mapping[str, Preprocessed]]
+
+
+def preprocess_pictures(stacks: Mapping[str, npt.NDArray[np.uint8]]) -> Mapping[str, Preprocessed]:
+    """Each picture brought into MNIST's frame by `python -m serving.image`, one process for all of them.
+
+    Args:
+        stacks: by a name of the caller's, pictures of one size: (n, h, w) uint8 grey levels, any polarity.
+
+    Raises:
+        DataError: the command cannot run here (serving's packages are missing), or failed.
+    """
+    with tempfile.TemporaryDirectory(prefix="mnist-intake-") as folder:
+        source, target = Path(folder) / "pictures.npz", Path(folder) / "framed.npz"
+        keys = {f"stack{number}": name for number, name in enumerate(stacks)}
+        np.savez(source, allow_pickle=False, **{key: stacks[name] for key, name in keys.items()})
+        _run([sys.executable, "-m", "serving.image", str(source), str(target)])
+        with np.load(target) as file:
+            return {
+                name: _framed(name, file[key], file[f"{key}_flags"], len(stacks[name])) for key, name in keys.items()
+            }
+
+
+def _framed(name: str, pixels: Pixels, flags: npt.NDArray[np.int64], count: int) -> Preprocessed:
+    if pixels.shape != (count, PIXELS) or flags.shape != (count,):
+        raise RuntimeError(f"the intake answered {count} pictures of {name} with {pixels.shape}: this is a bug")
+    return Preprocessed(pixels, flags.astype(np.int64))
+
+
+def _run(command: list[str]) -> None:
+    finished = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    if finished.returncode == 0:
+        return
+    last = (finished.stderr.strip().splitlines() or [f"exit status {finished.returncode}"])[-1]
+    if "ModuleNotFoundError" in last:
+        raise DataError(
+            f"pictures are framed by the server's own intake, which cannot run here: {last}.\n"
+            "Install the training requirements again (requirements/training.txt) and run from a whole checkout."
+        )
+    raise DataError(f"the intake (python -m serving.image) failed: {last}")

@@ -1,0 +1,1 @@
+"""Measures a trained network: calibration, metrics, plots, and sets beyond MNIST."""

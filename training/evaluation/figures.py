@@ -1,0 +1,64 @@
+"""The figures of a model, typed as metrics.json and metadata.json hold them."""
+
+from typing import TypedDict
+
+
+class SetMetrics(TypedDict):
+    """What one evaluation set says; rates and shares are in 0..1, losses in nats."""
+
+    images: int
+    accuracy: float
+    per_digit: list[float]
+    nll: float
+    brier: float
+    ece: float
+    ece_interval: list[float]  # 95 %
+    refused: float  # share whose novelty is above the threshold
+    accuracy_of_answered: float  # of those that are not refused
+
+
+class TestMetrics(SetMetrics):
+    """The same, with the figure that leaves the known wrong labels out."""
+
+    accuracy_without_known_wrong_labels: float
+
+
+class AllMetrics(TypedDict):
+    """One entry per evaluation set."""
+
+    mnist_validation: SetMetrics
+    mnist_test: TestMetrics
+
+
+class DigitFigures(TypedDict):
+    """Digits of another population; shares in 0..1."""
+
+    images: int
+    accuracy: float
+    refused: float
+
+
+class RefusalFigures(TypedDict):
+    """Pictures that are no digits, against MNIST's test digits."""
+
+    images: int
+    refused: float  # at the shipped threshold
+    auroc: dict[str, float]  # by score; `novelty` is the model's output
+
+
+class OtherSets(TypedDict):
+    """What `report` measures beside MNIST, by the name of the set."""
+
+    corruptions: dict[str, float]  # accuracy on the corrupted test rows
+    corruptions_mean: float
+    refusal: dict[str, RefusalFigures]
+    digits: dict[str, DigitFigures]
+    stand_ins: dict[str, DigitFigures]
+
+
+class Evaluation(TypedDict):
+    """What `evaluate` leaves in metrics.json of a run."""
+
+    temperature: float
+    novelty_threshold: float
+    metrics: AllMetrics

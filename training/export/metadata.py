@@ -1,0 +1,61 @@
+"""metadata.json: all a server or a reader must know of a model version. Typed as it stands on disk."""
+
+from typing import Any, NotRequired, TypedDict
+
+from training.evaluation.figures import AllMetrics, OtherSets
+
+SCHEMA_VERSION = 1
+
+
+class Git(TypedDict):
+    """The revision that trained the model."""
+
+    revision: str
+    dirty: bool
+
+
+class Tensor(TypedDict):
+    """One input or output; a dimension is a number or the name of a symbolic one."""
+
+    name: str
+    dtype: str
+    shape: list[int | str]
+
+
+class Signature(TypedDict):
+    """The graph's inputs and outputs."""
+
+    inputs: list[Tensor]
+    outputs: list[Tensor]
+
+
+class Metadata(TypedDict):
+    """The whole file."""
+
+    schema_version: int
+    name: str
+    version: int
+    created: str
+    git: Git
+    training: dict[str, Any]
+    data: dict[str, str]
+    metrics: AllMetrics
+    other_sets: NotRequired[OtherSets]  # once `report --write-cards` has measured them
+    temperature: float
+    novelty_threshold: float
+    precision: str  # of the convolutions: float32 or int8
+    parameters: int
+    multiply_adds: int
+    signature: Signature
+    files: dict[str, str]
+    libraries: dict[str, str]
+
+
+SIGNATURE: Signature = {
+    "inputs": [{"name": "pixels", "dtype": "uint8", "shape": ["batch", 784]}],
+    "outputs": [
+        {"name": "probabilities", "dtype": "float32", "shape": ["batch", 10]},
+        {"name": "digit", "dtype": "int64", "shape": ["batch"]},
+        {"name": "novelty", "dtype": "float32", "shape": ["batch"]},
+    ],
+}

@@ -1,0 +1,233 @@
+"""MODEL_CARD.md, written from metadata.json and nothing else, so that the two cannot disagree."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from training.evaluation.figures import DigitFigures, OtherSets, SetMetrics
+from training.export.metadata import Metadata
+
+_CARD = """\
+# {name}, version {version}
+
+Reads one handwritten digit from 28x28 pixels. Written from metadata.json by the trainer, never by hand.
+
+## What it is
+{form}{convolutions} convolutions with pooling ({filters} filters) and a hidden dense layer of {dense_units}
+units, with {outputs}. {parameters:,} parameters,
+{multiply_adds:,} multiply-adds for each image, {precision}. The graph (ONNX) holds everything between raw
+pixels and calibrated answer.
+
+| tensor | type | shape | meaning |
+|---|---|---|---|
+| `pixels` (in) | uint8 | batch, 784 | rows from the top, 0 = paper, 255 = ink |
+| `probabilities` | float32 | batch, 10 | calibrated probability of each digit |
+| `digit` | int64 | batch | the likeliest digit |
+| `novelty` | float32 | batch | 0 for a typical digit, towards 1 for no digit: {novelty} |
+
+## Intended use
+Single handwritten digits 0 to 9 in MNIST's form: ink as 255 on 0, fitted into 20x20 pixels with the aspect kept, the
+centre of mass in the middle of 28x28. The server of this repository brings photos and scans to that form. Not meant for
+letters, for numbers of several digits{printed}, or for decisions about people unless someone looks
+at what is refused.
+
+## Data
+MNIST by Yann LeCun, Corinna Cortes and Christopher J. C. Burges: 70,000 digits written by employees of the U.S.
+Census Bureau and by high-school students. Licence: Creative Commons Attribution-ShareAlike 3.0 (CC BY-SA 3.0).
+Of the 60,000 training rows, {train_images:,} trained the weights; {validation_images:,} others decided temperature and
+threshold. The test rows served for the figures below, and as inputs when the graph was compared with Keras.
+
+| file | SHA-256 |
+|---|---|
+{data}
+
+## Training
+{epochs} epochs in batches of {batch_size}; AdamW, weight decay {weight_decay}, learning rate {learning_rate} falling
+along a cosine; running average of weights (decay {averaging}); dropout {dropout}; label smoothing {label_smoothing}.
+Each time an image was used it was distorted anew: turned up to {rotation_degrees} degrees, slanted up to {shear},
+scaled up to {scale:.0%}, stretched up to {aspect:.0%}, shifted up to {shift_pixels} pixels, bent up to
+{elastic_pixels} pixels, its strokes made up to {stroke} pixels thinner or thicker on each side{lessons}
+It took {seconds:.0f} s with {threads} threads ({processor}), seed {seed}.
+Code: revision `{revision}`{dirty}. Libraries: {libraries}.
+
+## Figures
+| | validation ({validation_count:,}) | test ({test_count:,}) |
+|---|---|---|
+{figures}
+
+The 15 known wrong labels are those of Northcutt, Athalye and Mueller (2021). The interval is a 95 % bootstrap interval.
+
+Share of each digit's images read rightly:
+
+| digit | 0 | 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | 9 |
+|---|---|---|---|---|---|---|---|---|---|---|
+| validation | {validation_per_digit} |
+| test | {test_per_digit} |
+
+## Calibration and refusal
+Logits are divided by the temperature {temperature:.4f}, at which the validation labels are likeliest.
+An image is refused when its novelty is greater than {novelty_threshold:.4f}: the smallest threshold that refuses at
+most {largest_refused_share:.1%} of the validation digits{spared}.
+{other_sets}
+## Limits
+- {strangers}
+- MNIST's writers were Americans of the 1990s; a 1 with a long upstroke or a crossed 7 is rare in it.
+- Test accuracies this high differ by about 0.1 points by chance: 10,000 images do not tell such networks apart.
+
+## Files
+| file | SHA-256 |
+|---|---|
+{files}
+"""
+
+_PRECISIONS = {"float32": "in float32", "int8": "its convolutions but the first in int8"}
+# What differs between models that learned novelty from non-digits and those that take it from their probabilities.
+_LEARNED = {
+    "outputs": "eleven outputs: the ten digits, and novelty",
+    "novelty": "learned from synthesised non-digits",
+    "printed": "",
+    "strangers": (
+        "A letter that looks like a digit is read as that digit (O I l S Z B; o, s, q, g in many hands), and so may be"
+        " what\n  resembles none of the synthesised non-digits."
+    ),
+}
+_DERIVED = {
+    "outputs": "ten outputs",
+    "novelty": "1 - the largest probability",
+    "printed": ", for printed type",
+    "strangers": (
+        "Novelty only says that no digit stands out. Letters, noise and other drawings can be read as digits with"
+        " confidence."
+    ),
+}
+
+
+def model_card(metadata: Metadata) -> str:
+    """The card's whole text (Markdown)."""
+    training, git = metadata["training"], metadata["git"]
+    validation, test = metadata["metrics"]["mnist_validation"], metadata["metrics"]["mnist_test"]
+    return _CARD.format(
+        **{key: value for key, value in training.items() if key not in ("filters", "started")},
+        form=_form(training),
+        precision=_PRECISIONS[metadata.get("precision", "float32")],
+        lessons=_lessons(training),
+        spared=_spared(training),
+        **(_LEARNED if _learns_novelty(training) else _DERIVED),
+        other_sets=_other_sets(metadata["other_sets"]) if "other_sets" in metadata else "",
+        name=metadata["name"],
+        version=metadata["version"],
+        convolutions=sum(_depths(training)),
+        filters=", ".join(
+            str(each) for each, depth in zip(training["filters"], _depths(training), strict=True) for _ in range(depth)
+        ),
+        parameters=metadata["parameters"],
+        multiply_adds=metadata["multiply_adds"],
+        data=_rows(metadata["data"]),
+        revision=git["revision"],
+        dirty=" with uncommitted changes" if git["dirty"] else "",
+        libraries=", ".join(f"{name} {version}" for name, version in metadata["libraries"].items()),
+        validation_count=validation["images"],
+        test_count=test["images"],
+        figures=_figures(validation, test, test["accuracy_without_known_wrong_labels"]),
+        validation_per_digit=_per_digit(validation),
+        test_per_digit=_per_digit(test),
+        temperature=metadata["temperature"],
+        novelty_threshold=metadata["novelty_threshold"],
+        files=_rows(metadata["files"]),
+    )
+
+
+def _figures(validation: SetMetrics, test: SetMetrics, trusted: float) -> str:
+    def interval(metrics: SetMetrics) -> str:
+        low, high = metrics["ece_interval"]
+        return f"{metrics['ece']:.2%} ({low:.2%} to {high:.2%})"
+
+    rows = [
+        ("accuracy", f"{validation['accuracy']:.2%}", f"{test['accuracy']:.2%}"),
+        ("accuracy without the 15 known wrong labels", "", f"{trusted:.2%}"),
+        ("negative log-likelihood, nats", f"{validation['nll']:.4f}", f"{test['nll']:.4f}"),
+        ("Brier score", f"{validation['brier']:.4f}", f"{test['brier']:.4f}"),
+        ("expected calibration error, 15 bins", interval(validation), interval(test)),
+        ("refused", f"{validation['refused']:.2%}", f"{test['refused']:.2%}"),
+        (
+            "accuracy of what is not refused",
+            f"{validation['accuracy_of_answered']:.2%}",
+            f"{test['accuracy_of_answered']:.2%}",
+        ),
+    ]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _learns_novelty(training: Mapping[str, Any]) -> bool:
+    return "novelty_weight" in training
+
+
+def _depths(training: Mapping[str, Any]) -> list[int]:
+    """Convolutions before each pooling."""
+    return list(training.get("depths", ())) or [1] * len(training["filters"])
+
+
+def _form(training: Mapping[str, Any]) -> str:
+    columns = training.get("columns", 1)  # versions from before there were columns do not say
+    return "" if columns == 1 else f"The mean of {columns} columns that look at the same image, each of "
+
+
+def _lessons(training: Mapping[str, Any]) -> str:
+    """What training showed beside distorted digits, from the end of the sentence about distortions onwards."""
+    text = f"; {training['wild']:.0%} of the\nimages by up to twice as much." if training.get("wild") else "."
+    if training.get("degraded"):
+        text += (
+            f"\n{training['degraded']:.0%} of the images were also blurred, coarse, noisy, shaded, crossed out,"
+            " broken or outlined."
+        )
+    if _learns_novelty(training):
+        text += (
+            f"\nEach batch had {training['synthetic_images']} synthesised pictures beside MNIST's: non-digits and"
+            " printed digits (`training/synthetic`)."
+        )
+    if training.get("start"):
+        text += f"\nTraining began with the weights of `{training['start']}`, as it is in this revision."
+    if training.get("convolution_precision") == "bfloat16":
+        text += (
+            "\nWhile it was trained, its convolutions but the first multiplied in bfloat16; all weights are float32."
+        )
+    if training.get("teacher"):
+        text += (
+            f"\n{training['teacher_weight']:.0%} of the digits' loss came from the answers of the runs"
+            f" {training['teacher']}, the rest from MNIST's labels."
+        )
+    return text
+
+
+def _spared(training: Mapping[str, Any]) -> str:
+    """The threshold's second condition; only a learned novelty is asked about stand-ins."""
+    if not _learns_novelty(training) or "largest_refused_share_elsewhere" not in training:
+        return ""
+    share = training["largest_refused_share_elsewhere"]
+    return f", and at most {share:.0%} of any one\nof their stand-ins for other populations"
+
+
+def _other_sets(sets: OtherSets) -> str:
+    """The figures of `report`, as a section of its own."""
+    lines = ["", "## Beyond MNIST", "Measured by `python -m training report` on sets that trained nothing.", ""]
+    lines += ["| pictures that are no digits | refused | AUROC of novelty |", "|---|---|---|"]
+    for name, refusal in sets["refusal"].items():
+        figures = f"{refusal['refused']:.1%} | {refusal['auroc']['novelty']:.4f}"
+        lines.append(f"| {name} ({refusal['images']:,}) | {figures} |")
+    lines += ["", "| digits, through the intake | accuracy | refused |", "|---|---|---|"]
+    lines += [_digits_row(name, each) for name, each in sets["digits"].items()]
+    lines += [_digits_row(f"{name}, made from validation rows", each) for name, each in sets["stand_ins"].items()]
+    lines += ["", f"Mean accuracy over the fifteen corruptions of MNIST-C, test rows: {sets['corruptions_mean']:.2%}"]
+    lines.append("(" + ", ".join(f"{name} {share:.1%}" for name, share in sets["corruptions"].items()) + ").")
+    return "\n".join(lines) + "\n"
+
+
+def _digits_row(name: str, figures: DigitFigures) -> str:
+    return f"| {name} ({figures['images']:,}) | {figures['accuracy']:.2%} | {figures['refused']:.2%} |"
+
+
+def _rows(values: dict[str, str]) -> str:
+    return "\n".join(f"| `{name}` | `{value}` |" for name, value in values.items())
+
+
+def _per_digit(metrics: SetMetrics) -> str:
+    return " | ".join(f"{share:.2%}" for share in metrics["per_digit"])

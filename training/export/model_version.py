@@ -1,0 +1,170 @@
+"""A finished, evaluated run becomes a model version: graph, golden answers, metadata, card; checked, then written."""
+
+import dataclasses
+import hashlib
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from training.data.arrays import LabelledDigits, Weights
+from training.data.mnist import CHECKSUMS
+from training.data.split import Split
+from training.evaluation.evaluate import evaluation_of
+from training.evaluation.figures import Evaluation
+from training.evaluation.predictions import Predictions, calibrated
+from training.export.checks import CheckReport, check_model, check_quantized, onnx_predictions
+from training.export.metadata import SCHEMA_VERSION, SIGNATURE, Metadata
+from training.export.model_card import model_card
+from training.export.model_repository import next_version, write_version
+from training.export.onnx_graph import onnx_model, with_properties
+from training.export.quantization import quantized
+from training.fit.run_folder import RunRecord
+from training.network.folding import FoldedNetwork, fold
+from training.network.outputs import network_outputs
+from training.network.weights import network_from_weights
+
+GOLDEN_IMAGES = 256
+_DESCRIPTION = (
+    "Handwritten digits, 28x28 pixels. In: pixels, uint8, 0 = paper, 255 = ink, rows from the top."
+    " Out: calibrated probabilities of the digits 0 to 9, the likeliest digit, and novelty,"
+    " from 0 for a typical digit to 1 for no digit at all."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedRun:
+    """All that a run leaves for export."""
+
+    record: RunRecord
+    weights: Weights
+    evaluation: Evaluation
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Exported:
+    """One graph with what is known of it."""
+
+    model: bytes
+    precision: str
+    golden: Predictions
+    evaluation: Evaluation
+
+
+def export_run(run: FinishedRun, split: Split, repository: Path, name: str) -> tuple[Path, CheckReport]:
+    """Write the run as the next version of the model `name`; its folder, and what the checks measured.
+
+    Raises:
+        ExportError: a check failed or the repository cannot be written; no version was written then.
+    """
+    version = next_version(repository, name)
+    model = _float_model(run, version)
+    report = check_model(model, _keras_predictions(run, split.test))
+    golden = _keras_predictions(run, _golden_digits(split))
+    return _write(run, repository, name, version, _Exported(model, "float32", golden, run.evaluation)), report
+
+
+def export_quantized(
+    run: FinishedRun, split: Split, stand_ins: Sequence[LabelledDigits], repository: Path, name: str
+) -> tuple[Path, CheckReport]:
+    """The same with convolutions in 8-bit integers, measured as it is: every figure is the integer graph's own.
+
+    Raises:
+        ExportError: as for `export_run`.
+    """
+    version = next_version(repository, name)
+    model = quantized(_float_model(run, version), split.train.pixels)
+    validation, test = onnx_predictions(model, split.validation), onnx_predictions(model, split.test)
+    report = check_quantized(model, _keras_predictions(run, split.validation))
+    others = [onnx_predictions(model, each).novelty for each in stand_ins]
+    evaluation = evaluation_of(run.record.config, run.evaluation["temperature"], validation, test, others)
+    model = with_properties(model, _properties(run, version, evaluation))
+    golden = onnx_predictions(model, _golden_digits(split))
+    return _write(run, repository, name, version, _Exported(model, "int8", golden, evaluation)), report
+
+
+def golden_file(predictions: Predictions) -> bytes:
+    """An npz of images with the answers expected to them: pixels, digit, probabilities, novelty."""
+    buffer = io.BytesIO()
+    np.savez_compressed(
+        buffer,
+        allow_pickle=False,
+        pixels=predictions.digits.pixels,
+        digit=predictions.digit,
+        probabilities=predictions.probabilities,
+        novelty=predictions.novelty,
+    )
+    return buffer.getvalue()
+
+
+def _golden_digits(split: Split) -> LabelledDigits:
+    return split.validation.take(np.arange(min(GOLDEN_IMAGES, len(split.validation))))
+
+
+def _float_model(run: FinishedRun, version: int) -> bytes:
+    properties = _properties(run, version, run.evaluation)
+    temperature = run.evaluation["temperature"]
+    return onnx_model(
+        fold(run.weights, run.record.config.depths), temperature, properties, version, _DESCRIPTION
+    ).SerializeToString()
+
+
+def _properties(run: FinishedRun, version: int, evaluation: Evaluation) -> dict[str, str]:
+    return {
+        "version": str(version),
+        "temperature": repr(evaluation["temperature"]),
+        "novelty_threshold": repr(evaluation["novelty_threshold"]),
+        "git_revision": run.record.git.revision,
+    }
+
+
+def _keras_predictions(run: FinishedRun, digits: LabelledDigits) -> Predictions:
+    outputs = network_outputs(network_from_weights(run.record.config, run.weights), digits.pixels)
+    return calibrated(digits, outputs, run.evaluation["temperature"])
+
+
+def _write(run: FinishedRun, repository: Path, name: str, version: int, exported: _Exported) -> Path:
+    files = {"model.onnx": exported.model, "golden.npz": golden_file(exported.golden)}
+    metadata = _metadata(run, fold(run.weights, run.record.config.depths), name, version, exported, files)
+    files["metadata.json"] = (json.dumps(metadata, indent=2) + "\n").encode()
+    files["MODEL_CARD.md"] = model_card(metadata).encode()
+    return write_version(repository, name, version, files)
+
+
+def _metadata(
+    run: FinishedRun,
+    network: FoldedNetwork,
+    name: str,
+    version: int,
+    exported: _Exported,
+    files: dict[str, bytes],
+) -> Metadata:
+    record, evaluation = run.record, exported.evaluation
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "name": name,
+        "version": version,
+        "created": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "git": {"revision": record.git.revision, "dirty": record.git.dirty},
+        "training": {
+            **dataclasses.asdict(record.config),
+            "started": record.started,
+            "seconds": round(run.seconds, 1),
+            "processor": record.processor,
+        },
+        "data": dict(CHECKSUMS),
+        "metrics": evaluation["metrics"],
+        "temperature": evaluation["temperature"],
+        "novelty_threshold": evaluation["novelty_threshold"],
+        "precision": exported.precision,
+        "parameters": network.parameters,
+        "multiply_adds": network.multiply_adds,
+        "signature": SIGNATURE,
+        "files": {file: hashlib.sha256(content).hexdigest() for file, content in files.items()},
+        "libraries": dict(record.libraries),
+    }

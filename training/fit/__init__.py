@@ -1,0 +1,1 @@
+"""The training loop: batches, loss, state, checkpoints, run folders, progress."""

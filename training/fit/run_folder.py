@@ -1,0 +1,129 @@
+"""A run on disk: `run.json` says what it is, `checkpoint.npz` where it stands, `weights.npz` that it is finished."""
+
+import dataclasses
+import io
+import json
+import shutil
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from training.config import TrainingConfig, apply_settings
+from training.data.arrays import Weights
+from training.environment import GitState
+from training.errors import ConfigError, RunError
+from training.files import write_atomically
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """What a run is: written when it begins, and again when it is resumed by other code."""
+
+    config: TrainingConfig
+    git: GitState
+    libraries: Mapping[str, str]
+    processor: str
+    started: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """The files of one run."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """What --run calls it."""
+        return self.path.name
+
+    @property
+    def checkpoint(self) -> Path:
+        """Where the run stands; replaced after each epoch."""
+        return self.path / "checkpoint.npz"
+
+    @property
+    def weights(self) -> Path:
+        """The result; there when the run is finished."""
+        return self.path / "weights.npz"
+
+    @property
+    def metrics(self) -> Path:
+        """What `evaluate` found."""
+        return self.path / "metrics.json"
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether there is a run here at all."""
+        return (self.path / "run.json").exists()
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether all epochs have run."""
+        return self.weights.exists()
+
+    def remove(self) -> None:
+        """Delete the run and all it has computed."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    def write_record(self, record: RunRecord) -> None:
+        """Begin the run, or say that other code goes on with it."""
+        self.write_json("run.json", dataclasses.asdict(record))
+
+    def read_record(self) -> RunRecord:
+        """What the run is.
+
+        Raises:
+            RunError: there is no such run, or its file is damaged.
+        """
+        if not self.has_begun:
+            raise RunError(
+                f"there is no run {self.name!r} in {self.path.parent}: begin it with `python -m training train`"
+            )
+        try:
+            fields = self.read_json("run.json")
+            config = apply_settings(TrainingConfig(), fields.pop("config"), "run.json")
+            return RunRecord(config=config, git=GitState(**fields.pop("git")), **fields)
+        except (ConfigError, KeyError, TypeError) as error:
+            raise RunError(f"{self.path}/run.json is not of this version ({error}): use --restart") from error
+
+    def write_weights(self, weights: Weights) -> None:
+        """Finish the run."""
+        buffer = io.BytesIO()
+        np.savez(buffer, allow_pickle=False, **weights)
+        write_atomically(self.weights, buffer.getvalue())
+
+    def read_weights(self) -> Weights:
+        """The result of the run.
+
+        Raises:
+            RunError: the run is not finished, or the file is damaged.
+        """
+        if not self.is_finished:
+            raise RunError(f"the run {self.name!r} is not finished: go on with `python -m training train --resume`")
+        try:
+            with np.load(io.BytesIO(self.weights.read_bytes()), allow_pickle=False) as file:
+                return dict(file)
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise RunError(f"{self.weights} is damaged ({error}): train again with --restart") from error
+
+    def write_json(self, name: str, content: Any) -> None:
+        """Replace one of the run's JSON files."""
+        write_atomically(self.path / name, (json.dumps(content, indent=2) + "\n").encode())
+
+    def read_json(self, name: str) -> Any:
+        """The content of one of the run's JSON files.
+
+        Raises:
+            RunError: it is missing or damaged.
+        """
+        try:
+            return json.loads((self.path / name).read_bytes())
+        except FileNotFoundError as error:
+            raise RunError(f"the run {self.name!r} has no {name} yet") from error
+        except ValueError as error:
+            raise RunError(f"{self.path / name} is damaged ({error})") from error

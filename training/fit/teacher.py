@@ -1,0 +1,79 @@
+"""What finished networks answer to the batches of a run: computed once, kept for every student of those batches."""
+
+import dataclasses
+import hashlib
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from training.config import TrainingConfig
+from training.data.arrays import CLASSES
+from training.files import write_atomically
+from training.fit.batches import Batches
+from training.network.outputs import mean_of_columns
+
+# What a batch does not depend on; whatever else is in a configuration may change the images.
+_WITHOUT_EFFECT_ON_BATCHES = (
+    *(
+        "seed",
+        "start",
+        "threads",
+        "columns",
+        "filters",
+        "depths",
+        "dense_units",
+        "dropout",
+        "epochs",
+        "convolution_precision",
+        "learning_rate",
+        "warmup_epochs",
+    ),
+    *("weight_decay", "label_smoothing", "averaging", "novelty_weight", "teacher", "teacher_weight"),
+    *("teacher_temperature", "largest_refused_share", "largest_refused_share_elsewhere"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Teacher:
+    """One or more networks whose mean answer is learned.
+
+    `weights_checksum` names them; `folder` is where their answers are kept.
+    """
+
+    networks: Sequence[Any]
+    weights_checksum: str
+    folder: Path
+
+    def answers(self, config: TrainingConfig, batches: Batches, epoch: int) -> npt.NDArray[np.float16]:
+        """To each image of the epoch's steps: (steps, size, 11) float16 logits, as `network` orders them."""
+        path = self.folder / self._key(config) / f"epoch-{epoch:03}.npy"
+        if not path.exists():
+            buffer = io.BytesIO()
+            np.save(buffer, self._computed(batches, epoch), allow_pickle=False)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(path, buffer.getvalue())
+        answers: npt.NDArray[np.float16] = np.load(path, allow_pickle=False)
+        if answers.shape != (config.steps_per_epoch, batches.size, CLASSES + 1):
+            raise RuntimeError(f"{path} has shape {answers.shape}: this is a bug")
+        return answers
+
+    def _computed(self, batches: Batches, epoch: int) -> npt.NDArray[np.float16]:
+        def answer(rows: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
+            images = batches.images(rows, step)[..., tf.newaxis]
+            return tf.add_n([mean_of_columns(each(images, training=False)) for each in self.networks])
+
+        compiled = tf.function(answer)
+        steps = [compiled(tf.constant(rows), tf.constant(step, tf.int32)) for step, rows in batches.epoch(epoch)]
+        return (np.stack([np.asarray(each) for each in steps]) / len(self.networks)).astype(np.float16)
+
+    def _key(self, config: TrainingConfig) -> str:
+        settings = {k: v for k, v in dataclasses.asdict(config).items() if k not in _WITHOUT_EFFECT_ON_BATCHES}
+        text = json.dumps([self.weights_checksum, settings], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]

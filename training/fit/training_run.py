@@ -1,0 +1,137 @@
+"""A training run from the first step or the last checkpoint to its result; what may be begun, resumed or replaced."""
+
+import dataclasses
+import hashlib
+import itertools
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import tensorflow as tf
+from rich.console import Console
+
+from training.config import TrainingConfig, apply_settings
+from training.data.arrays import LabelledDigits
+from training.data.split import Split
+from training.environment import current_git_state, library_versions, make_deterministic, processor
+from training.errors import RunError
+from training.fit.batches import Batches
+from training.fit.checkpoint import EpochRecord, load_checkpoint, save_checkpoint
+from training.fit.progress import training_progress
+from training.fit.run_folder import RunFolder, RunRecord
+from training.fit.teacher import Teacher
+from training.fit.trainer import Trainer
+from training.fit.training_state import TrainingState, new_state, start_from
+from training.network.weights import network_from_weights, network_weights
+
+
+def begin(folder: RunFolder, settings: Mapping[str, Any], resume: bool, restart: bool) -> RunRecord:
+    """Decide whether a run may go ahead, and write down what it is.
+
+    Args:
+        folder: where the run is, or will be.
+        settings: what was asked for on top of the defaults, from file and flags.
+        resume: go on with an unfinished run; its own settings hold.
+        restart: delete whatever run there is first.
+
+    Raises:
+        RunError: there is a run and neither flag says what to do with it, or none to resume, or other settings.
+        ConfigError: a setting is unknown or out of range.
+    """
+    if resume and restart:
+        raise RunError("--resume goes on with a run and --restart deletes it: give one of them")
+    if resume:
+        return _resumed(folder, settings)
+    config = apply_settings(TrainingConfig(), settings, "settings")
+    if restart:
+        folder.remove()
+    if folder.has_begun:
+        state = "finished" if folder.is_finished else "unfinished"
+        raise RunError(
+            f"there is a run {folder.name!r} already, and it is {state}."
+            " Go on with it: --resume. Delete it and begin again: --restart. Keep it and begin another: --run NAME"
+        )
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    record = RunRecord(config, current_git_state(), library_versions(), processor(), started)
+    folder.write_record(record)
+    return record
+
+
+def fit(
+    folder: RunFolder, config: TrainingConfig, split: Split, synthetic: LabelledDigits | None, console: Console
+) -> list[EpochRecord]:
+    """Train until the run is finished; its history. A finished run is left as it is.
+
+    KeyboardInterrupt comes through; the last checkpoint is on disk then.
+
+    Args:
+        folder: the run; its teachers, if it has any, are runs beside it.
+        config: its settings.
+        split: MNIST's rows; the test rows are not used.
+        synthetic: non-digits and printed digits; None only when `config.synthetic_images` is 0.
+        console: where progress is shown.
+    """
+    make_deterministic(config.threads)
+    state = new_state(config)
+    history = _restored(folder, state)
+    if folder.is_finished:
+        return history
+    if config.start and not history:
+        start_from(state, config, _first_images(config, split, synthetic))
+
+    def save(so_far: list[EpochRecord]) -> None:
+        save_checkpoint(folder.checkpoint, state.arrays(), so_far)
+        _write_history(folder, so_far)
+
+    with training_progress(console, config, len(history)) as progress:
+        trainer = Trainer(config, split, state, synthetic, _teacher(folder, config))
+        history = trainer.train(history, progress, save)
+    _write_history(folder, history)  # again: the run may have been stopped between the last checkpoint and its history
+    folder.write_weights(network_weights(state.average))
+    return history
+
+
+def _first_images(config: TrainingConfig, split: Split, synthetic: LabelledDigits | None) -> tf.Tensor:
+    """What the first steps will show, about a thousand images."""
+    batches = Batches(config, split.train, synthetic)
+    steps = itertools.islice(batches.epoch(1), -(-1000 // batches.size))
+    return tf.concat([batches.images(tf.constant(rows), tf.constant(step, tf.int32)) for step, rows in steps], axis=0)
+
+
+def _write_history(folder: RunFolder, history: list[EpochRecord]) -> None:
+    folder.write_json("history.json", [dataclasses.asdict(record) for record in history])
+
+
+def _teacher(folder: RunFolder, config: TrainingConfig) -> Teacher | None:
+    if not config.teacher:
+        return None
+    runs = [RunFolder(folder.path.parent / name.strip()) for name in config.teacher.split(",")]
+    networks = [network_from_weights(run.read_record().config, run.read_weights()) for run in runs]
+    checksum = hashlib.sha256(b"".join(run.weights.read_bytes() for run in runs)).hexdigest()
+    return Teacher(networks, checksum, folder.path.parent / "teachers")
+
+
+def _restored(folder: RunFolder, state: TrainingState) -> list[EpochRecord]:
+    if not folder.checkpoint.exists():
+        return []
+    arrays, history = load_checkpoint(folder.checkpoint)
+    state.restore(arrays)
+    return history
+
+
+def _resumed(folder: RunFolder, settings: Mapping[str, Any]) -> RunRecord:
+    record = folder.read_record()
+    asked = apply_settings(record.config, settings, "settings")
+    for each in dataclasses.fields(asked):
+        old, new = getattr(record.config, each.name), getattr(asked, each.name)
+        if old != new:
+            raise RunError(
+                f"the run {folder.name!r} was begun with {each.name} = {old}, not {new}, and cannot change half-way."
+                " Resume without that setting, or begin another run with --run NAME"
+            )
+    git = current_git_state()
+    if git.revision != record.git.revision and not folder.is_finished:
+        # Two revisions made it, so none of them alone can make it again.
+        record = dataclasses.replace(record, git=dataclasses.replace(git, dirty=True))
+        folder.write_record(record)
+    return record

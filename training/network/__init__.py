@@ -1,0 +1,1 @@
+"""The network: architecture, outputs, weights, and the folded form that is exported."""

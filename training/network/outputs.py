@@ -1,0 +1,37 @@
+"""What a network says to images, its columns already brought together."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from training.data.arrays import CLASSES, SIDE, Floats, Pixels
+
+_BATCH = 500
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkOutputs:
+    """Neither calibrated nor squashed: digit logits (n, 10) float32 and novelty logits (n,) float32."""
+
+    logits: Floats
+    novelty_logits: Floats
+
+
+def network_outputs(network: Any, pixels: Pixels) -> NetworkOutputs:
+    """The network's answers to `pixels` (n, 784) uint8: the mean of its columns'."""
+    answer = tf.function(lambda batch: mean_of_columns(network(as_images(batch)[..., tf.newaxis], training=False)))
+    batches = [answer(tf.constant(pixels[start : start + _BATCH])) for start in range(0, len(pixels), _BATCH)]
+    both = np.concatenate([np.asarray(batch) for batch in batches])
+    return NetworkOutputs(logits=both[:, :CLASSES], novelty_logits=both[:, CLASSES])
+
+
+def mean_of_columns(answers: tf.Tensor) -> tf.Tensor:
+    """(n, columns, 11) to (n, 11)."""
+    return tf.reduce_mean(answers, axis=1)
+
+
+def as_images(pixels: tf.Tensor) -> tf.Tensor:
+    """(n, 784) uint8 to (n, 28, 28) float32 in 0..1."""
+    return tf.reshape(tf.cast(pixels, tf.float32) / 255.0, [-1, SIDE, SIDE])
