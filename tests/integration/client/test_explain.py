@@ -12,7 +12,7 @@ import pytest
 from mnist_digits import AsyncDigitClient, CallError, DigitClient, Explanation
 from protos.mnist.v1 import digits_pb2, digits_pb2_grpc
 from serving.process.standalone import Standalone
-from tests.chaos.service_process import ROOT
+from tests.support.processes import ROOT
 from tests.support.servers import StartServer
 from tests.support.tiny_model import image_of
 
