@@ -1,4 +1,4 @@
-// Every word of the page, in each of its languages. {0}, {1}, ... are filled in.
+// Texts of the page in each of its languages. say() fills in {0}, {1}, ...
 
 const WORDS = {
   en: {
@@ -35,9 +35,9 @@ const WORDS = {
     quality_mostly_dark: "Most of the picture is dark.",
     seen_title: "What the network sees",
     seen: "Your drawing as 28 by 28 pixels",
-    seen_told: "Cut out, scaled to 28×28 pixels and centred, like the digits that the network learned from.",
+    seen_description: "Cut out, scaled to 28×28 pixels and centred, like the digits that the network learned from.",
     importance: "Which pixels matter",
-    importance_told: "A square of paper moves over the picture. Where the answer loses its lead over the second likeliest digit, the ink matters (orange); where the lead grows, the ink speaks against the answer (blue).",
+    importance_description: "A square of paper moves over the picture. Where the answer loses its lead over the second likeliest digit, the ink matters (orange); where the lead grows, the ink speaks against the answer (blue).",
     walk_title: "A walk through the layers",
     walk_intro: "A convolution puts a small grid of weights, the kernel, on each place of its input, multiplies each number by its weight and adds up the products. Nobody chose these kernels: the network learned them. Point at a square of the large map, or move with the arrow keys, to see the numbers that made it.",
     layers: "Layers",
@@ -50,10 +50,10 @@ const WORDS = {
     kind_dense: "Dense layer",
     kind_logits: "Ten sums",
     column: "column {0}",
-    told_convolution: "{0} kernels of {1}, each over {2} input map(s), padding “{3}”: {0} maps of {4}. Side: {5}.",
-    told_pooling: "The largest of each {0}×{0} window is kept: {1} becomes {2}. Side: {3}.",
-    told_dense: "Each of the {0} units adds up all numbers of the layer before, each multiplied by its own weight. A dense layer does not know which numbers were neighbours.",
-    told_logits: "One sum for each of the {0} digits. Softmax turns them, divided by the model’s temperature, into probabilities.",
+    convolution_description: "{0} kernels of {1}, each over {2} input map(s), padding “{3}”: {0} maps of {4}. Side: {5}.",
+    pooling_description: "The largest of each {0}×{0} window is kept: {1} becomes {2}. Side: {3}.",
+    dense_description: "Each of the {0} units adds up all numbers of the layer before, each multiplied by its own weight. A dense layer does not know which numbers were neighbours.",
+    logits_description: "One sum for each of the {0} digits. Softmax turns them, divided by the model’s temperature, into probabilities.",
     valid: "valid",
     same: "same",
     other_padding: "its own",
@@ -131,9 +131,9 @@ const WORDS = {
     quality_mostly_dark: "La mayor parte de la imagen es oscura.",
     seen_title: "Lo que ve la red",
     seen: "Tu dibujo en 28 por 28 píxeles",
-    seen_told: "Recortado, reducido a 28×28 píxeles y centrado, como los dígitos con los que aprendió la red.",
+    seen_description: "Recortado, reducido a 28×28 píxeles y centrado, como los dígitos con los que aprendió la red.",
     importance: "Qué píxeles importan",
-    importance_told: "Un cuadrado de papel recorre la imagen. Donde la respuesta pierde ventaja sobre el segundo dígito más probable, la tinta importa (naranja); donde la ventaja crece, la tinta va en contra de la respuesta (azul).",
+    importance_description: "Un cuadrado de papel recorre la imagen. Donde la respuesta pierde ventaja sobre el segundo dígito más probable, la tinta importa (naranja); donde la ventaja crece, la tinta va en contra de la respuesta (azul).",
     walk_title: "Un paseo por las capas",
     walk_intro: "Una convolución pone una pequeña cuadrícula de pesos, el kernel, en cada posición de su entrada, multiplica cada número por su peso y suma los productos. Nadie eligió estos kernels: la red los aprendió. Señala una casilla del mapa grande, o muévete con las flechas, para ver los números de los que sale.",
     layers: "Capas",
@@ -146,10 +146,10 @@ const WORDS = {
     kind_dense: "Capa densa",
     kind_logits: "Diez sumas",
     column: "columna {0}",
-    told_convolution: "{0} kernels de {1}, cada uno sobre {2} mapa(s) de entrada, relleno «{3}»: {0} mapas de {4}. Lado: {5}.",
-    told_pooling: "De cada ventana de {0}×{0} queda el mayor: {1} pasa a {2}. Lado: {3}.",
-    told_dense: "Cada una de las {0} unidades suma todos los números de la capa anterior, cada uno multiplicado por su propio peso. Una capa densa no sabe qué números eran vecinos.",
-    told_logits: "Una suma por cada uno de los {0} dígitos. Softmax las convierte, divididas por la temperatura del modelo, en probabilidades.",
+    convolution_description: "{0} kernels de {1}, cada uno sobre {2} mapa(s) de entrada, relleno «{3}»: {0} mapas de {4}. Lado: {5}.",
+    pooling_description: "De cada ventana de {0}×{0} queda el mayor: {1} pasa a {2}. Lado: {3}.",
+    dense_description: "Cada una de las {0} unidades suma todos los números de la capa anterior, cada uno multiplicado por su propio peso. Una capa densa no sabe qué números eran vecinos.",
+    logits_description: "Una suma por cada uno de los {0} dígitos. Softmax las convierte, divididas por la temperatura del modelo, en probabilidades.",
     valid: "valid",
     same: "same",
     other_padding: "propio",
@@ -197,7 +197,7 @@ const WORDS = {
 
 export const LANGUAGES = Object.keys(WORDS);
 
-/** The words of that name, with `filled` in their places. */
+/** Returns the text of that name, with `filled` in its places. */
 export function say(language, name, ...filled) {
   return WORDS[language][name].replace(/\{(\d)\}/g, (_, at) => String(filled[at]));
 }
