@@ -2,7 +2,7 @@
 
 import asyncio
 
-from hypothesis import settings
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -14,6 +14,7 @@ from hypothesis.stateful import (
 )
 
 from serving.core.admission import THRESHOLD_FACTOR, Admission
+from tests.support.examples import examples
 
 CLIENTS = ("flooding", "modest", "rare")
 
@@ -73,5 +74,6 @@ class AdmissionMachine(RuleBasedStateMachine):
             self.loop.close()
 
 
+@pytest.mark.hypothesis
 def test_against_lists_it_admits_by_its_rules_and_knows_what_it_holds_and_when_it_is_empty() -> None:
-    run_state_machine_as_test(AdmissionMachine, settings=settings(max_examples=60, deadline=None))
+    run_state_machine_as_test(AdmissionMachine, settings=examples(60))
