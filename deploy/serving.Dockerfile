@@ -19,7 +19,7 @@ RUN /opt/pip/bin/pip --python /opt/venv/bin/python install --report /tmp/report.
 FROM ${PYTHON_IMAGE} AS application
 COPY protos/ /app/protos/
 COPY serving/ /app/serving/
-# The client, to try the server from its own container: docker compose exec serving python -m mnist_digits classify --help
+# The client, to try the server from inside: docker compose exec serving python -m mnist_digits classify --help
 COPY client/mnist_digits/ /app/mnist_digits/
 COPY models/ /app/models/
 # Compiled here: on a read-only root file system Python would compile everything at each start. The training job runs as

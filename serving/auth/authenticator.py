@@ -1,4 +1,4 @@
-"""Authenticators: identify the caller of a request, or refuse it. The API key file is read again when it changes."""
+"""Identifies the caller of a request, or refuses it: authenticators with and without a file of API keys."""
 
 import time
 from collections.abc import Iterable
@@ -48,7 +48,10 @@ class OpenAuthenticator:
 
 
 class ApiKeyAuthenticator:
-    """Accepts requests with a key of the file, sent as `authorization: Bearer KEY` or `x-api-key: KEY`."""
+    """Accepts requests with a key of the file, sent as `authorization: Bearer KEY` or `x-api-key: KEY`.
+
+    Reads the file again when it has changed.
+    """
 
     def __init__(self, path: Path, log: Logger) -> None:
         """Reads the file. Raises ConfigError for a file that cannot be used."""

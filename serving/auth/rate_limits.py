@@ -43,7 +43,7 @@ class RateLimits:
     """Rate limits, counted together in all processes that have the `descriptor` of one RateMemory."""
 
     def __init__(self, descriptor: int | None = None) -> None:
-        """`descriptor`: of a RateMemory; None: counts in this process alone."""
+        """Maps the memory. `descriptor`: of a RateMemory; None: counts in this process alone."""
         self._memory = mmap.mmap(-1 if descriptor is None else descriptor, MAX_KEYS * _SLOT.size)
 
     def charge(self, key: ApiKey, images: int) -> None:

@@ -16,7 +16,7 @@ class Admission:
     """Counts admitted images against a capacity. Not thread-safe: used from the event loop alone."""
 
     def __init__(self, capacity: int) -> None:
-        """`capacity`: images of all clients together."""
+        """Creates an empty admission control. `capacity`: images of all clients together."""
         self.capacity = capacity
         self._held = 0
         self._by_client: dict[str, int] = {}  # no zeros: it must not grow with every client ever seen

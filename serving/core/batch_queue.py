@@ -41,7 +41,10 @@ class BatchQueue(Generic[T]):
     """FIFO queue of requests that forms batches by the rules above. Not thread-safe."""
 
     def __init__(self, max_batch_size: int, max_queue_delay_seconds: float = 0.0) -> None:
-        """`max_batch_size`: images in one batch. `max_queue_delay_seconds`: longest wait for a fuller batch."""
+        """Creates an empty queue.
+
+        `max_batch_size`: images in one batch. `max_queue_delay_seconds`: longest wait for a fuller batch.
+        """
         self._max_batch_size = max_batch_size
         self._delay = max_queue_delay_seconds
         self._waiting: deque[T] = deque()
@@ -58,7 +61,7 @@ class BatchQueue(Generic[T]):
 
     @property
     def is_full(self) -> bool:
-        """True when the queue holds enough images for a batch of the largest size."""
+        """Indicates that the queue holds enough images for a batch of the largest size."""
         return self._images >= self._max_batch_size
 
     def offer(self, request: T) -> None:

@@ -1,4 +1,4 @@
-"""The batcher: queues requests, runs the model on batches of them, and gives each request its own predictions.
+"""Queues requests, runs the model on batches of them, and gives each request its own predictions: the batcher.
 
 1. All state belongs to the event loop, so there is no lock. The runner decides on which thread the model runs.
 2. Requests submitted in one turn of the loop leave together at the loop's next turn: no delay is added.
@@ -43,6 +43,7 @@ class _Request:
         self.result = result
 
     def is_abandoned(self) -> bool:
+        """Returns True when the caller has gone."""
         return self.result.cancelled()  # asyncio cancels what a cancelled task awaits: no other sign is needed
 
 
@@ -57,8 +58,9 @@ class Batcher:
         max_queue_delay_seconds: float = 0.0,
         seconds_per_image: float = 0.0,
     ) -> None:
-        """`max_batch_size`: images in one batch. `max_queue_delay_seconds`: longest wait for a fuller batch.
+        """Creates a batcher with an empty queue.
 
+        `max_batch_size`: images in one batch. `max_queue_delay_seconds`: longest wait for a fuller batch.
         `seconds_per_image`: first estimate, of a full batch; the batches that run refine it.
         """
         self._runner = runner
@@ -113,7 +115,7 @@ class Batcher:
 
     @property
     def is_idle(self) -> bool:
-        """True when no batch runs and no request waits."""
+        """Indicates that no batch runs and no request waits."""
         return not (self._running or self._retries or self._queue.images)
 
     def expected_seconds(self, images: int) -> float:

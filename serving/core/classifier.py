@@ -1,4 +1,4 @@
-"""The classify use case: images in, predictions out. Knows no transport."""
+"""Classify use case: images in, predictions out. Knows no transport."""
 
 import asyncio
 import time
@@ -55,7 +55,7 @@ class Classifier:
         decoders: Executor,
         metrics: Metrics,
     ) -> None:
-        """`decoders`: runs decoding off the event loop. `rates`: limits of API keys, shared by all workers."""
+        """Stores its parts. `decoders`: runs decoding off the event loop. `rates`: limits of API keys."""
         self.limits = limits
         self.max_images_per_request = max_images_per_request
         self._registry = registry

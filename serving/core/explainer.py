@@ -1,4 +1,4 @@
-"""The explain use case: one image in, the output of every layer out. It never slows down classification.
+"""Explain use case: one image in, the output of every layer out. It never slows down classification.
 
 1. Explanations run one at a time, in a thread of low priority: the kernel runs the event loop and inference first.
 2. A few requests may wait, of more than one client. Beyond that requests are refused at once.
@@ -100,7 +100,7 @@ def occluded(pixels: Pixels) -> Pixels:
 
 
 def importance(logits: Floats, digit: int) -> Floats:
-    """Returns the importance of each pixel, (28, 28), from the logits (1 + squares, 10) of the images of occluded().
+    """Returns the importance of each pixel, (28, 28), from the logits (1 + squares, 10) of occluded()'s images.
 
     The importance is the mean, over the squares that cover a pixel, of what the digit loses of its lead: the difference
     between its logit and the highest other one. Probabilities hardly move where they are near 1; the lead does.

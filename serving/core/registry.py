@@ -14,7 +14,7 @@ from serving.models.repository import Stamp
 
 @dataclass(frozen=True, slots=True)
 class ServedModel:
-    """A loaded model version with its own batcher.
+    """Loaded model version with its own batcher.
 
     No batch mixes versions, and a version that is replaced still answers the requests that it has begun.
     """
@@ -26,7 +26,7 @@ class ServedModel:
 
 @dataclass(frozen=True, slots=True)
 class RefusedVersion:
-    """A version that the policy selects and that failed a check."""
+    """Version that the policy selects and that failed a check."""
 
     check: str  # one of models.repository.CHECKS
     reason: str

@@ -1,4 +1,4 @@
-"""Runners: run the model on a batch, on the event loop's thread or on a thread of their own.
+"""Runs the model on batches: runners for the event loop's thread and for a thread of their own.
 
 On the loop's thread no other thread has to be woken, which costs more than the inference of one digit; but the loop
 handles no calls meanwhile. A thread of its own pays where the model computes elsewhere: on several processors, or on a

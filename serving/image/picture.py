@@ -34,5 +34,5 @@ class Framed:
 
     @property
     def is_blank(self) -> bool:
-        """True when no ink stands out from the paper."""
+        """Indicates that no ink stands out from the paper."""
         return Quality.BLANK in self.quality

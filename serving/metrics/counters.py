@@ -59,7 +59,7 @@ class HistogramSeries:
 
 
 class LoopCounter:
-    """Counter with its series, registered under `name`; exposition adds the suffix _total."""
+    """Counter with its series, registered under `name`, to which exposition adds the suffix _total."""
 
     def __init__(self, name: str, help: str, labels: Sequence[str] = (), *, registry: CollectorRegistry) -> None:
         self._name, self._help, self._label_names = name, help, labels
@@ -99,7 +99,7 @@ class LoopHistogram:
         buckets: Sequence[float],
         registry: CollectorRegistry,
     ) -> None:
-        """`buckets`: their upper bounds, ascending, without infinity, in the metric's unit."""
+        """Registers the histogram. `buckets`: upper bounds, ascending, without infinity, in the metric's unit."""
         self._name, self._help, self._label_names, self._bounds = name, help, labels, buckets
         self._series: dict[LabelValues, HistogramSeries] = {}
         if not labels:

@@ -76,6 +76,7 @@ class _Reader:
         self._producers: dict[str, tuple[str, ...]] = {"pixels": ()}  # by value: the layers it comes from
 
     def layers(self) -> list[Layer]:
+        """Returns the layers up to `logits`. Raises ValueError or LookupError for a graph of other parts."""
         found = []
         for node in self._graph.node:
             if node.op_type in _PASS_THROUGH:

@@ -88,7 +88,10 @@ class ExplainingSession:
     """Model whose graph also returns inner values, on one thread of the CPU. run() may be called from any thread."""
 
     def __init__(self, graph: bytes, values: Sequence[str]) -> None:
-        """`values`: names of outputs of this serialised graph. Raises ModelRejectedError where it cannot be loaded."""
+        """Loads the serialised graph. `values`: names of its outputs to return.
+
+        Raises ModelRejectedError where it cannot be loaded.
+        """
         try:
             self._session = _open(graph, "cpu", 1)
         except Exception as error:  # ONNX Runtime raises many kinds, with no common base
