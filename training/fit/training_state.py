@@ -20,7 +20,7 @@ class TrainingState:
     """Two networks of one shape and the optimizer of the first.
 
     `average` follows `network` with a lag: its weights, and the statistics of its normalization layers, are the
-    exponential average over the last steps. It is the one that is judged and exported.
+    exponential average over the last steps. It is the one that is evaluated and exported.
     """
 
     network: keras.Model

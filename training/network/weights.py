@@ -10,7 +10,7 @@ from training.network.architecture import build_network
 
 
 def network_weights(network: keras.Model) -> Weights:
-    """The weights that answer questions, by variable path, such as `convolution_1/kernel`."""
+    """The weights that inference uses, by variable path, such as `convolution_1/kernel`."""
     return {each.path: np.asarray(each) for each in network.weights}
 
 

@@ -27,6 +27,8 @@ from training.network.folding import fold
 from training.network.outputs import network_outputs
 from training.network.weights import network_from_weights, network_weights
 
+pytestmark = pytest.mark.xdist_group("tiny-run")
+
 TEMPERATURE = 1.3
 
 

@@ -61,7 +61,7 @@ def test_a_file_whose_arrays_were_exchanged_is_damaged(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
 def test_a_kind_has_its_count_and_its_share_goes_through_the_intake(share: float) -> None:
-    kind = Kind("noise", noise, 400, framed_share=share, whole_field=True)
+    kind = Kind("noise", noise, 400, preprocessed_share=share, whole_field=True)
     drawn = draw_kind(kind, "train", _white)
     assert drawn.shape == (400, 784)
     assert drawn.dtype == np.uint8
@@ -70,6 +70,6 @@ def test_a_kind_has_its_count_and_its_share_goes_through_the_intake(share: float
 
 
 def test_parts_draw_different_pictures_and_each_always_the_same() -> None:
-    kind = Kind("noise", noise, 80, framed_share=0, whole_field=True)
+    kind = Kind("noise", noise, 80, preprocessed_share=0, whole_field=True)
     assert np.array_equal(draw_kind(kind, "test", _white), draw_kind(kind, "test", _white))
     assert not np.array_equal(draw_kind(kind, "test", _white), draw_kind(kind, "validation", _white))
