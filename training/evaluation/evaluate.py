@@ -12,8 +12,8 @@ from training.evaluation import metrics
 from training.evaluation.calibration import fit_temperature, shared_threshold, sigmoid
 from training.evaluation.figures import AllMetrics, Evaluation, SetMetrics
 from training.evaluation.predictions import Predictions, calibrated
+from training.network.architecture import network_from_weights
 from training.network.outputs import network_outputs
-from training.network.weights import network_from_weights
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,9 +24,9 @@ from training.export.model_repository import next_version, write_version
 from training.export.onnx_graph import onnx_model, with_properties
 from training.export.quantization import quantized
 from training.fit.run_folder import RunRecord
+from training.network.architecture import network_from_weights
 from training.network.folding import FoldedNetwork, fold
 from training.network.outputs import network_outputs
-from training.network.weights import network_from_weights
 
 GOLDEN_IMAGES = 256
 _DESCRIPTION = (

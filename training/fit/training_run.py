@@ -22,7 +22,7 @@ from training.fit.run_folder import RunFolder, RunRecord
 from training.fit.teacher import Teacher
 from training.fit.trainer import Trainer
 from training.fit.training_state import TrainingState, new_state, start_from
-from training.network.weights import network_from_weights, network_weights
+from training.network.architecture import network_from_weights, network_weights
 
 
 def begin(folder: RunFolder, settings: Mapping[str, Any], resume: bool, restart: bool) -> RunRecord:

@@ -10,9 +10,8 @@ import tensorflow as tf
 from training.config import TrainingConfig
 from training.data.arrays import Arrays
 from training.errors import RunError
-from training.network.architecture import build_network
+from training.network.architecture import build_network, network_from_weights
 from training.network.unfolding import settle, unfolded
-from training.network.weights import network_from_weights
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,13 @@
-"""The network: columns of stages of convolutions with pooling, and a hidden dense layer. Knows nothing of training."""
+"""The network: columns of stages of convolutions with pooling, and a hidden dense layer; its weights as arrays."""
 
 from collections.abc import Iterator
 
 import keras
+import numpy as np
 
 from training.config import TrainingConfig
-from training.data.arrays import CLASSES, SIDE
+from training.data.arrays import CLASSES, SIDE, Weights
+from training.errors import RunError
 
 _NORMALIZATION_MOMENTUM = 0.95  # of 430 steps per epoch: statistics of the last tens of steps, not of hundreds
 
@@ -33,6 +35,25 @@ def build_network(config: TrainingConfig, precision: str = "float32") -> keras.M
     outputs = [_column(image, f"column_{number}", config, precision) for number in range(1, config.columns + 1)]
     stacked = keras.layers.Concatenate(axis=1, name="outputs")(outputs) if config.columns > 1 else outputs[0]
     return keras.Model(image, stacked, name="mnist")
+
+
+def network_weights(network: keras.Model) -> Weights:
+    """The weights that inference uses, by variable path, such as `convolution_1/kernel`."""
+    return {each.path: np.asarray(each) for each in network.weights}
+
+
+def network_from_weights(config: TrainingConfig, weights: Weights) -> keras.Model:
+    """The network that `network_weights` was taken from.
+
+    Raises:
+        RunError: the weights belong to another network.
+    """
+    network = build_network(config)
+    if {each.path: tuple(each.shape) for each in network.weights} != {k: v.shape for k, v in weights.items()}:
+        raise RunError("these weights belong to another network than this code builds with these settings")
+    for each in network.weights:
+        each.assign(weights[each.path])
+    return network
 
 
 def _column(image: keras.KerasTensor, column: str, config: TrainingConfig, precision: str) -> keras.KerasTensor:

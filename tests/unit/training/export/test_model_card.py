@@ -64,7 +64,7 @@ def test_a_version_that_learned_no_novelty_says_where_it_takes_it_from(metadata:
         assert absent not in card
 
 
-def test_a_learned_novelty_is_told_with_what_it_was_learned_from(metadata: dict[str, Any]) -> None:
+def test_a_card_names_a_learned_novelty_and_its_source(metadata: dict[str, Any]) -> None:
     card = card_of(metadata, {}, **RECENT)
     for part in (
         "eleven outputs: the ten digits, and novelty",
@@ -85,7 +85,7 @@ def test_columns_teacher_and_integers_are_named(metadata: dict[str, Any]) -> Non
     assert "70% of the digits' loss came from the outputs of the runs accurate-1,accurate-2" in card
 
 
-def test_depth_precision_and_start_are_told(metadata: dict[str, Any]) -> None:
+def test_a_card_names_depth_precision_and_start(metadata: dict[str, Any]) -> None:
     deeper = {"filters": [32, 64, 128], "depths": [1, 2, 2], "convolution_precision": "bfloat16"}
     card = card_of(metadata, {}, **RECENT, **deeper, start="models/mnist/2/model.onnx")
     assert "5 convolutions with pooling (32, 64, 64, 128, 128 filters)" in card
