@@ -8,7 +8,7 @@ PEERS ?= triton kserve mlserver mlserver-batching fastapi grpcio-tutorial litser
 CHECKED := training experiments serving client protos tests benchmarks deploy
 
 .DEFAULT_GOAL := help
-.PHONY: help run test train bench chaos soak sbom audit proto dist lock clean
+.PHONY: help run test train bench chaos soak pythons fuzz sbom audit proto dist lock clean
 
 help: ## list what can be done
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -71,6 +71,13 @@ chaos: $(VENV)/development.installed $(VENV)/checkout.installed ## break the ser
 
 soak: $(VENV)/development.installed $(VENV)/checkout.installed ## an hour of good and bad traffic: nothing may grow
 	$(BIN)/python -m tests.chaos soak
+
+pythons: ## serving's and the client's unit tests on each Python 3.11 to 3.13 that is installed here
+	tests/on_each_python.sh $(VENV)/pythons
+
+fuzz: $(VENV)/development.installed $(VENV)/checkout.installed ## new random inputs, for minutes: to the properties that tests state, then to the parsers
+	HYPOTHESIS_PROFILE=search $(BIN)/python -m pytest -n 2 -m hypothesis tests/unit
+	for target in intake classify infer; do $(BIN)/python -m tests.fuzz $$target --seconds 60 || exit 1; done
 
 sbom: $(VENV)/development.installed ## write the bills of materials of the two images, which must be built
 	for image in serving training; do \
