@@ -1,20 +1,15 @@
 """The whole benchmark, with our server and the echo server, for a second."""
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from benchmarks.compare.results import read_results
 from benchmarks.load.measurement import Load
+from tests.support.h2load import needs_h2load
 
 ROOT = Path(__file__).parents[4]
-needs_h2load = pytest.mark.skipif(
-    shutil.which("h2load") is None, reason="h2load is not installed (Debian package nghttp2-client)"
-)
 
 
 def benchmark(runs: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
