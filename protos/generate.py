@@ -1,4 +1,4 @@
-"""Generates the Python code of every .proto with the pinned grpcio-tools: `python -m protos.generate [FOLDER]`."""
+"""`python -m protos.generate [FOLDER]`: generates the Python code of every .proto with the pinned grpcio-tools."""
 
 import shutil
 import subprocess
@@ -10,13 +10,13 @@ from google.protobuf.descriptor_pb2 import FileDescriptorSet
 ROOT = Path(__file__).parent.parent
 CLIENT = Path("client/mnist_digits")
 CLIENT_CONTRACT = Path("protos/mnist/v1/digits.proto")
-# Contracts that are not ours: a program that also imports somebody else's code of them, such as tritonclient, would
-# register each message twice in the process's one pool, which protobuf refuses (kserve/kserve#3099).
+# Contracts of others. A program that also imports another library's code of them, such as tritonclient, would register
+# each message twice in the process's default pool, which protobuf refuses (kserve/kserve#3099).
 FOREIGN = Path("protos/inference")
 
 
 def generate(target: Path) -> None:
-    """Writes the generated modules below `target`, in the folders of their .proto files, and what the client holds."""
+    """Writes the generated modules below `target`, in the folders of their .proto files, and the client's two files."""
     sources = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "protos").rglob("*.proto"))
     _run_protoc(*(f"--{kind}_out={target}" for kind in ("python", "pyi", "grpc_python")), *sources)
     for module in (target / FOREIGN).glob("*_pb2.py"):
@@ -25,7 +25,7 @@ def generate(target: Path) -> None:
 
 
 def _run_protoc(*arguments: str) -> None:
-    # A process of its own: next to other libraries that load protobuf's C++ code, the compiler may crash.
+    # In a process of its own: the compiler may crash where other libraries have loaded protobuf's C++ code.
     command = [sys.executable, "-m", "grpc_tools.protoc", f"--proto_path={ROOT}", *arguments]
     if subprocess.run(command, check=False).returncode:
         raise SystemExit("protoc failed: see the message above")

@@ -1,4 +1,4 @@
-"""The command line: `python -m serving` serves; its commands make keys, choose versions and tune."""
+"""The command line: `python -m serving` serves; its commands make API keys, choose model versions and tune."""
 
 import asyncio
 import json
@@ -37,15 +37,18 @@ _LAZY = {"versions": "serving.commands.versions", "tune": "serving.commands.tune
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs until SIGINT or SIGTERM. 0: drained; 1: could not start; 2: a setting is wrong; 130: ended while tuning."""
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell without job control starts background jobs
+    """Serves until SIGINT or SIGTERM, or runs a command. Returns the exit status.
+
+    0: drained, or done; 1: could not start; 2: a setting is wrong; 130: interrupted while tuning.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell without job control starts background jobs so
         signal.signal(signal.SIGINT, signal.default_int_handler)
     flags = sys.argv[1:] if arguments is None else list(arguments)
     return run_command(serve, flags, obj=flags)
 
 
 class _Commands(click.Group):
-    """Commands, some of which are imported when they are run."""
+    """Command group that imports some commands only when they run."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted([*super().list_commands(ctx), *_LAZY])
@@ -92,8 +95,8 @@ def _run(config: Config, flags: Sequence[str]) -> int:
 
 
 def _tuned(config: Config, flags: Sequence[str]) -> Config | int:
-    """Returns the configuration with what was picked wherever it left the choice; an exit status where that fails."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # either signal ends the measuring, and then this
+    """Returns the configuration with the picked settings where it leaves the choice; an exit status on failure."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as SIGINT: both end the measuring and then this process
     try:
         command = [sys.executable, "-m", "serving.commands.tune", *flags]
         tuning = subprocess.run(command, stdout=subprocess.PIPE, check=False)
@@ -101,7 +104,7 @@ def _tuned(config: Config, flags: Sequence[str]) -> Config | int:
         return INTERRUPTED
     if tuning.returncode < 0:
         print(f"error: the model could not be measured: ended by signal {-tuning.returncode}", file=sys.stderr)
-    if tuning.returncode:  # otherwise it has said why
+    if tuning.returncode:  # its own message has said why
         return max(tuning.returncode, CANNOT_START)
     picked = Picked(**json.loads(tuning.stdout))
     return replace(
@@ -113,16 +116,16 @@ def _tuned(config: Config, flags: Sequence[str]) -> Config | int:
 
 
 class Running(Protocol):
-    """A service in one process or several."""
+    """A running service, in one process or several."""
 
     grpc_port: int
     http_port: int
 
     def reload_models(self) -> Coroutine[Any, Any, None]:
-        """Serves new versions in the model's folder."""
+        """Loads and serves new versions in the model's folder."""
 
     def kill(self) -> None:
-        """Ends its other processes at once."""
+        """Kills its other processes at once."""
 
 
 async def _serve(config: Config, log: Logger) -> None:
@@ -142,21 +145,21 @@ async def _serve(config: Config, log: Logger) -> None:
 
 
 async def _is_up(stack: AsyncExitStack, service: "Standalone | Supervisor", stop: asyncio.Event) -> bool:
-    """Starts the service, for the stack to end; False when a signal comes before it is up."""
+    """Starts the service and leaves its end to `stack`. Returns False when a signal comes before it is up."""
     starting = asyncio.create_task(stack.enter_async_context(service))
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
     if stop.is_set():
         starting.cancel()
-        await asyncio.gather(starting, return_exceptions=True)
+        await asyncio.gather(starting, return_exceptions=True)  # its own clean-up
         return False
     await starting
     return True
 
 
 def _service(config: Config, log: Logger) -> "tuple[Standalone | Supervisor, int]":
-    """Returns the service and its number of workers. Imports only the one needed: a supervisor loads no model."""
+    """Returns the service and its number of workers. Imports only that one: a supervisor loads no ONNX Runtime."""
     workers = worker_count(config.workers, config.device)
     if workers == 1:
         from serving.process.standalone import Standalone
@@ -168,12 +171,12 @@ def _service(config: Config, log: Logger) -> "tuple[Standalone | Supervisor, int
 
 
 def _stop_on_signals(stop: asyncio.Event, service: Running) -> None:
-    """Drains on the first SIGINT or SIGTERM; a second one ends the process, and its workers, at once."""
+    """Starts the drain on the first SIGINT or SIGTERM. A second one ends the process and its workers at once."""
 
     def on_signal(number: int) -> None:
         if stop.is_set():
             service.kill()
-            os._exit(128 + number)
+            os._exit(128 + number)  # as a shell reports a process ended by this signal
         stop.set()
 
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -181,7 +184,7 @@ def _stop_on_signals(stop: asyncio.Event, service: Running) -> None:
 
 
 def _reload_on_hangup(reloads: set[asyncio.Task[None]], service: Running) -> None:
-    """Reloads models on SIGHUP. `reloads` keeps the tasks."""
+    """Reloads models on SIGHUP. `reloads` keeps the tasks: the event loop has only weak references."""
 
     def on_hangup() -> None:
         reload = asyncio.ensure_future(service.reload_models())

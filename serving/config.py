@@ -1,4 +1,4 @@
-"""Every setting of the server: name, default, meaning and limits, in one frozen Config. `options` reads them."""
+"""Settings of the server: name, default, meaning and limits, in one frozen Config. `options` makes flags of them."""
 
 from collections.abc import Callable
 from dataclasses import Field, dataclass, field
@@ -13,12 +13,12 @@ ENVIRONMENT_PREFIX = "MNIST_"
 DEFAULT_BATCH_SIZE = 64
 
 
-def _setting(default: object, help: str, parse: Callable[[str], object]) -> Any:  # as dataclasses.field is typed
+def _setting(default: object, help: str, parse: Callable[[str], object]) -> Any:  # Any, as dataclasses.field is typed
     return field(default=default, metadata={"help": help, "parse": parse})
 
 
 def parse_boolean(text: str) -> bool:
-    """Parses true or false, in the words that people use for them. Raises ValueError."""
+    """Parses true or false, also written 1, yes, on and 0, no, off. Raises ValueError."""
     words = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
     try:
         return words[text.strip().lower()]
@@ -27,12 +27,14 @@ def parse_boolean(text: str) -> bool:
 
 
 def _number(kind: type[int] | type[float], lowest: float, highest: float = float("inf")) -> Callable[[str], float]:
+    """Makes a parser for numbers of `lowest` to `highest`, which raises ValueError with what was expected."""
+
     def parse(text: str) -> float:
         try:
             value = kind(text)
         except ValueError:
             raise ValueError("expected a whole number" if kind is int else "expected a number") from None
-        if not lowest <= value <= highest:
+        if not lowest <= value <= highest:  # NaN fails, too
             raise ValueError(
                 f"expected {lowest} or more" if highest == float("inf") else f"expected {lowest} to {highest}"
             )
@@ -78,8 +80,8 @@ class Config:
     model_name: str = _setting("mnist", "model to serve: mnist, mnist-int8 or mnist-accurate", _plain_name)
     model_version: VersionPolicy | None = _setting(
         None,
-        "versions to serve: latest, latest:N, all, or numbers such as 3 or 2,3; auto or 0: as the model's config.pbtxt"
-        " says, the latest where it says nothing",
+        "versions to serve: latest, latest:N, all, or numbers such as 3 or 2,3; auto or 0: the policy of the model's"
+        " config.pbtxt, or the latest",
         parse_policy,
     )
     model_poll_seconds: float = _setting(
@@ -109,7 +111,7 @@ class Config:
     )
     worker_memory_growth_bytes: int = _setting(
         256 * 2**20,
-        "replace a worker whose memory has been larger by this than at its start for a minute; 0: never",
+        "replace a worker whose memory has stayed this much above its start for a minute; 0: never",
         _number(int, 0),
     )
     inference_threads: int = _setting(
@@ -119,7 +121,9 @@ class Config:
     )
 
     inference_timeout_seconds: float = _setting(
-        30.0, "end a process whose inference takes longer, to be replaced; 0: never", _number(float, 0, 3600)
+        30.0,
+        "end a process whose inference takes longer, so that another replaces it; 0: never",
+        _number(float, 0, 3600),
     )
 
     host: str = _setting("127.0.0.1", "address to listen on; 0.0.0.0 for every interface", str)
@@ -135,7 +139,7 @@ class Config:
         0, f"most images in one inference; 0: {DEFAULT_BATCH_SIZE}, or what --tune picks", _number(int, 0, 4096)
     )
     max_queue_delay_seconds: float = _setting(
-        0.0, "time a request may wait for others to fill its batch; 0: none is added", _number(float, 0, 1)
+        0.0, "time that a request may wait for others to fill its batch; 0: no added delay", _number(float, 0, 1)
     )
     queue_capacity_images: int = _setting(
         4096, "most images held at once, waiting and running; more are refused", _number(int, 1)
@@ -149,7 +153,7 @@ class Config:
     )
     decode_threads: int = _setting(2, "encoded images decoded at the same time", _number(int, 1, 64))
     max_connection_age_seconds: float = _setting(
-        300.0, "ask clients to connect anew after this, so that load spreads; 0: never", _number(float, 0, 86400)
+        300.0, "have clients reconnect after this time, so that load spreads; 0: never", _number(float, 0, 86400)
     )
 
     tls_certificate: Path | None = _setting(
@@ -165,7 +169,7 @@ class Config:
         "file of the accepted API keys (python -m serving keys); none: no key is needed",
         _path,
     )
-    admin: bool = _setting(True, "answer RPCs that change what is served, to keys of scope admin", parse_boolean)
+    admin: bool = _setting(True, "serve the RPCs that change what is served, to API keys of scope admin", parse_boolean)
     reflection: bool = _setting(True, "answer gRPC server reflection (grpcurl needs it)", parse_boolean)
     drain_grace_seconds: float = _setting(10.0, "time for work in flight to end at shutdown", _number(float, 0, 600))
     log_format: str = _setting("console", "console for people, json for machines", _choice("console", "json"))

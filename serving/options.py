@@ -1,6 +1,6 @@
-"""Command-line options from the settings of Config, by click: one flag and one `MNIST_*` variable each.
+"""Command-line options for the settings of Config, with click: a flag and a variable `MNIST_*` for each.
 
-A flag wins over its variable. An empty variable means the default, and an unknown one is an error.
+A flag takes precedence over its variable. An empty variable means the default, and an unknown one is an error.
 """
 
 import os
@@ -17,13 +17,14 @@ from serving.errors import ConfigError
 F = TypeVar("F", bound=Callable[..., Any])
 
 CONTEXT = {"auto_envvar_prefix": ENVIRONMENT_PREFIX.rstrip("_"), "max_content_width": 120}
-# Variables of the trainer, the experiments and the client, which may be set in the same shell.
+# Prefixes of variables for the trainer, the experiments and the client, which may be set in the same shell.
 _OTHER_PROGRAMS = ("MNIST_TRAIN_", "MNIST_EXPERIMENT_", "MNIST_CLIENT_")
+# Names that Kubernetes makes for a Service named mnist: MNIST_SERVICE_HOST, MNIST_PORT_50051_TCP and so on.
 _SERVICE_LINK = re.compile(r"_SERVICE_HOST$|_SERVICE_PORT(_|$)|_PORT_\d+_(TCP|UDP)(_|$)")
 
 
 class _SettingType(click.ParamType[Any]):
-    """Parses the text of one setting by the setting's own function."""
+    """Parses the text of one setting with the setting's own function."""
 
     def __init__(self, setting: Field[Any]) -> None:
         self._parse = setting.metadata["parse"]
@@ -43,7 +44,7 @@ class _SettingType(click.ParamType[Any]):
 
 
 class _SettingOption(click.Option):
-    """Ignores a variable that Kubernetes sets for a Service of the name mnist."""
+    """Option that ignores a variable which Kubernetes sets for a Service named mnist, such as MNIST_PORT."""
 
     def resolve_envvar_value(self, ctx: click.Context) -> str | None:
         value = super().resolve_envvar_value(ctx)
@@ -53,7 +54,7 @@ class _SettingOption(click.Option):
 
 def setting_options(command: F) -> F:
     """Decorates a click command with an option for each setting of Config; make_config() takes their values."""
-    for setting in reversed(fields(Config)):
+    for setting in reversed(fields(Config)):  # decorators apply from the last to the first; --help keeps the order
         optional: dict[str, Any] = {}
         if setting.metadata["parse"] is parse_boolean:
             optional = {"is_flag": False, "flag_value": "true"}  # `--tune` alone, and `--tune false`
@@ -72,9 +73,9 @@ def setting_options(command: F) -> F:
 
 
 def make_config(values: Mapping[str, Any]) -> Config:
-    """Makes the configuration of parsed options, and checks the environment.
+    """Makes the configuration from parsed options, and checks the environment.
 
-    Raises click.UsageError for settings that do not go together, and for an unknown `MNIST_*` variable.
+    Raises click.UsageError for settings that contradict each other, and for an unknown variable `MNIST_*`.
     """
     known = {variable(setting) for setting in fields(Config)}
     for name, text in os.environ.items():
@@ -88,7 +89,7 @@ def make_config(values: Mapping[str, Any]) -> Config:
 
 
 def load_config(arguments: Sequence[str]) -> Config:
-    """Parses flags, and the environment, into the configuration. Raises click.UsageError, which names the setting."""
+    """Parses flags and the environment into the configuration. Raises click.UsageError, which names the setting."""
 
     @click.command(context_settings=CONTEXT)
     @setting_options
@@ -102,7 +103,7 @@ def load_config(arguments: Sequence[str]) -> Config:
 def run_command(command: click.Command, arguments: Sequence[str] | None = None, obj: object = None) -> int:
     """Runs a click command and returns its exit status: the command's own, 2 for wrong usage, 130 when interrupted.
 
-    `obj`: the context's object.
+    `obj`: object of the click context.
     """
     try:
         status = command.main(None if arguments is None else list(arguments), standalone_mode=False, obj=obj)
@@ -115,5 +116,5 @@ def run_command(command: click.Command, arguments: Sequence[str] | None = None, 
 
 
 def _is_service_link(name: str, text: str) -> bool:
-    """Returns True for a variable by Kubernetes, which sets a family of them for every Service, one named mnist too."""
+    """Returns True for a variable that Kubernetes sets in every pod for a Service named mnist."""
     return bool(_SERVICE_LINK.search(name)) or (name.endswith("_PORT") and "://" in text)

@@ -1,6 +1,6 @@
-"""Predictions in two containers: those of a batch as the model made them, and those of one request, a view on a batch.
+"""Predictions in two containers: of one batch, as the model made them, and of one request, as a view on a batch.
 
-Nothing is copied between them: a request's predictions are a stretch of its batch's rows.
+Nothing is copied between them: the predictions of a request are a range of the rows of its batch.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,14 +16,14 @@ SIDE, PIXELS, DIGITS = 28, 784, 10
 Pixels = npt.NDArray[np.uint8]  # (n, 784), row-major 28x28, 0 = paper, 255 = ink
 Floats = npt.NDArray[np.float32]
 
-# Raw pixels have no remarks: what nearly every request holds makes no dictionary.
+# Shared by all requests of raw pixels, which have no remarks: the usual request allocates no dictionary.
 NO_REMARKS: Mapping[int, IntFlag] = MappingProxyType({})
 
 
 class Refusal(IntEnum):
-    """Reasons why the service does not stand by a digit. The lower-case name is the metric's label."""
+    """Reason why the service does not vouch for a digit. Its name in lower case is the metric's label."""
 
-    NONE = 0  # the digit stands
+    NONE = 0  # the digit is not refused
     NOVEL = 1  # novelty above the model's threshold
     BLANK = 2  # no ink at all
 
@@ -31,8 +31,8 @@ class Refusal(IntEnum):
 class BatchPredictions:
     """Predictions for the n images of one inference.
 
-    An encoder makes bytes of one fixed length for each row. It runs once a batch, however many requests share the
-    batch: filling in records for a whole batch takes no longer than for one.
+    An encoder turns each row into the same number of bytes. It runs once for a batch, however many requests share the
+    batch: NumPy fills the records of a whole batch in the time of one.
     """
 
     __slots__ = ("_encoded", "digits", "novelties", "probabilities", "refusals", "version")
@@ -41,21 +41,21 @@ class BatchPredictions:
         self.probabilities = probabilities  # (n, 10), calibrated
         self.digits = digits  # (n,), 0 to 9
         self.novelties = novelties  # (n,), 0: a typical digit, 1: no digit
-        self.refusals = np.zeros(len(digits), np.uint8)  # (n,), Refusal
-        self.version = 0  # of the model
+        self.refusals = np.zeros(len(digits), np.uint8)  # (n,), Refusal; until refuse() all NONE
+        self.version = 0  # of the model; set by LoadedModel.run()
         self._encoded: dict[Encoder, bytes] = {}
 
     def __len__(self) -> int:
         return len(self.digits)
 
     def refuse(self, pixels: Pixels, novelty_threshold: float) -> None:
-        """Sets `refusals` for `pixels`, (n, 784): BLANK without ink, NOVEL above the threshold (0 to 1)."""
+        """Sets `refusals` for `pixels`, (n, 784) uint8: BLANK without ink, NOVEL above the threshold (0 to 1)."""
         refusals = (self.novelties > novelty_threshold).astype(np.uint8)  # NOVEL is 1
         refusals[np.maximum.reduce(pixels, axis=1) == 0] = Refusal.BLANK
         self.refusals = refusals
 
     def encoded(self, encoder: "Encoder") -> bytes:
-        """Returns the bytes that `encoder` makes of all rows."""
+        """Returns all rows as `encoder` encodes them, from a cache."""
         content = self._encoded.get(encoder)
         if content is None:
             content = self._encoded[encoder] = encoder(self)
@@ -66,10 +66,9 @@ Encoder = Callable[[BatchPredictions], bytes]
 
 
 class Predictions(NamedTuple):
-    """Predictions for the images of one request, in their order: rows `start` to before `end` of a batch.
+    """Predictions for the images of one request, in their order: rows `start` to `end` (exclusive) of a batch.
 
-    Times in seconds. `remarks` holds, by an image's index, the image.picture.Quality of those encoded pictures that
-    have any remark.
+    `remarks`: image.picture.Quality of those encoded pictures that have any remark, by the image's index.
     """
 
     batch: BatchPredictions
@@ -77,8 +76,8 @@ class Predictions(NamedTuple):
     end: int
     queue_seconds: float = 0.0
     inference_seconds: float = 0.0
-    batch_images: int = 0  # images that shared the inference; of a split request, in its largest batch
-    decode_seconds: float = 0.0  # from arrival until all pictures were decoded and framed; 0 without any
+    batch_images: int = 0  # images that shared the inference; of a request that was split: in its largest batch
+    decode_seconds: float = 0.0  # from admission until all pictures were decoded and framed; 0 for raw pixels
     remarks: Mapping[int, IntFlag] = NO_REMARKS
 
     @property
@@ -88,38 +87,41 @@ class Predictions(NamedTuple):
 
     @property
     def version(self) -> int:
-        """Model version that made them."""
+        """Version of the model that made the predictions."""
         return self.batch.version
 
     @property
     def digits(self) -> npt.NDArray[np.int64]:
-        """Digits, (n,), 0 to 9."""
+        """Digits, (n,) int64, 0 to 9."""
         return self.batch.digits[self.start : self.end]
 
     @property
     def novelties(self) -> Floats:
-        """Novelties, (n,), 0: a typical digit, 1: no digit."""
+        """Novelties, (n,) float32, 0: a typical digit, 1: no digit."""
         return self.batch.novelties[self.start : self.end]
 
     @property
     def probabilities(self) -> Floats:
-        """Calibrated probabilities, (n, 10)."""
+        """Calibrated probabilities, (n, 10) float32."""
         return self.batch.probabilities[self.start : self.end]
 
     @property
     def refusals(self) -> npt.NDArray[np.uint8]:
-        """Refusals, (n,), Refusal."""
+        """Refusals, (n,) uint8, values of Refusal."""
         return self.batch.refusals[self.start : self.end]
 
     def encoded(self, encoder: Encoder) -> bytes:
-        """Returns the bytes that `encoder` makes of these rows."""
-        whole = self.batch.encoded(encoder)
+        """Returns this request's rows as `encoder` encodes them."""
+        whole = self.batch.encoded(encoder)  # every row has the same length, so a request's bytes are a slice
         size = len(whole) // len(self.batch)
         return whole[self.start * size : self.end * size]
 
 
 def join(parts: Sequence[Predictions]) -> Predictions:
-    """Joins the parts of a request that was split: its longest wait, the sum of its inferences, its largest batch."""
+    """Joins the parts of a request that was split, in their order: one version, one or more parts.
+
+    Its times are the longest wait and the sum of the inferences; `batch_images` is that of the largest batch.
+    """
     batch = BatchPredictions(
         np.concatenate([part.probabilities for part in parts]),
         np.concatenate([part.digits for part in parts]),

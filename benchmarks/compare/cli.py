@@ -31,7 +31,8 @@ def main(arguments: Sequence[str]) -> None:
         runs=options.runs,
         models=options.model_repository,
     )
-    titles = {measured.name: measured.title for measured in (*plan.servers, *CEILINGS)}
+    titles = {server.name: server.title for server in plan.servers}
+    titles |= {ceiling.name: ceiling.title for ceiling in CEILINGS}
     results = Results(titles, about_this_run({"rounds": plan.rounds, "seconds": plan.seconds}))
     comparison = Comparison(plan, results)
     try:
@@ -76,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--peers", nargs="*", choices=peers, default=peers, help=shown)
     parser.add_argument("--loads", nargs="+", choices=LOADS, default=list(LOADS), help=shown)
     parser.add_argument("--rounds", type=int, default=5, help=f"rounds of every load on every server {shown}")
-    parser.add_argument("--seconds", type=int, default=4, help=f"length of each load {shown}")
+    parser.add_argument("--seconds", type=float, default=4, help=f"length of each load {shown}")
     parser.add_argument(
         "--open-loop", nargs="+", type=float, metavar="RATE", help="send at fixed rates a second instead of the loads"
     )

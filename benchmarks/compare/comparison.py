@@ -21,7 +21,7 @@ from benchmarks.servers.example_network import example_repository, graph_file, s
 from benchmarks.servers.lineup import Deployment, Server, our_python
 from benchmarks.servers.running_server import RunningServer, StartError, check_answers, expected_digits, run_server
 
-WARM_UP_SECONDS = 1
+WARM_UP_SECONDS = 1.0  # at most; never longer than a measurement
 BATCHED = 64  # images a request at which ONNX Runtime in process is measured too
 
 
@@ -32,7 +32,7 @@ class Plan:
     servers: tuple[Server, ...]
     loads: tuple[Load, ...]
     rounds: int
-    seconds: int
+    seconds: float
     runs: Path
     models: Path
 
@@ -46,6 +46,10 @@ class Comparison:
         self._pixels = sample_digits()
         self._deployments: dict[str, Deployment] = {}
         self._expected: dict[str, list[int]] = {}
+
+    @property
+    def _warm_up_seconds(self) -> float:
+        return min(WARM_UP_SECONDS, self._plan.seconds)
 
     def prepare(self) -> None:
         """Makes graphs and environments that are missing, and computes the expected digits."""
@@ -72,7 +76,7 @@ class Comparison:
     def _measure_alone(self, alone: RunningServer) -> Footprint:
         for load in self._plan.loads:
             with ThreadPoolExecutor(1) as generator:
-                loaded = generator.submit(measure, alone, load, self._pixels[: load.images], WARM_UP_SECONDS)
+                loaded = generator.submit(measure, alone, load, self._pixels[: load.images], self._warm_up_seconds)
                 # Answers must be right under load as well: a batcher may return rows to the wrong callers.
                 check_answers(alone, self._pixels, self._expected[alone.name])
                 loaded.result()
@@ -106,14 +110,14 @@ class Comparison:
                         progress.advance(task)
 
     def _measure_tail(self, target: RunningServer, rate: float, is_warm_up: bool) -> None:
-        seconds = WARM_UP_SECONDS if is_warm_up else self._plan.seconds
+        seconds = self._warm_up_seconds if is_warm_up else self._plan.seconds
         with self._resumed(target, f"{rate:,.0f} requests/s"):
             tail = measure_open_loop(target, rate, self._pixels[:1], seconds)
             if not is_warm_up:
                 self._results.add_tail(target.name, tail)
 
     def _measure_one(self, target: RunningServer, load: Load, is_warm_up: bool) -> None:
-        seconds = WARM_UP_SECONDS if is_warm_up else self._plan.seconds
+        seconds = self._warm_up_seconds if is_warm_up else self._plan.seconds
         with self._resumed(target, load.title):
             measured = measure(target, load, self._pixels[: load.images], seconds)
             if not is_warm_up:

@@ -33,7 +33,7 @@ def check_installed() -> None:
         raise SystemExit("h2load is needed: apt-get install nghttp2-client")
 
 
-def measure(target: RunningServer, load: Load, pixels: Pixels, seconds: int) -> Measurement:
+def measure(target: RunningServer, load: Load, pixels: Pixels, seconds: float) -> Measurement:
     """Loads `target` for `seconds` with requests that carry `pixels` (load.images, 784) uint8.
 
     Raises LoadError if a request failed under load, RequestError if one failed before it.
@@ -90,7 +90,7 @@ def _check(name: str, counts: RequestCounts, protocol: Protocol, response_bytes:
         )
 
 
-def _command(protocol: Protocol, port: int, load: Load, seconds: int, body: Path, log: Path) -> list[str]:
+def _command(protocol: Protocol, port: int, load: Load, seconds: float, body: Path, log: Path) -> list[str]:
     if protocol.is_grpc:
         connections = min(CONNECTIONS, load.concurrency)
         headers = GRPC_HEADERS
@@ -98,7 +98,13 @@ def _command(protocol: Protocol, port: int, load: Load, seconds: int, body: Path
     else:
         connections, headers, kind = load.concurrency, {"content-type": protocol.content_type}, ["--h1"]
     return [
-        *("h2load", f"--duration={seconds}", f"--clients={connections}", "--threads=1", f"--data={body}"),
+        *(
+            "h2load",
+            f"--duration={round(seconds * 1000)}ms",
+            f"--clients={connections}",
+            "--threads=1",
+            f"--data={body}",
+        ),
         *(f"--header={name}: {value}" for name, value in headers.items()),
         *(f"--log-file={log}", *kind, f"http://127.0.0.1:{port}{protocol.path}"),
     ]

@@ -49,7 +49,7 @@ class RequestTemplate:
     """A request, serialized once, that can be sent on any stream of any connection."""
 
     def __init__(self, block: bytes, body: bytes) -> None:
-        frames = [HeadersFrame(1, block, flags=["END_HEADERS"]), *data_frames(1, body)]
+        frames: list[HeadersFrame | DataFrame] = [HeadersFrame(1, block, flags=["END_HEADERS"]), *data_frames(1, body)]
         serialized, parts, end = b"".join(frame.serialize() for frame in frames), [], 0
         start = 0
         for frame in frames:

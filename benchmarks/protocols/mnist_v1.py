@@ -22,7 +22,7 @@ def _classify_digits(response: bytes) -> list[int]:
 
 def _raw_request(pixels: Pixels) -> bytes:
     (row,) = pixels  # /v1/classify takes one image a request
-    return row.tobytes()
+    return bytes(row)
 
 
 def png_request(pixels: Pixels) -> bytes:

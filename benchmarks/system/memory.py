@@ -59,8 +59,7 @@ def total_bytes(processes: Iterable[Sequence[Mapping]], shared: set[str]) -> int
 def _mappings(process: psutil.Process) -> Sequence[Mapping]:
     """One mapping for each path; none for a process that has ended."""
     with suppress(psutil.NoSuchProcess, psutil.AccessDenied):  # NoSuchProcess: a zombie too
-        mappings: list[Mapping] = process.memory_maps(grouped=True)
-        return mappings
+        return process.memory_maps(grouped=True)
     return []
 
 

@@ -15,8 +15,9 @@ from mnist_digits.classify_files import classify_files, find_image_files, print_
 from mnist_digits.digit_client import DigitClient
 
 ENVIRONMENT_PREFIX = "MNIST_CLIENT_"
-USAGE_ERROR = 2
 NOT_ALL_CLASSIFIED = 1
+USAGE_ERROR = 2
+INTERRUPTED = 130
 
 
 def _switch(text: str) -> bool:
@@ -56,7 +57,14 @@ _SETTINGS = (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command. Exit status: 0 when every image was classified, 1 when not, 2 for wrong usage."""
+    """Runs the command. Exit status: 0: every image was classified; 1: not all; 2: wrong usage; 130: Ctrl-C."""
+    try:
+        return _run(arguments)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     try:
         options = _parser(_defaults(os.environ)).parse_args(arguments)
         files = find_image_files(options.paths)

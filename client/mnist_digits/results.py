@@ -1,6 +1,7 @@
 """What calls take and return: images, predictions, the model's description."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +64,7 @@ def prediction(message: proto.Prediction) -> Prediction:
     )
 
 
+@lru_cache(maxsize=8)
 def refusal_name(refusal: int) -> str:
     """Name of a refusal, "novel"; its number where the server knows one that this client does not."""
     return enum_name(proto.Refusal.DESCRIPTOR, refusal)

@@ -1,6 +1,6 @@
-"""A request that came by HTTP on its way to the process that answers it, and the answer. Both may be pickled.
+"""Requests that came by HTTP, forwarded to the process that answers them, and their responses. Both can be pickled.
 
-The forwarded request is answered here, counted and logged, with the authenticator and the statuses of gRPC.
+ForwardedCalls answers, counts and logs them with the authenticator and the statuses of gRPC.
 """
 
 import time
@@ -13,7 +13,7 @@ from serving.auth.api_keys import CLASSIFY, Caller
 from serving.auth.authenticator import Authenticator
 from serving.logging import Logger
 
-if TYPE_CHECKING:  # the supervisor imports this module, and no NumPy
+if TYPE_CHECKING:  # the supervisor imports this module, and must not load NumPy
     from serving.metrics.metrics import Metrics
 
 Method = Literal["Classify", "Explain"]  # of mnist.v1.DigitClassifier
@@ -25,25 +25,25 @@ Operation = Callable[[bytes, Caller, float], Awaitable[bytes]]
 
 @dataclass(frozen=True, slots=True)
 class ForwardedRequest:
-    """One call. `request`: the method's, serialised. `timeout_seconds`: from when it is begun."""
+    """A call. `request`: the method's request message, serialised. `timeout_seconds` counts from when it is begun."""
 
     method: Method
     request: bytes
     timeout_seconds: float
-    address: str  # of the client
+    address: str  # of the client, `http:HOST:PORT`
     metadata: tuple[tuple[str, str], ...]  # lower-case names; an API key may be among them
 
     def peer(self) -> str:
-        """Returns the name by which the room is divided among clients, as for a call by gRPC."""
+        """Returns the client's address, under which its share of the queue is counted."""
         return self.address
 
     def invocation_metadata(self) -> tuple[tuple[str, str], ...]:
-        """Returns the metadata, as a call by gRPC does."""
+        """Returns the metadata, as grpc's context does."""
         return self.metadata
 
 
 class ForwardedCalls:
-    """Answers forwarded requests by `operations`."""
+    """Answers forwarded requests with `operations`, one for each method."""
 
     def __init__(
         self,
@@ -60,8 +60,8 @@ class ForwardedCalls:
         self._access_log = access_log
 
     async def answer(self, call: ForwardedRequest) -> ForwardedResponse:
-        """Answers one call and counts it. Raises nothing but a cancellation."""
-        begun, code = time.monotonic(), "CANCELLED"
+        """Answers one call, counts and logs it. A failure becomes an ErrorStatus; only a cancellation is raised."""
+        begun, code = time.monotonic(), "CANCELLED"  # unless a response or a status is reached
         try:
             response = await self._answer(call, begun + call.timeout_seconds)
             code = response.code.name if isinstance(response, ErrorStatus) else "OK"
@@ -78,7 +78,7 @@ class ForwardedCalls:
         try:
             caller = self._authenticator.authenticate(call, CLASSIFY)
             return await self._operations[call.method](call.request, caller, deadline)
-        except Exception as error:  # the border of a call
+        except Exception as error:  # the border of a call: nothing may escape to the HTTP server or the worker's loop
             status = error_status(error)
             self._metrics.rejected.labels(status.reason).inc()
             if status.reason == INTERNAL_REASON:

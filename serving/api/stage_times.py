@@ -1,7 +1,7 @@
 """Stage times of a call in its trailing metadata, for callers that request them.
 
-The metadata key `mnist-stages`, with any value, requests them. They come as `server-timing`, in the format of HTTP's
-header of that name (https://www.w3.org/TR/server-timing/): milliseconds in each stage, and the images in the inference.
+The metadata key `mnist-stages`, with any value, requests them. The response's key is `server-timing`, in the format of
+HTTP's header of that name (https://www.w3.org/TR/server-timing/): milliseconds in each stage, images in the inference.
 """
 
 import time
@@ -21,7 +21,7 @@ def encode_with_stage_times(
     if not any(key == REQUEST_KEY for key, _ in context.invocation_metadata() or ()):
         return encode(predictions)
     began = time.perf_counter()
-    response = encode(predictions)
+    response = encode(predictions)  # here, so that its own time is known before the trailing metadata is set
     encode_seconds = time.perf_counter() - began
     context.set_trailing_metadata(((RESPONSE_KEY, _server_timing(predictions, encode_seconds)),))
     return response

@@ -1,4 +1,4 @@
-"""Authenticators: name the caller of a request, or refuse it. The file of API keys is read again when it changes."""
+"""Identifies the caller of a request, or refuses it: authenticators with and without a file of API keys."""
 
 import time
 from collections.abc import Iterable
@@ -10,53 +10,59 @@ from serving.errors import ConfigError, ForbiddenError, UnauthenticatedError
 from serving.files import file_stamp
 from serving.logging import Logger
 
-REREAD_SECONDS = 1.0  # how long a key that is taken from the file may still be good
+REREAD_SECONDS = 1.0  # between two looks at the file: a key that was removed may be accepted for so long
 _BEARER = "bearer "
 
 
 class RequestContext(Protocol):
-    """The origin of a request: a gRPC call's context, or a request that came by HTTP."""
+    """Origin of a request: the context of a gRPC call, or its counterpart for HTTP."""
 
     def peer(self) -> str:
         """Returns the connection's address."""
 
     def invocation_metadata(self) -> Iterable[tuple[str, str | bytes]] | None:
-        """Returns the request's metadata, lower-case names first."""
+        """Returns the request's metadata as pairs of a lower-case name and a value."""
 
 
 class Authenticator(Protocol):
-    """Decides who may call what."""
+    """Identifies callers and checks their scopes."""
 
     def authenticate(self, context: RequestContext, scope: str | None) -> Caller:
-        """Returns the caller of an RPC that needs a key of this scope; None: of any. Raises a DigitServiceError."""
+        """Returns the caller of an RPC that requires `scope`; None: any key will do.
+
+        Raises UnauthenticatedError or ForbiddenError.
+        """
 
 
 class OpenAuthenticator:
-    """Accepts every request; its connection is the caller. Admin RPCs are open only if `is_admin_open`."""
+    """Accepts every request; its connection is the caller. Accepts admin RPCs only with `is_admin_open`."""
 
     def __init__(self, is_admin_open: bool) -> None:
         self._is_admin_open = is_admin_open
 
     def authenticate(self, context: RequestContext, scope: str | None) -> Caller:
-        """Returns the caller. Raises ForbiddenError."""
+        """Returns the caller, without a key. Raises ForbiddenError for admin RPCs that are not open."""
         if scope == ADMIN and not self._is_admin_open:
             raise ForbiddenError("this RPC needs an API key of scope admin; the server has no keys (--api-keys)")
         return Caller(context.peer())
 
 
 class ApiKeyAuthenticator:
-    """Accepts requests with a key of the file, as `authorization: Bearer KEY` or `x-api-key: KEY`."""
+    """Accepts requests with a key of the file, sent as `authorization: Bearer KEY` or `x-api-key: KEY`.
+
+    Reads the file again when it has changed.
+    """
 
     def __init__(self, path: Path, log: Logger) -> None:
         """Reads the file. Raises ConfigError for a file that cannot be used."""
         self._path = path
         self._log = log
-        self._stamp = file_stamp(path)
+        self._stamp = file_stamp(path)  # before reading: a change in between is noticed at the next look
         self._keys = read_keys(path)
         self._next_look = time.monotonic() + REREAD_SECONDS
 
     def authenticate(self, context: RequestContext, scope: str | None) -> Caller:
-        """Returns the caller. Raises UnauthenticatedError or ForbiddenError."""
+        """Returns the caller with its key. Raises UnauthenticatedError, or ForbiddenError without the scope."""
         secret = _secret(context)
         if secret is None:
             raise UnauthenticatedError(
@@ -70,7 +76,8 @@ class ApiKeyAuthenticator:
         return Caller(key.name, key)
 
     def _current_keys(self) -> ApiKeys:
-        """Returns the keys of the file as it is now, or as it last was where it cannot be used."""
+        """Returns the keys of the file, read again if it has changed; the last good ones where it cannot be used."""
+        # On the event loop, and not on a thread of its own: one stat a second, and a small file now and then.
         now = time.monotonic()
         if now >= self._next_look:
             self._next_look = now + REREAD_SECONDS
@@ -86,6 +93,7 @@ class ApiKeyAuthenticator:
 
 
 def _secret(context: RequestContext) -> str | None:
+    """Returns the key that the request carries, or None."""
     for key, value in context.invocation_metadata() or ():
         text = value if isinstance(value, str) else ""
         if key == "x-api-key":

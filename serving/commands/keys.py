@@ -1,4 +1,4 @@
-"""`python -m serving keys new NAME --file keys.toml`: makes an API key, shows it once and keeps its hash."""
+"""`python -m serving keys new NAME --file keys.toml`: makes an API key, shows it once and stores its hash."""
 
 import stat
 from pathlib import Path
@@ -10,7 +10,7 @@ from serving.errors import ConfigError
 from serving.files import replace_atomically
 
 _SCOPE = click.Choice(sorted(SCOPES))
-NEW_FILE_MODE = 0o640  # the group may read, the server's for instance
+NEW_FILE_MODE = 0o640  # readable by the group, which may be the server's
 
 
 @click.group()
@@ -22,10 +22,10 @@ def keys() -> None:
 @click.argument("name")
 @click.option("--file", "path", type=click.Path(path_type=Path), default=Path("keys.toml"), show_default=True)
 @click.option("--scopes", type=_SCOPE, multiple=True, help=f"What the key is for, one or more. (default: {CLASSIFY})")
-@click.argument("more_scopes", type=_SCOPE, nargs=-1, metavar="")  # so that `--scopes admin classify` is both
+@click.argument("more_scopes", type=_SCOPE, nargs=-1, metavar="")  # so that `--scopes admin classify` means both
 @click.option("--images-per-second", type=float, default=0.0, show_default=True, help="0: no limit.")
 def new(name: str, path: Path, scopes: tuple[str], more_scopes: tuple[str], images_per_second: float) -> None:
-    """Makes a key and keeps its hash in the file that --api-keys names. NAME: letters, digits, - and _."""
+    """Makes a key and stores its hash in a file for --api-keys. NAME: letters, digits, - and _."""
     wanted = {*scopes, *more_scopes} or {CLASSIFY}
     try:
         secret = _add(path, name, sorted(wanted), images_per_second)
@@ -36,7 +36,7 @@ def new(name: str, path: Path, scopes: tuple[str], more_scopes: tuple[str], imag
 
 
 def _add(path: Path, name: str, scopes: list[str], images_per_second: float) -> str:
-    """Adds a key to the file, in one step: a server may be reading it. The file keeps its mode."""
+    """Adds a key to the file and returns its secret. Replaces the file in one step: a server may be reading it."""
     before, mode = "", NEW_FILE_MODE
     if path.exists():
         mode = stat.S_IMODE(path.stat().st_mode)

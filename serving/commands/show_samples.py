@@ -1,4 +1,4 @@
-"""Shows a server that has just started on sample pictures, with the client that people use."""
+"""Shows what a server that has just started answers to sample pictures, with the client that people use."""
 
 import asyncio
 import os
@@ -9,7 +9,8 @@ from serving.api.listening_port import address
 
 
 async def show_samples(folder: Path, host: str, grpc_port: int, http_port: int) -> None:
-    """Classifies the pictures in `folder` by the client's program, and prints what to try next."""
+    """Classifies the pictures in `folder` with the client's command line, and prints what to try next."""
+    # A wildcard address can be listened on, not connected to.
     reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     grpc, http = address(reachable, grpc_port), address(reachable, http_port)
     client = (sys.executable, "-m", "mnist_digits")
@@ -17,7 +18,7 @@ async def show_samples(folder: Path, host: str, grpc_port: int, http_port: int) 
     try:
         status = await process.wait()
     finally:
-        if process.returncode is None:  # the server ends before the client has
+        if process.returncode is None:  # cancelled: the server stops before the client ends
             process.kill()
     if status:
         print("Not every sample could be classified: see above.", file=sys.stderr)

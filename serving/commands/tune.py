@@ -1,7 +1,7 @@
 """`python -m serving tune`: measures the model on this host and picks its inference settings; `--tune` runs it.
 
-It runs in a process of its own, so that the memory for measuring is gone before the server starts. The curve and the
-flags to set go to standard error, for people, and the settings to standard output, as JSON.
+`--tune` runs it in a process of its own, so that the memory for measuring is free again before the server starts. The
+curves and the flags to set go to standard error, for people; the settings go to standard output, as JSON.
 """
 
 import json
@@ -24,8 +24,8 @@ from serving.models.repository import ModelRepository
 from serving.options import CONTEXT, make_config, run_command, setting_options
 from serving.predictions import PIXELS
 
-MEASURING_SECONDS = 1.5  # of each candidate
-MIN_ROUNDS = 5
+MEASURING_SECONDS = 1.5  # for each candidate
+MIN_ROUNDS = 5  # on a slow host, where one round takes longer than that
 
 Candidate = tuple[str, int, LoadedModel]  # precision, threads, and the model that has them
 
@@ -61,9 +61,9 @@ def pick_settings(config: Config) -> Picked:
 
 
 def measure(candidates: Sequence[Candidate]) -> list[Curve]:
-    """Measures a curve for each candidate, all run in turn, round after round.
+    """Measures a curve for each candidate, in rounds in which all candidates run in turn.
 
-    The shortest time counts: whatever else the machine does can only add to it.
+    The shortest time counts: other work on the machine can only lengthen it.
     """
     image = np.zeros((28, 28), np.uint8)
     image[4:24, 4:24] = np.random.default_rng(0).integers(0, 256, (20, 20))  # a margin, as digits have
@@ -74,7 +74,7 @@ def measure(candidates: Sequence[Candidate]) -> list[Curve]:
     while rounds < MIN_ROUNDS or time.perf_counter() < ends:
         for (_, _, model), seconds in zip(candidates, shortest, strict=True):
             for index, size in enumerate(SIZES):
-                model.run(pixels[:size])  # untimed: the one before left the caches full of other sizes
+                model.run(pixels[:size])  # untimed: the run before has filled the caches with another size
                 began = time.perf_counter()
                 model.run(pixels[:size])
                 seconds[index] = min(seconds[index], time.perf_counter() - began)
@@ -98,7 +98,7 @@ def _pick_for_version(config: Config, repository: ModelRepository, version: int)
 def _load(
     repository: ModelRepository, version: int, device: str, precisions: Sequence[str], threads: Sequence[int]
 ) -> list[Candidate]:
-    """Loads every candidate that passes the model's checks here. Raises the first failure when none does."""
+    """Loads every candidate that passes the model's checks on this host. Raises the first failure when none does."""
     loaded: list[Candidate] = []
     failures: list[ModelRejectedError] = []
     for precision in precisions:
@@ -120,7 +120,7 @@ def _opener(device: str, threads: int) -> OpenSession:
 
 
 def _threads_to_measure(config: Config) -> list[int]:
-    """Returns 1, 2, 4 and so on, up to a worker's share of the processors."""
+    """Returns 1, 2, 4 and so on, up to a worker's share of the processors, and the share itself."""
     share = max(1, usable_cpus() // worker_count(config.workers, config.device))
     return sorted({share, *(2**power for power in range(share.bit_length()))})
 

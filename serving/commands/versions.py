@@ -1,6 +1,6 @@
-"""`python -m serving versions`: lists a model's versions; pins one, rolls back, unpins.
+"""`python -m serving versions`: lists a model's versions, pins one, rolls back, unpins.
 
-The pin is the version_policy in the model's config.pbtxt, which running servers read again: ours, and Triton.
+The pin is the version_policy in the model's config.pbtxt. Running servers read that file again, this one and Triton.
 """
 
 import re
@@ -14,6 +14,7 @@ from serving.errors import ModelRejectedError
 from serving.files import replace_atomically
 from serving.models.repository import CONFIG, ModelRepository
 
+# The field and the brace that opens it, at the start of a line: without_policy() counts braces from there.
 _POLICY = re.compile(r"\n*^[ \t]*version_policy[ \t]*:?[ \t\n]*\{", re.MULTILINE)
 
 
@@ -29,7 +30,7 @@ def versions(context: click.Context, model_repository: Path, model_name: str) ->
 @versions.command("list")
 @click.pass_obj
 def show(repository: ModelRepository) -> None:
-    """Lists the versions, and which are to be served."""
+    """Lists the versions and marks those to be served."""
     _list(repository)
 
 
@@ -37,7 +38,7 @@ def show(repository: ModelRepository) -> None:
 @click.argument("version", type=int)
 @click.pass_obj
 def pin(repository: ModelRepository, version: int) -> None:
-    """Serves this version and no other."""
+    """Pins VERSION: serves it and no other."""
     with _failures():
         _pin(repository, version)
     _list(repository)
@@ -46,7 +47,7 @@ def pin(repository: ModelRepository, version: int) -> None:
 @versions.command()
 @click.pass_obj
 def rollback(repository: ModelRepository) -> None:
-    """Serves the version before the one that is served now, and no other."""
+    """Pins the version before the one that is served now."""
     with _failures():
         highest = max(repository.wanted(None), default=0)
         before = [version for version in repository.versions() if version < highest]
@@ -67,9 +68,9 @@ def unpin(repository: ModelRepository) -> None:
 
 
 def without_policy(text: str) -> str:
-    """Removes version_policy from a config.pbtxt. The rest stays as it was written, comments and all.
+    """Removes version_policy from the text of a config.pbtxt. All else stays as it was written, comments included.
 
-    google.protobuf.text_format would drop comments, and Triton's fields that our proto does not have.
+    google.protobuf.text_format would drop comments, and fields of Triton's that protos/inference does not have.
     """
     found = _POLICY.search(text)
     if not found:
@@ -83,7 +84,7 @@ def without_policy(text: str) -> str:
 
 @contextmanager
 def _failures() -> Iterator[None]:
-    """Turns what is wrong with the repository into the command's error, exit status 1."""
+    """Turns errors of the repository into an error of the command, exit status 1."""
     try:
         yield
     except (ModelRejectedError, OSError) as error:
@@ -106,6 +107,6 @@ def _pin(repository: ModelRepository, version: int) -> None:
 
 
 def _write_policy(path: Path, policy: str) -> None:
-    """Replaces the policy in the file, in one step."""
+    """Replaces the policy in the file, in one step: a server may be reading it."""
     text = without_policy(path.read_text() if path.exists() else "")
     replace_atomically(path, text.rstrip("\n") + "\n" + policy)

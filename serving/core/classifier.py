@@ -1,4 +1,4 @@
-"""The classify use case: images in, predictions out. Knows no transport."""
+"""Classify use case: images in, predictions out. Knows no transport."""
 
 import asyncio
 import time
@@ -22,23 +22,28 @@ from serving.predictions import NO_REMARKS, PIXELS, Pixels, Predictions
 
 @dataclass(frozen=True, slots=True)
 class EncodedImage:
-    """The bytes of a picture file, still to be decoded."""
+    """Bytes of a picture file, still to be decoded."""
 
     content: bytes
 
 
-# 784 bytes, row-major 28x28, 0 = paper, 255 = ink, taken as they are; or a picture file.
+# One image: 784 bytes, row-major 28x28, 0 = paper, 255 = ink, which are not framed; or a picture file.
 ImageInput = bytes | EncodedImage
-# Raw pixels and nothing else, in one array; or a mixture, one by one.
+# Images of one request: raw pixels alone, in one array (n, 784); or a mixture of both kinds.
 Images = Pixels | Sequence[ImageInput]
 
 NO_DEADLINE = float("inf")
-MIN_RETRY_SECONDS = 0.05  # before a refused client should try again
-USABLE = 0.5  # of the time left to a caller; the rest is for what the batcher does not see, and for its errors
+MIN_RETRY_SECONDS = 0.05  # that a refused client should wait at least
+# Share of a caller's remaining time that batches may take. The rest is for decoding, encoding and gRPC, which the
+# batcher's estimate leaves out, and for the error of the estimate (decision 0030).
+USABLE_SHARE = 0.5
 
 
 class Classifier:
-    """Admits, decodes, batches and answers. Used from the event loop."""
+    """Admits requests, decodes their pictures and has the batcher of a served version predict them.
+
+    Used from the event loop alone.
+    """
 
     def __init__(
         self,
@@ -50,6 +55,7 @@ class Classifier:
         decoders: Executor,
         metrics: Metrics,
     ) -> None:
+        """Stores its parts. `decoders`: runs decoding off the event loop. `rates`: limits of API keys."""
         self.limits = limits
         self.max_images_per_request = max_images_per_request
         self._registry = registry
@@ -57,7 +63,7 @@ class Classifier:
         self._rates = rates
         self._decoders = decoders
         self._metrics = metrics
-        # Made before they are needed: a series that appears with its first event hides that event from rate().
+        # Created before they are needed: a series that appears with its first event hides that event from rate().
         self._remarks = {quality: metrics.remarks.labels((quality.name or "").lower()) for quality in Quality}
 
     async def classify(
@@ -65,11 +71,11 @@ class Classifier:
     ) -> Predictions:
         """Predicts `images`, at most max_images_per_request, in their order.
 
-        `caller`: the room is divided among callers, and the rate of the caller's key counts. `version`: of the model,
+        `caller`: admission divides the room by its name, and its key's rate limit applies. `version`: of the model,
         0 for the highest served. `deadline`: in time.monotonic() seconds.
 
         Raises InvalidRequestError, UnknownVersionError, OverloadedError, RateLimitedError, TooLateError, NotReadyError
-        or ExpiredError; then no image of the call is answered.
+        or ExpiredError; then no image of the request is answered.
         """
         served = self._registry.served(version)
         count = len(images)
@@ -77,13 +83,13 @@ class Classifier:
             raise InvalidRequestError("the request holds no image")
         self._admit(caller.name, count, served.batcher, deadline)
         try:
-            self.charge(caller, count)
+            self.charge(caller, count)  # after admission: what the server has no room for costs a key nothing
             if isinstance(images, np.ndarray):
                 return await served.batcher.submit(images, deadline)
             began = time.monotonic()
             pixels, remarks = await self.decode(images)
             decode_seconds = time.monotonic() - began
-            if served.batcher.is_closing:  # another version took its place while the pictures were decoded
+            if served.batcher.is_closing:  # another version replaced it while the pictures were decoded
                 served = self._registry.served_after_admission(version)
             predictions = await served.batcher.submit(pixels, deadline)
             return predictions._replace(decode_seconds=decode_seconds, remarks=remarks)
@@ -96,13 +102,14 @@ class Classifier:
             self._rates.charge(caller.key, images)
 
     async def decode(self, images: Sequence[ImageInput]) -> tuple[Pixels, Mapping[int, IntFlag]]:
-        """Decodes and frames all images: (n, 784), and by index the Quality of encoded pictures that have remarks.
+        """Decodes and frames encoded pictures; raw pixels stay as they are.
 
-        Raises InvalidRequestError.
+        Returns all pixels, (n, 784) uint8, and the Quality of those encoded pictures that have remarks, by index.
+        Raises InvalidRequestError, which names the index of the image.
         """
         pixels = np.empty((len(images), PIXELS), np.uint8)
         encoded: dict[int, bytes] = {}
-        for index, image in enumerate(images):  # refuses what costs nothing to refuse before anything is decoded
+        for index, image in enumerate(images):  # refuses wrong lengths, which costs nothing, before anything is decoded
             if isinstance(image, EncodedImage):
                 encoded[index] = image.content
                 continue
@@ -121,31 +128,33 @@ class Classifier:
         return pixels, qualities
 
     def _admit(self, client: str, images: int, batcher: Batcher, deadline: float) -> None:
-        """Refuses at once what would be answered too late, and what there is no room for."""
+        """Admits `images` of `client`. Raises ExpiredError or TooLateError by the deadline, or OverloadedError."""
+        # On an idle server every request is tried: the estimate may be of slower times, and only running corrects it.
         if deadline != NO_DEADLINE and not batcher.is_idle:
             remaining = deadline - time.monotonic()
             if remaining <= 0:
                 raise ExpiredError
-            if (expected := batcher.expected_seconds(images)) > remaining * USABLE:
+            if (expected := batcher.expected_seconds(images)) > remaining * USABLE_SHARE:
                 raise TooLateError(expected, remaining)
         if not self._admission.admit(client, images):
             admission = self._admission
-            wait = max(batcher.expected_seconds(0), MIN_RETRY_SECONDS)  # it does not see what is being decoded
+            # The estimate leaves out images that are being decoded: it is near 0 where only those fill the server.
+            wait = max(batcher.expected_seconds(0), MIN_RETRY_SECONDS)
             raise OverloadedError(images, admission.held, admission.capacity, wait)
 
     async def _decode_all(self, encoded: dict[int, bytes]) -> dict[int, Framed]:
-        """Decodes off the event loop, several at a time. The first bad image fails the call."""
+        """Decodes pictures on the executor's threads, by index. The first that fails, in order, fails the request."""
         loop = asyncio.get_running_loop()
         tasks = [loop.run_in_executor(self._decoders, self._decode, *item) for item in encoded.items()]
         try:
             framed = [await task for task in tasks]
         finally:
             for task in tasks:
-                task.cancel()  # those not begun are not needed when one failed or the caller left
+                task.cancel()  # when one failed or the caller left; a thread that has begun cannot be interrupted
         return dict(zip(encoded, framed, strict=True))
 
     def _decode(self, index: int, content: bytes) -> Framed:
-        # SciPy and Pillow take 25 MB and a quarter of a second: not before the first picture comes.
+        # Imported here: SciPy and Pillow take 25 MB and a quarter of a second, and raw pixels need neither.
         from serving.image.decode import decode
         from serving.image.framing import frame
 

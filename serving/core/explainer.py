@@ -1,8 +1,9 @@
-"""The explain use case: one image in, the output of every layer out. It never slows down classification.
+"""Explain use case: one image in, the output of every layer out. It never slows down classification.
 
-1. One explanation at a time, in a thread that the kernel serves last; the event loop and every inference go first.
-2. A handful may wait, with room for more than one client; beyond that callers are refused at once.
-3. Importance is measured by occlusion: a square of paper covers the image at each position, all in one batch.
+1. Explanations run one at a time, in a thread of low priority: the kernel runs the event loop and inference first.
+2. A few requests may wait, of more than one client. Beyond that requests are refused at once.
+3. Importance is measured by occlusion: a square of paper covers the image at each position, all in one batch (Zeiler
+   and Fergus 2014, arXiv 1311.2901). It needs no gradients, which an ONNX graph does not have (decision 0035).
 """
 
 import asyncio
@@ -25,33 +26,33 @@ from serving.models.graph_layers import Layer
 from serving.models.loaded_model import ExplainingGraph, LoadedModel
 from serving.predictions import SIDE, Floats, Pixels, Predictions
 
-CAPACITY = 8
-SQUARE = 4  # pixels of paper, each way
-STEP = 2  # by which it moves
-NICENESS = 10  # of the thread; the rest of the process has 0
-RETRY_SECONDS = 0.5
-TOLERANCE = 1e-3  # between the two graphs; they were compared when the version was loaded
+CAPACITY = 8  # requests that run or wait; one takes about half a second on a busy processor
+OCCLUSION_SIDE = 4  # pixels of the square of paper
+OCCLUSION_STRIDE = 2  # pixels between its positions: 13 x 13 of them
+NICENESS = 10  # of the thread, while the rest of the process has 0; 19 makes explanations five times slower (0035)
+RETRY_SECONDS = 0.5  # that a refused client should wait
+TOLERANCE = 1e-3  # between probabilities of the two graphs; checks.py compared them when the version was loaded
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """One image's prediction, with the output of every layer."""
+    """Prediction for one image, with the output of every layer and the importance of every pixel."""
 
-    predictions: Predictions  # of this image
-    pixels: Pixels  # (1, 784)
-    layers: list[Layer]
-    values: Mapping[str, Floats]  # by name, (1, ...)
-    importance: Floats  # (28, 28): by how much covering a pixel takes from the digit's lead, in logits
+    predictions: Predictions  # of one image
+    pixels: Pixels  # (1, 784) uint8
+    layers: list[Layer]  # in the graph's order
+    values: Mapping[str, Floats]  # by the names that `layers` hold, (1, ...)
+    importance: Floats  # (28, 28): the loss of the digit's lead when a pixel is covered, in logits
 
 
 class Explainer:
-    """Explains from the start of the process to close()."""
+    """Runs explanations until close(). Used from the event loop alone."""
 
     def __init__(self, registry: Registry, classifier: Classifier) -> None:
         self._registry = registry
         self._classifier = classifier
         self._admission = Admission(CAPACITY)
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="explain", initializer=_go_last)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="explain", initializer=_lower_priority)
 
     async def explain(self, image: ImageInput, caller: Caller, version: int, deadline: float) -> Explanation:
         """Explains how the network sees `image`. `version`, `deadline` and `caller` as for Classifier.classify.
@@ -60,7 +61,7 @@ class Explainer:
         NotReadyError or ExpiredError.
         """
         served = self._registry.served(version)
-        _explaining_graph(served.model)  # refuses before anything is decoded
+        _explaining_graph(served.model)  # raises before a place is taken and anything is decoded
         if not self._admission.admit(caller.name, 1):
             raise ExplanationsFullError(CAPACITY, RETRY_SECONDS)
         try:
@@ -69,9 +70,10 @@ class Explainer:
             try:
                 async with asyncio.timeout(None if deadline == NO_DEADLINE else deadline - time.monotonic()):
                     pixels, remarks = await self._classifier.decode([image])
-                    if served.batcher.is_closing:  # another version took its place meanwhile
+                    if served.batcher.is_closing:  # another version replaced it while the picture was decoded
                         served = self._registry.served(version)
-                    # With the other requests, and under the watchdog.
+                    # By the batcher, not in the thread: the prediction is what classify would return, and the watchdog
+                    # notices when the model hangs.
                     predictions = (await served.batcher.submit(pixels, deadline))._replace(remarks=remarks)
                     return await loop.run_in_executor(self._thread, _explain, served.model, pixels, predictions)
             except TimeoutError:
@@ -80,47 +82,51 @@ class Explainer:
             self._admission.release(caller.name, 1)
 
     async def wait_until_empty(self) -> None:
-        """Returns when no request waits for an explanation."""
+        """Returns when no request runs or waits for an explanation."""
         await self._admission.wait_until_empty()
 
     def close(self) -> None:
-        """Starts no other explanation."""
+        """Cancels the explanations that have not begun. Does not wait for one that has."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
 
-def covered(pixels: Pixels) -> Pixels:
-    """Returns the image (784,) as it is, then with each square covered: (1 + squares, 784)."""
-    corners = range(0, SIDE - SQUARE + 1, STEP)
+def occluded(pixels: Pixels) -> Pixels:
+    """Returns the image, (784,), followed by a copy for each occluded square: (1 + squares, 784)."""
+    corners = range(0, SIDE - OCCLUSION_SIDE + 1, OCCLUSION_STRIDE)
     images = np.repeat(pixels.reshape(1, SIDE, SIDE), 1 + len(corners) ** 2, axis=0)
     for number, (top, left) in enumerate(((top, left) for top in corners for left in corners), start=1):
-        images[number, top : top + SQUARE, left : left + SQUARE] = 0
+        images[number, top : top + OCCLUSION_SIDE, left : left + OCCLUSION_SIDE] = 0  # paper
     return images.reshape(len(images), -1)
 
 
 def importance(logits: Floats, digit: int) -> Floats:
-    """Returns the importance of each pixel, (28, 28), from the logits (1 + squares, 10) of covered()'s images.
+    """Returns the importance of each pixel, (28, 28), from the logits (1 + squares, 10) of occluded()'s images.
 
-    It is the mean loss, over the squares that cover a pixel, of the digit's lead over the next one. A lead, because the
-    probability hardly moves where it is near 1.
+    The importance is the mean, over the squares that cover a pixel, of what the digit loses of its lead: the difference
+    between its logit and the highest other one. Probabilities hardly move where they are near 1; the lead does.
     """
     leads = logits[:, digit] - np.delete(logits, digit, axis=1).max(axis=1)
-    corners = range(0, SIDE - SQUARE + 1, STEP)
+    corners = range(0, SIDE - OCCLUSION_SIDE + 1, OCCLUSION_STRIDE)
     losses = (leads[0] - leads[1:]).reshape(len(corners), len(corners))
-    total, squares = np.zeros((2, SIDE, SIDE), np.float32)
+    total, squares = np.zeros((2, SIDE, SIDE), np.float32)  # near the border fewer squares cover a pixel
     for row, top in enumerate(corners):
         for column, left in enumerate(corners):
-            total[top : top + SQUARE, left : left + SQUARE] += losses[row, column]
-            squares[top : top + SQUARE, left : left + SQUARE] += 1
+            square = np.s_[top : top + OCCLUSION_SIDE, left : left + OCCLUSION_SIDE]
+            total[square] += losses[row, column]
+            squares[square] += 1
     return total / squares
 
 
 def _explain(model: LoadedModel, pixels: Pixels, predictions: Predictions) -> Explanation:
     graph = _explaining_graph(model)
     explained, values = graph.session.run(pixels)
+    # The graphs agreed at load. Here the served prediction is compared: the layers shown must belong to its digit.
     if not np.allclose(explained.probabilities, predictions.probabilities, rtol=0, atol=TOLERANCE):
         raise RuntimeError("the graph that explains gives another answer than the one that serves: this is a bug")
-    name = graph.layers[-1].output
-    _, logits = graph.session.run(covered(pixels[0]), [name])
+    name = graph.layers[-1].output  # the logits: read_layers() ends there
+    _, logits = graph.session.run(
+        occluded(pixels[0]), [name]
+    )  # these alone: all values of 170 images would take 32 to 142 MiB
     return Explanation(predictions, pixels, graph.layers, values, importance(logits[name], int(predictions.digits[0])))
 
 
@@ -130,6 +136,6 @@ def _explaining_graph(model: LoadedModel) -> ExplainingGraph:
     return model.explaining
 
 
-def _go_last() -> None:
-    with suppress(OSError, AttributeError):  # a thread has a niceness of its own on Linux alone
+def _lower_priority() -> None:
+    with suppress(OSError, AttributeError):  # only Linux has a niceness for each thread
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)

@@ -1,4 +1,4 @@
-"""The registry: which model versions answer calls now, and which were refused and why.
+"""Registry of model versions: those served now, and those refused, with the reason.
 
 The model reloader writes it; use cases and services read it. Used from the event loop alone, so it needs no lock.
 """
@@ -14,20 +14,23 @@ from serving.models.repository import Stamp
 
 @dataclass(frozen=True, slots=True)
 class ServedModel:
-    """A model version with a batcher of its own: no batch mixes versions, and work in flight ends where it began."""
+    """Loaded model version with its own batcher.
+
+    No batch mixes versions, and a version that is replaced still answers the requests that it has begun.
+    """
 
     model: LoadedModel
     batcher: Batcher
-    is_tuned: bool  # its settings were measured on this host
+    is_tuned: bool  # its batch size, threads and precision were measured on this host
 
 
 @dataclass(frozen=True, slots=True)
 class RefusedVersion:
-    """A version that the policy wants and that failed a check. `check`: one of models.repository.CHECKS."""
+    """Version that the policy selects and that failed a check."""
 
-    check: str
+    check: str  # one of models.repository.CHECKS
     reason: str
-    stamp: Stamp  # of its files when they were checked
+    stamp: Stamp  # of its files when they were checked: it is tried again when they change
 
 
 class Registry:
@@ -41,7 +44,7 @@ class Registry:
         self._closed_because: str | None = None
 
     def serve(self, served: Sequence[ServedModel]) -> None:
-        """Replaces what is served by these versions, ascending. The last answers requests that name no version."""
+        """Replaces the served versions by these, one or more, ascending. The last is the default for requests."""
         self._served = {each.model.version: each for each in served}
         self._default = served[-1]
         self.versions = tuple(self._served)
@@ -70,7 +73,7 @@ class Registry:
         return self._served[version]
 
     def queued_images(self) -> int:
-        """Counts the images that wait for a batch, of all versions."""
+        """Returns the number of images that wait for a batch, over all versions."""
         return sum(served.batcher.queued_images for served in self._served.values())
 
     def running_since(self) -> float | None:

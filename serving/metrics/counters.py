@@ -1,7 +1,7 @@
-"""Counters and histograms without locks, for one thread, the event loop's.
+"""Counters and histograms without locks, for one thread: the event loop's.
 
-prometheus_client's own take a lock and a microsecond for each observation, several times a request; these take a tenth
-(docs/performance.md has the figures). They are exposed through the same registry.
+Those of prometheus_client take a lock and a microsecond for each observation, several times a request; these take a
+tenth of that (docs/performance.md has the figures). The same registry exposes both.
 """
 
 from bisect import bisect_left
@@ -16,7 +16,7 @@ LabelValues = tuple[str, ...]
 
 
 class CounterSeries:
-    """One series of a counter."""
+    """Series of a counter: its value for one set of label values."""
 
     __slots__ = ("value",)
 
@@ -29,35 +29,37 @@ class CounterSeries:
 
 
 class HistogramSeries:
-    """One series of a histogram. `bounds`: upper limits of the buckets, ascending, in the metric's unit."""
+    """Series of a histogram. `bounds`: upper limits of the buckets, ascending and inclusive, in the metric's unit."""
 
     __slots__ = ("_bounds", "_counts", "_sum")
 
     def __init__(self, bounds: Sequence[float]) -> None:
         self._bounds = bounds
-        self._counts = [0] * (len(bounds) + 1)  # the last: above every bound
+        self._counts = [0] * (len(bounds) + 1)  # not cumulative, unlike what is exposed; the last: above every bound
         self._sum = 0.0
 
     def observe(self, value: float) -> None:
-        """Counts one value."""
+        """Counts one value, in the metric's unit."""
+        # bisect_left puts a value that equals a bound into that bucket, as the label `le` says; so does searchsorted.
         self._counts[bisect_left(self._bounds, value)] += 1
         self._sum += value
 
     def observe_all(self, values: npt.NDArray[np.float32]) -> None:
-        """Counts many values, (n,) floats, at little more than the cost of one."""
+        """Counts many values, (n,) float32, at little more than the cost of one."""
         for bucket in np.searchsorted(self._bounds, values).tolist():
             self._counts[bucket] += 1
         self._sum += float(values.sum())
 
     def cumulative(self) -> tuple[list[tuple[str, float]], float]:
-        """Returns Prometheus' form: the number of values at or below each bound, and the sum of all values."""
+        """Returns the number of values at or below each bound, by the bound's text, and the sum of all values."""
         totals = np.cumsum(self._counts).tolist()
+        # As prometheus_client formats them, since the text is the value of the label `le`.
         names = [*(repr(float(bound)) for bound in self._bounds), "+Inf"]
         return list(zip(names, totals, strict=True)), self._sum
 
 
 class LoopCounter:
-    """A counter and its series, registered under `name` (without _total)."""
+    """Counter with its series, registered under `name`, to which exposition adds the suffix _total."""
 
     def __init__(self, name: str, help: str, labels: Sequence[str] = (), *, registry: CollectorRegistry) -> None:
         self._name, self._help, self._label_names = name, help, labels
@@ -65,7 +67,7 @@ class LoopCounter:
         registry.register(self)
 
     def labels(self, *values: str) -> CounterSeries:
-        """Returns the series with these label values, made at first use."""
+        """Returns the series with these label values; creates it at first use."""
         return self._series.setdefault(values, CounterSeries())
 
     @property
@@ -74,11 +76,11 @@ class LoopCounter:
         return sum(series.value for series in self._series.values())
 
     def describe(self) -> Iterable[Metric]:
-        """Returns the family without samples: a registry needs its name."""
+        """Returns the family without samples, from which the registry learns its name."""
         return [CounterMetricFamily(self._name, self._help, labels=self._label_names)]
 
     def collect(self) -> Iterator[Metric]:
-        """Yields the family with the sample of each series."""
+        """Yields the family with a sample for each series."""
         family = CounterMetricFamily(self._name, self._help, labels=self._label_names)
         for labels, series in self._series.items():
             family.add_metric(labels, series.value)
@@ -86,7 +88,7 @@ class LoopCounter:
 
 
 class LoopHistogram:
-    """A histogram and its series, registered under `name`."""
+    """Histogram with its series, registered under `name`."""
 
     def __init__(
         self,
@@ -97,22 +99,23 @@ class LoopHistogram:
         buckets: Sequence[float],
         registry: CollectorRegistry,
     ) -> None:
+        """Registers the histogram. `buckets`: upper bounds, ascending, without infinity, in the metric's unit."""
         self._name, self._help, self._label_names, self._bounds = name, help, labels, buckets
         self._series: dict[LabelValues, HistogramSeries] = {}
         if not labels:
-            self.labels()  # a series without labels is there from the start
+            self.labels()  # exposed from the start, with zeros, as prometheus_client does
         registry.register(self)
 
     def labels(self, *values: str) -> HistogramSeries:
-        """Returns the series with these label values, made at first use."""
+        """Returns the series with these label values; creates it at first use."""
         return self._series.setdefault(values, HistogramSeries(self._bounds))
 
     def describe(self) -> Iterable[Metric]:
-        """Returns the family without samples."""
+        """Returns the family without samples, from which the registry learns its name."""
         return [HistogramMetricFamily(self._name, self._help, labels=self._label_names)]
 
     def collect(self) -> Iterator[Metric]:
-        """Yields the family with the samples of each series."""
+        """Yields the family with the bucket, count and sum samples of each series."""
         family = HistogramMetricFamily(self._name, self._help, labels=self._label_names)
         for labels, series in self._series.items():
             buckets, total = series.cumulative()

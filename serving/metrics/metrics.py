@@ -1,4 +1,4 @@
-"""Every metric of a serving process. A registry is passed in, so that servers and tests share nothing."""
+"""Metrics of a serving process. The registry is passed in, so that servers and tests share nothing."""
 
 from collections.abc import Iterable, Mapping
 
@@ -16,7 +16,8 @@ from prometheus_client import (
 from serving.metrics.counters import LoopCounter, LoopHistogram
 from serving.predictions import DIGITS, BatchPredictions, Refusal
 
-# gRPC's own ladder (proposal A66), which begins where this service answers: prometheus_client's begins at 5 ms.
+# Bucket bounds of gRPC's proposal A66, which start at 10 us. Those of prometheus_client start at 5 ms, above nearly all
+# of this service's times.
 SECONDS = (
     *(0.00001, 0.00005, 0.0001, 0.0003, 0.0006, 0.0008),
     *(0.001, 0.002, 0.003, 0.004, 0.005, 0.006, 0.008, 0.01, 0.013, 0.016, 0.02, 0.025, 0.03, 0.04, 0.05),
@@ -24,17 +25,17 @@ SECONDS = (
 )
 IMAGES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 PROBABILITIES = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999, 1.0)
-BATCHES_KEPT = 64  # that are counted together
+BATCHES_COUNTED_TOGETHER = 64
 RPC = ("grpc_type", "grpc_service", "grpc_method")
 
 
 class Metrics:
-    """The server's instruments. Label values come from closed sets: methods, codes, digits, reasons."""
+    """Instruments of a serving process. Label values come from closed sets: methods, codes, digits, reasons."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.registry = registry
-        self._batches: list[BatchPredictions] = []  # not yet counted
-        registry.register(self)
+        self._batches: list[BatchPredictions] = []  # observed and not yet counted
+        registry.register(self)  # before the instruments: collect() below must run before theirs
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
         self._make_rpc_metrics(registry)
@@ -47,14 +48,14 @@ class Metrics:
         self.handled = LoopCounter("grpc_server_handled", "RPCs ended", (*RPC, "grpc_code"), registry=registry)
         self.handling_seconds = LoopHistogram(
             "grpc_server_handling_seconds",
-            "Time from the request's arrival to its answer",
+            "Time from the request's arrival to its response",
             RPC,
             buckets=SECONDS,
             registry=registry,
         )
         self.http_requests = LoopCounter(
             "mnist_http_requests",
-            "Calls by HTTP, by method and status",
+            "HTTP requests, by method and status",
             ("method", "code"),
             registry=registry,
         )
@@ -66,7 +67,7 @@ class Metrics:
         )
 
     def _make_batch_metrics(self, registry: CollectorRegistry) -> None:
-        # Observed by the decoding threads, so it needs prometheus_client's lock.
+        # Observed by the decoding threads, so it needs the lock of prometheus_client.
         self.decode_seconds = Histogram(
             "mnist_decode_seconds", "Time to decode and frame one encoded image", buckets=SECONDS, registry=registry
         )
@@ -98,16 +99,16 @@ class Metrics:
             ("quality",),
             registry=registry,
         )
-        self.model_info = Info("mnist_model", "Version that is served", ("version",), registry=registry)
+        self.model_info = Info("mnist_model", "Model version that is served", ("version",), registry=registry)
         self.model_refused = Info(
             "mnist_model_refused",
-            "Version that is refused because it failed a check",
+            "Model version that is refused because it failed a check",
             ("version",),
             registry=registry,
         )
         self.model_loads = LoopCounter(
             "mnist_model_loads",
-            "Versions loaded, by outcome: served, or the failed check",
+            "Model versions loaded, by outcome: served, or the failed check",
             ("outcome",),
             registry=registry,
         )
@@ -116,7 +117,7 @@ class Metrics:
         self.ready = Gauge(
             "mnist_ready", "1 while a warm model is served and the server is not draining", registry=registry
         )
-        # Made before they are needed: a series that appears with its first event hides that event from rate().
+        # Created before they are needed: a series that appears with its first event hides that event from rate().
         self._by_digit = [self.predictions.labels(str(digit)) for digit in range(DIGITS)]
         self._by_refusal = {refusal: self.refused.labels(refusal.name.lower()) for refusal in Refusal if refusal}
 
@@ -131,16 +132,16 @@ class Metrics:
                 info.labels(str(version)).info(dict(labels))
 
     def observe_batch(self, predictions: BatchPredictions, queue_waits: Iterable[float]) -> None:
-        """Counts a batch: its size, its predictions, and the time that each request waited, in seconds."""
+        """Counts a batch: its size, its predictions, and for each of its requests the seconds that it waited."""
         self.batch_size.observe(len(predictions))
         for seconds in queue_waits:
             self.queue_wait_seconds.observe(seconds)
         self._batches.append(predictions)
-        if len(self._batches) == BATCHES_KEPT:
+        if len(self._batches) == BATCHES_COUNTED_TOGETHER:  # bounds the memory that they hold without any scrape
             self._count_batches()
 
     def _count_batches(self) -> None:
-        """Counts the batches since the last time, all at once: that takes a twentieth of one by one."""
+        """Counts the observed batches, all at once: it takes a twentieth of the time of one by one."""
         if not self._batches:
             return
         batches, self._batches = self._batches, []
@@ -153,6 +154,6 @@ class Metrics:
         self.confidence.observe_all(np.concatenate([each.probabilities for each in batches]).max(axis=1))
 
     def collect(self) -> Iterable[Metric]:
-        """Counts what is still to be counted. The registry calls it first, since it was registered first."""
+        """Counts the batches observed so far, and returns no family: the registry calls collectors in order."""
         self._count_batches()
         return []

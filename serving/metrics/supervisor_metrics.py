@@ -1,10 +1,10 @@
-"""Metrics of the supervisor process. Apart from the workers' metrics, because this process loads no NumPy."""
+"""Metrics of the supervisor process, without NumPy, which that process never loads."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, PlatformCollector, ProcessCollector
 
 
 class SupervisorMetrics:
-    """The supervisor's instruments, in a registry of their own: they are exposed together with the workers'."""
+    """Instruments of the supervisor, in a registry of their own. They are exposed merged with those of the workers."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()

@@ -1,4 +1,4 @@
-"""A model version loaded from its form: checked against its checksums and golden answers, warm, ready to run."""
+"""Loaded model version: read from disk, checked against its checksums and golden answers, warmed up, ready to run."""
 
 import hashlib
 from collections.abc import Callable
@@ -12,16 +12,16 @@ from serving.models.metadata import Form
 from serving.models.onnx_session import ExplainingSession, OnnxSession
 from serving.predictions import BatchPredictions, Pixels
 
-# By precision: between float32 on another processor or device and what the training framework gave; and between 8-bit
-# integers here and where they were recorded, as processors round their sums at different places.
+# Largest difference from the recorded answers. Another processor or device than the training framework's rounds
+# float32 differently; int8 differs more, since processors round integer sums at different places (decision 0014).
 GOLDEN_TOLERANCE = {"float32": 1e-3, "int8": 0.03}
 
-OpenSession = Callable[[bytes], OnnxSession]  # from the bytes of model.onnx
+OpenSession = Callable[[bytes], OnnxSession]  # takes the bytes of model.onnx
 
 
 @dataclass(frozen=True, slots=True)
 class ExplainingGraph:
-    """The served network by a graph that also gives the output of each layer."""
+    """Served network as a graph that also returns the output of each layer."""
 
     layers: list[Layer]
     session: ExplainingSession
@@ -29,7 +29,7 @@ class ExplainingGraph:
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """One version that passed every check and is warm."""
+    """Model version that passed every check and is warm."""
 
     session: OnnxSession
     name: str
@@ -37,13 +37,13 @@ class LoadedModel:
     created: str  # RFC 3339, UTC
     precision: str  # float32 or int8
     sha256: str  # of model.onnx
-    novelty_threshold: float  # 0 to 1; above it an answer is refused
-    test_accuracy: float  # 0 to 1, on MNIST's test set
+    novelty_threshold: float  # 0 to 1; predictions with a higher novelty are refused
+    test_accuracy: float  # 0 to 1, on MNIST's test set, as metadata.json records it
     seconds_per_image: float = 0.0  # in a largest batch, measured at warm-up
     explaining: ExplainingGraph | NotExplainableError = NotExplainableError("it was loaded without its layers")
 
     def run(self, pixels: Pixels) -> BatchPredictions:
-        """Predicts `pixels`, (n, 784) uint8, n at least 1, and marks what the service does not stand by."""
+        """Predicts `pixels`, (n, 784) uint8, n at least 1, with the refusals and the version set."""
         predictions = self.session.run(pixels)
         predictions.refuse(pixels, self.novelty_threshold)
         predictions.version = self.version
@@ -51,10 +51,11 @@ class LoadedModel:
 
 
 def load_form(form: Form, open_session: OpenSession, largest_batch: int) -> LoadedModel:
-    """Loads, checks and warms the graph of `form` for batches of up to `largest_batch` images.
+    """Loads, checks and warms up the graph of `form` for batches of up to `largest_batch` images.
 
     Raises ModelRejectedError, and OSError for files that cannot be read.
     """
+    # Each file is read once, and what was read is hashed and used: a file that changes meanwhile cannot slip through.
     metadata, folder = form.metadata, form.folder
     try:
         files = {file: _read_checked(folder / file, metadata["files"][file]) for file in ("model.onnx", "golden.npz")}
@@ -81,7 +82,7 @@ def load_form(form: Form, open_session: OpenSession, largest_batch: int) -> Load
 
 
 def _explaining_graph(graph: bytes, session: OnnxSession) -> ExplainingGraph | NotExplainableError:
-    """Returns the graph that explains `session`, or the reason why there is none: the session serves anyway."""
+    """Returns the explaining graph of `session`, or the reason why there is none: the version is served without it."""
     try:
         layers = read_layers(graph)
         values = sorted({name for layer in layers for name in (layer.before_activation, layer.output) if name})
@@ -95,6 +96,7 @@ def _explaining_graph(graph: bytes, session: OnnxSession) -> ExplainingGraph | N
 
 
 def _read_checked(path: Path, sha256: str) -> bytes:
+    """Returns the file's content. Raises ModelRejectedError where its checksum is another."""
     content = path.read_bytes()
     found = hashlib.sha256(content).hexdigest()
     if found != sha256:

@@ -1,4 +1,4 @@
-"""Finds model versions on disk and loads those that pass every check: checksums, signature, golden answers, warm-up.
+"""Model repository on disk: finds versions and loads those that pass every check.
 
 A version that fails raises ModelRejectedError with the check that it failed, one of CHECKS, and the reason in words.
 """
@@ -18,17 +18,18 @@ from serving.models.metadata import Form, read_form
 from serving.models.signature import verified_copy
 from serving.version_policy import ALL, LATEST, VersionPolicy
 
+# In the order in which they are made; `slow` by the model reloader.
 CHECKS = ("missing", "unreadable", "metadata", "unsigned", "checksum", "graph", "golden", "warm_up", "slow")
 CONFIG = "config.pbtxt"
-INT8_SUFFIX = "-int8"  # of the name of a model that is another's int8 form
+INT8_SUFFIX = "-int8"  # of the name of a model that holds the int8 forms of another
 
-Stamp = frozenset[tuple[str, FileStamp | None]]  # of the files of a version, by name
+Stamp = frozenset[tuple[str, FileStamp | None]]  # of a version: name and stamp of each of its files
 
 
 class ModelRepository:
-    """The folder `<root>/<name>/<version>/`. Reads, never writes.
+    """Versions of one model, in folders `<root>/<name>/<version>/`. Never writes.
 
-    With a `public_key`, a PEM file, versions must carry a signature made by its other half.
+    With a `public_key`, a PEM file, versions must be signed with its private key.
     """
 
     def __init__(self, root: Path, name: str, public_key: Path | None = None) -> None:
@@ -37,7 +38,7 @@ class ModelRepository:
         self._public_key = public_key
 
     def versions(self) -> list[int]:
-        """Version numbers on disk, ascending. Raises ModelRejectedError where there is no repository."""
+        """Returns the version numbers on disk, ascending. Raises ModelRejectedError where the folder is missing."""
         try:
             return _versions(self.folder)
         except (FileNotFoundError, NotADirectoryError) as error:
@@ -49,25 +50,26 @@ class ModelRepository:
             raise ModelRejectedError(f"{self.folder}: cannot be read: {error}", "unreadable") from error
 
     def wanted(self, policy: VersionPolicy | None, bad: Collection[int] = ()) -> list[int]:
-        """The versions to serve, ascending, by `policy` or, where that is None, by what config.pbtxt says.
+        """Returns the versions to serve, ascending, by `policy` or, where that is None, by the one in config.pbtxt.
 
-        Raises ModelRejectedError where there is no repository, or its config.pbtxt cannot be read.
+        Versions in `bad` are passed over. Raises ModelRejectedError where the folder is missing or config.pbtxt cannot
+        be read.
         """
         return (policy or self.policy()).wanted(self.versions(), bad)
 
     def stamp(self, version: int) -> Stamp:
-        """What differs when a file of the version was written: empty where there is none."""
+        """Detects changes of a version's files: returns a stamp to compare, empty where there are no files."""
         stamps = set()
         with suppress(OSError):
             for path in (self.folder / str(version)).iterdir():
-                if path.suffix != ".json" or path.name == "metadata.json":  # and not what --tune remembers there
+                if path.suffix != ".json" or path.name == "metadata.json":  # not an earlier release's tuning.json
                     stamps.add((path.name, file_stamp(path)))
         return frozenset(stamps)
 
     def policy(self) -> VersionPolicy:
-        """Triton's version_policy in config.pbtxt, so that both serve the same; the latest where there is none.
+        """Reads the version policy from config.pbtxt, which Triton reads too, so that both serve the same versions.
 
-        Raises ModelRejectedError where config.pbtxt cannot be read.
+        Returns the policy `latest` where there is no file. Raises ModelRejectedError where it cannot be read.
         """
         path = self.folder / CONFIG
         try:
@@ -76,6 +78,7 @@ class ModelRepository:
             return LATEST
         except (OSError, ValueError, text_format.ParseError) as error:
             raise ModelRejectedError(f"{path}: cannot be read: {error}", "unreadable") from error
+        # As in Triton: no policy, or `latest` without a number, means the latest one.
         policy = config.version_policy
         kind = policy.WhichOneof("policy_choice")
         if kind == "specific":
@@ -83,17 +86,17 @@ class ModelRepository:
         return VersionPolicy(ALL if kind == "all" else max(1, policy.latest.num_versions))
 
     def forms(self, version: int) -> dict[str, Form]:
-        """By precision, what `version` (0: the highest) can be served by: its own graph first.
+        """Returns the forms that can serve `version` (0: the highest), by precision, its own graph first.
 
-        The int8 form is a model of its own, `<name>-int8`, whose metadata.json tells of the same training run. Raises
-        ModelRejectedError where the version is not there or its metadata.json cannot be read.
+        The int8 form is in a model of its own, `<name>-int8`, and its metadata.json records the same training run.
+        Raises ModelRejectedError where the version is missing or its metadata.json cannot be read.
         """
         chosen = self._chosen(version)
         own = read_form(self.folder / str(chosen), self._name, chosen)
         forms = {own.precision: own}
         int8 = self.folder.parent / f"{self._name}{INT8_SUFFIX}"
-        with suppress(OSError):  # what is wrong with another model does not keep this one from serving
-            for number in reversed(_versions(int8)):
+        with suppress(OSError):  # a fault of the other model does not keep this one from being served
+            for number in reversed(_versions(int8)):  # of several int8 forms the newest
                 with suppress(ModelRejectedError):
                     form = read_form(int8 / str(number), int8.name, number)
                     if own.has_training_of(form):
@@ -101,25 +104,24 @@ class ModelRepository:
         return forms
 
     def load(self, version: int, open_session: OpenSession, largest_batch: int, precision: str = "auto") -> LoadedModel:
-        """Loads, checks and warms `version` (0: the highest), for batches up to `largest_batch`.
+        """Loads, checks and warms up `version` (0: the highest), for batches up to `largest_batch`.
 
-        `precision`: float32 or int8, or auto for that of the version's own graph. The int8 form is served under the
-        name and version of the model that was asked for.
-
-        Raises ModelRejectedError saying which check failed.
+        `precision`: float32, int8, or auto for that of the version's own graph. The int8 form is served under the name
+        and version of the model itself. Raises ModelRejectedError, which names the failed check.
         """
         forms = self.forms(version)
-        asked = next(iter(forms)) if precision == "auto" else precision
         own = next(iter(forms.values()))
-        if asked not in forms:
-            raise ModelRejectedError(f"{own.folder}: has no {asked} form, only {' and '.join(forms)}")
-        if asked == own.precision:
+        chosen = own.precision if precision == "auto" else precision
+        if chosen not in forms:
+            raise ModelRejectedError(f"{own.folder}: has no {chosen} form, only {' and '.join(forms)}")
+        if chosen == own.precision:
             with self._trusted(own) as form:
                 loaded = load_form(form, open_session, largest_batch)
         else:
             with self._trusted(own) as trusted_own:
-                own = trusted_own  # the answers are told under its name and version
-            with self._trusted(forms[asked]) as form:
+                own = trusted_own  # signed too, since responses carry its name and version
+            with self._trusted(forms[chosen]) as form:
+                # forms() compared what was unsigned and could change; this compares what was verified.
                 if not own.has_training_of(form):
                     raise ModelRejectedError("metadata.json changed while it was read", "metadata")
                 loaded = load_form(form, open_session, largest_batch)
@@ -127,7 +129,7 @@ class ModelRepository:
 
     @contextmanager
     def _trusted(self, form: Form) -> Iterator[Form]:
-        """The form; where a signature is asked for, as a copy that nobody changes once it is verified."""
+        """Yields the form; with a public key as a verified private copy, which nobody can change afterwards."""
         try:
             if self._public_key:
                 with verified_copy(form.folder, self._public_key) as folder:
@@ -150,6 +152,7 @@ class ModelRepository:
 
 
 def _versions(folder: Path) -> list[int]:
-    """Version numbers below a model's folder, ascending. Raises OSError."""
+    """Returns the version numbers below a model's folder, ascending. Raises OSError."""
     names = (entry.name for entry in folder.iterdir() if entry.is_dir())
+    # As Triton: positive numbers without leading zeros; other folders, as those of an unfinished copy, are skipped.
     return sorted(int(name) for name in names if name.isdecimal() and str(int(name)) == name != "0")

@@ -1,6 +1,7 @@
-"""Messages between the supervisor and a worker, over a socket pair that the two processes hold.
+"""Messages between the supervisor and a worker, pickled, over a socket pair that the two processes hold.
 
-Either process notices at once when the other has ended: its socket closes, however it died.
+Either process notices at once when the other has ended: the kernel closes its socket, however it died. Pickle is safe
+here because nobody else holds an end of the pair.
 """
 
 import asyncio
@@ -16,12 +17,12 @@ from serving.api.forwarding import ForwardedRequest, ForwardedResponse
 from serving.config import Config
 from serving.version_policy import VersionPolicy
 
-_LENGTH = struct.Struct("<I")
+_LENGTH = struct.Struct("<I")  # before each message: its number of bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Begin:
-    """To the worker, first of all: its configuration."""
+    """To the worker, first of all: its configuration and its number."""
 
     config: Config
     number: int
@@ -37,7 +38,7 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class StartFailed:
-    """From the worker: it could not start. The error has a message for people. The worker ends by itself."""
+    """From the worker: it could not start, and ends by itself. The error has a message for people."""
 
     error: Exception
 
@@ -56,14 +57,14 @@ class CollectedMetrics:
 
 @dataclass(frozen=True, slots=True)
 class ReloadModels:
-    """To the worker: reload models now. From a worker: a client had it reload, and the others should, too."""
+    """To the worker: reload models now. From a worker: a client has requested a reload, which is meant for all."""
 
     policy: VersionPolicy | None = None  # to the worker: the versions to serve from now on
 
 
 @dataclass(frozen=True, slots=True)
 class Drain:
-    """To the worker: answer what was admitted, then end."""
+    """To the worker: finish what was admitted, then end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ class Forward:
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """To the worker: the client of this request has gone."""
+    """To the worker: the client of this request has left."""
 
     number: int
 
@@ -107,11 +108,11 @@ class WorkerLink:
         return WorkerLink(*await asyncio.open_connection(sock=end))
 
     async def send(self, message: Message) -> None:
-        """Sends a message. It is lost where the other process has ended, which receive() shows."""
-        if self._writer.is_closing():  # uvloop raises where asyncio's own loop would let it pass
+        """Sends a message. It is lost if the other process has ended, which receive() reports."""
+        if self._writer.is_closing():  # uvloop raises on a closed transport, where asyncio ignores it
             return
         content = pickle.dumps(message)
-        self._writer.write(_LENGTH.pack(len(content)) + content)
+        self._writer.write(_LENGTH.pack(len(content)) + content)  # at once: messages of several tasks never mix
         with suppress(ConnectionError):
             await self._writer.drain()
 

@@ -42,16 +42,16 @@ from serving.models.repository import ModelRepository
 from serving.process.model_reloader import ModelReloader
 from serving.version_policy import VersionPolicy
 
-FLUSH_SECONDS = 1.0  # for responses already made to leave, once nothing is in flight
-# With no call begun for so long, gRPC holds none that it has received and not handed over: stopping would cancel them.
+FLUSH_SECONDS = 1.0  # for finished responses to leave, once nothing is in flight
+# When no call has begun for this time, gRPC holds none that it has received and not begun: stopping would cancel those.
 QUIET_SECONDS = 0.05
-MAX_UNQUIET_SECONDS = 1.0  # callers that come again and again do not keep it up
+MAX_UNQUIET_SECONDS = 1.0  # clients that call again and again do not delay the end further
 
 
 class Server:
     """`async with Server(config, log, port):` answers calls on the reserved port until the block ends, then drains.
 
-    It is one of `config.workers` that share the port, the processors and nothing else.
+    One of `config.workers` processes that share the port and the processors.
     """
 
     def __init__(
@@ -62,9 +62,9 @@ class Server:
         rates: RateLimits | None = None,
         reload_others: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        """`rates`: those of all workers. `reload_others`: reloads models in the other workers.
+        """`rates`: rate limits shared by all workers. `reload_others`: reloads models in the other workers.
 
-        Raises ConfigError for a file of keys that cannot be used.
+        Raises ConfigError for a file of API keys that cannot be used.
         """
         self._config = config
         self._log = log
@@ -89,6 +89,7 @@ class Server:
         self._explainer = Explainer(self._registry, classifier)
         self._reloader = self._make_reloader()
         self._health = Health([digits.SERVICE, open_inference.SERVICE], self.metrics)
+        # Without keys nobody is known: administration then needs a server that only this machine can reach.
         is_admin_open = config.admin and is_loopback(config.host)
         authenticator = (
             ApiKeyAuthenticator(config.api_keys, log) if config.api_keys else OpenAuthenticator(is_admin_open)
@@ -103,7 +104,7 @@ class Server:
         self._forwarded = ForwardedCalls({"Classify": operations.classify, "Explain": operations.explain}, *observed)
         self._grpc = GrpcServer(
             self._register,
-            max(2, LISTENERS // self._workers),
+            max(2, LISTENERS // self._workers),  # decision 0005
             config.max_request_bytes,
             config.max_connection_age_seconds,
             log,
@@ -140,11 +141,11 @@ class Server:
         await self._reloader.reload()
 
     async def answer(self, call: ForwardedRequest) -> ForwardedResponse:
-        """Answers a call that came by HTTP."""
+        """Answers a request that came by HTTP; failures become an ErrorStatus."""
         return await self._forwarded.answer(call)
 
     async def collect(self) -> list[Metric]:
-        """Collects the metrics."""
+        """Returns the metrics of this process."""
         return list(self.metrics.registry.collect())
 
     async def __aenter__(self) -> "Server":
@@ -162,9 +163,9 @@ class Server:
         await self._stop()
 
     async def drain(self) -> None:
-        """Becomes not ready, refuses new work, and waits for what was admitted.
+        """Becomes not ready, refuses new work, and waits for what was admitted. A second call does nothing.
 
-        The end of the block does it as well. It is public for the watchdog, which watches the drain, too.
+        The end of the block drains as well. Call it before, where a watchdog should watch the drain.
         """
         if self._is_drained:
             return
@@ -183,8 +184,8 @@ class Server:
                 await self._until_quiet()
 
     async def _start(self) -> None:
-        """Listens when the model is warm, and not before: connections go to the workers that can answer."""
-        self._health.set_ready(False)  # before the first request for it
+        """Loads the model, then listens: the kernel must not spread connections to a worker that cannot answer."""
+        self._health.set_ready(False)  # so that the metric exists from the start
         self.metrics.build_info.info(
             {
                 "version": __version__,
@@ -193,7 +194,7 @@ class Server:
                 "grpcio": grpc.__version__,
             }
         )
-        await self._reloader.start(self._config.model_poll_seconds)  # liveness is answered meanwhile
+        await self._reloader.start(self._config.model_poll_seconds)  # HTTP answers liveness meanwhile
         await self._start_grpc()
         self._health.set_ready(True)
 
@@ -209,19 +210,19 @@ class Server:
             raise ConfigError(f"grpc_port {port} on {config.host}: {error.strerror}; another: --grpc-port") from error
 
     async def _until_quiet(self) -> None:
-        """Returns when no call has begun for QUIET_SECONDS: all that came were refused."""
+        """Returns when no call has begun for QUIET_SECONDS: all that arrived have been refused."""
         begun, before = self.metrics.started.total, -1
         while begun != before:
             await asyncio.sleep(QUIET_SECONDS)
             begun, before = self.metrics.started.total, begun
 
     async def _stop(self) -> None:
-        """Stops what was started, traffic first."""
+        """Stops what was started: traffic first, then the model, then the decoders."""
         await self._grpc.stop(FLUSH_SECONDS)
         try:
             async with asyncio.timeout(FLUSH_SECONDS):
                 await self._reloader.close()
-        except TimeoutError:  # an inference that hangs, or a load: the grace for it is over
+        except TimeoutError:  # an inference or a load that hangs: its grace is over
             self._log.warning("models_not_closed")
         self._explainer.close()
         self._decoders.shutdown(wait=False, cancel_futures=True)
@@ -287,7 +288,7 @@ class Server:
 
 
 def _tasks() -> int:
-    """Counts the tasks of the running event loop: 0 where none runs, as when metrics are read from outside."""
+    """Returns the number of tasks of the running event loop; 0 where none runs, as when metrics are read elsewhere."""
     try:
         return len(asyncio.all_tasks())
     except RuntimeError:

@@ -1,4 +1,4 @@
-"""A worker process as the supervisor handles it: spawns it, forwards requests to it, drains it, ends it."""
+"""A worker as the supervisor sees it: spawns the process, forwards requests, collects metrics, drains and ends it."""
 
 import asyncio
 import socket
@@ -30,13 +30,13 @@ from serving.version_policy import VersionPolicy
 
 ReloadAll = Callable[[], Coroutine[Any, Any, None]]
 
-COLLECT_SECONDS = 1.0  # a worker that takes longer is shown as it was
+COLLECT_SECONDS = 1.0  # for a worker that takes longer, its last metrics are shown
 
 _ENDED = error_status(NotReadyError("the process that had the request has ended; try again"))
 
 
 class WorkerProcess:
-    """A spawned process, not a forked one: gRPC does not survive a fork."""
+    """A worker process. It is spawned, not forked: gRPC does not support a fork after its start."""
 
     def __init__(
         self,
@@ -49,13 +49,13 @@ class WorkerProcess:
         self._reload_all = reload_all
         self._reloads: set[asyncio.Task[None]] = set()
         self.is_ready = False
-        self.versions: tuple[int, ...] = ()  # of the model; known once ready
+        self.versions: tuple[int, ...] = ()  # of the model, served when it became ready
         self.families: list[Metric] = []  # its metrics as last collected
-        self.is_retired = False  # its metrics are among those of ended workers
+        self.is_retired = False  # its metrics have been added to those of ended workers
         self._process = process
         self._link = link
         self._collected = asyncio.Event()
-        self._forwarded: dict[int, asyncio.Future[ForwardedResponse]] = {}  # not answered yet
+        self._forwarded: dict[int, asyncio.Future[ForwardedResponse]] = {}  # requests without a response yet, by number
         self._last_number = 0
         self._reading: asyncio.Task[None] | None = None
 
@@ -66,18 +66,18 @@ class WorkerProcess:
 
     @staticmethod
     async def spawn(config: Config, number: int, rates: int, reload_all: ReloadAll) -> "WorkerProcess":
-        """Starts a worker with `config`; it is not ready yet.
+        """Starts a worker with `config`, which is not ready yet.
 
         `rates`: file descriptor of auth.rate_limits.RateMemory. `reload_all`: reloads models in all workers.
         """
         ours, theirs = socket.socketpair()
-        with theirs:
+        with theirs:  # closed here once the worker has it: otherwise its end would not close ours
             try:
                 process = await asyncio.create_subprocess_exec(
                     *(sys.executable, "-m", "serving.process.worker", str(theirs.fileno())),
                     pass_fds=[theirs.fileno(), rates],
                 )
-            except BaseException:
+            except BaseException:  # a cancellation, too
                 ours.close()
                 raise
         link = await WorkerLink.open(ours)
@@ -85,7 +85,7 @@ class WorkerProcess:
         return WorkerProcess(number, process, link, reload_all)
 
     async def until_ready(self) -> None:
-        """Returns when it answers calls. Raises what kept it from starting, or WorkerDiedError."""
+        """Returns when the worker answers calls. Raises the error of its start, or WorkerDiedError."""
         message = await self._link.receive()
         if not isinstance(message, Ready):
             status = await self.until_ended()
@@ -96,16 +96,16 @@ class WorkerProcess:
         self._reading = asyncio.create_task(self._read())
 
     async def until_ended(self) -> int:
-        """Returns its exit status, negative for the signal that ended it."""
+        """Waits for the end of the process. Returns its exit status, negative for the signal that ended it."""
         status = await self._process.wait()
         self.is_ready = False
         if self._reading:
-            await asyncio.gather(self._reading, return_exceptions=True)  # its last messages
+            await asyncio.gather(self._reading, return_exceptions=True)  # reads its last messages: the final counts
         await self._link.close()
         return status
 
     async def collect(self) -> list[Metric]:
-        """Returns its metrics, or the last ones where it does not answer in time, has ended or was never ready."""
+        """Returns its metrics; the last ones if it does not answer in time, has ended or was never ready."""
         if self._reading is None:
             return self.families
         self._collected.clear()
@@ -116,7 +116,7 @@ class WorkerProcess:
         return self.families
 
     async def forward(self, request: ForwardedRequest) -> ForwardedResponse:
-        """Returns its response; UNAVAILABLE where it ends meanwhile."""
+        """Returns the worker's response; UNAVAILABLE if it ends meanwhile."""
         if self._reading is None or self._reading.done():
             return _ENDED
         self._last_number += 1
@@ -133,11 +133,11 @@ class WorkerProcess:
             del self._forwarded[number]
 
     async def reload_models(self, policy: VersionPolicy | None) -> None:
-        """Makes it reload models now, and serve the versions of `policy` from now on."""
+        """Sends a reload: the worker serves the versions of `policy` from now on."""
         await self._link.send(ReloadModels(policy))
 
     async def drain(self, grace_seconds: float) -> int:
-        """Lets it answer what it admitted and end, or ends it after the grace. Returns its exit status."""
+        """Drains the worker, and kills it after the grace. Returns its exit status."""
         self.is_ready = False
         await self._link.send(Drain())
         with suppress(TimeoutError):
@@ -146,7 +146,7 @@ class WorkerProcess:
         return await self.until_ended()
 
     def kill(self) -> None:
-        """Ends it at once."""
+        """Kills the process at once."""
         with suppress(ProcessLookupError):
             self._process.kill()
 
@@ -154,7 +154,7 @@ class WorkerProcess:
         try:
             await self._read_messages()
         finally:
-            self.is_ready = False  # its end of the link is closed: it has ended, or is about to
+            self.is_ready = False  # the worker closed its end: it has ended or is about to
             for response in self._forwarded.values():
                 if not response.done():
                     response.set_result(_ENDED)

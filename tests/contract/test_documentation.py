@@ -2,6 +2,7 @@
 
 import ast
 import re
+import tomllib
 from dataclasses import Field, fields
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,13 @@ from serving.metrics.metrics import Metrics
 from serving.metrics.supervisor_metrics import SupervisorMetrics
 
 ROOT = Path(__file__).parents[2]
-PATTERNS = ("*.md", "docs/**/*.md", "models/**/*.md", "samples/*.md")
+PATTERNS = ("*.md", "client/*.md", "docs/**/*.md", "models/**/*.md", "samples/*.md")
 CODE = ("serving", "client", "training", "experiments", "benchmarks")
+FOLDERS = (*CODE, "protos", "tests", "deploy", "samples")
 MODULES = sorted(path for folder in CODE for path in (ROOT / folder).rglob("*.py") if "peers" not in path.parts)
 DOCUMENTS = sorted(path for pattern in PATTERNS for path in ROOT.glob(pattern))
-PROSE = [
-    path for path in DOCUMENTS if "models" not in path.parts and path.name != "CHANGELOG.md"
-]  # written by code; past
+# Model cards are written by code, and the changelog is the past.
+PROSE = [path for path in DOCUMENTS if path.name not in ("MODEL_CARD.md", "CHANGELOG.md")]
 
 
 @pytest.mark.parametrize("setting", fields(Config), ids=lambda setting: setting.name)
@@ -130,6 +131,32 @@ def test_the_readmes_tree_names_folders_that_are_there_and_every_folder_of_servi
     assert [folder for folder in sorted(named) if not (ROOT / folder).is_dir()] == []
     packages = {f"{path.parent.relative_to(ROOT)}/" for path in (ROOT / "serving").rglob("__init__.py")}
     assert packages <= named
+
+
+@pytest.mark.parametrize("package", ["serving", "training"])
+def test_the_layers_shown_are_those_that_are_enforced(package: str) -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    (enforced,) = (contract["layers"] for contract in contracts if contract.get("containers") == [package])
+    text = (ROOT / "docs/architecture.md").read_text().split(f"<!-- layers: {package} -->\n```\n")[1].split("```")[0]
+    assert [re.split(" {2,}", line)[0] for line in text.splitlines()] == enforced
+
+
+def test_documents_name_files_and_commands_that_are_there() -> None:
+    """Paths from the root such as serving/cli.py, names of tests, and modules that `python -m` runs."""
+    tests = {path.name for path in (ROOT / "tests").rglob("test_*.py")}
+    missing = []
+    for document in PROSE:
+        text = document.read_text()
+        paths = re.findall(rf"(?<![\w/.])(?:{'|'.join(FOLDERS)})/[\w/.-]*\w", text)
+        modules = [module.replace(".", "/") for module in re.findall(rf"-m ((?:{'|'.join(FOLDERS)})[\w.]*\w)", text)]
+        missing += [f"{document.name}: {name}" for name in re.findall(r"\btest_\w+\.py", text) if name not in tests]
+        missing += [f"{document.name}: {path}" for path in paths if not (ROOT / path).exists()]
+        missing += [
+            f"{document.name}: -m {module}"
+            for module in modules
+            if not any((ROOT / name).exists() for name in (f"{module}.py", f"{module}/__main__.py"))
+        ]
+    assert missing == []
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(ROOT)))

@@ -118,7 +118,7 @@ def test_every_layer_can_be_walked_through_and_its_numbers_add_up(visitor: Visit
         maps = visitor.page.locator("#walk-maps button")
         if name in sizes:
             assert maps.count() == sizes[name][0]
-            assert sizes[name][1] in visitor.text("#walk-told")
+            assert sizes[name][1] in visitor.text("#walk-description")
             assert_products_add_up(visitor)
             maps.nth(5).click()
             assert_products_add_up(visitor)
@@ -149,7 +149,7 @@ def assert_products_add_up(visitor: Visitor) -> None:
 
 def walked_to(visitor: Visitor, name: str) -> str:
     visitor.page.click(f"#walk-layers button:text-is('{name}')")
-    return visitor.text("#walk-told")
+    return visitor.text("#walk-description")
 
 
 def test_pointing_at_a_square_shows_its_numbers_and_arrow_keys_move_on(visitor: Visitor) -> None:

@@ -4,6 +4,8 @@ import asyncio
 from types import TracebackType
 from typing import Any
 
+from hpack.exceptions import HPACKError
+from hyperframe.exceptions import HyperframeError
 from hyperframe.frame import (
     DataFrame,
     Frame,
@@ -133,6 +135,8 @@ class HostileConnection:
                     self._news.set()
         except OSError:
             pass  # reset: as good as hung up
+        except (HyperframeError, HPACKError) as error:
+            self._is_over(f"broke HTTP/2: {error!r}")
         self._is_over(HUNG_UP)
 
     def _on_frame(self, frame: Frame) -> None:

@@ -101,7 +101,8 @@ class Endings:
     """Reads the header blocks of one connection, in their order, and says how a call ended."""
 
     def __init__(self) -> None:
-        self._decoder = Decoder()
+        self._decoder = Decoder(max_header_list_size=2**24)
+        self._decoder.max_allowed_table_size = 2**32 - 1  # one attack lets the server use a table of 4 GiB
         self._found: dict[int, dict[bytes, bytes]] = {}
 
     def read(self, frame: HeadersFrame) -> str | None:

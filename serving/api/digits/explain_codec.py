@@ -1,4 +1,4 @@
-"""Explain's messages from and to bytes."""
+"""Explain's messages from and to bytes. Seldom called, and so by protobuf, but for the prediction."""
 
 from protos.mnist.v1 import digits_pb2
 from serving.api.digits.codec import prediction_bytes
@@ -17,7 +17,7 @@ _KINDS = {
 
 
 def parse_explain(content: bytes) -> tuple[ImageInput, digits_pb2.ExplainRequest]:
-    """Returns the image to explain, and the request. Raises InvalidRequestError."""
+    """Returns the image to explain, and the parsed request. Raises InvalidRequestError when there is no image."""
     request = parse_message(digits_pb2.ExplainRequest, content)
     form = request.image.WhichOneof("form")
     if form is None:
@@ -26,7 +26,7 @@ def parse_explain(content: bytes) -> tuple[ImageInput, digits_pb2.ExplainRequest
 
 
 def explanation_bytes(explanation: Explanation, with_kernels: bool) -> bytes:
-    """Returns the serialised ExplainResponse."""
+    """Returns the serialised ExplainResponse. `with_kernels`: includes the kernels and biases of convolutions."""
     prediction = prediction_bytes(explanation.predictions)
     rest = digits_pb2.ExplainResponse(
         model_version=explanation.predictions.version,
@@ -34,6 +34,7 @@ def explanation_bytes(explanation: Explanation, with_kernels: bool) -> bytes:
         layers=[_layer(layer, explanation, with_kernels) for layer in explanation.layers],
         importance=_tensor(explanation.importance),
     ).SerializeToString()
+    # The prediction is already serialised. Protobuf reads fields in any order.
     return sized_field(digits_pb2.ExplainResponse, "prediction", len(prediction)) + prediction + rest
 
 
@@ -48,6 +49,7 @@ def _layer(layer: Layer, explanation: Explanation, with_kernels: bool) -> digits
         padding=layer.padding,
         kernel=_tensor(layer.kernel) if with_kernels else None,
         bias=_tensor(layer.bias) if with_kernels else None,
+        # values hold a batch of one image
         before_activation=_tensor(values[layer.before_activation][0]) if layer.before_activation else None,
         output=_tensor(values[layer.output][0]),
     )

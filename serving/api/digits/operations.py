@@ -1,4 +1,4 @@
-"""Classify and Explain as operations: a serialised request in, a serialised response out, by whichever transport."""
+"""Classify and Explain as operations: a serialised request in, a serialised response out, over any transport."""
 
 from collections.abc import Callable
 
@@ -14,7 +14,10 @@ Encode = Callable[[Predictions], bytes]
 
 
 class DigitOperations:
-    """The operations of mnist.v1 over the use cases. Errors are those of Classifier.classify and Explainer.explain."""
+    """Operations of mnist.v1 over the use cases.
+
+    They raise InvalidRequestError, and the errors of Classifier.classify and Explainer.explain.
+    """
 
     def __init__(self, classifier: Classifier, explainer: Explainer) -> None:
         self._classifier = classifier
@@ -27,7 +30,10 @@ class DigitOperations:
         deadline: float,
         encode: Encode = response_bytes,
     ) -> bytes:
-        """Answers a ClassifyRequest with a serialised ClassifyResponse. `deadline`: in time.monotonic() seconds."""
+        """Answers a ClassifyRequest with a serialised ClassifyResponse.
+
+        `deadline`: in time.monotonic() seconds. `encode`: makes the response of the predictions.
+        """
         images, version = parse_request(request, self._classifier.max_images_per_request)
         return encode(await self._classifier.classify(images, caller, version, deadline))
 

@@ -1,4 +1,4 @@
-"""The page at `/`: a few static files of our own, for browsers."""
+"""The web page at `/`: routes for its static files, with headers that allow nothing from elsewhere."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from aiohttp import web
 FOLDER = Path(__file__).with_name("static")
 TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 HEADERS = {
-    # blob: is the visitor's drawing.
+    # blob: is the picture that the visitor has chosen or drawn.
     "Content-Security-Policy": "default-src 'self'; img-src 'self' blob:; base-uri 'none'; form-action 'none';"
     " frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
@@ -18,6 +18,7 @@ HEADERS = {
 
 def page_routes() -> list[web.RouteDef]:
     """Returns the routes of the page and its files."""
+    # Only files found now are served: a name of the URL is looked up, never joined to a path.
     files = {path.name: path for path in FOLDER.iterdir() if path.suffix in TYPES}
 
     async def send(request: web.Request) -> web.StreamResponse:

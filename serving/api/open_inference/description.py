@@ -1,4 +1,4 @@
-"""What the Open Inference Protocol's clients ask of a server and its model beside answers, as messages."""
+"""Messages that describe the server and its model to clients: metadata, configuration, statistics, versions."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from serving.predictions import PIXELS
 SERVER_NAME = "mnist-digits"
 EXTENSIONS = ["classification", "model_configuration", "parameters", "statistics"]
 PLATFORM = "onnxruntime_onnx"
-_NANOSECONDS = 1e9
+_NANOSECONDS = 1e9  # in a second
 _DATA_TYPES = {
     "BOOL": protocol.TYPE_BOOL,
     "UINT8": protocol.TYPE_UINT8,
@@ -25,24 +25,24 @@ _DATA_TYPES = {
 
 @dataclass(slots=True)
 class CallTotals:
-    """Number of calls that ended in one way, and the nanoseconds that they took."""
+    """Number of calls with one outcome, and the nanoseconds that they took in all."""
 
     count: int = 0
     nanoseconds: int = 0
 
     def add(self, nanoseconds: int) -> None:
-        """Counts one."""
+        """Counts a call."""
         self.count += 1
         self.nanoseconds += nanoseconds
 
 
 def server_metadata() -> protocol.ServerMetadataResponse:
-    """What the server is."""
+    """Describes the server: name, version, extensions of the protocol."""
     return protocol.ServerMetadataResponse(name=SERVER_NAME, version=__version__, extensions=EXTENSIONS)
 
 
 def model_metadata(model: AcceptedModel) -> protocol.ModelMetadataResponse:
-    """The model's inputs and outputs, -1 for the number of images."""
+    """Describes the model's inputs and outputs, with -1 for the number of images."""
     tensor = protocol.ModelMetadataResponse.TensorMetadata
     return protocol.ModelMetadataResponse(
         name=model.name,
@@ -57,7 +57,7 @@ def model_metadata(model: AcceptedModel) -> protocol.ModelMetadataResponse:
 
 
 def model_config(model: AcceptedModel) -> protocol.ModelConfigResponse:
-    """The same in Triton's words, where dimensions are those of one image."""
+    """Describes the model in Triton's terms, where dimensions are those of one image."""
     config = protocol.ModelConfig(
         name=model.name,
         platform=PLATFORM,
@@ -68,7 +68,7 @@ def model_config(model: AcceptedModel) -> protocol.ModelConfigResponse:
             protocol.ModelOutput(name=name, data_type=_DATA_TYPES[output.datatype], dims=output.row_shape)
             for name, output in OUTPUTS.items()
         ],
-        dynamic_batching=protocol.ModelDynamicBatching(),
+        dynamic_batching=protocol.ModelDynamicBatching(),  # its presence says that requests are batched
     )
     return protocol.ModelConfigResponse(config=config)
 
@@ -76,7 +76,7 @@ def model_config(model: AcceptedModel) -> protocol.ModelConfigResponse:
 def model_statistics(
     model: AcceptedModel, metrics: Metrics, answered: CallTotals, failed: CallTotals
 ) -> protocol.ModelStatisticsResponse:
-    """What the metrics say, and the ModelInfer calls that were `answered` and that `failed`."""
+    """Returns Triton's statistics, from the metrics and from the ModelInfer calls that were `answered` or `failed`."""
 
     def total(name: str) -> float:
         return metrics.registry.get_sample_value(name) or 0.0
@@ -85,6 +85,7 @@ def model_statistics(
         seconds = total(f"{histogram}_sum")
         return protocol.StatisticDuration(count=int(total(f"{histogram}_count")), ns=int(seconds * _NANOSECONDS))
 
+    # Since the start of this worker, and of both contracts: the metrics do not tell them apart.
     inference = observed("mnist_inference_seconds")
     statistics = protocol.ModelStatistics(
         name=model.name,
@@ -102,7 +103,7 @@ def model_statistics(
 
 
 def repository_index(model: AcceptedModel | None, refused: Mapping[int, str]) -> protocol.RepositoryIndexResponse:
-    """The versions that are served, and those that were refused, with why; none while none is ready."""
+    """Lists the versions that are served, and those refused with the reason; empty while no model is ready."""
     if model is None:
         return protocol.RepositoryIndexResponse()
     index = protocol.RepositoryIndexResponse.ModelIndex

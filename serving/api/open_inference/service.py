@@ -1,6 +1,7 @@
-"""The Open Inference Protocol, version 2, over gRPC: what KServe's, MLServer's and Triton's clients speak.
+"""The gRPC service of the Open Inference Protocol, version 2, for the clients of KServe, MLServer and Triton.
 
-The same classifier as mnist.v1, on the same port. Handlers take and give bytes, as in grpc_face.
+It shares the classifier and the port with mnist.v1. Handlers take and return bytes, so that a message that does not
+parse is counted and gets INVALID_ARGUMENT (decision 0003).
 """
 
 import time
@@ -32,13 +33,12 @@ from serving.logging import Logger
 from serving.metrics.metrics import Metrics
 from serving.predictions import PIXELS, Predictions
 
-_SCOPES = {"ModelInfer": CLASSIFY, "RepositoryModelLoad": ADMIN}
-
 SERVICE = protocol.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
+_SCOPES = {"ModelInfer": CLASSIFY, "RepositoryModelLoad": ADMIN}  # the other methods need no scope
 
 
 class OpenInferenceService:
-    """The service inference.GRPCInferenceService over one classifier."""
+    """Serves inference.GRPCInferenceService: inference, health, metadata, statistics, and reloading."""
 
     def __init__(
         self,
@@ -50,17 +50,17 @@ class OpenInferenceService:
         access_log: Logger | None,
         reload: Callable[[], Awaitable[None]] | None,
     ) -> None:
-        """`reload`: reloads models in all workers, or raises ModelRejectedError; None: its RPC is closed."""
+        """`reload`: reloads models in all workers, or raises ModelRejectedError; None: no RepositoryModelLoad."""
         self._classifier = classifier
         self._registry = registry
         self._metrics = metrics
         self._reload = reload
         self._rpcs = RpcObserver(SERVICE, authenticator, metrics, log, access_log)
-        self._answered, self._failed = CallTotals(), CallTotals()  # ModelInfer calls, for ModelStatistics
+        self._answered, self._failed = CallTotals(), CallTotals()  # ModelInfer calls, in this worker
 
     def add_to(self, server: grpc.aio.Server) -> None:
         """Registers the methods."""
-        answers: dict[str, Handler[bytes, bytes]] = {
+        methods: dict[str, Handler[bytes, bytes]] = {
             "ServerLive": self._server_live,
             "ServerReady": self._server_ready,
             "ModelReady": self._model_ready,
@@ -71,31 +71,32 @@ class OpenInferenceService:
             "ModelStatistics": self._model_statistics,
             "RepositoryIndex": self._repository_index,
         }
-        if self._reload:
-            answers["RepositoryModelLoad"] = self._repository_model_load
+        if self._reload:  # otherwise gRPC answers UNIMPLEMENTED, as for any unknown method
+            methods["RepositoryModelLoad"] = self._repository_model_load
         handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {
             method: grpc.unary_unary_rpc_method_handler(
-                self._rpcs.observed("unary", method, answer, _SCOPES.get(method))
+                self._rpcs.observed("unary", method, handler, _SCOPES.get(method))
             )
-            for method, answer in answers.items()
+            for method, handler in methods.items()
         }
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
 
     async def _model_infer(self, request: bytes, call: Call) -> bytes:
-        begun, outcome = time.perf_counter_ns(), self._failed
+        begun, outcome = time.perf_counter_ns(), self._failed  # unless a response is reached
         try:
             model = self._model()
             message = parse_infer(request, model)
-            predictions = await self._predictions(message, call)
+            predictions = await self._classify(message, call)
             response = encode_with_stage_times(call.context, partial(infer_response, message, model.name), predictions)
             outcome = self._answered
             return response
         finally:
             outcome.add(time.perf_counter_ns() - begun)
 
-    async def _predictions(self, message: InferRequest, call: Call) -> Predictions:
+    async def _classify(self, message: InferRequest, call: Call) -> Predictions:
+        # The earlier of the gRPC deadline (tritonclient's client_timeout) and the parameter `timeout`.
         until = min(deadline(call.context), time.monotonic() + message.head.timeout_seconds)
-        version = int(message.head.model_version or 0)
+        version = int(message.head.model_version or 0)  # a served one: parse_infer() has checked it
         images = message.images
         if isinstance(images, bytes):
             pixels = np.frombuffer(images, np.uint8).reshape(-1, PIXELS)
@@ -114,6 +115,7 @@ class OpenInferenceService:
         message = parse_message(protocol.ModelReadyRequest, request)
         model = self._model_if_ready()
         if model is not None:
+            # An unknown model is NOT_FOUND, as in KServe and MLServer; Triton would send ready=false (decision 0020).
             model.check(message.name, message.version)
         return protocol.ModelReadyResponse(ready=model is not None).SerializeToString()
 
@@ -143,7 +145,7 @@ class OpenInferenceService:
         message = parse_message(protocol.RepositoryModelLoadRequest, request)
         self._checked(message.model_name, "")
         if self._reload is None:
-            raise RuntimeError("a closed RPC was called: this is a bug")
+            raise RuntimeError("an RPC that is not registered was called: this is a bug")
         try:
             await self._reload()
         except ModelRejectedError as error:
@@ -151,6 +153,7 @@ class OpenInferenceService:
         return protocol.RepositoryModelLoadResponse().SerializeToString()
 
     def _model(self) -> AcceptedModel:
+        """Returns the model that answers now. Raises NotReadyError."""
         model, registry = self._registry.served().model, self._registry
         return AcceptedModel(model.name, model.version, self._classifier.max_images_per_request, registry.versions)
 
@@ -161,6 +164,7 @@ class OpenInferenceService:
             return None
 
     def _checked(self, name: str, version: str) -> AcceptedModel:
+        """Returns the model. Raises NotReadyError, UnknownModelError or UnknownVersionError."""
         model = self._model()
         model.check(name, version)
         return model

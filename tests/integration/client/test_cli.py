@@ -3,6 +3,7 @@
 import asyncio
 import io
 import json
+import signal
 import sys
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from PIL import Image
 from mnist_digits import cli
 from mnist_digits.classify_files import BATCH_IMAGES
 from serving.process.standalone import Standalone
+from tests.support.held_service import served
 from tests.support.tiny_model import image_of
 
 
@@ -162,3 +164,18 @@ async def test_what_could_steer_the_terminal_is_shown_escaped(
     (tmp_path / "\x1b[31mred.bin").write_bytes(image_of(2))
     assert await run(server, tmp_path) == 0
     assert "\\x1b[31mred.bin" in capsys.readouterr().out
+
+
+async def test_ctrl_c_ends_it_with_130_and_no_traceback(tmp_path: Path) -> None:
+    (tmp_path / "1.bin").write_bytes(image_of(1))
+    async with served() as service:
+        command = (sys.executable, "-m", "mnist_digits", "classify", "--address", service.address, str(tmp_path))
+        process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE)
+        try:
+            await service.next_rpc()
+            process.send_signal(signal.SIGINT)
+            _, errors = await asyncio.wait_for(process.communicate(), 10)
+        finally:
+            if process.returncode is None:
+                process.kill()
+    assert (process.returncode, errors) == (130, b"")

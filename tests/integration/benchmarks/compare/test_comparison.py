@@ -18,7 +18,7 @@ needs_h2load = pytest.mark.skipif(
 
 
 def benchmark(runs: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "benchmarks", "--runs", str(runs), "--rounds", "1", "--seconds", "1"]
+    command = [sys.executable, "-m", "benchmarks", "--runs", str(runs), "--rounds", "1", "--seconds", "0.3"]
     command += ["--ours", "ours-classify", "--peers", "echo", *arguments]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MNIST_")}
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)

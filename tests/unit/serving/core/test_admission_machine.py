@@ -13,7 +13,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from serving.core.admission import GREED, Admission
+from serving.core.admission import THRESHOLD_FACTOR, Admission
 from tests.support.examples import examples
 
 CLIENTS = ("flooding", "modest", "rare")
@@ -39,7 +39,7 @@ class AdmissionMachine(RuleBasedStateMachine):
     def somebody_asks(self, client: str, images: int) -> None:
         own = sum(held for who, held in self.admitted if who == client)
         left = self.capacity - self.held() - images
-        has_room = left >= 0 and (not own or own + images <= GREED * left)
+        has_room = left >= 0 and (not own or own + images <= THRESHOLD_FACTOR * left)
         assert self.admission.admit(client, images) == has_room
         if has_room:
             self.admitted.append((client, images))

@@ -14,7 +14,7 @@ CPU_HOST = [CPU]
 
 
 @pytest.mark.parametrize(
-    ("asked", "available", "chosen"),
+    ("requested", "available", "chosen"),
     [
         ("auto", CPU_HOST, "cpu"),
         ("auto", GPU_HOST, "cuda"),
@@ -22,8 +22,8 @@ CPU_HOST = [CPU]
         ("cuda", GPU_HOST, "cuda"),
     ],
 )
-def test_requested_device_is_chosen_and_auto_falls_back(asked: str, available: list[str], chosen: str) -> None:
-    assert choose_device(asked, available) == chosen
+def test_requested_device_is_chosen_and_auto_falls_back(requested: str, available: list[str], chosen: str) -> None:
+    assert choose_device(requested, available) == chosen
 
 
 def test_requested_cuda_that_is_missing_is_an_error_that_says_what_to_do() -> None:
