@@ -6,7 +6,7 @@ ARG PYTHON_IMAGE=python:3.11.13-slim-bookworm
 FROM ${PYTHON_IMAGE} AS packages
 # Pip has an environment of its own, /opt/pip, which stays behind: /opt/venv holds the server's packages alone.
 RUN python3 -m venv /opt/pip && python3 -m venv --without-pip /opt/venv
-# --build-arg SIGNING=yes adds the 29 packages that --model-public-key needs.
+# --build-arg SIGNING=yes adds the 32 packages that --model-public-key needs.
 ARG SIGNING=
 COPY requirements/serving.txt requirements/signing.txt /tmp/
 # wheels.txt lists which of the locked hashes was installed, for deploy/sbom.py: installed packages do not record it.
