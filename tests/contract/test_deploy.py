@@ -102,13 +102,13 @@ def test_metrics_are_found_in_an_expression_whatever_surrounds_them() -> None:
     assert metrics_in(expression) == {"a_bucket", "d:e", "f"}
 
 
-def test_every_rule_asks_for_metrics_that_exist() -> None:
+def test_every_rule_queries_metrics_that_exist() -> None:
     known = exposed_metrics() | recorded_names() | OF_PROMETHEUS
     unknown = {name for expression in rule_expressions() for name in metrics_in(expression)} - known
     assert not unknown
 
 
-def test_every_panel_asks_for_metrics_that_exist() -> None:
+def test_every_panel_queries_metrics_that_exist() -> None:
     known = exposed_metrics() | recorded_names() | OF_PROMETHEUS
     expressions = [target["expr"] for _, target in panel_queries()]
     expressions += [annotation["expr"] for annotation in DASHBOARD["annotations"]["list"]]
@@ -136,7 +136,7 @@ def test_panels_do_not_share_ids_or_queries_their_letters() -> None:
     assert len(letters) == len(set(letters))
 
 
-def test_rules_and_panels_ask_for_the_job_that_is_scraped() -> None:
+def test_rules_and_panels_query_the_job_that_is_scraped() -> None:
     scraped = {job["job_name"] for job in from_yaml("deploy/prometheus/prometheus.yml")["scrape_configs"]}
     expressions = [*rule_expressions(), *(target["expr"] for _, target in panel_queries())]
     assert {job for expression in expressions for job in re.findall(r'job="([^"]*)"', expression)} == scraped
@@ -181,7 +181,7 @@ def test_every_base_image_is_the_same() -> None:
 
 
 @pytest.mark.parametrize("name", DOCKERFILES)
-def test_images_run_as_a_numeric_user_who_is_not_root(name: str) -> None:
+def test_images_run_as_a_numeric_user_other_than_root(name: str) -> None:
     assert re.findall(r"^USER (.*)$", DOCKERFILES[name], re.MULTILINE) == ["10001:10001"]
 
 

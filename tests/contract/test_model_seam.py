@@ -56,7 +56,7 @@ def test_answers_do_not_depend_on_the_batch_they_came_in(committed: LoadedModel)
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_triton_is_told_the_same_tensors(model: str) -> None:
+def test_config_pbtxt_describes_the_same_tensors(model: str) -> None:
     text = (ROOT / "models" / model / "config.pbtxt").read_text()
     assert f'name: "{model}"' in text
     for name, _, _ in (INPUT, *OUTPUTS):

@@ -89,7 +89,7 @@ def test_a_bill_is_the_same_each_time_it_is_written_and_says_nothing_of_where_pa
 
 
 @pytest.mark.parametrize("image", IMAGES)
-def test_images_install_by_hash_on_a_base_with_a_version_as_a_user_who_is_not_root(image: str) -> None:
+def test_images_install_by_hash_on_a_versioned_base_as_a_user_other_than_root(image: str) -> None:
     text = dockerfile(image)
     installs = re.findall(r"pip \S+ \S+ install .*", text)
     assert installs

@@ -88,7 +88,7 @@ def test_pictures_are_read_whatever_their_format(visitor: Visitor) -> None:
         visitor.reads(f"This is the digit {path.stem[-1]}")
 
 
-def test_a_file_that_is_no_picture_is_told_and_the_page_goes_on(browser: Browser, server: ServerProcess) -> None:
+def test_file_that_is_no_picture_shows_an_error_and_the_page_goes_on(browser: Browser, server: ServerProcess) -> None:
     visitor = Visitor(browser, server)
     visitor.page.set_input_files("#file", {"name": "a.png", "mimeType": "image/png", "buffer": b"no picture"})
     visitor.page.locator("#error", has_text="not an image").wait_for()
@@ -199,7 +199,7 @@ def test_the_lessons_examples_are_shown_as_the_lesson_has_them(visitor: Visitor)
     assert "“same” gives 28×28, “valid” gives 26×26" in visitor.text("#example-padding")
 
 
-def test_where_a_key_is_asked_for_the_page_asks_for_it(
+def test_page_requests_an_api_key_where_the_server_needs_one(
     browser: Browser, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "keys.toml"
@@ -217,7 +217,7 @@ def test_where_a_key_is_asked_for_the_page_asks_for_it(
         visitor.context.close()
 
 
-def test_it_speaks_spanish_to_those_who_do(browser: Browser, server: ServerProcess) -> None:
+def test_page_is_in_spanish_where_the_browser_is(browser: Browser, server: ServerProcess) -> None:
     visitor = Visitor(browser, server, locale="es-AR")
     visitor.draw(DIGITS[4])
     visitor.reads("Es un 4")
@@ -241,7 +241,7 @@ def test_a_digit_is_drawn_by_keys_alone_and_the_lifted_pen_is_no_ink(visitor: Vi
 
 
 @pytest.mark.parametrize(("scheme", "viewport"), [("light", DESK), ("dark", PHONE)], ids=["desk", "phone in the dark"])
-def test_nothing_is_seriously_wrong_for_those_who_see_or_hear_it_otherwise(
+def test_axe_finds_no_serious_accessibility_fault(
     browser: Browser, server: ServerProcess, scheme: str, viewport: dict[str, int]
 ) -> None:
     visitor = Visitor(browser, server, color_scheme=scheme, viewport=viewport)

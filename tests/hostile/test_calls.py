@@ -76,7 +76,7 @@ async def _bad_paths(port: int, count: int) -> Counter[str]:
     raises=AssertionError,
     reason="grpc.aio returns from a unary call without a message and sends no status",
 )
-async def test_a_call_that_ends_before_its_message_is_told_so(call: Call, server: ServerProcess) -> None:
+async def test_call_that_ends_before_its_message_gets_a_status(call: Call, server: ServerProcess) -> None:
     async with HostileConnection(server.grpc_port) as connection:
         assert await make(connection, call, SOON_SECONDS) in call.endings
 

@@ -23,7 +23,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
 
 
 @pytest.mark.parametrize("name", FLOODS)
-async def test_a_flood_of_frames_harms_nobody(name: str, server: ServerProcess) -> None:
+async def test_flood_of_frames_harms_no_other_call(name: str, server: ServerProcess) -> None:
     report = await attacked(server, FLOODS[name], PIECES)
     assert_unharmed(report)
 

@@ -122,7 +122,7 @@ async def test_new_files_are_used_by_the_next_connection_and_broken_ones_are_not
         assert await classify(server.grpc_port, authority.trusting()) == 7
 
 
-async def test_a_missing_file_is_told_once_and_not_at_each_connection(
+async def test_missing_file_is_logged_once_and_not_at_each_connection(
     start_server: StartServer, authority: Authority
 ) -> None:
     files = authority.issue("localhost")

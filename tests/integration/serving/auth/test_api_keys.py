@@ -66,7 +66,9 @@ async def ask(port: int, *metadata: tuple[str, str]) -> str:
     return "OK"
 
 
-async def test_only_who_shows_a_known_key_is_answered(start_server: StartServer, file: Path, make_key: MakeKey) -> None:
+async def test_only_calls_with_a_known_key_are_answered(
+    start_server: StartServer, file: Path, make_key: MakeKey
+) -> None:
     secret = make_key("forms")
     async with start_server(api_keys=file) as server:
         port = server.grpc_port
@@ -108,7 +110,7 @@ async def test_a_key_that_is_taken_from_the_file_is_good_no_more(
         assert await ask(server.grpc_port, ("x-api-key", first)) == "OK"  # a slip of the pen locks nobody out
 
 
-async def test_a_stream_that_began_with_a_key_asks_nothing_more_once_the_key_is_gone(
+async def test_stream_is_refused_further_requests_once_its_key_is_gone(
     start_server: StartServer, file: Path, make_key: MakeKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(authenticator, "REREAD_SECONDS", 0.0)
@@ -146,7 +148,7 @@ async def test_without_keys_the_admin_rpc_is_answered_on_loopback_alone(start_se
         assert await ask(server.grpc_port) == "OK"
 
 
-async def test_a_key_has_its_rate_and_is_told_when_to_come_again(
+async def test_key_beyond_its_rate_is_refused_with_a_time_to_retry(
     start_server: StartServer, file: Path, make_key: MakeKey
 ) -> None:
     slow, fast = make_key("slow", "--images-per-second", "0.001"), make_key("fast")

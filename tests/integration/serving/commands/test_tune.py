@@ -60,7 +60,7 @@ def test_an_older_version_stands_in_for_a_broken_one(repository: Path) -> None:
     assert json.loads(done.stdout)["inference_threads"] == 1
 
 
-def test_where_all_versions_are_broken_the_reason_is_told(repository: Path) -> None:
+def test_where_all_versions_are_broken_the_reason_is_printed(repository: Path) -> None:
     (repository / "mnist" / "3" / "model.onnx").write_bytes(b"cut short")
     done = tune(repository, "--precision", "float32", "--inference-threads", "1")
     assert done.returncode == 1
@@ -75,14 +75,14 @@ def test_what_is_given_is_not_measured(repository: Path) -> None:
     assert "float32" not in done.stderr
 
 
-def test_an_int8_form_that_fails_here_is_told_and_not_picked(repository: Path) -> None:
+def test_int8_form_that_fails_on_this_host_is_reported_and_not_picked(repository: Path) -> None:
     (repository / "mnist-int8" / "1" / "model.onnx").write_bytes(b"cut")
     done = tune(repository)
     assert json.loads(done.stdout)["precision"] == "float32"
     assert re.search("not measured: .*was changed or cut", done.stderr)
 
 
-def test_without_a_model_the_reason_is_told(tmp_path: Path) -> None:
+def test_without_a_model_the_reason_is_printed(tmp_path: Path) -> None:
     done = tune(tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("Error: there is no model mnist")

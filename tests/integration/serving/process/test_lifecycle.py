@@ -66,7 +66,7 @@ async def test_metrics_can_be_put_on_an_address_of_their_own(start_server: Start
         assert (await get(server, "/readyz"))[0] == 404
 
 
-async def test_openmetrics_is_spoken_when_asked_for(server: Standalone) -> None:
+async def test_openmetrics_is_served_to_callers_that_accept_it(server: Standalone) -> None:
     _, text = await get(server, "/metrics", accept="application/openmetrics-text; version=1.0.0")
     assert text.endswith("# EOF\n")
 
@@ -176,7 +176,7 @@ async def test_the_access_line_can_be_turned_on_and_never_holds_pixels(
     assert all(set(event) == wanted and event["code"] == "OK" for event in rpcs)
 
 
-def test_a_server_that_nobody_has_sent_a_picture_has_not_loaded_what_reads_them() -> None:
+def test_server_without_pictures_has_not_loaded_what_reads_them() -> None:
     program = "import sys, serving.process.standalone; print(*({'scipy', 'PIL'} & sys.modules.keys()))"
     done = completed([sys.executable, "-c", program])
     assert (done.returncode, done.stdout.strip()) == (0, ""), done.stderr

@@ -57,7 +57,7 @@ def test_without_a_config_one_is_written(model: Path) -> None:
     assert wanted(model) == [2]
 
 
-def test_a_config_that_cannot_be_read_is_told(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_config_that_cannot_be_read_is_reported(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (model / "config.pbtxt").write_text("{")
     assert run(model, "list") == 1
     assert "config.pbtxt: cannot be read" in capsys.readouterr().err

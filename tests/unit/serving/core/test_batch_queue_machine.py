@@ -84,5 +84,5 @@ class BatchQueueMachine(RuleBasedStateMachine):
 
 
 @pytest.mark.hypothesis
-def test_against_a_list_whoever_was_offered_leaves_once_in_order_and_as_what_it_is() -> None:
+def test_against_a_list_each_request_leaves_once_in_order_and_unchanged() -> None:
     run_state_machine_as_test(BatchQueueMachine, settings=examples(100))

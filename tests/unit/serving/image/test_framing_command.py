@@ -80,6 +80,6 @@ def test_input_that_cannot_be_used_is_one_line_and_status_2(
     assert not (tmp_path / "out.npz").exists()
 
 
-def test_missing_arguments_are_told_the_usage() -> None:
+def test_missing_arguments_print_the_usage() -> None:
     done = run("in.npz")
     assert (done.returncode, done.stderr) == (2, "usage: python -m serving.image IN.npz OUT.npz\n")

@@ -31,7 +31,7 @@ def constant(graph: onnx.GraphProto, name: str) -> onnx.TensorProto:
     return next(each for each in graph.initializer if each.name == name)
 
 
-def test_layers_are_told_in_order_with_all_their_numbers() -> None:
+def test_layers_are_read_in_order_with_all_their_numbers() -> None:
     layers = read_layers(GRAPH)
     assert [layer.kind for layer in layers] == ["convolution", "max_pooling"] * 3 + ["dense"] * 2
     assert [layer.inputs for layer in layers[:3]] == [(), ("convolution_1",), ("pooling_1",)]

@@ -22,11 +22,11 @@ CPU_HOST = [CPU]
         ("cuda", GPU_HOST, "cuda"),
     ],
 )
-def test_the_requested_device_is_chosen_and_auto_falls_back(requested: str, available: list[str], chosen: str) -> None:
+def test_requested_device_is_chosen_and_auto_falls_back(requested: str, available: list[str], chosen: str) -> None:
     assert choose_device(requested, available) == chosen
 
 
-def test_cuda_asked_for_and_not_there_is_an_error_that_says_what_to_do() -> None:
+def test_requested_cuda_that_is_missing_is_an_error_that_says_what_to_do() -> None:
     with pytest.raises(DeviceUnavailableError, match=r"Install onnxruntime-gpu .* or use --device auto or cpu"):
         choose_device("cuda", CPU_HOST)
 
@@ -50,7 +50,7 @@ def test_a_graph_with_another_signature_is_rejected() -> None:
         OnnxSession(tiny_graph(pixels_name="keras_tensor"), "cpu", threads=1)
 
 
-def test_onnx_runtime_is_told_to_report_nothing_before_it_is_loaded() -> None:
+def test_onnx_runtime_telemetry_is_off_before_it_is_loaded() -> None:
     program = (
         "import os, sys; import serving.models.onnx_session as m;"
         "source = open(m.__file__).read();"

@@ -60,7 +60,7 @@ def test_integers_may_round_where_float32_may_not(tmp_path: Path) -> None:
     assert load(tmp_path).version == 1
 
 
-def test_a_largest_batch_that_cannot_be_run_is_told(tmp_path: Path) -> None:
+def test_largest_batch_that_cannot_be_run_is_refused(tmp_path: Path) -> None:
     write_tiny_version(tmp_path)
 
     class SmallDevice(OnnxSession):
@@ -73,7 +73,7 @@ def test_a_largest_batch_that_cannot_be_run_is_told(tmp_path: Path) -> None:
         ModelRepository(tmp_path, "mnist").load(0, lambda graph: SmallDevice(graph, "cpu", threads=1), largest_batch=16)
 
 
-def test_a_version_that_is_not_there_is_named_beside_those_that_are(tmp_path: Path) -> None:
+def test_missing_version_is_named_with_those_that_exist(tmp_path: Path) -> None:
     write_tiny_version(tmp_path, 3)
     with pytest.raises(ModelRejectedError, match="holds no version 4, only 3"):
         load(tmp_path, version=4)

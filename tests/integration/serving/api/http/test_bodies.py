@@ -91,7 +91,7 @@ async def test_all_bodies_together_take_no_more_than_is_allowed(
         assert (await asking.classify(image_of(2)))[0] == 200  # the room is given back
 
 
-async def test_who_does_not_read_the_answer_is_hung_up_on(
+async def test_connection_that_does_not_read_its_response_is_closed(
     start_server: StartServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(http_digits, "WRITE_SECONDS", 0.05)

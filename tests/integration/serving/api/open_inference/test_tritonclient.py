@@ -72,7 +72,7 @@ def test_one_request_gives_every_output_of_every_image(saw: Outcomes) -> None:
         assert novelty == pytest.approx(1 - probabilities[digit], abs=1e-6)
 
 
-def test_outputs_come_in_the_order_asked_and_no_others(saw: Outcomes) -> None:
+def test_outputs_come_in_the_requested_order_and_no_others(saw: Outcomes) -> None:
     assert saw["two outputs"] == ["novelty", "digit"]
 
 

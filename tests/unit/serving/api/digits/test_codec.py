@@ -56,7 +56,7 @@ def test_any_bytes_are_read_as_protobuf_reads_them_or_refused(tail: bytes, image
         assert read(whole, 5) == expected
 
 
-def test_the_two_forms_are_told_apart() -> None:
+def test_raw_pixels_and_encoded_pictures_are_distinguished() -> None:
     images = [digits_pb2.Image(pixels=b"12"), digits_pb2.Image(encoded=b"34")]
     request = digits_pb2.ClassifyRequest(images=images, model_version=7)
     assert parse_request(request.SerializeToString(), 2) == ([b"12", EncodedImage(b"34")], 7)

@@ -96,7 +96,7 @@ def test_a_damaged_request_is_read_as_protobuf_reads_it(request: ModelInferReque
 
 
 @pytest.mark.parametrize("datatype", WIDTHS)
-def test_two_raw_inputs_or_raw_beside_typed_are_refused(datatype: str) -> None:
+def test_two_raw_inputs_or_raw_with_typed_are_refused(datatype: str) -> None:
     doubled = raw_request(1, datatype, raw_input_contents=[bytes(784 * WIDTHS[datatype])])
     with pytest.raises(InvalidRequestError, match="holds 2 entries for 1 input"):
         parse_infer(doubled.SerializeToString(), MODEL)
@@ -144,7 +144,7 @@ def bytes_request(raw: bytes, count: int) -> bytes:
 
 
 @given(st.lists(st.binary(max_size=2000), min_size=1, max_size=5))
-def test_raw_picture_files_are_told_apart_by_their_lengths(files: list[bytes]) -> None:
+def test_raw_picture_files_are_separated_by_their_lengths(files: list[bytes]) -> None:
     raw = b"".join(len(file).to_bytes(4, "little") + file for file in files)
     assert parse_infer(bytes_request(raw, len(files)), MODEL).images == [EncodedImage(file) for file in files]
     for wrong in (raw[:-1], raw + b"x"):
