@@ -238,15 +238,22 @@ def test_a_digit_is_drawn_by_keys_alone_and_the_lifted_pen_is_no_ink(visitor: Vi
     visitor.reads("Nothing is drawn yet")
 
 
+ALL_LAYERS = "#walk-layers button"
+ONE_OF_A_KIND = ", ".join(f"{ALL_LAYERS}:text-is('{name}')" for name in ("Convolution 1", "Max pooling 1", "Ten sums"))
+
+
+@pytest.mark.parametrize("layers", [ONE_OF_A_KIND, pytest.param(ALL_LAYERS, marks=pytest.mark.long)], ids=["", "all"])
 @pytest.mark.parametrize(("scheme", "viewport"), [("light", DESK), ("dark", PHONE)], ids=["desk", "phone in the dark"])
 def test_axe_finds_no_serious_accessibility_fault(
-    browser: Browser, server: ServerProcess, scheme: str, viewport: dict[str, int]
+    browser: Browser, server: ServerProcess, scheme: str, viewport: dict[str, int], layers: str
 ) -> None:
     visitor = Visitor(browser, server, color_scheme=scheme, viewport=viewport)
     assert visitor.serious_faults() == []
     visitor.draw(DIGITS[2])
     visitor.page.locator("#walk").wait_for()
-    for button in visitor.page.locator("#walk-layers button").all():
+    buttons = visitor.page.locator(layers).all()
+    assert len(buttons) >= 3
+    for button in buttons:
         button.click()
         assert visitor.serious_faults() == []
     wide = visitor.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")

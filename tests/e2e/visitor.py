@@ -41,7 +41,7 @@ class Visitor:
             mouse.move(*points[0])
             mouse.down()
             for point in points[1:]:
-                mouse.move(*point, steps=3)
+                mouse.move(*point)  # Chromium takes one a frame, 16 ms
             mouse.up()
 
     def reads(self, text: str) -> None:
