@@ -49,7 +49,7 @@ run: $(VENV)/serving.installed $(VENV)/checkout.installed ## serve the committed
 
 # First what takes a second. Then types and tests side by side: the tests in two processes, and those that measure time or
 # memory afterwards, alone. All of it runs whatever fails, and the last lines say what did.
-test: $(VENV)/development.installed $(VENV)/tritonclient.installed $(VENV)/checkout.installed ## format check, lint, types, import floors, then all tests
+test: $(VENV)/development.installed $(VENV)/tritonclient.installed $(VENV)/checkout.installed ## format check, lint, types, import layers, then all tests
 	$(BIN)/ruff format --check $(CHECKED)
 	$(BIN)/ruff check $(CHECKED)
 	$(BIN)/lint-imports

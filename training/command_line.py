@@ -1,4 +1,4 @@
-"""What every command line here shares: options from settings, the environment, signals, errors, exit statuses.
+"""Command lines from settings: options, environment variables, signals, errors, exit statuses.
 
 A value comes from the defaults, then from the settings file, then from the environment, then from a flag.
 """

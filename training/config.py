@@ -19,17 +19,17 @@ def _setting(default: Any, help: str, minimum: float | None = None, maximum: flo
 
 @dataclass(frozen=True, slots=True)
 class TrainingConfig:
-    """What decides the weights: with the same values, the same machine trains the same network, bit for bit."""
+    """Settings that decide the weights: equal values train equal networks on one machine, bit for bit."""
 
     seed: int = _setting(1, "seed of weights and dropout", 0, 2**31 - 1)
     data_seed: int = _setting(0, "seed of the order of the rows and of their distortions", 0, 2**31 - 1)
     split_seed: int = _setting(0, "seed of the choice of validation rows", 0)
     train_images: int = _setting(55_000, "rows to train on", 1, 60_000)
-    validation_images: int = _setting(5_000, "rows to judge on, taken from the training rows", 1, 60_000)
+    validation_images: int = _setting(5_000, "rows to evaluate on, taken from the training rows", 1, 60_000)
     start: str = _setting("", "model file (ONNX) of this shape whose weights training starts from, not from chance")
     synthetic_images: int = _setting(32, "non-digits and printed digits added to each step", 0)
     threads: int = _setting(2, "threads to compute with; another number gives other last bits", 1)
-    columns: int = _setting(1, "networks side by side whose mean is the answer", 1, 8)
+    columns: int = _setting(1, "networks side by side whose mean logits are the output", 1, 8)
     filters: tuple[int, ...] = _setting((16, 64, 96), "filters of each convolution, such as 16,48,96", 1)
     depths: tuple[int, ...] = _setting((), "convolutions before each pooling, such as 1,2,2; none named: one each", 1)
     dense_units: int = _setting(128, "units of the hidden dense layer", 1)
@@ -39,7 +39,9 @@ class TrainingConfig:
     learning_rate: float = _setting(0.003, "learning rate after warm-up", 1e-9)
     warmup_epochs: float = _setting(1.0, "epochs over which the learning rate rises to its full value", 0)
     weight_decay: float = _setting(0.05, "AdamW's decoupled weight decay of kernels", 0)
-    convolution_precision: str = _setting("bfloat16", "what the inner convolutions multiply in: bfloat16 or float32")
+    convolution_precision: str = _setting(
+        "bfloat16", "type that the inner convolutions multiply in: bfloat16 or float32"
+    )
     label_smoothing: float = _setting(0.0, "share of the label spread over all digits", 0, 0.9)
     averaging: float = _setting(0.998, "how much of the average weights each step keeps; 0 takes the last", 0, 0.99999)
     rotation_degrees: float = _setting(12.0, "largest turn", 0, 90)
@@ -51,13 +53,13 @@ class TrainingConfig:
     stroke: float = _setting(0.4, "largest share of a pixel by which strokes grow or shrink on each side", 0, 1)
     wild: float = _setting(0.1, "share of images distorted by up to twice as much", 0, 1)
     degraded: float = _setting(0.2, "share of images that are blurred, coarse, noisy, crossed out and so on", 0, 1)
-    novelty_weight: float = _setting(0.5, "weight of the novelty loss beside that of the digits", 0, 100)
-    teacher: str = _setting("", "finished runs (RUN or RUN,RUN) whose mean answer is learned beside the labels")
+    novelty_weight: float = _setting(0.5, "weight of the novelty loss, added to that of the digits", 0, 100)
+    teacher: str = _setting("", "finished runs (RUN or RUN,RUN) whose mean output is learned as well as the labels")
     teacher_weight: float = _setting(0.7, "share of the digits' loss that comes from the teacher", 0, 1)
-    teacher_temperature: float = _setting(2.0, "what both sides' logits are divided by to compare them", 0.1, 20)
+    teacher_temperature: float = _setting(2.0, "divisor of both sides' logits before they are compared", 0.1, 20)
     largest_refused_share: float = _setting(0.002, "share of real digits the novelty threshold may refuse", 0, 1)
     largest_refused_share_elsewhere: float = _setting(
-        0.02, "the same of the digits of any one stand-in for another population", 0, 1
+        0.02, "share of the digits of any one stand-in for another population that it may refuse", 0, 1
     )
 
     def __post_init__(self) -> None:
@@ -79,12 +81,12 @@ class TrainingConfig:
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where things are read and written; nothing here changes a weight. Empty means: not given, or the default."""
+    """Folders and names that are read and written. Nothing here changes a weight. Empty means: the default."""
 
     mnist_folder: str = _setting("", "folder with MNIST's IDX files (plain or .gz), tried before any download")
-    cache_folder: str = _setting("", "where fetched data is kept (default: mnist-digits in your cache folder)")
-    runs_folder: str = _setting("runs", "where runs are kept")
-    model_repository: str = _setting("models", "where export writes <model>/<version>/")
+    cache_folder: str = _setting("", "folder for fetched data (default: mnist-digits in your cache folder)")
+    runs_folder: str = _setting("runs", "folder for runs")
+    model_repository: str = _setting("models", "folder in which export writes <model>/<version>/")
     model: str = _setting("mnist", "name of the model that export writes a version of")
 
     @property
@@ -124,8 +126,8 @@ def apply_settings(base: T, settings: Mapping[str, Any], origin: str) -> T:
 
     Args:
         base: a TrainingConfig or Places.
-        settings: values by name, as TOML, JSON or a flag gives them.
-        origin: where they come from, for messages.
+        settings: values by name, from TOML, JSON or flags.
+        origin: their source, for messages.
 
     Raises:
         ConfigError: a name is unknown, or a value has the wrong type or is out of range.

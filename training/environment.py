@@ -1,4 +1,4 @@
-"""What a run depends on besides its settings: threads, deterministic kernels, versions, processor, git revision.
+"""The surroundings of a run: threads, deterministic kernels, library versions, processor, git revision.
 
 TensorFlow is imported inside functions only, so that `--help` and the data commands need not wait for it.
 """
@@ -46,12 +46,12 @@ def make_deterministic(threads: int) -> None:
 
 
 def library_versions() -> dict[str, str]:
-    """Versions of what computes, by name."""
+    """Versions of the libraries that compute, by name."""
     return {**{name: _version(name) for name in _LIBRARIES}, "python": platform.python_version()}
 
 
 def processor() -> str:
-    """The processor's model, as far as it is told; equal weights are promised for one model only."""
+    """The processor's model, if the system names it; equal weights are promised for one model only."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -71,7 +71,7 @@ def current_git_state(folder: Path = Path(__file__).parent) -> GitState:
 
 @contextmanager
 def stderr_held_back() -> Iterator[None]:
-    """What native code writes to file descriptor 2 inside the block is shown only if the block raises.
+    """Hold back what native code writes to file descriptor 2 inside the block; show it only if the block raises.
 
     TF_CPP_MIN_LOG_LEVEL does not reach these lines: TensorFlow writes them before its logging has started.
     """

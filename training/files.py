@@ -1,4 +1,4 @@
-"""Files and folders that are either whole or not there: written beside their place, synced, then renamed into it."""
+"""Atomic writes of files and folders: written under another name, synced, then renamed into place."""
 
 import os
 import shutil

@@ -1,6 +1,5 @@
 """The servers of the comparison: how each one is started, and which protocol it speaks."""
 
-import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ class Deployment:
     graph: Path
     repository: Path
     folder: Path
+    root: Path = ROOT  # the checkout that it runs from
 
 
 Command = Callable[[Deployment, list[int]], list[str]]  # the command line, from a deployment and free ports
@@ -49,16 +49,17 @@ class Server:
 
     def environment(self, deployment: Deployment) -> dict[str, str]:
         """Environment variables that the server gets in addition to the benchmark's own."""
-        inherited = os.environ.get("PYTHONPATH", "") if self.peer is None else ""
         return {
-            "PYTHONPATH": ":".join(path for path in (str(ROOT), inherited) if path),
+            "PYTHONPATH": f"{deployment.root}:{deployment.root / 'client'}" if self.peer is None else str(ROOT),
             "GRAPH_FILE": str(deployment.graph),
             "ORT_DISABLE_TELEMETRY": "1",
             "PYTHONDONTWRITEBYTECODE": "",
         }
 
 
-def _ours(*more: str, module: str = "serving", log_level: str = "warning") -> Command:
+def our_server(*more: str, module: str = "serving", log_level: str = "warning") -> Command:
+    """The command line of our server, with flags `more`."""
+
     def command(deployment: Deployment, ports: list[int]) -> list[str]:
         return [
             *(str(deployment.python), "-m", module, "--model-repository", str(deployment.repository)),
@@ -101,27 +102,27 @@ def _bentoml(deployment: Deployment, ports: list[int]) -> list[str]:
 _OPEN_INFERENCE = open_inference()
 
 OURS = (
-    Server("ours", "ours", _OPEN_INFERENCE, _ours()),
-    Server("ours-classify", "ours, mnist.v1", CLASSIFY, _ours()),
-    Server("ours-one", "ours, one worker", _OPEN_INFERENCE, _ours("--workers", "1", "--inference-threads", "1")),
-    Server("ours-mnist", "ours, model mnist", _OPEN_INFERENCE, _ours(), model="mnist"),
+    Server("ours", "ours", _OPEN_INFERENCE, our_server()),
+    Server("ours-classify", "ours, mnist.v1", CLASSIFY, our_server()),
+    Server("ours-one", "ours, one worker", _OPEN_INFERENCE, our_server("--workers", "1", "--inference-threads", "1")),
+    Server("ours-mnist", "ours, model mnist", _OPEN_INFERENCE, our_server(), model="mnist"),
     Server(
         "ours-int8", "ours, mnist-int8", open_inference("mnist-int8"),
-        _ours("--model-name", "mnist-int8"), model="mnist-int8",
+        our_server("--model-name", "mnist-int8"), model="mnist-int8",
     ),
 )  # fmt: skip
 # Measured only when named: the cost of the access log (compare with ours) and of metrics (compare with ours-one).
 VARIANTS = (
     Server(
         "ours-logged", "ours, with an access log", _OPEN_INFERENCE,
-        _ours("--access-log", "--log-format", "json", log_level="info"),
+        our_server("--access-log", "--log-format", "json", log_level="info"),
     ),
     Server(
         "ours-one-unmetered", "ours, one worker, metrics count nothing", _OPEN_INFERENCE,
-        _ours("--workers", "1", "--inference-threads", "1", module="benchmarks.servers.unmetered_server"),
+        our_server("--workers", "1", "--inference-threads", "1", module="benchmarks.servers.unmetered_server"),
     ),
 )  # fmt: skip
-SOAKED = Server("soaked", "ours, one worker", _OPEN_INFERENCE, _ours("--workers", "1"), model="mnist")
+SOAKED = Server("soaked", "ours, one worker", _OPEN_INFERENCE, our_server("--workers", "1"), model="mnist")
 PEERS = (
     Server(
         "triton", "Triton, Python backend", _OPEN_INFERENCE,

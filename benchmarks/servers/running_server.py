@@ -33,12 +33,17 @@ class WrongAnswerError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class RunningServer:
-    """A server that answers on `port` of the loopback."""
+    """A server that answers on the loopback. `ports`: the first is that of its protocol."""
 
     server: Server
-    port: int
+    ports: tuple[int, ...]
     processes: ProcessTree
     start_seconds: float  # from its start to its first right answer
+
+    @property
+    def port(self) -> int:
+        """The port of the server's protocol."""
+        return self.ports[0]
 
     @property
     def name(self) -> str:
@@ -60,12 +65,13 @@ def run_server(server: Server, deployment: Deployment, pixels: Pixels, expected:
             server.command(deployment, ports),
             stdout=output,
             stderr=subprocess.STDOUT,
+            cwd=deployment.root,
             env=os.environ | server.environment(deployment),
             start_new_session=True,
         )
     try:
         _wait_for_response(server, process, ports[0], pixels[:1], log)
-        started = RunningServer(server, ports[0], ProcessTree(process.pid), time.monotonic() - began)
+        started = RunningServer(server, tuple(ports), ProcessTree(process.pid), time.monotonic() - began)
         check_answers(started, pixels, expected)
         yield started
     finally:

@@ -1,4 +1,4 @@
-"""What the lesson's experiment leaves behind: a file, a table and the pictures of docs/lesson.md."""
+"""Results of the experiment: a file, a table and the pictures of docs/lesson.md."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -17,10 +17,10 @@ _COLOURS = {"dense": "#d9722b", "convolutional": "#2563a8"}
 _SHIFT = 2  # of the table, and of the picture
 
 
-def outcome_from(told: Mapping[str, Any]) -> Outcome:
-    """As `dataclasses.asdict` and JSON told it."""
-    shifts, accuracies = tuple(told["shifts"]), tuple(told["accuracies"])
-    return Outcome(Trial(**told["trial"]), told["parameters"], shifts, accuracies)
+def outcome_from(stored: Mapping[str, Any]) -> Outcome:
+    """An outcome from the mapping that `dataclasses.asdict` made of it."""
+    shifts, accuracies = tuple(stored["shifts"]), tuple(stored["accuracies"])
+    return Outcome(Trial(**stored["trial"]), stored["parameters"], shifts, accuracies)
 
 
 def lesson_table(outcomes: Sequence[Outcome]) -> Table:
@@ -34,9 +34,9 @@ def lesson_table(outcomes: Sequence[Outcome]) -> Table:
         table.add_row(
             network,
             f"{plain[0].parameters:,}",
-            _told([_at(each, 0) for each in plain]),
-            _told([_at(each, 0) for each in shuffled]),
-            _told([_at(each, _SHIFT) for each in plain]),
+            _mean_and_range([_at(each, 0) for each in plain]),
+            _mean_and_range([_at(each, 0) for each in shuffled]),
+            _mean_and_range([_at(each, _SHIFT) for each in plain]),
         )
     return table
 
@@ -47,7 +47,7 @@ def lesson_file(outcomes: Sequence[Outcome], conditions: Mapping[str, Any]) -> d
 
 
 def draw_shuffle(path: Path, pixels: Pixels) -> None:
-    """Digits (n, 784) as they are, shuffled, and moved: what the networks are given."""
+    """Digits (n, 784) as they are, shuffled, and moved."""
     rows = {
         "as they are": pixels,
         "shuffled": pixels[:, shuffle()],
@@ -76,7 +76,7 @@ def draw_accuracies(path: Path, outcomes: Sequence[Outcome]) -> None:
 
 
 def draw_filters(path: Path, convolutional: Floats, dense: Floats) -> None:
-    """What the first layer learned: kernels (3, 3, 1, 16) above, the weights of 16 units of (784, units) below."""
+    """Weights of the first layers: kernels (3, 3, 1, 16) above, the weights of 16 units of (784, units) below."""
     kernels = convolutional[:, :, 0].transpose(2, 0, 1)
     units = dense.T[: len(kernels)].reshape(-1, SIDE, SIDE)
     with saved(path, 9, 1.6) as figure:
@@ -115,5 +115,5 @@ def _at(outcome: Outcome, shift: int) -> float:
     return outcome.accuracies[outcome.shifts.index(shift)]
 
 
-def _told(shares: Sequence[float]) -> str:
+def _mean_and_range(shares: Sequence[float]) -> str:
     return f"{np.mean(shares):.2%} ({min(shares):.2%} to {max(shares):.2%})"

@@ -21,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 @click.option("--seconds", type=float, default=600, metavar="N", help="limit of each training (default: 600)")
 @settings_options(["seed"])
 def time_to_accuracy(places: Places, settings: Mapping[str, Any], run: str, seconds: float) -> None:
-    """Seconds of training to 99.0, 99.4 and 99.6 %, beside Keras' example network, in one run.
+    """Seconds of training to 99.0, 99.4 and 99.6 %, and Keras' example network, in one run.
 
     The table goes to standard output, race.json and race.png into the run's folder. Both sides have the same seed. Each
     flag has an environment variable: MNIST_EXPERIMENT_SECONDS=60 is --seconds 60.

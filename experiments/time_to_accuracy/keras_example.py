@@ -1,4 +1,4 @@
-"""The reference of the race: Keras' own example for MNIST (keras.io/examples/vision/mnist_convnet), by compile and fit.
+"""The reference: Keras' own example for MNIST (keras.io/examples/vision/mnist_convnet), by compile and fit.
 
 The network, the optimizer and the batch size are the example's; it shuffles, and holds back no validation rows.
 """
@@ -39,9 +39,9 @@ class KerasExample:
             few = BATCH_SIZE + BATCH_SIZE // 2
             self._network.fit(self._images[:few], self._targets[:few], batch_size=BATCH_SIZE, verbose=0)
 
-    def train(self, judged: Callable[[int], bool]) -> None:
+    def train(self, evaluate: Callable[[int], bool]) -> None:
         """One call of fit, as the example has it."""
-        callback = _Judgements(judged, self._steps_between_evaluations)
+        callback = _Evaluations(evaluate, self._steps_between_evaluations)
         self._network.fit(
             self._images, self._targets, batch_size=BATCH_SIZE, epochs=_ENDLESS, verbose=0, callbacks=[callback]
         )
@@ -51,19 +51,19 @@ class KerasExample:
         return self._reader.read(pixels)
 
 
-class _Judgements(keras.callbacks.Callback):  # type: ignore[misc]  # keras ships no types
-    """Calls `judged` after every so many steps."""
+class _Evaluations(keras.callbacks.Callback):  # type: ignore[misc]  # keras ships no types
+    """Calls `evaluate` after every so many steps; its result decides whether training goes on."""
 
-    def __init__(self, judged: Callable[[int], bool], steps_between: int) -> None:
+    def __init__(self, evaluate: Callable[[int], bool], steps_between: int) -> None:
         super().__init__()
-        self._judged, self._steps_between, self._steps = judged, steps_between, 0
+        self._evaluate, self._steps_between, self._steps = evaluate, steps_between, 0
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Keras' name."""
         del batch, logs
         self._steps += 1
         if self._steps % self._steps_between == 0:
-            self.model.stop_training = not self._judged(self._steps * BATCH_SIZE)
+            self.model.stop_training = not self._evaluate(self._steps * BATCH_SIZE)
 
 
 def example_network() -> keras.Model:

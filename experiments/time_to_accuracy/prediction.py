@@ -1,4 +1,4 @@
-"""What both sides of the race do alike: read digits, and compile without moving a weight."""
+"""Shared by both sides: prediction, and compilation without changing a weight."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ _AT_ONCE = 1000  # images
 
 
 class Reader:
-    """Asks a network from (n, 28, 28, 1) float32 in 0..1 to (n, 10) for digits."""
+    """Reads digits with a network from (n, 28, 28, 1) float32 in 0..1 to (n, 10)."""
 
     def __init__(self, network: keras.Model) -> None:
         self._digits = tf.function(lambda pixels: tf.argmax(network(as_images(pixels), training=False), axis=1))
@@ -32,7 +32,7 @@ def as_images(pixels: Any) -> tf.Tensor:
 
 @contextmanager
 def left_as_they_are(variables: Sequence[Any]) -> Iterator[None]:
-    """Whatever the block does to these variables is undone when it ends."""
+    """Restore these variables when the block ends."""
     values = [np.asarray(variable).copy() for variable in variables]
     yield
     for variable, value in zip(variables, values, strict=True):

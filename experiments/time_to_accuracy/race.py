@@ -1,10 +1,10 @@
 """Time to accuracy: two sides train on the same rows in one run, in turns, each by a clock of its own.
 
-1. A clock runs only while its side trains. Whatever both need but neither is judged by stands still beside it: judging,
+1. A clock runs only while its side trains. It stands still for all that is not training: evaluation,
    printing, the other side's turn; preparation (data, network, compiled graph) is timed apart.
-2. After every so many images a side is judged on the same held-out rows; a target is reached at the first judgement
+2. After every so many images a side is evaluated on the same held-out rows; a target is reached at the first evaluation
    that is not below it.
-3. The sides take turns from judgement to judgement, so that a machine that slows down slows both down.
+3. The sides take turns from evaluation to evaluation, so that a machine that slows down slows both down.
 4. The reference is one run with no end of its own. The other side has a run for each target, one after the other,
    each from scratch by a schedule of its own length; every run may train for `limit_seconds`.
 """
@@ -22,11 +22,11 @@ TARGETS = (0.99, 0.994, 0.996)
 
 
 class Competitor(Protocol):
-    """What can be prepared and asked."""
+    """A side of the race: it can be prepared, and it reads digits."""
 
     @property
     def name(self) -> str:
-        """What the table calls it."""
+        """Its name in the table."""
         ...
 
     def prepare(self) -> None:
@@ -39,18 +39,18 @@ class Competitor(Protocol):
 
 
 class Candidate(Competitor, Protocol):
-    """An competitor with a schedule that ends."""
+    """A competitor with a schedule that ends."""
 
     def train(self) -> Iterator[int]:
-        """Train from here to the next judgement, when asked to; the images seen so far. Ends with the schedule."""
+        """Train to the next evaluation with each step; the images seen so far. Ends with the schedule."""
         ...
 
 
 class Reference(Competitor, Protocol):
-    """An competitor that trains until it is told to stop."""
+    """A competitor that trains until it is stopped."""
 
-    def train(self, judged: Callable[[int], bool]) -> None:
-        """Train, and call `judged` with the images seen so far at every judgement, until it answers False."""
+    def train(self, evaluate: Callable[[int], bool]) -> None:
+        """Train, and call `evaluate` with the images seen so far at every evaluation, until it returns False."""
         ...
 
 
@@ -73,7 +73,7 @@ class Stopwatch:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One judgement: seconds trained, images trained on, share of the held-out rows read rightly."""
+    """One evaluation: seconds trained, images trained on, share of the held-out rows read rightly."""
 
     seconds: float
     images: int
@@ -90,13 +90,13 @@ class Run:
     points: list[Point] = field(default_factory=list)
 
     def seconds_to(self, target: float) -> float | None:
-        """Of training until the first judgement that is not below `target`; None if there was none."""
+        """Seconds of training until the first evaluation that is not below `target`; None if there was none."""
         return next((point.seconds for point in self.points if point.accuracy >= target), None)
 
 
 @dataclass(slots=True)
 class _Lane:
-    """A run that goes on: its competitor, its clock, and who judges and reports it."""
+    """A run that goes on: its competitor, its clock, the held-out rows and the report."""
 
     competitor: Competitor
     run: Run
@@ -113,8 +113,8 @@ class _Lane:
         run = Run(competitor.name, targets, preparation.seconds)
         return cls(competitor, run, Stopwatch(race.now), race.held_out, race.say)
 
-    def judge(self, images: int) -> None:
-        """With the clock stopped."""
+    def evaluate(self, images: int) -> None:
+        """Evaluate, with the clock stopped."""
         accuracy = float(np.mean(self.competitor.read(self.held_out.pixels) == self.held_out.labels))
         self.run.points.append(Point(self.clock.seconds, images, accuracy))
         self.say(f"{self.run.name:<28} {self.clock.seconds:7.1f} s  {images:>9,} images  {accuracy:.2%}")
@@ -125,9 +125,9 @@ class Race:
     """The conditions that hold for all.
 
     Args:
-        held_out: the rows that judge.
+        held_out: the rows to evaluate on.
         limit_seconds: how long one run may train.
-        say: told one line for each judgement.
+        say: gets one line for each evaluation.
         now: a monotonic clock, in seconds.
     """
 
@@ -142,21 +142,21 @@ class Race:
         turns = self._turns(candidates, done)
         lane = _Lane.prepared(reference, tuple(target for target, _ in candidates), self)
 
-        def judged(images: int) -> bool:
+        def evaluate(images: int) -> bool:
             lane.clock.stop()
-            lane.judge(images)
+            lane.evaluate(images)
             next(turns, None)
             lane.clock.start()
             return lane.clock.seconds < self.limit_seconds
 
         lane.clock.start()
-        reference.train(judged)
+        reference.train(evaluate)
         for _ in turns:
             """What the reference left undone."""
         return [lane.run, *done]
 
     def _turns(self, candidates: Sequence[tuple[float, Candidate]], done: list[Run]) -> Iterator[None]:
-        """One candidate after the other, from judgement to judgement."""
+        """One candidate after the other, from evaluation to evaluation."""
         for target, candidate in candidates:
             lane = _Lane.prepared(candidate, (target,), self)
             done.append(lane.run)
@@ -167,5 +167,5 @@ class Race:
                 lane.clock.stop()
                 if images is None:
                     break
-                lane.judge(images)
+                lane.evaluate(images)
                 yield

@@ -1,4 +1,4 @@
-"""Our side of the race: a small network that pools before it normalizes, a high rate that falls to zero, averaging."""
+"""Our side: a small network that pools before it normalizes, a high rate that falls to zero, averaging."""
 
 from collections.abc import Iterator
 
@@ -91,7 +91,7 @@ class RecipeRun:
 def race_network(recipe: Recipe) -> keras.Model:
     """(n, 28, 28, 1) float32 in 0..1 to (n, 10) logits.
 
-    A convolution is pooled before it is normalized: a quarter of the values to normalize, and the same answer as the
+    A convolution is pooled before it is normalized: a quarter of the values to normalize, and the same output as the
     other way round, since a normalization without a scale rises with its input.
     """
     x = image = keras.Input((SIDE, SIDE, 1))

@@ -1,4 +1,4 @@
-"""How our side trains for each target. Chosen on validation rows (docs/training.md); the test rows chose nothing."""
+"""Our recipe for each target, chosen on validation rows (docs/training.md); the test rows chose nothing."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

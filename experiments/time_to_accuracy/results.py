@@ -1,4 +1,4 @@
-"""What a race leaves behind: a table, a picture of all points, and a file with them."""
+"""Results of a race: a table, a picture of all points, and a file with them."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -29,13 +29,13 @@ def race_table(reference: Run, candidate_runs: Sequence[Run]) -> Table:
 
 
 def seconds(run: Run, target: float) -> str:
-    """Of training until the target, or that it was not reached."""
+    """Seconds of training until the target as a text, or that it was not reached."""
     found = run.seconds_to(target)
     return f"not within {_trained(run):.0f} s" if found is None else f"{found:.1f} s"
 
 
 def advantage(reference: Run, run: Run) -> str:
-    """How many times fewer seconds `run` took to its target; a lower bound when only it got there."""
+    """Factor by which `run` reached its target sooner, as a text; a lower bound when only it got there."""
     (target,) = run.targets
     theirs, ours = reference.seconds_to(target), run.seconds_to(target)
     if ours is None:
@@ -76,6 +76,6 @@ def _trained(run: Run) -> float:
 
 def _ending(run: Run) -> str:
     if not run.points:
-        return "never judged"
+        return "never evaluated"
     last = run.points[-1]
     return f"{last.accuracy:.2%} after {last.seconds:.0f} s (and {run.prepared_seconds:.1f} s of preparation)"

@@ -1,4 +1,4 @@
-"""Shows what a server that has just started answers to sample pictures, with the client that people use."""
+"""Shows a new server's predictions for sample pictures, with the client that people use."""
 
 import asyncio
 import os

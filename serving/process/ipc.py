@@ -22,7 +22,7 @@ _LENGTH = struct.Struct("<I")  # before each message: its number of bytes
 
 @dataclass(frozen=True, slots=True)
 class Begin:
-    """To the worker, first of all: its configuration and its number."""
+    """Message to the worker, first of all: its configuration and its number."""
 
     config: Config
     number: int
@@ -31,45 +31,45 @@ class Begin:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """From the worker: it answers calls with these model versions."""
+    """Message from the worker: it answers calls with these model versions."""
 
     versions: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class StartFailed:
-    """From the worker: it could not start, and ends by itself. The error has a message for people."""
+    """Message from the worker: it could not start, and ends by itself. The error has a message for people."""
 
     error: Exception
 
 
 @dataclass(frozen=True, slots=True)
 class CollectMetrics:
-    """To the worker: send your metrics."""
+    """Message to the worker: send your metrics."""
 
 
 @dataclass(frozen=True, slots=True)
 class CollectedMetrics:
-    """From the worker: its metrics."""
+    """Message from the worker: its metrics."""
 
     families: list[Metric]
 
 
 @dataclass(frozen=True, slots=True)
 class ReloadModels:
-    """To the worker: reload models now. From a worker: a client has requested a reload, which is meant for all."""
+    """Message to the worker: reload models now. From a worker: a client requested a reload, which is meant for all."""
 
     policy: VersionPolicy | None = None  # to the worker: the versions to serve from now on
 
 
 @dataclass(frozen=True, slots=True)
 class Drain:
-    """To the worker: finish what was admitted, then end."""
+    """Message to the worker: finish what was admitted, then end."""
 
 
 @dataclass(frozen=True, slots=True)
 class Forward:
-    """To the worker: answer this request."""
+    """Message to the worker: answer this request."""
 
     number: int  # of the request, among those of this link
     request: ForwardedRequest
@@ -77,14 +77,14 @@ class Forward:
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """To the worker: the client of this request has left."""
+    """Message to the worker: the client of this request has left."""
 
     number: int
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """From the worker: the response to a forwarded request."""
+    """Message from the worker: the response to a forwarded request."""
 
     number: int
     response: ForwardedResponse

@@ -100,7 +100,7 @@ class ModelReloader:
         await asyncio.gather(*self._closing, *(served.batcher.close() for served in self._served.values()))
 
     async def _poll(self, seconds: float) -> None:
-        """Looks every `seconds`, for ever."""
+        """Looks every `seconds` until it is cancelled."""
         while True:
             await asyncio.sleep(seconds)
             try:

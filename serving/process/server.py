@@ -49,9 +49,9 @@ MAX_UNQUIET_SECONDS = 1.0  # clients that call again and again do not delay the 
 
 
 class Server:
-    """`async with Server(config, log, port):` answers calls on the reserved port until the block ends, then drains.
+    """One of `config.workers` processes that answer calls and share the port and the processors.
 
-    One of `config.workers` processes that share the port and the processors.
+    `async with Server(config, log, port):` answers calls on the reserved port until the block ends, then drains.
     """
 
     def __init__(

@@ -13,7 +13,7 @@ from serving.process.watchdog import end_if_stuck, watchdog
 
 
 class Standalone:
-    """`async with Standalone(config, log) as standalone:` serves until the block ends, then drains."""
+    """A service in one process. `async with Standalone(config, log):` serves until the block ends, then drains."""
 
     def __init__(self, config: Config, log: Logger, *, ends_process: bool = False) -> None:
         """`ends_process`: an inference that hangs ends the process, so that an orchestrator starts another."""

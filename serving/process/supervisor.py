@@ -43,7 +43,7 @@ RECYCLING_SECONDS = 120.0  # for the replacement of a grown worker to get ready
 
 
 class Supervisor:
-    """`async with Supervisor(config, log, workers) as supervisor:` serves until the block ends, then drains."""
+    """A service in several processes. `async with Supervisor(...):` serves until the block ends, then drains."""
 
     def __init__(self, config: Config, log: Logger, workers: int) -> None:
         self._config = config

@@ -25,7 +25,7 @@ async def watchdog(stuck_seconds: Callable[[], float], allowed_seconds: float, l
 
     `stuck_seconds`: returns for how long an inference has been running, 0: none is. `allowed_seconds`: 0: no watch.
     """
-    if not allowed_seconds:
+    if not allowed_seconds:  # inference_timeout_seconds = 0
         yield
         return
     watching = asyncio.create_task(_watch(stuck_seconds, allowed_seconds, log))
@@ -53,7 +53,7 @@ async def _watch(stuck_seconds: Callable[[], float], allowed_seconds: float, log
         # Each call replaces the timer. It fires only if the loop does not get here for `allowed_seconds`.
         faulthandler.dump_traceback_later(allowed_seconds, exit=True, file=sys.stderr)
         await asyncio.sleep(allowed_seconds / LOOKS)
-        if (seconds := stuck_seconds()) > allowed_seconds:
+        if (seconds := stuck_seconds()) > allowed_seconds:  # runs in a thread, as the loop gets here
             _end(seconds, log)
 
 

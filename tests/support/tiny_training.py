@@ -29,6 +29,7 @@ TINY = TrainingConfig(
     dense_units=16,
     epochs=3,
     batch_size=32,
+    threads=1,  # two processes of two threads on two cores wait for each other more than they compute
     warmup_epochs=0.5,
     convolution_precision="float32",  # a network this small and short of training has near ties, which int8 breaks
     degraded=0.0,  # its graph takes seconds to trace; `test_degradation` looks at it alone

@@ -1,6 +1,6 @@
-"""What scanners, cameras, pens and forms do to a digit: a share of the training images gets one of these.
+"""Damage by scanners, cameras, pens and forms: a share of the training images gets one kind of it.
 
-Stateless as `augmentation` is. Rows come in random order, so each kind simply takes the next rows of the batch.
+Stateless, as `distortion` is. Rows come in random order, so each kind simply takes the next rows of the batch.
 """
 
 from collections.abc import Callable
@@ -155,7 +155,7 @@ def _line(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
 
 
 def _along(angle: tf.Tensor) -> tf.Tensor:
-    """How far each pixel lies from the middle in the direction `angle` (n, 1, 1), in pixels: (n, 28, 28)."""
+    """Distance of each pixel from the middle in the direction `angle` (n, 1, 1), in pixels: (n, 28, 28)."""
     place = _PIXEL - (SIDE - 1) / 2
     return tf.cos(angle) * place[tf.newaxis, tf.newaxis, :] + tf.sin(angle) * place[tf.newaxis, :, tf.newaxis]
 

@@ -20,7 +20,7 @@ _ELASTIC_GRID = 5  # knots per side of the coarse displacement field that is str
 
 @dataclass(frozen=True, slots=True)
 class Augmentation:
-    """How far each distortion may go; every draw is uniform in [-limit, limit].
+    """Limits of each distortion; every draw is uniform in [-limit, limit].
 
     `scale` and `aspect` are natural logarithms: 0.1 is about 10 % larger or smaller. Of the images, the share `wild`
     is distorted by up to twice as much.
@@ -37,7 +37,7 @@ class Augmentation:
 
     @classmethod
     def from_config(cls, config: TrainingConfig) -> Self:
-        """The distortions a configuration asks for."""
+        """The distortions of a configuration."""
         return cls(
             rotation_degrees=config.rotation_degrees,
             shear=config.shear,
@@ -64,7 +64,7 @@ class Augmentation:
         return _redraw_strokes(moved, self.stroke * draws[6])
 
     def _source_coordinates(self, draws: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Where each output pixel looks in its input: rows and columns, (n, 28, 28) float32 each."""
+        """Place in the input that each output pixel is read from: rows and columns, (n, 28, 28) float32 each."""
         grid = tf.range(SIDE, dtype=tf.float32) - _CENTRE
         y, x = grid[tf.newaxis, :, tf.newaxis], grid[tf.newaxis, tf.newaxis, :]
         angle = draws[0] * np.float32(np.deg2rad(self.rotation_degrees))

@@ -1,1 +1,1 @@
-"""One module for each command, with one function `execute`; imported only when its command is given."""
+"""The work behind each command, imported only when its command is given."""

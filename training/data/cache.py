@@ -1,4 +1,4 @@
-"""MNIST on this machine: taken from the cache, or fetched from the first source that answers, verified, then stored."""
+"""MNIST from the cache, or fetched from the first source that has it, verified, then stored."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -20,7 +20,7 @@ def load_mnist(
     Args:
         cache_folder: where the four files are kept, in a folder `mnist` that is whole or absent.
         sources: tried in order, only when the cache is empty.
-        say: told one line for each source that is tried and for where the data ended up.
+        say: gets one line for each source that is tried, and one with the folder that the data is stored in.
         checksums: SHA-256 of each file; other values than MNIST's own are for tests.
 
     Raises:

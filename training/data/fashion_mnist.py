@@ -34,8 +34,8 @@ def load_fashion_mnist(
 
     Args:
         cache_folder: where the file is kept when the package is not installed, in `fashion-mnist/`.
-        say: told when the package is fetched.
-        installed_folder: where Debian puts the files.
+        say: gets one line when the package is fetched.
+        installed_folder: Debian's folder for the files.
         sha256: of the unpacked file; another value than Debian's is for tests.
 
     Raises:
@@ -67,7 +67,7 @@ def _from_debian() -> bytes:
             f"Put {_FILE} into {INSTALLED_FOLDER}, or into fashion-mnist/ in the cache folder."
         )
     with tempfile.TemporaryDirectory(prefix="fashion-mnist-") as folder:
-        # As root, apt downloads as a user of its own, who may not write to a folder of ours: told not to, it warns not.
+        # As root, apt downloads as a user of its own, who may not write to our folder; it would warn about that.
         _run(["apt-get", "-o", "APT::Sandbox::User=root", "download", PACKAGE], folder)
         packages = [str(path) for path in Path(folder).glob("*.deb")]
         if len(packages) != 1:

@@ -16,11 +16,11 @@ _UINT8 = 8
 
 
 def decode(content: bytes, name: str) -> npt.NDArray[np.uint8]:
-    """The uint8 array an IDX file holds.
+    """Decode an IDX file of uint8 to an array.
 
     Args:
         content: the whole file, uncompressed.
-        name: what to call the file in an error.
+        name: the file's name in errors.
 
     Raises:
         DataError: the header is not that of an IDX file of uint8, or bytes are missing or left over.
@@ -36,6 +36,6 @@ def decode(content: bytes, name: str) -> npt.NDArray[np.uint8]:
 
 
 def encode(array: npt.NDArray[np.uint8]) -> bytes:
-    """The bytes of the IDX file that holds `array`; the inverse of `decode`."""
+    """Encode an array as an IDX file; the inverse of `decode`."""
     header = struct.pack(f">4B{array.ndim}I", 0, 0, _UINT8, array.ndim, *array.shape)
     return header + array.tobytes()

@@ -1,4 +1,4 @@
-"""MNIST's four files: their names, their checksums, and how they become arrays. Knows no source and no cache."""
+"""MNIST's four files: names, checksums and decoding. Knows no source and no cache."""
 
 import hashlib
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Pictures through the very intake the service uses, as a subprocess: training and serving never import one another."""
+"""The service's own preprocessing, run as a program: training and serving never import one another."""
 
 import subprocess
 import sys
@@ -19,7 +19,7 @@ REPOSITORY = Path(__file__).parents[2]
 
 @dataclass(frozen=True, slots=True)
 class Preprocessed:
-    """What the intake made: pixels (n, 784) uint8, 0 = paper; flags (n,) int64, its bit mask of quality flags."""
+    """Preprocessed pictures: pixels (n, 784) uint8, 0 = paper; flags (n,) int64, a bit mask of quality flags."""
 
     pixels: Pixels
     flags: npt.NDArray[np.int64]
@@ -32,25 +32,25 @@ def preprocess_pictures(stacks: Mapping[str, npt.NDArray[np.uint8]]) -> Mapping[
     """Each picture brought into MNIST's frame by `python -m serving.image`, one process for all of them.
 
     Args:
-        stacks: by a name of the caller's, pictures of one size: (n, h, w) uint8 grey levels, any polarity.
+        stacks: pictures by any name, those of one name of one size: (n, h, w) uint8 grey levels, any polarity.
 
     Raises:
         DataError: the command cannot run here (serving's packages are missing), or failed.
     """
-    with tempfile.TemporaryDirectory(prefix="mnist-intake-") as folder:
-        source, target = Path(folder) / "pictures.npz", Path(folder) / "framed.npz"
+    with tempfile.TemporaryDirectory(prefix="mnist-preprocessing-") as folder:
+        source, target = Path(folder) / "pictures.npz", Path(folder) / "preprocessed.npz"
         keys = {f"stack{number}": name for number, name in enumerate(stacks)}
         np.savez(source, allow_pickle=False, **{key: stacks[name] for key, name in keys.items()})
         _run([sys.executable, "-m", "serving.image", str(source), str(target)])
         with np.load(target) as file:
             return {
-                name: _framed(name, file[key], file[f"{key}_flags"], len(stacks[name])) for key, name in keys.items()
+                name: _checked(name, file[key], file[f"{key}_flags"], len(stacks[name])) for key, name in keys.items()
             }
 
 
-def _framed(name: str, pixels: Pixels, flags: npt.NDArray[np.int64], count: int) -> Preprocessed:
+def _checked(name: str, pixels: Pixels, flags: npt.NDArray[np.int64], count: int) -> Preprocessed:
     if pixels.shape != (count, PIXELS) or flags.shape != (count,):
-        raise RuntimeError(f"the intake answered {count} pictures of {name} with {pixels.shape}: this is a bug")
+        raise RuntimeError(f"preprocessing made {pixels.shape} of {count} pictures of {name}: this is a bug")
     return Preprocessed(pixels, flags.astype(np.int64))
 
 
@@ -61,7 +61,7 @@ def _run(command: list[str]) -> None:
     last = (finished.stderr.strip().splitlines() or [f"exit status {finished.returncode}"])[-1]
     if "ModuleNotFoundError" in last:
         raise DataError(
-            f"pictures are framed by the server's own intake, which cannot run here: {last}.\n"
+            f"pictures go through the server's own preprocessing, which cannot run here: {last}.\n"
             "Install the training requirements again (requirements/training.txt) and run from a whole checkout."
         )
-    raise DataError(f"the intake (python -m serving.image) failed: {last}")
+    raise DataError(f"the preprocessing (python -m serving.image) failed: {last}")

@@ -1,4 +1,4 @@
-"""From logits to answers that mean what they say: the temperature, and the novelty above which to refuse.
+"""Calibration: the temperature that logits are divided by, and the novelty above which an image is refused.
 
 Both are fitted on validation rows, which the weights have not been trained on. Pure numpy.
 """

@@ -1,4 +1,4 @@
-"""Judging a finished run: temperature and threshold from validation rows; then all figures, test rows last and once."""
+"""Evaluates a finished run: temperature and threshold from validation rows, then all figures, test rows once."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ from training.evaluation import metrics
 from training.evaluation.calibration import fit_temperature, shared_threshold, sigmoid
 from training.evaluation.figures import AllMetrics, Evaluation, SetMetrics
 from training.evaluation.predictions import Predictions, calibrated
+from training.network.architecture import network_from_weights
 from training.network.outputs import network_outputs
-from training.network.weights import network_from_weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +45,11 @@ def evaluate_network(
 
 
 def evaluation_of(
-    config: TrainingConfig, temperature: float, validation: Predictions, test: Predictions, elsewhere: Sequence[Floats]
+    config: TrainingConfig, temperature: float, validation: Predictions, test: Predictions, others: Sequence[Floats]
 ) -> Evaluation:
-    """All figures of a model from its answers; the threshold follows from validation and the novelties `elsewhere`."""
+    """All figures of a model; the threshold follows from validation rows and from the novelties of other digits."""
     threshold = shared_threshold(
-        validation.novelty, config.largest_refused_share, elsewhere, config.largest_refused_share_elsewhere
+        validation.novelty, config.largest_refused_share, others, config.largest_refused_share_elsewhere
     )
     metrics_of_both = evaluation_metrics(validation, test, threshold)
     return {"temperature": temperature, "novelty_threshold": threshold, "metrics": metrics_of_both}
@@ -68,10 +68,10 @@ def evaluation_metrics(validation: Predictions, test: Predictions, threshold: fl
     }
 
 
-def set_metrics(answers: Predictions, threshold: float) -> SetMetrics:
+def set_metrics(predictions: Predictions, threshold: float) -> SetMetrics:
     """All figures of one evaluation set."""
-    probabilities, labels = answers.probabilities, answers.digits.labels
-    answered = answers.novelty <= threshold
+    probabilities, labels = predictions.probabilities, predictions.digits.labels
+    answered = predictions.novelty <= threshold
     return {
         "images": len(labels),
         "accuracy": metrics.accuracy(probabilities, labels),

@@ -1,4 +1,4 @@
-"""Pictures of other populations, for measuring only: what must be refused, and digits not written by MNIST's hands."""
+"""Pictures of other populations, for evaluation only: non-digits to refuse, and digits by other hands than MNIST's."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -53,12 +53,12 @@ def load_evaluation_sets(
 
     Args:
         cache_folder: where fetched data is kept.
-        say: told what is being made.
-        preprocess: the intake.
-        on_missing: told what cannot be had and why; the other sets are loaded then. Without it, that is an error.
+        say: gets a line for each set that is made.
+        preprocess: the service's preprocessing.
+        on_missing: gets the name of a set that cannot be had, and the reason. Without it, that is an error.
 
     Raises:
-        DataError: Fashion-MNIST, the fonts or the intake cannot be had.
+        DataError: Fashion-MNIST, the fonts or the preprocessing cannot be had.
     """
     groups: dict[str, Callable[[], tuple[EvaluationSet, ...]]] = {
         "Fashion-MNIST": lambda: (EvaluationSet("fashion-mnist", load_fashion_mnist(cache_folder, say), None),),
@@ -97,18 +97,18 @@ def fields() -> Pixels:
 
 
 def letters(faces: Sequence[Face], among: str, count: int, preprocess: Preprocess = preprocess_pictures) -> Pixels:
-    """`count` of these letters through the intake, (count, 784) uint8: any face, upright, on any paper."""
+    """`count` of these letters preprocessed, (count, 784) uint8: any font, upright, on any paper."""
     generator = generator_for(f"measured letters {among}", "test")
     sheets = [sheet(any_letter(faces, among, generator), _SHEET_SIDE, generator) for _ in range(count)]
     return preprocess({"letters": np.stack(sheets)})["letters"].pixels
 
 
 def sklearn_digits(preprocess: Preprocess = preprocess_pictures) -> EvaluationSet:
-    """scikit-learn's 1,797 digits of 8x8 pixels with 17 levels, scaled to 0..255, through the intake.
+    """scikit-learn's 1,797 digits of 8x8 pixels with 17 levels, scaled to 0..255 and preprocessed.
 
     They are scikit-learn's copy of the UCI set "Optical Recognition of Handwritten Digits" (Alpaydin, Kaynak 1998).
     """
     bunch = load_digits()
     pictures = np.rint(bunch.images * (255 / _SKLEARN_FULL_INK)).astype(np.uint8)
-    framed = preprocess({"digits": pictures})["digits"].pixels
-    return EvaluationSet("sklearn digits", framed, bunch.target.astype(np.int64))
+    preprocessed = preprocess({"digits": pictures})["digits"].pixels
+    return EvaluationSet("sklearn digits", preprocessed, bunch.target.astype(np.int64))

@@ -4,7 +4,7 @@ from typing import TypedDict
 
 
 class SetMetrics(TypedDict):
-    """What one evaluation set says; rates and shares are in 0..1, losses in nats."""
+    """Figures of one evaluation set; rates and shares in 0..1, losses in nats."""
 
     images: int
     accuracy: float
@@ -18,7 +18,7 @@ class SetMetrics(TypedDict):
 
 
 class TestMetrics(SetMetrics):
-    """The same, with the figure that leaves the known wrong labels out."""
+    """Figures of the test rows: those of any set, and the accuracy without the known wrong labels."""
 
     accuracy_without_known_wrong_labels: float
 
@@ -47,7 +47,7 @@ class RefusalFigures(TypedDict):
 
 
 class OtherSets(TypedDict):
-    """What `report` measures beside MNIST, by the name of the set."""
+    """Figures that `report` measures on other sets than MNIST, by the name of the set."""
 
     corruptions: dict[str, float]  # accuracy on the corrupted test rows
     corruptions_mean: float
@@ -57,7 +57,7 @@ class OtherSets(TypedDict):
 
 
 class Evaluation(TypedDict):
-    """What `evaluate` leaves in metrics.json of a run."""
+    """Content of a run's metrics.json, written by `evaluate`."""
 
     temperature: float
     novelty_threshold: float

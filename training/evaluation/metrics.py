@@ -1,4 +1,4 @@
-"""What a set of answers is worth: accuracy, proper scores and calibration. Pure numpy, no network, no files."""
+"""Metrics of a set of predictions: accuracy, proper scores and calibration. Pure numpy, no network, no files."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from training.data.arrays import CLASSES, Doubles, Floats, Labels
 # digit, there is no majority, or it is no digit.
 KNOWN_WRONG_TEST_LABELS = (947, 1621, 1901, 2130, 2462, 2597, 2654, 3520, 3558, 5937, 6651, 6783, 8527, 9679, 9729)
 CALIBRATION_BINS = 15
-_TINY = 1e-12  # a probability of exactly 0 would make one answer's loss infinite
+_TINY = 1e-12  # a probability of exactly 0 would make one prediction's loss infinite
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Calibration:
 
     @property
     def expected_error(self) -> float:
-        """ECE: the mean distance of accuracy from confidence, each bin weighed by its share of the answers."""
+        """ECE: the mean distance of accuracy from confidence, each bin weighed by its share of the predictions."""
         gaps = np.abs(self.mean_accuracy - self.mean_confidence)
         return float(np.sum(gaps * self.counts) / np.sum(self.counts))
 
@@ -65,7 +65,7 @@ def calibration_error_interval(
 ) -> tuple[float, float]:
     """Bootstrap percentile interval of the ECE: what it would be on other draws of as many images.
 
-    ECE is biased upwards on few or very confident answers, and so are the resampled values.
+    ECE is biased upwards on few or very confident predictions, and so are the resampled values.
     """
     confidence = np.max(probabilities, axis=1).astype(np.float64)
     right = np.argmax(probabilities, axis=1) == labels
@@ -86,7 +86,7 @@ def confusion_matrix(probabilities: Floats, labels: Labels) -> npt.NDArray[np.in
 
 
 def binned_calibration(confidence: Doubles, right: npt.NDArray[np.bool_], bins: int = CALIBRATION_BINS) -> Calibration:
-    """As `calibration`, from each answer's confidence (n,) and whether it was right (n,)."""
+    """Calibration from each prediction's confidence (n,) and whether it was right (n,)."""
     places = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
     counts = np.bincount(places, minlength=bins)
     divisor = np.maximum(counts, 1)

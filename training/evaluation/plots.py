@@ -1,4 +1,4 @@
-"""The pictures of a run: how it learned, what it confuses, whether its confidence can be trusted, where it fails."""
+"""Plots of a run: training curves, confusion matrix, reliability diagram, misclassified digits."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,7 +25,7 @@ _STYLE: dict[RcKeyType, Any] = {
     "figure.dpi": 110,
     "savefig.facecolor": "white",
 }
-_LARGEST_GRID = 60  # pictures of misclassified digits; a network that fails more often is not judged by its grid
+_LARGEST_GRID = 60  # pictures of misclassified digits; a network that fails more often needs no larger grid
 
 
 def draw_run(
@@ -37,7 +37,7 @@ def draw_run(
         folder: the run's folder.
         history: its epochs, as in history.json.
         digits: the test rows.
-        probabilities: (n, 10) float32, the calibrated answers to them.
+        probabilities: (n, 10) float32, the calibrated predictions for them.
     """
     with saved(folder / "training-curves.png", 9, 3.6) as figure:
         draw_training_curves(figure, history)
@@ -58,7 +58,7 @@ def draw_training_curves(figure: Figure, history: Sequence[Mapping[str, float]])
     left.set(title="Loss", xlabel="epoch", ylabel="cross-entropy (nats)", yscale="log")
     right.plot(epochs, [100 - 100 * record["accuracy"] for record in history], color=_GREY)
     right.plot(epochs, [100 - 100 * record["validation_accuracy"] for record in history], color=_BLUE)
-    right.set(title="Errors", xlabel="epoch", ylabel="wrong answers (%)", yscale="log")
+    right.set(title="Errors", xlabel="epoch", ylabel="errors (%)", yscale="log")
     for axes in (left, right):
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
         axes.yaxis.set_minor_formatter(lambda value, _: f"{value:g}" if f"{value:e}"[0] in "25" else "")
@@ -68,7 +68,7 @@ def draw_training_curves(figure: Figure, history: Sequence[Mapping[str, float]])
 
 
 def draw_confusion_matrix(figure: Figure, digits: LabelledDigits, probabilities: Floats) -> None:
-    """Counts by label and answer; the colour shows mistakes only, or the diagonal would drown them."""
+    """Counts by label and predicted digit; the colour shows mistakes only, or the diagonal would drown them."""
     counts = confusion_matrix(probabilities, digits.labels)
     mistakes = counts * (1 - np.eye(CLASSES, dtype=np.int64))
     axes = figure.subplots()
@@ -84,7 +84,7 @@ def draw_confusion_matrix(figure: Figure, digits: LabelledDigits, probabilities:
 
 
 def draw_reliability(figure: Figure, digits: LabelledDigits, probabilities: Floats) -> None:
-    """Accuracy by confidence above, how many answers stand behind each bar below (logarithmic)."""
+    """Accuracy by confidence above, the number of predictions in each bin below (logarithmic)."""
     result = calibration(probabilities, digits.labels)
     filled = result.counts > 0
     confidence, accuracy = result.mean_confidence[filled], result.mean_accuracy[filled]
@@ -92,7 +92,14 @@ def draw_reliability(figure: Figure, digits: LabelledDigits, probabilities: Floa
     upper, lower = figure.subplots(2, 1, sharex=True, gridspec_kw={"height_ratios": [3, 1]})
     upper.plot([0, 1], [0, 1], color=_GREY, linestyle="--", linewidth=1, label="as sure as right")
     upper.errorbar(
-        confidence, accuracy, yerr=deviation, fmt="o-", color=_BLUE, markersize=4, capsize=2, label="answers (±1 sigma)"
+        confidence,
+        accuracy,
+        yerr=deviation,
+        fmt="o-",
+        color=_BLUE,
+        markersize=4,
+        capsize=2,
+        label="predictions (±1 sigma)",
     )
     upper.set(title=f"Reliability, expected calibration error {result.expected_error:.2%}", ylabel="accuracy")
     upper.set(ylim=(-0.02, 1.02))
@@ -101,7 +108,7 @@ def draw_reliability(figure: Figure, digits: LabelledDigits, probabilities: Floa
     lower.bar(edges[:-1], result.counts, width=np.diff(edges), align="edge", color=_BLUE, edgecolor="white")
     lower.set(
         xlabel="confidence: the largest calibrated probability",
-        ylabel="answers",
+        ylabel="predictions",
         yscale="log",
         xlim=(0, 1),
         ylim=(0.7, None),
@@ -110,9 +117,9 @@ def draw_reliability(figure: Figure, digits: LabelledDigits, probabilities: Floa
 
 def draw_misclassified(figure: Figure, digits: LabelledDigits, probabilities: Floats) -> None:
     """Every test digit that was read wrong, the surest mistakes first; labels known to be wrong are marked."""
-    answers = np.argmax(probabilities, axis=1)
-    wrong = np.flatnonzero(answers != digits.labels)
-    wrong = wrong[np.argsort(-probabilities[wrong, answers[wrong]])][:_LARGEST_GRID]
+    predicted = np.argmax(probabilities, axis=1)
+    wrong = np.flatnonzero(predicted != digits.labels)
+    wrong = wrong[np.argsort(-probabilities[wrong, predicted[wrong]])][:_LARGEST_GRID]
     columns = 10
     rows = max(-(-len(wrong) // columns), 1)
     figure.set_size_inches(10, 0.6 + 1.25 * rows)
@@ -121,15 +128,15 @@ def draw_misclassified(figure: Figure, digits: LabelledDigits, probabilities: Fl
         if number < len(wrong):
             _draw_mistake(axes, int(wrong[number]), digits, probabilities)
     figure.suptitle(
-        "Misclassified test digits: label → answer (confidence); * the label is known to be wrong", fontsize=11
+        "Misclassified test digits: label → digit read (confidence); * the label is known to be wrong", fontsize=11
     )
 
 
 def _draw_mistake(axes: Axes, row: int, digits: LabelledDigits, probabilities: Floats) -> None:
-    answer = int(np.argmax(probabilities[row]))
+    digit = int(np.argmax(probabilities[row]))
     star = "*" if row in KNOWN_WRONG_TEST_LABELS else ""
     axes.imshow(255 - digits.pixels[row].reshape(SIDE, SIDE), cmap="gray", vmin=0, vmax=255)
-    title = f"{digits.labels[row]}{star} → {answer} ({probabilities[row, answer]:.0%})"
+    title = f"{digits.labels[row]}{star} → {digit} ({probabilities[row, digit]:.0%})"
     axes.set_title(title, fontsize=9, fontweight="normal", color=_GREY if star else "black")
 
 

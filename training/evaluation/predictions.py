@@ -1,4 +1,4 @@
-"""What a model predicts for a set of digits, ready to be measured, drawn or written down."""
+"""Calibrated predictions for a set of digits."""
 
 from dataclasses import dataclass
 from typing import Self

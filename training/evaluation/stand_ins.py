@@ -1,6 +1,6 @@
 """Stand-ins for the handwriting of other populations, made from validation rows: recipes are chosen on them.
 
-Each imitates how such digits were written, scanned or stored, and goes through the server's intake, as theirs would.
+Each imitates how such digits were written, scanned or stored, and goes through the service's preprocessing.
 No test row and no picture of those populations is in them.
 """
 
@@ -26,15 +26,15 @@ _SEED = 20261123
 def stand_ins(
     validation: LabelledDigits, count: int = DIGITS_OF_EACH, preprocess: Preprocess = preprocess_pictures
 ) -> Mapping[str, LabelledDigits]:
-    """The first `count` validation digits in each disguise, framed, with their labels.
+    """The first `count` validation digits in each disguise, preprocessed, with their labels.
 
     Raises:
-        DataError: the intake cannot run.
+        DataError: the preprocessing cannot run.
     """
     digits = validation.take(np.arange(min(count, len(validation)), dtype=np.int64))
     pictures = {name: _disguised(digits, name) for name in DISGUISES}
-    framed = preprocess(pictures)
-    return {name: LabelledDigits(framed[name].pixels, digits.labels) for name in pictures}
+    preprocessed = preprocess(pictures)
+    return {name: LabelledDigits(preprocessed[name].pixels, digits.labels) for name in pictures}
 
 
 def _disguised(digits: LabelledDigits, name: str) -> Grey:
@@ -89,7 +89,7 @@ def thick_strokes(pixels: Grey, generator: np.random.Generator) -> Grey:
 
 
 def broken_strokes(pixels: Grey, generator: np.random.Generator) -> Grey:
-    """A failing pen on rough paper, in black and white: gaps across the strokes, holes in them, specks beside them."""
+    """A failing pen on rough paper, in black and white: gaps across the strokes, holes in them, specks around them."""
     field = _large_ink(pixels) > 0.5
     rows, columns = np.mgrid[0:_LARGE, 0:_LARGE]
     for _ in range(int(generator.integers(1, 5))):  # gaps: narrow bands at any angle

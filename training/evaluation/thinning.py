@@ -63,7 +63,7 @@ def _neighbours(
 
 
 def _turn(path: Path, pixel: tuple[int, int]) -> float:
-    """How far the pen would have to turn, as a negative cosine; 0 at the start of a line."""
+    """Turn that the pen would have to make, as a negative cosine; 0 at the start of a line."""
     back = path[max(len(path) - 4, 0)]
     before = (path[-1][0] - back[0], path[-1][1] - back[1])
     step = (pixel[0] - path[-1][0], pixel[1] - path[-1][1])

@@ -1,4 +1,4 @@
-"""What a graph must prove before it becomes a model version: valid, and equal to Keras wherever it is run."""
+"""Checks of a graph before it becomes a model version: valid ONNX, and equal to Keras in every runtime."""
 
 import os
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ _NAMES = ["probabilities", "digit", "novelty"]
 
 @dataclass(frozen=True, slots=True)
 class CheckReport:
-    """How far the farthest probability was from Keras', and on how many images each evaluator was asked."""
+    """The largest difference of a probability from Keras', and the number of images, for each evaluator."""
 
     runtime_images: int
     runtime_difference: float
@@ -40,10 +40,10 @@ class CheckReport:
 
 
 def check_model(content: bytes, expected: Predictions) -> CheckReport:
-    """Check the bytes of a model file against Keras' answers to a set of digits.
+    """Check the bytes of a model file against Keras' predictions for a set of digits.
 
     Raises:
-        ExportError: the graph is not valid ONNX, or an answer differs.
+        ExportError: the graph is not valid ONNX, or a prediction differs.
     """
     _check_valid(content)
     evaluator = ReferenceEvaluator(onnx.load_from_string(content))
@@ -63,7 +63,7 @@ def check_model(content: bytes, expected: Predictions) -> CheckReport:
 
 
 def check_quantized(content: bytes, expected: Predictions) -> CheckReport:
-    """Check an int8 graph: valid, the same answer in every batch size, and few digits other than Keras'.
+    """Check an int8 graph: valid ONNX, equal outputs in every batch size, and few digits other than Keras'.
 
     Raises:
         ExportError: it is not valid ONNX, or differs by more than rounding to 8 bits explains.
@@ -71,9 +71,9 @@ def check_quantized(content: bytes, expected: Predictions) -> CheckReport:
     _check_valid(content)
     session = runtime_session(content)
     alone, *others = (run_in_batches(session, expected.digits.pixels, size) for size in BATCH_SIZES)
-    for answers in others:
+    for outputs in others:
         _largest(
-            answers["probabilities"], np.asarray(alone["probabilities"], np.float32), "a probability in a batch", "int8"
+            outputs["probabilities"], np.asarray(alone["probabilities"], np.float32), "a probability in a batch", "int8"
         )
     changed = float(np.mean(alone["digit"] != expected.digit))
     if changed > MOST_CHANGED_BY_QUANTIZATION:
@@ -83,7 +83,7 @@ def check_quantized(content: bytes, expected: Predictions) -> CheckReport:
 
 
 def onnx_predictions(content: bytes, digits: LabelledDigits) -> Predictions:
-    """What ONNX Runtime makes of a serialized model for a set of digits."""
+    """Predictions of a serialized model for a set of digits, by ONNX Runtime."""
     found = run_in_batches(runtime_session(content), digits.pixels, 100)
     return Predictions(digits, np.asarray(found["probabilities"], np.float32), np.asarray(found["novelty"], np.float32))
 
@@ -104,7 +104,7 @@ def runtime_session(content: bytes) -> onnxruntime.InferenceSession:
 
 
 def run_in_batches(session: onnxruntime.InferenceSession, pixels: Pixels, size: int) -> Outputs:
-    """The three outputs for `pixels` (n, 784) uint8, asked for `size` images at a time."""
+    """The three outputs for `pixels` (n, 784) uint8, in batches of `size` images."""
     starts = range(0, len(pixels), size)
     batches = [session.run(_NAMES, {"pixels": pixels[start : start + size]}) for start in starts]
     return {name: np.concatenate(parts) for name, parts in zip(_NAMES, zip(*batches, strict=True), strict=True)}

@@ -1,4 +1,4 @@
-"""metadata.json: all a server or a reader must know of a model version. Typed as it stands on disk."""
+"""metadata.json of a model version, typed as it stands on disk."""
 
 from typing import Any, NotRequired, TypedDict
 

@@ -15,7 +15,7 @@ Reads one handwritten digit from 28x28 pixels. Written from metadata.json by the
 {form}{convolutions} convolutions with pooling ({filters} filters) and a hidden dense layer of {dense_units}
 units, with {outputs}. {parameters:,} parameters,
 {multiply_adds:,} multiply-adds for each image, {precision}. The graph (ONNX) holds everything between raw
-pixels and calibrated answer.
+pixels and calibrated output.
 
 | tensor | type | shape | meaning |
 |---|---|---|---|
@@ -71,7 +71,7 @@ most {largest_refused_share:.1%} of the validation digits{spared}.
 ## Limits
 - {strangers}
 - MNIST's writers were Americans of the 1990s; a 1 with a long upstroke or a crossed 7 is rare in it.
-- Test accuracies this high differ by about 0.1 points by chance: 10,000 images do not tell such networks apart.
+- Test accuracies this high differ by about 0.1 points by chance: 10,000 images cannot rank such networks.
 
 ## Files
 | file | SHA-256 |
@@ -172,7 +172,7 @@ def _form(training: Mapping[str, Any]) -> str:
 
 
 def _lessons(training: Mapping[str, Any]) -> str:
-    """What training showed beside distorted digits, from the end of the sentence about distortions onwards."""
+    """Text about training images other than distorted digits; begins at the end of the sentence on distortions."""
     text = f"; {training['wild']:.0%} of the\nimages by up to twice as much." if training.get("wild") else "."
     if training.get("degraded"):
         text += (
@@ -181,7 +181,7 @@ def _lessons(training: Mapping[str, Any]) -> str:
         )
     if _learns_novelty(training):
         text += (
-            f"\nEach batch had {training['synthetic_images']} synthesised pictures beside MNIST's: non-digits and"
+            f"\nEach batch had {training['synthetic_images']} synthesised pictures besides MNIST's: non-digits and"
             " printed digits (`training/synthetic`)."
         )
     if training.get("start"):
@@ -192,14 +192,14 @@ def _lessons(training: Mapping[str, Any]) -> str:
         )
     if training.get("teacher"):
         text += (
-            f"\n{training['teacher_weight']:.0%} of the digits' loss came from the answers of the runs"
+            f"\n{training['teacher_weight']:.0%} of the digits' loss came from the outputs of the runs"
             f" {training['teacher']}, the rest from MNIST's labels."
         )
     return text
 
 
 def _spared(training: Mapping[str, Any]) -> str:
-    """The threshold's second condition; only a learned novelty is asked about stand-ins."""
+    """The threshold's second condition; only a learned novelty has one."""
     if not _learns_novelty(training) or "largest_refused_share_elsewhere" not in training:
         return ""
     share = training["largest_refused_share_elsewhere"]

@@ -1,4 +1,4 @@
-"""A finished, evaluated run becomes a model version: graph, golden answers, metadata, card; checked, then written."""
+"""Writes a finished, evaluated run as a model version: graph, golden predictions, metadata, card; checked first."""
 
 import dataclasses
 import hashlib
@@ -24,9 +24,9 @@ from training.export.model_repository import next_version, write_version
 from training.export.onnx_graph import onnx_model, with_properties
 from training.export.quantization import quantized
 from training.fit.run_folder import RunRecord
+from training.network.architecture import network_from_weights
 from training.network.folding import FoldedNetwork, fold
 from training.network.outputs import network_outputs
-from training.network.weights import network_from_weights
 
 GOLDEN_IMAGES = 256
 _DESCRIPTION = (
@@ -38,7 +38,7 @@ _DESCRIPTION = (
 
 @dataclass(frozen=True, slots=True)
 class FinishedRun:
-    """All that a run leaves for export."""
+    """A run's record, weights, figures, and seconds of training."""
 
     record: RunRecord
     weights: Weights
@@ -48,7 +48,7 @@ class FinishedRun:
 
 @dataclass(frozen=True, slots=True)
 class _Exported:
-    """One graph with what is known of it."""
+    """One graph with its precision, golden predictions and figures."""
 
     model: bytes
     precision: str
@@ -72,7 +72,7 @@ def export_run(run: FinishedRun, split: Split, repository: Path, name: str) -> t
 def export_quantized(
     run: FinishedRun, split: Split, stand_ins: Sequence[LabelledDigits], repository: Path, name: str
 ) -> tuple[Path, CheckReport]:
-    """The same with convolutions in 8-bit integers, measured as it is: every figure is the integer graph's own.
+    """Write the run with 8-bit convolutions as the next version of `name`; every figure is the integer graph's.
 
     Raises:
         ExportError: as for `export_run`.
@@ -89,7 +89,7 @@ def export_quantized(
 
 
 def golden_file(predictions: Predictions) -> bytes:
-    """An npz of images with the answers expected to them: pixels, digit, probabilities, novelty."""
+    """An npz of images with the predictions expected for them: pixels, digit, probabilities, novelty."""
     buffer = io.BytesIO()
     np.savez_compressed(
         buffer,

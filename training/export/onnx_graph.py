@@ -1,6 +1,6 @@
 """The exported graph, node by node, from folded weights. Decision note 0001 says why it is written by hand.
 
-1. Everything between raw pixels and calibrated answer is in here: cast, convolutions, temperature, softmax, novelty.
+1. Everything between raw pixels and calibrated output is in here: cast, convolutions, temperature, softmax, novelty.
 2. Every value that a person may want to see has a name of its own, and one batch dimension runs through all of them.
 3. No Shape, Gather or Transpose: a Reshape with a leading 0 keeps the batch dimension as it is.
 """
@@ -41,10 +41,10 @@ def onnx_model(
     image = graph.cast_to_images("pixels")
     names = [f"column_{number}_" for number in range(1, len(network.columns) + 1)]
     if len(names) == 1:
-        names = [""]  # nothing to tell apart
+        names = [""]  # only one: no prefix
     hidden = [graph.column(image, name, column) for name, column in zip(names, network.columns, strict=True)]
     together = graph.node("Concat", hidden, "hidden_of_all_columns", axis=1) if len(hidden) > 1 else hidden[0]
-    graph.answers(together, network.logits, temperature)
+    graph.outputs(together, network.logits, temperature)
     model = helper.make_model(
         graph.proto(description),
         opset_imports=[helper.make_opsetid("", OPSET)],
@@ -59,7 +59,7 @@ def onnx_model(
 
 
 def with_properties(model: bytes, properties: Mapping[str, str]) -> bytes:
-    """The same serialized model with other text inside the file."""
+    """Replace the text inside a serialized model."""
     loaded = onnx.load_from_string(model)
     del loaded.metadata_props[:]
     helper.set_model_props(loaded, dict(properties))
@@ -113,7 +113,7 @@ class _Graph:
         kernel = self.constant(f"{name}_kernel", layer.kernel, np.float32)
         return self.node("Gemm", [value, kernel, self.constant(f"{name}_bias", layer.bias, np.float32)], name)
 
-    def answers(self, hidden: str, layer: Dense, temperature: float) -> None:
+    def outputs(self, hidden: str, layer: Dense, temperature: float) -> None:
         logits = self.dense(hidden, "logits", Dense(layer.kernel[:, :CLASSES], layer.bias[:CLASSES]))
         calibrated = self.node(
             "Div", [logits, self.constant("temperature", temperature, np.float32)], "calibrated_logits"

@@ -34,7 +34,7 @@ def quantized(model: bytes, pixels: Pixels) -> bytes:
 
     Args:
         model: a serialized float32 graph of `onnx_graph`.
-        pixels: (n, 784) uint8 training rows; the first 2,000 tell the range of each activation.
+        pixels: (n, 784) uint8 training rows; the first 2,000 give the range of each activation.
     """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "int8.onnx"
@@ -55,7 +55,7 @@ def quantized(model: bytes, pixels: Pixels) -> bytes:
 
 
 def _with_float_pooling(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The same function, with the first convolution's values halved and doubled again after pooling.
+    """Halve the first convolution's values and double them again after pooling: an equal function.
 
     ONNX Runtime moves a quantize node up through pooling, where integers are five times as slow as float32 in the
     layout that the convolution leaves; it does not move it through a multiplication. Powers of two lose no bit.

@@ -1,4 +1,4 @@
-"""What the network sees at each step: rows of MNIST and synthetic rows, in an order and distorted as seeds decide."""
+"""Batches of MNIST's rows and synthetic rows; seeds decide their order and distortions."""
 
 from collections.abc import Iterator
 

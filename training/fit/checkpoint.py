@@ -1,4 +1,4 @@
-"""One file that holds a run between two epochs: every variable and the history. Whole or absent, never half."""
+"""Checkpoint of a run between two epochs: every variable and the history, in one file that is whole or absent."""
 
 import dataclasses
 import io
@@ -39,7 +39,7 @@ def save_checkpoint(path: Path, arrays: Arrays, history: list[EpochRecord]) -> N
 
 
 def load_checkpoint(path: Path) -> tuple[Arrays, list[EpochRecord]]:
-    """What `save_checkpoint` wrote.
+    """Read what `save_checkpoint` wrote.
 
     Raises:
         RunError: the file is damaged.

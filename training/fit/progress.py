@@ -1,4 +1,4 @@
-"""How training shows how far it is: a bar on a terminal, one line per epoch anywhere else."""
+"""Progress of training: a bar on a terminal, one line per epoch anywhere else."""
 
 import time
 from collections.abc import Iterator

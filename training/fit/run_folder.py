@@ -1,4 +1,4 @@
-"""A run on disk: `run.json` says what it is, `checkpoint.npz` where it stands, `weights.npz` that it is finished."""
+"""A run on disk: `run.json` is its record, `checkpoint.npz` its state, `weights.npz` its result."""
 
 import dataclasses
 import io
@@ -21,7 +21,7 @@ from training.files import write_atomically
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """What a run is: written when it begins, and again when it is resumed by other code."""
+    """Record of a run: written when it begins, and again when other code resumes it."""
 
     config: TrainingConfig
     git: GitState
@@ -38,12 +38,12 @@ class RunFolder:
 
     @property
     def name(self) -> str:
-        """What --run calls it."""
+        """The name that --run takes."""
         return self.path.name
 
     @property
     def checkpoint(self) -> Path:
-        """Where the run stands; replaced after each epoch."""
+        """State of the run; replaced after each epoch."""
         return self.path / "checkpoint.npz"
 
     @property
@@ -53,17 +53,17 @@ class RunFolder:
 
     @property
     def metrics(self) -> Path:
-        """What `evaluate` found."""
+        """Figures, written by `evaluate`."""
         return self.path / "metrics.json"
 
     @property
     def has_begun(self) -> bool:
-        """Whether there is a run here at all."""
+        """True once a run has begun here."""
         return (self.path / "run.json").exists()
 
     @property
     def is_finished(self) -> bool:
-        """Whether all epochs have run."""
+        """True once all epochs have run."""
         return self.weights.exists()
 
     def remove(self) -> None:
@@ -75,7 +75,7 @@ class RunFolder:
         self.write_json("run.json", dataclasses.asdict(record))
 
     def read_record(self) -> RunRecord:
-        """What the run is.
+        """Read the run's record.
 
         Raises:
             RunError: there is no such run, or its file is damaged.

@@ -1,4 +1,4 @@
-"""What finished networks answer to the batches of a run: computed once, kept for every student of those batches."""
+"""Outputs of finished networks for the batches of a run: computed once, kept for every student of those batches."""
 
 import dataclasses
 import hashlib
@@ -42,34 +42,34 @@ _WITHOUT_EFFECT_ON_BATCHES = (
 
 @dataclass(frozen=True, slots=True)
 class Teacher:
-    """One or more networks whose mean answer is learned.
+    """One or more networks whose mean output is learned.
 
-    `weights_checksum` names them; `folder` is where their answers are kept.
+    `weights_checksum` names them; `folder` keeps their outputs.
     """
 
     networks: Sequence[Any]
     weights_checksum: str
     folder: Path
 
-    def answers(self, config: TrainingConfig, batches: Batches, epoch: int) -> npt.NDArray[np.float16]:
-        """To each image of the epoch's steps: (steps, size, 11) float16 logits, as `network` orders them."""
+    def outputs(self, config: TrainingConfig, batches: Batches, epoch: int) -> npt.NDArray[np.float16]:
+        """Outputs for each image of the epoch's steps: (steps, size, 11) float16 logits, as `network` orders them."""
         path = self.folder / self._key(config) / f"epoch-{epoch:03}.npy"
         if not path.exists():
             buffer = io.BytesIO()
             np.save(buffer, self._computed(batches, epoch), allow_pickle=False)
             path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(path, buffer.getvalue())
-        answers: npt.NDArray[np.float16] = np.load(path, allow_pickle=False)
-        if answers.shape != (config.steps_per_epoch, batches.size, CLASSES + 1):
-            raise RuntimeError(f"{path} has shape {answers.shape}: this is a bug")
-        return answers
+        outputs: npt.NDArray[np.float16] = np.load(path, allow_pickle=False)
+        if outputs.shape != (config.steps_per_epoch, batches.size, CLASSES + 1):
+            raise RuntimeError(f"{path} has shape {outputs.shape}: this is a bug")
+        return outputs
 
     def _computed(self, batches: Batches, epoch: int) -> npt.NDArray[np.float16]:
-        def answer(rows: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
+        def output(rows: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
             images = batches.images(rows, step)[..., tf.newaxis]
             return tf.add_n([mean_of_columns(each(images, training=False)) for each in self.networks])
 
-        compiled = tf.function(answer)
+        compiled = tf.function(output)
         steps = [compiled(tf.constant(rows), tf.constant(step, tf.int32)) for step, rows in batches.epoch(epoch)]
         return (np.stack([np.asarray(each) for each in steps]) / len(self.networks)).astype(np.float16)
 

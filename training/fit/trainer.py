@@ -1,7 +1,7 @@
 """The training loop: epochs of steps, each a pure function of the state, the seed and the number of the step.
 
 1. Order, distortions and dropout of a step are drawn from (seed, step); nothing random is carried along.
-2. An epoch ends with a judgement on the validation rows and a checkpoint; what was computed since the last
+2. An epoch ends with an evaluation on the validation rows and a checkpoint; what was computed since the last
    checkpoint may be lost at any moment and is computed again, to the same bits, on resuming.
 3. The last epoch's average weights are the result. No epoch is picked by its validation figures.
 """
@@ -21,11 +21,11 @@ from training.fit.checkpoint import EpochRecord
 from training.fit.loss import digits_loss, novelty_loss
 from training.fit.teacher import Teacher
 from training.fit.training_state import TrainingState
-from training.network.outputs import network_outputs
+from training.network.outputs import compiled_outputs
 
 
 class Progress(Protocol):
-    """Who is told how far training is."""
+    """Receives the progress of training."""
 
     def step_done(self, step: int, loss: float) -> None:
         """After each step; `step` counts from 1 over the whole run."""
@@ -52,6 +52,7 @@ class Trainer:
         self._batches = Batches(config, split.train, synthetic)
         self._teacher = teacher
         self._validation = split.validation
+        self._average_outputs = compiled_outputs(state.average)
         self._dropout_states = [each.state for each in _seed_generators(state.network)]
         self._run_step = tf.function(self._step)  # compiled for this trainer alone, and gone with it
 
@@ -65,7 +66,7 @@ class Trainer:
         for epoch in range(len(history) + 1, self._config.epochs + 1):
             started = time.monotonic()
             loss, accuracy = self._epoch(epoch, progress)
-            validation_loss, validation_accuracy = self._judge()
+            validation_loss, validation_accuracy = self._evaluate()
             record = EpochRecord(
                 epoch=epoch,
                 loss=loss,
@@ -83,31 +84,31 @@ class Trainer:
     def _epoch(self, epoch: int, progress: Progress) -> tuple[float, float]:
         """Mean loss and accuracy on the distorted training images, as the steps went by."""
         losses, hits, digits = [], 0, 0
-        answers = self._teacher.answers(self._config, self._batches, epoch) if self._teacher else None
+        taught_outputs = self._teacher.outputs(self._config, self._batches, epoch) if self._teacher else None
         for number, (step, rows) in enumerate(self._batches.epoch(epoch)):
-            taught = None if answers is None else tf.constant(answers[number])
-            loss, right, asked = self._run_step(tf.constant(rows), tf.constant(step, tf.int32), taught)
+            taught = None if taught_outputs is None else tf.constant(taught_outputs[number])
+            loss, right, of_digits = self._run_step(tf.constant(rows), tf.constant(step, tf.int32), taught)
             losses.append(float(loss))
-            hits, digits = hits + int(right), digits + int(asked)
+            hits, digits = hits + int(right), digits + int(of_digits)
             progress.step_done(step + 1, losses[-1])
         return float(np.mean(losses)), hits / digits
 
     def _step(
         self, rows: tf.Tensor, step: tf.Tensor, taught: tf.Tensor | None
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """One batch: loss, right answers and digits asked for, after the weights have been moved."""
+        """One batch: loss, digits read rightly and digits in all, after the weights have moved."""
         config, network = self._config, self._state.network
         labels, images = self._batches.labels(rows), self._batches.images(rows, step)
         for dropout in self._dropout_states:
             dropout.assign(tf.cast(tf.stack([config.seed, step]), tf.uint32))
         with tf.GradientTape() as tape:
-            answers = network(images[..., tf.newaxis], training=True)
-            loss = digits_loss(config, labels, answers, taught)
-            loss += config.novelty_weight * novelty_loss(labels, answers)
+            outputs = network(images[..., tf.newaxis], training=True)
+            loss = digits_loss(config, labels, outputs, taught)
+            loss += config.novelty_weight * novelty_loss(labels, outputs)
         gradients = tape.gradient(loss, network.trainable_variables)
         self._state.optimizer.apply(gradients, network.trainable_variables)
         self._follow(tf.cast(step, tf.float32))
-        right = tf.argmax(tf.reduce_mean(answers, axis=1)[:, :-1], axis=1) == labels
+        right = tf.argmax(tf.reduce_mean(outputs, axis=1)[:, :-1], axis=1) == labels
         return loss, tf.reduce_sum(tf.cast(right, tf.int32)), tf.reduce_sum(tf.cast(labels >= 0, tf.int32))
 
     def _follow(self, step: tf.Tensor) -> None:
@@ -116,9 +117,9 @@ class Trainer:
         for average, value in zip(self._state.average.weights, self._state.network.weights, strict=True):
             average.assign(value + keep * (average - value))
 
-    def _judge(self) -> tuple[float, float]:
+    def _evaluate(self) -> tuple[float, float]:
         """Loss and accuracy of the average weights on the validation rows."""
-        logits = network_outputs(self._state.average, self._validation.pixels).logits
+        logits = self._average_outputs(self._validation.pixels).logits
         log_probabilities = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
         labels = self._validation.labels
         loss = -np.mean(log_probabilities[np.arange(len(labels)), labels])
@@ -126,5 +127,5 @@ class Trainer:
 
 
 def _seed_generators(network: Any) -> list[Any]:
-    """What Keras draws dropout from: it counts its calls, unless it is set before each of them."""
+    """Keras' generators for dropout; each counts its calls, unless it is set before every one."""
     return [layer.seed_generator for layer in network.layers if layer.name.endswith("_dropout")]

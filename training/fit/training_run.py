@@ -1,4 +1,4 @@
-"""A training run from the first step or the last checkpoint to its result; what may be begun, resumed or replaced."""
+"""A training run from its first step or last checkpoint to its result; which runs may begin, resume or be replaced."""
 
 import dataclasses
 import hashlib
@@ -22,15 +22,15 @@ from training.fit.run_folder import RunFolder, RunRecord
 from training.fit.teacher import Teacher
 from training.fit.trainer import Trainer
 from training.fit.training_state import TrainingState, new_state, start_from
-from training.network.weights import network_from_weights, network_weights
+from training.network.architecture import network_from_weights, network_weights
 
 
 def begin(folder: RunFolder, settings: Mapping[str, Any], resume: bool, restart: bool) -> RunRecord:
     """Decide whether a run may go ahead, and write down what it is.
 
     Args:
-        folder: where the run is, or will be.
-        settings: what was asked for on top of the defaults, from file and flags.
+        folder: the run's folder, new or not.
+        settings: from file, environment and flags, on top of the defaults.
         resume: go on with an unfinished run; its own settings hold.
         restart: delete whatever run there is first.
 
@@ -65,11 +65,11 @@ def fit(
     KeyboardInterrupt comes through; the last checkpoint is on disk then.
 
     Args:
-        folder: the run; its teachers, if it has any, are runs beside it.
+        folder: the run; its teachers, if it has any, are runs in the same parent folder.
         config: its settings.
         split: MNIST's rows; the test rows are not used.
         synthetic: non-digits and printed digits; None only when `config.synthetic_images` is 0.
-        console: where progress is shown.
+        console: shows progress.
     """
     make_deterministic(config.threads)
     state = new_state(config)
@@ -92,7 +92,7 @@ def fit(
 
 
 def _first_images(config: TrainingConfig, split: Split, synthetic: LabelledDigits | None) -> tf.Tensor:
-    """What the first steps will show, about a thousand images."""
+    """The images of the first steps, about a thousand."""
     batches = Batches(config, split.train, synthetic)
     steps = itertools.islice(batches.epoch(1), -(-1000 // batches.size))
     return tf.concat([batches.images(tf.constant(rows), tf.constant(step, tf.int32)) for step, rows in steps], axis=0)
@@ -121,9 +121,9 @@ def _restored(folder: RunFolder, state: TrainingState) -> list[EpochRecord]:
 
 def _resumed(folder: RunFolder, settings: Mapping[str, Any]) -> RunRecord:
     record = folder.read_record()
-    asked = apply_settings(record.config, settings, "settings")
-    for each in dataclasses.fields(asked):
-        old, new = getattr(record.config, each.name), getattr(asked, each.name)
+    wanted = apply_settings(record.config, settings, "settings")
+    for each in dataclasses.fields(wanted):
+        old, new = getattr(record.config, each.name), getattr(wanted, each.name)
         if old != new:
             raise RunError(
                 f"the run {folder.name!r} was begun with {each.name} = {old}, not {new}, and cannot change half-way."

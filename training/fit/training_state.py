@@ -10,9 +10,8 @@ import tensorflow as tf
 from training.config import TrainingConfig
 from training.data.arrays import Arrays
 from training.errors import RunError
-from training.network.architecture import build_network
+from training.network.architecture import build_network, network_from_weights
 from training.network.unfolding import settle, unfolded
-from training.network.weights import network_from_weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +19,7 @@ class TrainingState:
     """Two networks of one shape and the optimizer of the first.
 
     `average` follows `network` with a lag: its weights, and the statistics of its normalization layers, are the
-    exponential average over the last steps. It is the one that is judged and exported.
+    exponential average over the last steps. It is the one that is evaluated and exported.
     """
 
     network: keras.Model

@@ -1,11 +1,13 @@
-"""The network: columns of stages of convolutions with pooling, and a hidden dense layer. Knows nothing of training."""
+"""The network: columns of stages of convolutions with pooling, and a hidden dense layer; its weights as arrays."""
 
 from collections.abc import Iterator
 
 import keras
+import numpy as np
 
 from training.config import TrainingConfig
-from training.data.arrays import CLASSES, SIDE
+from training.data.arrays import CLASSES, SIDE, Weights
+from training.errors import RunError
 
 _NORMALIZATION_MOMENTUM = 0.95  # of 430 steps per epoch: statistics of the last tens of steps, not of hundreds
 
@@ -14,7 +16,7 @@ def build_network(config: TrainingConfig, precision: str = "float32") -> keras.M
     """An untrained network; its first weights follow Keras' global seed.
 
     Several columns are networks of their own that look at the same image (Ciresan et al. 2012, arXiv 1202.2745):
-    each is trained by its own answers, and what is exported is the mean of their logits.
+    each is trained by its own outputs, and what is exported is the mean of their logits.
 
     Of each column, the first convolution is 5x5 without padding: it takes 28x28 to 24x24, which cuts away little but
     MNIST's empty margin and saves a quarter of the work of every later layer. The others are 3x3 with padding.
@@ -30,9 +32,28 @@ def build_network(config: TrainingConfig, precision: str = "float32") -> keras.M
         exported graph are.
     """
     image = keras.Input((SIDE, SIDE, 1), name="image")
-    answers = [_column(image, f"column_{number}", config, precision) for number in range(1, config.columns + 1)]
-    stacked = keras.layers.Concatenate(axis=1, name="answers")(answers) if config.columns > 1 else answers[0]
+    outputs = [_column(image, f"column_{number}", config, precision) for number in range(1, config.columns + 1)]
+    stacked = keras.layers.Concatenate(axis=1, name="outputs")(outputs) if config.columns > 1 else outputs[0]
     return keras.Model(image, stacked, name="mnist")
+
+
+def network_weights(network: keras.Model) -> Weights:
+    """The weights that inference uses, by variable path, such as `convolution_1/kernel`."""
+    return {each.path: np.asarray(each) for each in network.weights}
+
+
+def network_from_weights(config: TrainingConfig, weights: Weights) -> keras.Model:
+    """The network that `network_weights` was taken from.
+
+    Raises:
+        RunError: the weights belong to another network.
+    """
+    network = build_network(config)
+    if {each.path: tuple(each.shape) for each in network.weights} != {k: v.shape for k, v in weights.items()}:
+        raise RunError("these weights belong to another network than this code builds with these settings")
+    for each in network.weights:
+        each.assign(weights[each.path])
+    return network
 
 
 def _column(image: keras.KerasTensor, column: str, config: TrainingConfig, precision: str) -> keras.KerasTensor:
@@ -54,11 +75,11 @@ def _column(image: keras.KerasTensor, column: str, config: TrainingConfig, preci
     if config.dropout:
         x = keras.layers.Dropout(config.dropout, seed=0, name=f"{column}_dropout")(x)
     logits = keras.layers.Dense(CLASSES + 1, name=f"{column}_logits")(x)
-    return keras.layers.Reshape((1, CLASSES + 1), name=f"{column}_answer")(logits)
+    return keras.layers.Reshape((1, CLASSES + 1), name=f"{column}_output")(logits)
 
 
 def _convolutions(config: TrainingConfig) -> Iterator[tuple[int, bool]]:
-    """Of each convolution: its filters, and whether pooling follows."""
+    """Filters of each convolution, and whether pooling follows."""
     for filters, depth in zip(config.filters, config.depths or [1] * len(config.filters), strict=True):
         yield from ((filters, number == depth) for number in range(1, depth + 1))
 

@@ -1,7 +1,7 @@
 """The trained network as plain numpy arrays in ONNX's layout: normalization folded away, pixels taken as 0..255.
 
-Folding is exact arithmetic on the weights, in float64 and rounded once, so the answers differ from Keras' only in
-float32's last digits; `export_checks` measures by how much.
+Folding is exact arithmetic on the weights, in float64 and rounded once, so the outputs differ from Keras' only in
+float32's last digits; `export.checks` measures by how much.
 """
 
 from collections.abc import Sequence

@@ -1,5 +1,6 @@
-"""What a network says to images, its columns already brought together."""
+"""Outputs of a network for images, the mean of its columns."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,16 +21,25 @@ class NetworkOutputs:
 
 
 def network_outputs(network: Any, pixels: Pixels) -> NetworkOutputs:
-    """The network's answers to `pixels` (n, 784) uint8: the mean of its columns'."""
-    answer = tf.function(lambda batch: mean_of_columns(network(as_images(batch)[..., tf.newaxis], training=False)))
-    batches = [answer(tf.constant(pixels[start : start + _BATCH])) for start in range(0, len(pixels), _BATCH)]
-    both = np.concatenate([np.asarray(batch) for batch in batches])
-    return NetworkOutputs(logits=both[:, :CLASSES], novelty_logits=both[:, CLASSES])
+    """Run the network on `pixels` (n, 784) uint8; the mean of its columns."""
+    return compiled_outputs(network)(pixels)
 
 
-def mean_of_columns(answers: tf.Tensor) -> tf.Tensor:
+def compiled_outputs(network: Any) -> Callable[[Pixels], NetworkOutputs]:
+    """`network_outputs` of one network, traced once for all calls; each call reads the weights of its time."""
+    run = tf.function(lambda batch: mean_of_columns(network(as_images(batch)[..., tf.newaxis], training=False)))
+
+    def outputs(pixels: Pixels) -> NetworkOutputs:
+        batches = [run(tf.constant(pixels[start : start + _BATCH])) for start in range(0, len(pixels), _BATCH)]
+        both = np.concatenate([np.asarray(batch) for batch in batches])
+        return NetworkOutputs(logits=both[:, :CLASSES], novelty_logits=both[:, CLASSES])
+
+    return outputs
+
+
+def mean_of_columns(outputs: tf.Tensor) -> tf.Tensor:
     """(n, columns, 11) to (n, 11)."""
-    return tf.reduce_mean(answers, axis=1)
+    return tf.reduce_mean(outputs, axis=1)
 
 
 def as_images(pixels: tf.Tensor) -> tf.Tensor:

@@ -1,9 +1,9 @@
-"""An exported graph's weights as those of a network that can be trained further: `folded_network` the other way.
+"""Turns an exported graph's weights into those of a trainable network: the inverse of `folding`.
 
-1. What was folded cannot be told apart again, and need not be: each normalization gets variance 1 and a mean of 0.
+1. A folded normalization cannot be separated again, and need not be: each one gets variance 1 and a mean of 0.
 2. While training, a normalization uses its batch's mean in place of its own. `settle` therefore measures that mean and
    moves it out of the bias, so that the first steps compute what the exported graph does.
-3. Columns' logits were averaged. Each column gets the mean of their biases; the mean of their answers stays the same.
+3. Columns' logits were averaged. Each column gets the mean of their biases; the mean of their outputs stays the same.
 """
 
 from pathlib import Path
@@ -22,7 +22,7 @@ from training.network.folding import NORMALIZATION_EPSILON
 
 
 def unfolded(path: Path, config: TrainingConfig) -> Weights:
-    """The weights of `network.build_network(config)`, by variable path, that answer as the graph at `path` does.
+    """The weights of `network.build_network(config)`, by variable path, with the outputs of the graph at `path`.
 
     Raises:
         RunError: the file cannot be read, or is no float32 graph of `onnx_graph` with the shape of `config`.
@@ -39,11 +39,11 @@ def unfolded(path: Path, config: TrainingConfig) -> Weights:
 
 
 def settle(network: Any, images: tf.Tensor) -> None:
-    """Move the means of `images` (n, 28, 28) through the unfolded network out of its biases; its answers stay."""
+    """Move the means that `images` (n, 28, 28) give in the unfolded network out of its biases; outputs stay equal."""
     layers = [each for each in network.layers if each.name.endswith("_normalization")]
     probe = type(network)(network.inputs, [layer.input for layer in layers])
-    answers = probe(images[..., tf.newaxis], training=False)
-    for layer, values in zip(layers, answers if len(layers) > 1 else [answers], strict=True):
+    values_of_layers = probe(images[..., tf.newaxis], training=False)
+    for layer, values in zip(layers, values_of_layers if len(layers) > 1 else [values_of_layers], strict=True):
         mean = tf.reduce_mean(tf.cast(values, tf.float32), axis=list(range(len(values.shape) - 1)))
         layer.moving_mean.assign(mean)
         layer.beta.assign(layer.beta + mean)

@@ -1,4 +1,4 @@
-"""A model version as the report sees it: the ONNX file with its inner values visible, and what it says of itself."""
+"""A model version for the report: its ONNX file with two inner values as outputs, and its metadata."""
 
 import json
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ _HIDDEN = ("hidden_of_all_columns", "hidden_relu")  # of several columns, and of
 
 @dataclass(frozen=True, slots=True)
 class ModelOutputs:
-    """What a model says to n images: probabilities, logits (n, 10), novelty (n,), hidden (n, units), all float32."""
+    """Outputs of a model for n images: probabilities, logits (n, 10), novelty (n,), hidden (n, units), all float32."""
 
     probabilities: Floats
     novelty: Floats
@@ -71,20 +71,20 @@ class Artefact:
         return float(self.metadata["novelty_threshold"])
 
     def split(self, mnist: Mnist) -> Split:
-        """The training rows as this version had them: what trained it, and what decided temperature and threshold."""
+        """MNIST's rows as this version's training run split them."""
         training = self.metadata["training"]
         sizes = (training["train_images"], training["validation_images"], training["split_seed"])
         return split_mnist(mnist, *sizes)
 
     def outputs(self, pixels: Pixels) -> ModelOutputs:
-        """Ask it; pixels (n, 784) uint8."""
+        """Run the model on pixels (n, 784) uint8."""
         names = ["probabilities", "novelty", "logits", self.hidden]
         starts = range(0, len(pixels), _BATCH)
         parts = zip(*(self.session.run(names, {"pixels": pixels[i : i + _BATCH]}) for i in starts), strict=True)
         return ModelOutputs(*(np.concatenate(part).astype(np.float32) for part in parts))
 
     def predict(self, digits: LabelledDigits) -> Predictions:
-        """Ask it about labelled digits."""
+        """Predictions for labelled digits."""
         outputs = self.outputs(digits.pixels)
         return Predictions(digits, outputs.probabilities, outputs.novelty)
 

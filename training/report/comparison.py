@@ -1,4 +1,4 @@
-"""Whether metadata.json says what is measured now: up to rounding, which may also move one image over a border."""
+"""Compares metadata.json with measured figures, up to rounding, which may also move one image over a border."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,8 +7,8 @@ from training.report.measurement import ModelFigures
 
 # float32 sums in another order; integers on another kind of processor round other values up.
 _ROUNDING = {"float32": 1e-6, "int8": 1e-4}
-_BIN_BORDER = 2e-4  # ECE when one of 5,000 answers falls into the next bin of confidence
-_DRAWN = 2e-3  # pictures drawn and framed by other versions of FreeType or Pillow
+_BIN_BORDER = 2e-4  # ECE when one of 5,000 predictions falls into the next bin of confidence
+_DRAWN = 2e-3  # pictures drawn and preprocessed by other versions of FreeType or Pillow
 _AT_THE_THRESHOLD = ("refused", "accuracy_of_answered")
 
 

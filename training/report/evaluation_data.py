@@ -1,4 +1,4 @@
-"""What the report measures on, loaded once for all models. A set that cannot be had is missing, with its reason."""
+"""Evaluation sets of the report, loaded once for all models. A set that cannot be had is missing, with its reason."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -40,8 +40,8 @@ def load_evaluation_data(split: Split, cache: Path, say: Say) -> EvaluationData:
 
     Args:
         split: the training rows as the models had them.
-        cache: where fetched data is kept.
-        say: told each step.
+        cache: folder for fetched data.
+        say: gets one line for each step.
     """
     missing: dict[str, str] = {}
 

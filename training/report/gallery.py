@@ -22,12 +22,12 @@ def draw_gallery(folder: Path, measured: Sequence[Measurement], seeds: Mapping[s
     with saved(folder / "corruptions.png", 7, 7) as figure:
         draw_corruptions(figure, figures)
     for each in measured:
-        _draw_answers(folder, each)
+        _draw_predictions(folder, each)
         if each.refusal.others:
             _draw_refusal(folder, each)
 
 
-def _draw_answers(folder: Path, measurement: Measurement) -> None:
+def _draw_predictions(folder: Path, measurement: Measurement) -> None:
     """Reliability, mistakes, and digits that were refused."""
     name, test = measurement.figures["name"], measurement.test
     with saved(folder / f"{name}-reliability.png", 5.2, 5.6) as figure:

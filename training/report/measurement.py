@@ -29,12 +29,12 @@ class ModelFigures(TypedDict):
     bytes: int
     metrics: AllMetrics
     ece_by_chance: dict[str, float]  # 95 % of perfectly calibrated models with these confidences show less; by set
-    other_sets: NotRequired[OtherSets]  # not when MNIST's figures are all that was asked for
+    other_sets: NotRequired[OtherSets]  # not when only MNIST's figures are measured
 
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """The figures of a version, and the answers that pictures are drawn from."""
+    """The figures of a version, and the predictions that pictures are drawn from."""
 
     figures: ModelFigures
     test: Predictions
@@ -52,7 +52,7 @@ def measure(artefact: Artefact, data: EvaluationData) -> Measurement:
 def mnist_figures(artefact: Artefact, validation: LabelledDigits, test: LabelledDigits) -> ModelFigures:
     """Measure a version on MNIST alone."""
     metadata = artefact.metadata
-    answers = {"mnist_validation": artefact.predict(validation), "mnist_test": artefact.predict(test)}
+    predictions = {"mnist_validation": artefact.predict(validation), "mnist_test": artefact.predict(test)}
     return {
         "name": artefact.name,
         "version": metadata["version"],
@@ -60,16 +60,16 @@ def mnist_figures(artefact: Artefact, validation: LabelledDigits, test: Labelled
         "parameters": metadata["parameters"],
         "multiply_adds": metadata["multiply_adds"],
         "bytes": (artefact.folder / "model.onnx").stat().st_size,
-        "metrics": evaluation_metrics(answers["mnist_validation"], answers["mnist_test"], artefact.threshold),
-        "ece_by_chance": {name: ece_by_chance(each) for name, each in answers.items()},
+        "metrics": evaluation_metrics(predictions["mnist_validation"], predictions["mnist_test"], artefact.threshold),
+        "ece_by_chance": {name: ece_by_chance(each) for name, each in predictions.items()},
     }
 
 
-def ece_by_chance(answers: Predictions) -> float:
+def ece_by_chance(predictions: Predictions) -> float:
     """The 95 % quantile of the ECE that labels drawn from the stated confidences give: what chance alone makes of a
-    perfectly calibrated model. A measured ECE below it cannot be told from 0.
+    perfectly calibrated model. A measured ECE below it does not differ from 0.
     """
-    confidence = np.max(answers.probabilities, axis=1)
+    confidence = np.max(predictions.probabilities, axis=1)
     generator = np.random.default_rng(0)
     errors = [
         metrics.binned_calibration(confidence, generator.random(len(confidence)) < confidence).expected_error
@@ -95,9 +95,9 @@ def _other_sets(artefact: Artefact, data: EvaluationData, refusal: Refusal) -> O
 
 
 def _digit_figures(artefact: Artefact, digits: LabelledDigits) -> DigitFigures:
-    answers = artefact.predict(digits)
+    predictions = artefact.predict(digits)
     return {
         "images": len(digits),
-        "accuracy": metrics.accuracy(answers.probabilities, digits.labels),
-        "refused": float(np.mean(answers.novelty > artefact.threshold)),
+        "accuracy": metrics.accuracy(predictions.probabilities, digits.labels),
+        "refused": float(np.mean(predictions.novelty > artefact.threshold)),
     }

@@ -48,6 +48,6 @@ def scores(reading: ModelOutputs, distance: FeatureDistance) -> dict[str, Double
 
 
 def auroc(digits: Doubles, others: Doubles) -> float:
-    """How often a random non-digit is stranger than a random digit: 1 best, 0.5 a coin; ties count half."""
+    """Share of pairs in which the non-digit is stranger than the digit: 1 best, 0.5 chance; ties count half."""
     is_other = np.concatenate([np.zeros(len(digits)), np.ones(len(others))])
     return float(roc_auc_score(is_other, np.concatenate([digits, others])))

@@ -39,7 +39,7 @@ def draw_frontier(figure: Figure, models: Sequence[ModelFigures], seeds: Mapping
     name, error = _PUBLISHED_WITHOUT_SIZE
     axes.axhline(error, color=_COLORS[4], linewidth=0.8, linestyle=":")
     axes.annotate(
-        f"{name}, size not told", (1, error), xycoords=("axes fraction", "data"), textcoords="offset points",
+        f"{name}, size not published", (1, error), xycoords=("axes fraction", "data"), textcoords="offset points",
         xytext=(-2, 2), ha="right", fontsize=8,
     )  # fmt: skip
     for number, model in enumerate(models):

@@ -1,4 +1,4 @@
-"""What a model says to pictures that are no digits, beside what it says to test digits: asked once, for all uses."""
+"""Refusal of pictures that are no digits: their novelty scores and those of the test digits, computed once."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class Refusal:
 
     @classmethod
     def measure(cls, artefact: Artefact, data: EvaluationData) -> Self:
-        """Ask a model about all of them; the feature distance is fitted on training rows."""
+        """Score all of them; the feature distance is fitted on training rows."""
         distance = FeatureDistance.fit(artefact.outputs(data.train.pixels).hidden, data.train.labels)
         others = {}
         for each in data.evaluation_sets:
@@ -43,7 +43,7 @@ class Refusal:
         return cls(artefact.threshold, scores(artefact.outputs(data.test.pixels), distance), others)
 
     def figures(self) -> dict[str, RefusalFigures]:
-        """What the report says of each set."""
+        """Figures of each set for the report."""
         return {
             name: {
                 "images": len(each.pixels),

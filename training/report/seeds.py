@@ -1,4 +1,4 @@
-"""What the same recipe gives from several seeds: read from the evaluated runs that are here."""
+"""Figures of the same recipe from several seeds, read from the evaluated runs in the runs folder."""
 
 import json
 from collections.abc import Mapping

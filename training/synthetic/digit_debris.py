@@ -6,7 +6,7 @@ from PIL import Image
 from training.data.arrays import SIDE, Floats, LabelledDigits
 from training.synthetic.drawing import cropped
 
-_BRIGHT = 0.25  # ink above this counts when a piece is judged
+_BRIGHT = 0.25  # ink above this counts when a piece is checked
 _THINNEST = 0.13  # smaller over larger spread of the ink, squared: below it a piece is a stroke, and a stroke is a 1
 _LEAST_INK = 0.12  # of the digit's: less is a speck
 
@@ -89,7 +89,7 @@ def _kept(whole: Floats, side: str, share: float) -> Floats:
 
 
 def _is_stroke(piece: Floats) -> bool:
-    """Whether the ink lies along one line."""
+    """True when the ink lies along one line."""
     rows, columns = np.nonzero(piece > _BRIGHT)
     if len(rows) < 8:
         return True
@@ -105,7 +105,7 @@ def _derangement(count: int, generator: np.random.Generator) -> list[int]:
 
 
 def enlarged(ink: Floats, side: int) -> Floats:
-    """`ink` redrawn smooth so that its longer side is `side` pixels: what the intake would get from a scan."""
+    """`ink` redrawn smooth so that its longer side is `side` pixels: the size of a scanned digit."""
     height, width = (max(round(side * length / max(ink.shape)), 1) for length in ink.shape)
     picture = Image.fromarray(np.rint(ink * 255).astype(np.uint8)).resize((width, height), Image.Resampling.BICUBIC)
     return np.asarray(picture, np.float32) / np.float32(255)

@@ -33,7 +33,7 @@ class Canvas:
         self._draw.polygon(self._scaled(points), fill=round(255 * level))
 
     def ink(self) -> Floats:
-        """What was drawn, (96, 96) float32 in 0..1."""
+        """The drawing, (96, 96) float32 in 0..1."""
         return np.asarray(self._picture.reduce(_OVERSAMPLING), np.float32) / np.float32(255)
 
     @staticmethod

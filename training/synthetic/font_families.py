@@ -1,6 +1,6 @@
 """The font families of the synthesised pictures: which part each belongs to, and the archive it is in.
 
-Parts share no family: what is judged was never drawn from while training. All are under the SIL Open Font License or
+Parts share no family: evaluation draws from other fonts than training. All are under the SIL Open Font License or
 Apache 2.0.
 """
 
@@ -25,7 +25,7 @@ class FontFamily:
 
     @property
     def package(self) -> str:
-        """What `npm pack` is asked for."""
+        """The argument of `npm pack`."""
         return f"@fontsource/{self.name}@{VERSION}"
 
     @property

@@ -1,4 +1,4 @@
-"""Ink into a picture: into the 28x28 field as a program might send it raw, or onto a sheet for the intake to frame."""
+"""Places ink into the 28x28 field, as a program might send it raw, or onto a sheet for the service's preprocessing."""
 
 import numpy as np
 import numpy.typing as npt

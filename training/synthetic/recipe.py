@@ -1,4 +1,4 @@
-"""How many pictures of which kind make up a part, and how they are made. Change anything here: raise `RECIPE`."""
+"""Kinds and numbers of the synthesised pictures of a part. Raise `RECIPE` with any change here."""
 
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +19,9 @@ from training.synthetic.shapes import shape
 from training.synthetic.silhouettes import silhouette
 from training.synthetic.textures import blank, noise, stripes, texture
 
-RECIPE = 3  # part of the cached file's name: raised with any change here, in what draws, or in the server's intake
+RECIPE = (
+    3  # part of the cached file's name: raised with any change here, in what draws, or in the server's preprocessing
+)
 PRINTED_DIGIT = "printed digit"
 _SHEET_SIDE = 96
 _PART_SEEDS: Mapping[Part, int] = {"train": 1, "validation": 2, "test": 3}
@@ -28,12 +30,12 @@ Draw = Callable[[np.random.Generator], Floats]
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind of non-digit: what draws it, how many, and which share of them goes through the intake."""
+    """One kind of non-digit: what draws it, how many, and which share of them is preprocessed."""
 
     name: str
     draw: Draw
     train_count: int
-    framed_share: float = 0.5
+    preprocessed_share: float = 0.5
     whole_field: bool = False  # `draw` gives the very 28x28 field, not ink to be placed
 
     def count(self, part: Part) -> int:
@@ -52,40 +54,42 @@ def kinds(faces: Sequence[Face], digits: LabelledDigits) -> tuple[Kind, ...]:
         Kind("word", partial(text.word, faces), 3_600),
         Kind("scribble", scribble, 3_600),
         Kind("shape", shape, 2_000),
-        Kind("silhouette", silhouette, 2_400, framed_share=0.3),
-        Kind("texture", texture, 3_000, framed_share=0.1, whole_field=True),
-        Kind("noise", noise, 3_000, framed_share=0.1, whole_field=True),
-        Kind("stripes", stripes, 1_000, framed_share=0.1, whole_field=True),
-        Kind("blank", blank, 1_000, framed_share=0.1, whole_field=True),
+        Kind("silhouette", silhouette, 2_400, preprocessed_share=0.3),
+        Kind("texture", texture, 3_000, preprocessed_share=0.1, whole_field=True),
+        Kind("noise", noise, 3_000, preprocessed_share=0.1, whole_field=True),
+        Kind("stripes", stripes, 1_000, preprocessed_share=0.1, whole_field=True),
+        Kind("blank", blank, 1_000, preprocessed_share=0.1, whole_field=True),
         Kind("collage", partial(digit_debris.collage, digits), 3_600),
-        Kind("cut", partial(digit_debris.cut, digits), 2_400, framed_share=0.25, whole_field=True),
-        Kind("shuffled", partial(digit_debris.shuffled, digits), 2_000, framed_share=0.3, whole_field=True),
+        Kind("cut", partial(digit_debris.cut, digits), 2_400, preprocessed_share=0.25, whole_field=True),
+        Kind("shuffled", partial(digit_debris.shuffled, digits), 2_000, preprocessed_share=0.3, whole_field=True),
     )
 
 
 def draw_kind(kind: Kind, part: Part, preprocess: Preprocess) -> Pixels:
-    """All pictures of one kind, (n, 784) uint8: first those sent raw, then those framed."""
+    """All pictures of one kind, (n, 784) uint8: first the raw ones, then the preprocessed ones."""
     generator = generator_for(kind.name, part)
     fields, sheets = [], []
     for _ in range(kind.count(part)):
         ink = kind.draw(generator)
-        if generator.random() < kind.framed_share:
+        if generator.random() < kind.preprocessed_share:
             sheets.append(_picture(ink, kind, generator))
         else:
             fields.append(_field(ink) if kind.whole_field else raw(ink, generator))
-    framed = preprocess({kind.name: np.stack(sheets)})[kind.name].pixels if sheets else np.empty((0, PIXELS), np.uint8)
-    return np.concatenate([np.stack(fields), framed]) if fields else framed
+    preprocessed = (
+        preprocess({kind.name: np.stack(sheets)})[kind.name].pixels if sheets else np.empty((0, PIXELS), np.uint8)
+    )
+    return np.concatenate([np.stack(fields), preprocessed]) if fields else preprocessed
 
 
 def draw_printed_digits(faces: Sequence[Face], part: Part, preprocess: Preprocess) -> LabelledDigits:
-    """Digits from fonts, framed by the intake; what it found to be blank is left out."""
+    """Digits from fonts, preprocessed; what that finds blank is left out."""
     generator = generator_for(PRINTED_DIGIT, part)
     stacks: dict[str, list[tuple[int, npt.NDArray[np.uint8]]]] = {}
     for _ in range(PRINTED_DIGITS[part]):
         label, picture = text.printed_digit(faces, generator)
         stacks.setdefault(str(len(picture)), []).append((label, picture))
-    framed = preprocess({side: np.stack([picture for _, picture in stack]) for side, stack in stacks.items()})
-    pixels = np.concatenate([framed[side].pixels for side in stacks])
+    preprocessed = preprocess({side: np.stack([picture for _, picture in stack]) for side, stack in stacks.items()})
+    pixels = np.concatenate([preprocessed[side].pixels for side in stacks])
     labels = np.array([label for stack in stacks.values() for label, _ in stack], np.int64)
     seen = pixels.any(axis=1)
     return LabelledDigits(pixels[seen], labels[seen])

@@ -49,7 +49,7 @@ def _filled_outline(generator: np.random.Generator) -> Outline:
 
 
 def _open_outline(generator: np.random.Generator) -> Outline:
-    """What is no 0 when only its line is drawn: corners few and sharp, or wider than high."""
+    """An outline that is no 0: corners few and sharp, or wider than high."""
     kind = int(generator.integers(6))
     if kind == 0:
         return _box(generator)

@@ -59,14 +59,14 @@ def load_synthetic(
     """The pictures of `part`; the same for the same digits on every call.
 
     Args:
-        cache_folder: where they are kept, in `synthetic/`, under a name of recipe, part and digits.
+        cache_folder: holds them, in `synthetic/`, under a name of recipe, part and digits.
         part: train, validation or test: each has fonts and seeds of its own.
         digits: what collages, cut and shuffled digits are made of: rows of the same part of MNIST.
-        say: told one line for each kind while they are made.
-        preprocess: how pictures are brought into MNIST's frame; the server's intake.
+        say: gets one line for each kind while they are made.
+        preprocess: brings pictures into MNIST's frame; the service's preprocessing.
 
     Raises:
-        DataError: the fonts or the intake cannot be had, or the cached file is damaged or cannot be written.
+        DataError: the fonts or the preprocessing cannot be had, or the cached file is damaged or cannot be written.
     """
     digest = hashlib.sha256(digits.pixels.tobytes() + digits.labels.tobytes()).hexdigest()[:12]
     stored = cache_folder / "synthetic" / f"recipe-{RECIPE}-{part}-{digest}.npz"

@@ -1,4 +1,4 @@
-"""Letters, symbols, words and printed digits, from fonts. What cannot be told from a digit is no non-digit."""
+"""Letters, symbols, words and printed digits, from fonts. Letters that look like a digit are left out."""
 
 import io
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Explain's messages from and to bytes. Seldom called, and so by protobuf, but for the prediction."""
+"""Explain's messages from and to bytes. Rarely called, so it uses protobuf, except for the prediction."""
 
 from protos.mnist.v1 import digits_pb2
 from serving.api.digits.codec import prediction_bytes

@@ -180,6 +180,7 @@ def _outputs(message: ModelInferRequest) -> tuple[RequestedOutput, ...]:
         return ALL_OUTPUTS
     if len(message.outputs) > len(OUTPUTS):
         raise InvalidRequestError(f"{len(message.outputs)} outputs are requested, the model has {len(OUTPUTS)}")
+    # In the order of the request, which is the order of the response.
     outputs = tuple(map(_output, message.outputs))
     # tritonclient looks outputs up by name, and would see one of the two.
     if len({output.name for output in outputs}) != len(outputs):

@@ -27,7 +27,7 @@ class Output:
     dtype: np.dtype[Any]
     contents: str  # field of InferTensorContents for typed values
     row_shape: tuple[int, ...]  # of one image
-    values: Callable[[BatchPredictions], Any]
+    values: Callable[[BatchPredictions], Any]  # of all rows; np.asarray() copies only where the dtype differs
 
     def array(self, rows: BatchPredictions) -> npt.NDArray[Any]:
         """Returns the values of all rows, (n, *row_shape), as `dtype`."""
@@ -93,6 +93,7 @@ def _raw(output: RequestedOutput, predictions: Predictions) -> bytes:
 
 
 def _array(output: Output, predictions: Predictions) -> npt.NDArray[Any]:
+    # Converts the whole batch for each request: typed responses and classifications are rare.
     return output.array(predictions.batch)[predictions.start : predictions.end]
 
 

@@ -30,7 +30,7 @@ def _run_race(mnist: Mnist, limit_seconds: float) -> list[Run]:
     return run_race(race, mnist, RECIPES_OF_EVERY_KIND, images_between_evaluations=128, seed=1)
 
 
-def test_both_sides_train_and_are_judged_on_the_same_rows(small_mnist: Mnist, tmp_path: Path) -> None:
+def test_both_sides_train_and_are_evaluated_on_the_same_rows(small_mnist: Mnist, tmp_path: Path) -> None:
     reference, *candidate_runs = _run_race(small_mnist, limit_seconds=1)
     assert [run.targets for run in candidate_runs] == [(0.15,), (0.16,)]
     assert reference.points[0].images == 128
@@ -54,7 +54,7 @@ def test_preparing_moves_no_weight(digits: LabelledDigits) -> None:
     assert network.count_params() == 34_826
 
 
-def test_a_sprinter_learns_and_the_same_seed_learns_the_same(digits: LabelledDigits) -> None:
+def test_a_candidate_learns_and_the_same_seed_learns_the_same(digits: LabelledDigits) -> None:
     recipe = dataclasses.replace(TINY, filters=(8, 16), dense_units=32, epochs=12, averaging=0.9)
     answers = []
     for _ in range(2):
@@ -67,16 +67,16 @@ def test_a_sprinter_learns_and_the_same_seed_learns_the_same(digits: LabelledDig
     np.testing.assert_array_equal(answers[0], answers[1])
 
 
-def test_the_reference_learns_until_it_is_told_to_stop(digits: LabelledDigits) -> None:
+def test_the_reference_learns_until_it_is_stopped(digits: LabelledDigits) -> None:
     reference = KerasExample(digits, 1280, seed=1)
     reference.prepare()
     seen: list[int] = []
 
-    def judged(images: int) -> bool:
+    def evaluate(images: int) -> bool:
         seen.append(images)
         return len(seen) < 4
 
-    reference.train(judged)
+    reference.train(evaluate)
     assert seen == [1280, 2560, 3840, 5120]
     assert np.mean(reference.read(digits.pixels) == digits.labels) > 0.7
 

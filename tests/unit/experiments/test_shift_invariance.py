@@ -1,4 +1,4 @@
-"""What the networks are asked is what the lesson says."""
+"""The trials, the shuffle and the shifts of the experiment."""
 
 import numpy as np
 

@@ -46,8 +46,8 @@ class _Learner:
 
 
 class _Endless(_Learner):
-    def train(self, judged: Callable[[int], bool]) -> None:
-        while judged(self.step()):
+    def train(self, evaluate: Callable[[int], bool]) -> None:
+        while evaluate(self.step()):
             pass
 
 
@@ -93,13 +93,13 @@ def test_nobody_trains_on_beyond_the_limit() -> None:
     assert [point.seconds for point in candidate_run.points] == [2, 4, 6]
 
 
-def test_a_target_is_reached_at_the_first_judgement_not_below_it() -> None:
+def test_a_target_is_reached_at_the_first_evaluation_not_below_it() -> None:
     run = Run("a", (0.99,), 0.0, [Point(1, 10, 0.98), Point(2, 20, 0.99), Point(3, 30, 0.97), Point(4, 40, 0.999)])
     assert run.seconds_to(0.99) == 2
     assert run.seconds_to(0.9999) is None
 
 
-def test_each_judgement_is_told_in_one_line() -> None:
+def test_each_evaluation_is_one_line() -> None:
     _, _, lines = _race(14, 1)
     assert len(lines) == 3
     assert "reference" in lines[0]

@@ -63,7 +63,7 @@ def _whole(offsets: npt.NDArray[np.float64]) -> npt.NDArray[np.intp]:
 
 
 def _moved(ink: Intensities, down: npt.NDArray[np.intp], right: npt.NDArray[np.intp]) -> Intensities:
-    """What lies `down` and `right` (n,) pixels from each pixel."""
+    """The value `down` and `right` (n,) pixels from each pixel."""
     rows = np.clip(np.arange(SIDE) + down[:, np.newaxis], 0, SIDE - 1)
     columns = np.clip(np.arange(SIDE) + right[:, np.newaxis], 0, SIDE - 1)
     every = np.arange(len(ink))[:, np.newaxis, np.newaxis]

@@ -1,4 +1,4 @@
-"""What is drawn over a digit: inverted stripes, a dotted line, a zigzag (MNIST-C).
+"""Drawings over a digit: inverted stripes, a dotted line, a zigzag (MNIST-C).
 
 Lines begin and end at whole pixels, so there are few of them: all are drawn once and looked up.
 """
@@ -17,7 +17,7 @@ _LINE_REACH = 2.3  # pixels above and below a line at which its ink would be min
 _ROWS = SIDE - 1  # a line begins in any row but the last
 _ZIGZAG_FIRST, _ZIGZAG_LAST = 2, 25  # columns
 _ZIGZAG_RISES = range(-5, 5)  # rows from its first end to its last
-_ZIGZAG_SIZE = 2.0  # pixels: half of a tooth along the line, and its height beside it
+_ZIGZAG_SIZE = 2.0  # pixels: half of a tooth along the line, and its height across it
 
 
 def stripe(originals: Images, generator: np.random.Generator) -> Images:
@@ -68,9 +68,9 @@ def _zigzag_corners(rise: int) -> npt.NDArray[np.float64]:
     columns, size = _ZIGZAG_LAST - _ZIGZAG_FIRST, _ZIGZAG_SIZE
     length, angle = np.hypot(columns, rise), np.arctan2(rise, columns)
     along = np.arange(size, length, 2 * size)
-    beside = size * (-1.0) ** np.arange(len(along))
+    across = size * (-1.0) ** np.arange(len(along))
     past_the_last_tooth = length - 2 * size * (length // (2 * size))
-    straight = np.array([[0, *along, length], [0, *beside, beside[-1] / (2 * past_the_last_tooth)]])
+    straight = np.array([[0, *along, length], [0, *across, across[-1] / (2 * past_the_last_tooth)]])
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     return np.asarray((turn @ straight).T)
 

@@ -1,4 +1,4 @@
-"""Nothing left but outlines: Canny's edge detector (MNIST-C; Canny 1986)."""
+"""Outlines only: Canny's edge detector (MNIST-C; Canny 1986)."""
 
 import numpy as np
 import numpy.typing as npt
@@ -37,7 +37,7 @@ def _sobel(ink: Intensities, axis: int) -> Intensities:
 
 
 def _ridge(magnitude: Intensities, across: Intensities, down: Intensities) -> _Mask:
-    """Where the gradient is no smaller than on either side along its own direction (non-maximum suppression).
+    """Pixels whose gradient is no smaller than on either side along its direction (non-maximum suppression).
 
     One step along the direction ends between two neighbours, a straight and a diagonal one: interpolated. The border
     is never a ridge, it lacks neighbours.

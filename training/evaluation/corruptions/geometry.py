@@ -69,12 +69,12 @@ def _interpolated(ink: Intensities, rows: Intensities, columns: Intensities) -> 
     width = SIDE + 2 * margin
     padded = np.pad(ink, ((0, 0), (margin, margin), (margin, margin))).reshape(len(ink), width * width)
     top, left = np.floor(rows), np.floor(columns)
-    below, beside = rows - top, columns - left
+    below, across = rows - top, columns - left
     corner = (top.astype(np.intp) + margin) * width + left.astype(np.intp) + margin
 
     def at(offset: int) -> Intensities:
         return np.take_along_axis(padded, corner + offset, axis=1)
 
-    upper = at(0) * (1 - beside) + at(1) * beside
-    lower = at(width) * (1 - beside) + at(width + 1) * beside
+    upper = at(0) * (1 - across) + at(1) * across
+    lower = at(width) * (1 - across) + at(width + 1) * across
     return np.asarray(upper * (1 - below) + lower * below, np.float32)

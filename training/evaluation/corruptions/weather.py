@@ -40,12 +40,12 @@ def _plasma(count: int, generator: np.random.Generator) -> Intensities:
     while spacing >= 2:
         half = spacing // 2
         known = heights[:, ::spacing, ::spacing]
-        beside = known + np.roll(known, -1, axis=2)
-        centres = _varied(beside + np.roll(beside, -1, axis=1), roughness**2, generator)
+        pairs = known + np.roll(known, -1, axis=2)
+        centres = _varied(pairs + np.roll(pairs, -1, axis=1), roughness**2, generator)
         below = known + np.roll(known, -1, axis=1)
         heights[:, half::spacing, half::spacing] = centres
         heights[:, ::spacing, half::spacing] = _varied(
-            centres + np.roll(centres, 1, axis=1) + beside, roughness**2, generator
+            centres + np.roll(centres, 1, axis=1) + pairs, roughness**2, generator
         )
         heights[:, half::spacing, ::spacing] = _varied(
             centres + np.roll(centres, 1, axis=2) + below, roughness**2, generator

@@ -63,7 +63,7 @@ def test_breaking_takes_ink_away_from_most_digits(digits: LabelledDigits) -> Non
     assert np.mean((_made(broken, images) < 0.5)[strokes]) > 0.05
 
 
-def test_only_the_share_that_was_asked_for_is_degraded(digits: LabelledDigits) -> None:
+def test_only_the_given_share_is_degraded(digits: LabelledDigits) -> None:
     images = _images(digits)
     changed = np.asarray(degrade(tf.constant(images), 0.45, tf.constant(SEED))) != images
     assert not changed[len(images) * 45 // 100 :].any()

@@ -74,7 +74,7 @@ def test_it_keeps_the_promises_of_its_size(version: Path, metadata: dict[str, An
     assert metadata["metrics"]["mnist_test"]["refused"] <= 0.005
 
 
-def test_golden_answers_are_given_again(
+def test_golden_predictions_are_reproduced(
     version: Path, metadata: dict[str, Any], session: onnxruntime.InferenceSession
 ) -> None:
     tolerance = TOLERANCE[metadata["precision"]]

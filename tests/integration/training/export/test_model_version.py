@@ -23,9 +23,11 @@ from training.export.model_card import model_card
 from training.export.model_version import FinishedRun, export_quantized, export_run, golden_file
 from training.export.onnx_graph import IR_VERSION, OPSET, onnx_model
 from training.fit.training_state import new_state
+from training.network.architecture import network_from_weights, network_weights
 from training.network.folding import fold
 from training.network.outputs import network_outputs
-from training.network.weights import network_from_weights, network_weights
+
+pytestmark = pytest.mark.xdist_group("tiny-run")
 
 TEMPERATURE = 1.3
 
@@ -105,7 +107,7 @@ def test_graph_says_what_it_is(graph: bytes) -> None:
     assert {each.key: each.value for each in model.metadata_props} == {"version": "1"}
 
 
-def test_a_wrong_answer_stops_the_export(graph: bytes, expected: Predictions) -> None:
+def test_a_wrong_prediction_stops_the_export(graph: bytes, expected: Predictions) -> None:
     hotter = dataclasses.replace(expected, probabilities=softmax(np.log(expected.probabilities), 1.001))
     with pytest.raises(ExportError, match="a probability differs from Keras'"):
         check_model(graph, hotter)
@@ -147,7 +149,7 @@ def test_the_integer_form_is_a_model_of_its_own(evaluated_run: FinishedRun, smal
     assert metadata["metrics"]["mnist_test"]["accuracy"] == pytest.approx(accuracy)
 
 
-def test_golden_answers_are_those_of_keras(digits: LabelledDigits, expected: Predictions) -> None:
+def test_golden_predictions_are_those_of_keras(digits: LabelledDigits, expected: Predictions) -> None:
     with np.load(io.BytesIO(golden_file(expected))) as golden:
         np.testing.assert_array_equal(golden["pixels"], digits.pixels)
         np.testing.assert_array_equal(golden["probabilities"], expected.probabilities)

@@ -14,6 +14,8 @@ from training.export.quantization import quantized
 from training.fit.run_folder import RunFolder
 from training.network.folding import fold
 
+pytestmark = pytest.mark.xdist_group("tiny-run")
+
 
 @pytest.fixture(scope="module")
 def graph(finished_run: RunFolder) -> bytes:
@@ -45,7 +47,7 @@ def test_kernels_use_seven_bits_so_that_sums_of_two_products_fit_everywhere(inte
     assert 50 < np.abs(tensors["convolution_2_kernel_quantized"].astype(int)).max() <= 64
 
 
-def test_answers_stay_near_float32(graph: bytes, integers: bytes, digits: LabelledDigits) -> None:
+def test_predictions_stay_near_float32(graph: bytes, integers: bytes, digits: LabelledDigits) -> None:
     one, other = onnx_predictions(graph, digits), onnx_predictions(integers, digits)
     difference = np.abs(one.probabilities - other.probabilities)
     assert 0 < difference.max() < 0.1

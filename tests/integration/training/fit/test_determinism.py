@@ -19,6 +19,8 @@ from training.fit.trainer import Trainer
 from training.fit.training_run import begin, fit
 from training.fit.training_state import new_state
 
+pytestmark = pytest.mark.xdist_group("tiny-run")
+
 
 class StoppedAt:
     """Progress that presses Ctrl-C after a step."""
@@ -109,7 +111,7 @@ def test_a_checkpoint_of_another_network_is_refused(
         fit(folder, dataclasses.replace(TINY, dense_units=8), small_split, synthetic, Console(file=io.StringIO()))
 
 
-def test_a_run_is_never_overwritten_unasked(tmp_path: Path) -> None:
+def test_a_run_is_overwritten_only_by_restart(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
     begin(folder, {"epochs": 3}, resume=False, restart=False)
     with pytest.raises(RunError, match=r"'run' already, and it is unfinished.*--resume.*--restart.*--run NAME"):
@@ -130,7 +132,7 @@ def test_there_must_be_a_run_to_resume(tmp_path: Path) -> None:
         begin(RunFolder(tmp_path / "run"), {}, resume=True, restart=False)
 
 
-def test_a_student_is_taught_by_finished_runs_and_their_answers_are_kept(
+def test_finished_runs_teach_a_student_and_their_outputs_are_kept(
     finished_run: RunFolder, small_split: Split, synthetic: LabelledDigits
 ) -> None:
     student = dataclasses.replace(TINY, columns=1, epochs=1, teacher=f"{finished_run.name},{finished_run.name}")

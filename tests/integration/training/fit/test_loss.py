@@ -38,7 +38,7 @@ def test_the_novelty_loss_falls_when_the_right_rows_are_called_novel() -> None:
     assert float(novelty_loss(LABELS, tf.constant(answers))) < 0.05
 
 
-def test_a_student_that_answers_as_its_teacher_has_nothing_to_learn() -> None:
+def test_a_student_equal_to_its_teacher_has_nothing_to_learn() -> None:
     taught = _answers(columns=1)[:, 0]
     student = tf.Variable(taught[:, tf.newaxis])
     with tf.GradientTape() as tape:
@@ -46,7 +46,7 @@ def test_a_student_that_answers_as_its_teacher_has_nothing_to_learn() -> None:
     np.testing.assert_allclose(tape.gradient(loss, student), 0, atol=1e-6)
 
 
-def test_a_teacher_moves_the_student_towards_its_own_answer() -> None:
+def test_a_teacher_moves_the_student_towards_its_own_output() -> None:
     taught = tf.constant(np.eye(CLASSES + 1, dtype=np.float32)[[5, 5, 5]] * 8)
     student = tf.Variable(tf.zeros((3, 1, CLASSES + 1)))
     with tf.GradientTape() as tape:

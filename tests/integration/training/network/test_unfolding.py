@@ -18,10 +18,12 @@ from training.export.onnx_graph import onnx_model
 from training.fit.run_folder import RunFolder
 from training.fit.training_run import fit
 from training.fit.training_state import new_state
+from training.network.architecture import network_from_weights, network_weights
 from training.network.folding import fold
 from training.network.outputs import as_images, network_outputs
 from training.network.unfolding import settle, unfolded
-from training.network.weights import network_from_weights, network_weights
+
+pytestmark = pytest.mark.xdist_group("tiny-run")
 
 
 def _write_graph(path: Path, weights: dict[str, Any], depths: tuple[int, ...]) -> Path:

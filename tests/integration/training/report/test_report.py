@@ -29,6 +29,8 @@ from training.report.plots import draw_sheet
 from training.report.report_text import report_text
 from training.report.seeds import seed_figures
 
+pytestmark = pytest.mark.xdist_group("tiny-run")
+
 
 @pytest.fixture(scope="module")
 def data(digits: LabelledDigits) -> EvaluationData:
@@ -60,7 +62,7 @@ def test_the_highest_version_is_read(artefact: Artefact, tmp_path: Path) -> None
         highest_versions(tmp_path)
 
 
-def test_inner_values_are_those_that_make_the_answer(artefact: Artefact, digits: LabelledDigits) -> None:
+def test_inner_values_are_those_behind_the_prediction(artefact: Artefact, digits: LabelledDigits) -> None:
     reading = artefact.outputs(digits.pixels)
     assert reading.hidden.shape == (400, TINY.dense_units)
     np.testing.assert_array_equal(np.argmax(reading.logits, axis=1), np.argmax(reading.probabilities, axis=1))
@@ -81,7 +83,7 @@ def test_a_graph_without_inner_values_is_refused_by_name(artefact: Artefact, tmp
         Artefact.load(tmp_path)
 
 
-def test_figures_are_counted_from_the_answers(
+def test_figures_are_counted_from_the_predictions(
     artefact: Artefact, measured: Measurement, data: EvaluationData, digits: LabelledDigits
 ) -> None:
     other_sets = measured.figures["other_sets"]
@@ -209,7 +211,7 @@ def test_runs_that_differ_in_their_seeds_are_one_recipe(
         seed_figures(tmp_path)
 
 
-def test_check_passes_the_committed_card_and_tells_a_wrong_one(
+def test_check_passes_the_committed_card_and_finds_a_wrong_one(
     mnist: Mnist, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert len(mnist.test) == 10_000  # in the cache now, where the command finds it

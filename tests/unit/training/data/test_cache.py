@@ -75,11 +75,11 @@ def test_a_filled_cache_needs_no_source(local: LocalFolder, cache: Path) -> None
     assert len(load_mnist(cache, [], checksums=SUMS).train) == 2
 
 
-def test_the_next_source_is_asked_and_every_failure_told(local: LocalFolder, cache: Path) -> None:
-    told: list[str] = []
-    load_mnist(cache, [Silent(), local], told.append, SUMS)
-    assert "fetching MNIST from the silent source" in told
-    assert "  no: it is night" in told
+def test_the_next_source_is_tried_and_every_failure_reported(local: LocalFolder, cache: Path) -> None:
+    lines: list[str] = []
+    load_mnist(cache, [Silent(), local], lines.append, SUMS)
+    assert "fetching MNIST from the silent source" in lines
+    assert "  no: it is night" in lines
 
 
 def test_no_source_is_one_error_with_every_reason_and_the_remedy(tmp_path: Path, cache: Path) -> None:

@@ -9,7 +9,7 @@ from training.data.samples import digits_file, sample_pictures
 
 
 def _validation() -> LabelledDigits:
-    """Sixty drawings of each label: a thick bar whose place tells the label."""
+    """Sixty drawings of each label: a thick bar whose place gives the label."""
     pixels = np.zeros((600, 28, 28), np.uint8)
     labels = np.arange(600) % 10
     for row, label in enumerate(labels):

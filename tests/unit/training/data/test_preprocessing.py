@@ -25,6 +25,6 @@ def test_pictures_of_any_size_come_back_in_mnists_frame_and_in_order() -> None:
     assert field[14, :8].max() == 0
 
 
-def test_what_the_intake_refuses_is_one_clear_error() -> None:
+def test_pictures_that_cannot_be_preprocessed_are_one_clear_error() -> None:
     with pytest.raises(DataError, match="expected"):
         preprocess_pictures({"flat": np.zeros((3, 5), np.uint8)})

@@ -13,7 +13,7 @@ def _numbered(count: int) -> Mnist:
     return Mnist(digits, LabelledDigits(np.zeros((1, 784), np.uint8), np.array([1000])))
 
 
-def test_no_row_both_trains_and_judges() -> None:
+def test_no_row_is_in_two_parts() -> None:
     split = split_mnist(_numbered(100), train_images=80, validation_images=20, seed=3)
     assert sorted([*split.train.labels, *split.validation.labels]) == list(range(100))
     assert split.test.labels.tolist() == [1000]

@@ -33,7 +33,7 @@ def test_fields_are_many_and_always_the_same() -> None:
     assert np.array_equal(drawn[:100], fields()[:100])
 
 
-def test_letters_come_framed_from_the_given_faces() -> None:
+def test_letters_come_preprocessed_from_the_given_fonts() -> None:
     font = Path(mpl.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
     framed = letters([Face("dejavu-sans", "printed", 400, font.read_bytes())], "HX", 12).reshape(-1, 28, 28)
     assert framed.shape == (12, 28, 28)

@@ -21,7 +21,7 @@ ANSWERS = _answers({3: 0.75, 8: 0.25}, {1: 0.5, 7: 0.25, 2: 0.25}, {4: 1.0})
 LABELS = np.array([3, 1, 9])
 
 
-def test_accuracy_is_the_share_of_right_answers() -> None:
+def test_accuracy_is_the_share_of_right_predictions() -> None:
     assert metrics.accuracy(ANSWERS, LABELS) == pytest.approx(2 / 3)
 
 
@@ -47,7 +47,7 @@ def test_brier_score_sums_squares_over_all_ten_digits() -> None:
     assert metrics.brier_score(ANSWERS, LABELS) == pytest.approx((first + second + third) / 3)
 
 
-def test_calibration_error_weighs_each_bin_by_its_answers() -> None:
+def test_calibration_error_weighs_each_bin_by_its_predictions() -> None:
     # Two bins: (0, 0.5] holds 0.5 (right), (0.5, 1] holds 0.75 (right) and 1 (wrong).
     result = metrics.calibration(ANSWERS, LABELS, bins=2)
     assert result.counts.tolist() == [1, 2]
@@ -60,7 +60,7 @@ def test_full_confidence_falls_into_the_last_bin() -> None:
     assert metrics.calibration(ANSWERS[2:], LABELS[2:]).counts.tolist() == [0] * 14 + [1]
 
 
-def test_answers_as_sure_as_right_have_no_calibration_error() -> None:
+def test_predictions_as_sure_as_right_have_no_calibration_error() -> None:
     answers = _answers(*[{0: 0.75, 1: 0.25}] * 4)
     assert metrics.calibration(answers, np.array([0, 0, 0, 1])).expected_error == pytest.approx(0)
 
@@ -75,7 +75,7 @@ def test_the_interval_is_repeatable_and_holds_the_error_of_a_large_sample() -> N
     assert 0.05 < high - low < 0.12  # about 4 sigma of a mean of 500: 4 * 0.5 / sqrt(500) = 0.09
 
 
-def test_confusion_rows_are_labels_and_columns_answers() -> None:
+def test_confusion_rows_are_labels_and_columns_predictions() -> None:
     matrix = metrics.confusion_matrix(ANSWERS, LABELS)
     assert matrix[9, 4] == 1
     assert matrix[3, 3] == matrix[1, 1] == 1

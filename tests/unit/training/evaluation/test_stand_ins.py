@@ -1,4 +1,4 @@
-"""The disguises: what goes to the intake is legible, of one size each, and always the same."""
+"""The disguises: pictures that are legible, of one size each, and always the same."""
 
 from collections.abc import Mapping
 

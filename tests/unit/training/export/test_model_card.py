@@ -60,18 +60,18 @@ def test_a_version_that_learned_no_novelty_says_where_it_takes_it_from(metadata:
     assert "ten outputs" in card
     assert "for no digit: 1 - the largest probability" in card
     assert "in float32" in card
-    for absent in ("synthesised", "columns", "in int8", "stand-ins", "came from the answers", "Beyond MNIST"):
+    for absent in ("synthesised", "columns", "in int8", "stand-ins", "came from the outputs", "Beyond MNIST"):
         assert absent not in card
 
 
-def test_a_learned_novelty_is_told_with_what_it_was_learned_from(metadata: dict[str, Any]) -> None:
+def test_a_card_names_a_learned_novelty_and_its_source(metadata: dict[str, Any]) -> None:
     card = card_of(metadata, {}, **RECENT)
     for part in (
         "eleven outputs: the ten digits, and novelty",
         "for no digit: learned from synthesised non-digits",
         "10% of the\nimages by up to twice as much",
         "20% of the images were also blurred",
-        "32 synthesised pictures beside MNIST's",
+        "32 synthesised pictures besides MNIST's",
         "at most 2% of any one\nof their stand-ins",
     ):
         assert part in card
@@ -82,10 +82,10 @@ def test_columns_teacher_and_integers_are_named(metadata: dict[str, Any]) -> Non
     card = card_of(metadata, {"precision": "int8"}, **(RECENT | {"columns": 3, "teacher": "accurate-1,accurate-2"}))
     assert "The mean of 3 columns" in card
     assert "its convolutions but the first in int8" in card
-    assert "70% of the digits' loss came from the answers of the runs accurate-1,accurate-2" in card
+    assert "70% of the digits' loss came from the outputs of the runs accurate-1,accurate-2" in card
 
 
-def test_depth_precision_and_start_are_told(metadata: dict[str, Any]) -> None:
+def test_a_card_names_depth_precision_and_start(metadata: dict[str, Any]) -> None:
     deeper = {"filters": [32, 64, 128], "depths": [1, 2, 2], "convolution_precision": "bfloat16"}
     card = card_of(metadata, {}, **RECENT, **deeper, start="models/mnist/2/model.onnx")
     assert "5 convolutions with pooling (32, 64, 64, 128, 128 filters)" in card

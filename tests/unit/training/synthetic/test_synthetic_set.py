@@ -35,7 +35,7 @@ def test_a_stored_set_comes_back_as_it_was(tmp_path: Path) -> None:
     assert stored.kinds.tolist() == ["letter", "printed digit", "noise"]
 
 
-def test_digits_and_non_digits_are_told_apart_by_label() -> None:
+def test_labels_separate_digits_from_non_digits() -> None:
     assert np.array_equal(_set().non_digits, _set().pixels[[0, 2]])
     assert _set().printed_digits.labels.tolist() == [7]
     assert np.array_equal(_set().printed_digits.pixels, _set().pixels[[1]])
@@ -60,8 +60,8 @@ def test_a_file_whose_arrays_were_exchanged_is_damaged(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
-def test_a_kind_has_its_count_and_its_share_goes_through_the_intake(share: float) -> None:
-    kind = Kind("noise", noise, 400, framed_share=share, whole_field=True)
+def test_a_kind_has_its_count_and_its_share_is_preprocessed(share: float) -> None:
+    kind = Kind("noise", noise, 400, preprocessed_share=share, whole_field=True)
     drawn = draw_kind(kind, "train", _white)
     assert drawn.shape == (400, 784)
     assert drawn.dtype == np.uint8
@@ -70,6 +70,6 @@ def test_a_kind_has_its_count_and_its_share_goes_through_the_intake(share: float
 
 
 def test_parts_draw_different_pictures_and_each_always_the_same() -> None:
-    kind = Kind("noise", noise, 80, framed_share=0, whole_field=True)
+    kind = Kind("noise", noise, 80, preprocessed_share=0, whole_field=True)
     assert np.array_equal(draw_kind(kind, "test", _white), draw_kind(kind, "test", _white))
     assert not np.array_equal(draw_kind(kind, "test", _white), draw_kind(kind, "validation", _white))
