@@ -5,10 +5,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 REPOSITORY ?= models
 PEERS ?= triton kserve mlserver mlserver-batching fastapi grpcio-tutorial litserve bentoml echo
-CHECKED := training experiments serving protos tests benchmarks deploy
+CHECKED := training experiments serving client protos tests benchmarks deploy
 
 .DEFAULT_GOAL := help
-.PHONY: help run test train bench chaos soak sbom audit proto lock clean
+.PHONY: help run test train bench chaos soak pythons fuzz sbom audit proto dist lock clean
 
 help: ## list what can be done
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -27,6 +27,13 @@ $(VENV)/development.installed: requirements/development.txt | $(BIN)/python
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@ $(VENV)/serving.installed
 
+# This checkout and the client, editable: their commands in $(BIN), their packages for every program of $(VENV).
+$(VENV)/checkout.installed: requirements/build.txt pyproject.toml client/pyproject.toml | $(BIN)/python
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
+	  --editable . --editable ./client
+	@touch $@
+
 # Triton's client, for the tests that speak to us through it: it needs an older protobuf than ours, so it lives apart.
 $(VENV)/tritonclient.installed: requirements/tritonclient.txt | $(BIN)/python
 	@echo "Installing Triton's client into $(VENV)/tritonclient ..."
@@ -36,29 +43,41 @@ $(VENV)/tritonclient.installed: requirements/tritonclient.txt | $(BIN)/python
 
 # On a terminal the server gets a process group of its own (set -m), so that Ctrl-C reaches it and
 # not make: it drains, exits 0, and so does make.
-run: $(VENV)/serving.installed ## serve the committed model, show it on the samples, stay up until Ctrl-C
+run: $(VENV)/serving.installed $(VENV)/checkout.installed ## serve the committed model, show it on the samples, stay up until Ctrl-C
 	@read -r _ _ _ _ group _ _ foreground _ < /proc/self/stat; [ "$$group" != "$$foreground" ] || set -m; \
 	$(BIN)/python -m serving --model-repository $(REPOSITORY) --show-samples samples
 
-test: $(VENV)/development.installed $(VENV)/tritonclient.installed ## format check, lint, types, import floors, then all tests
+# First what takes a second. Then types and tests side by side: the tests in two processes, and those that measure time or
+# memory afterwards, alone. All of it runs whatever fails, and the last lines say what did.
+test: $(VENV)/development.installed $(VENV)/tritonclient.installed $(VENV)/checkout.installed ## format check, lint, types, import layers, then all tests
 	$(BIN)/ruff format --check $(CHECKED)
 	$(BIN)/ruff check $(CHECKED)
-	$(BIN)/mypy
-	$(BIN)/mypy deploy/sbom.py
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest
+	@mkdir -p .mypy_cache; failed=; \
+	{ $(BIN)/mypy && $(BIN)/mypy deploy/sbom.py; } >.mypy_cache/report.txt 2>&1 & types=$$!; \
+	$(BIN)/python -m pytest -n 2 -m "not serial" || failed="$$failed tests"; \
+	wait $$types || failed="$$failed types"; cat .mypy_cache/report.txt; \
+	$(BIN)/python -m pytest -m serial || failed="$$failed serial-tests"; \
+	[ -z "$$failed" ] || { echo "FAILED:$$failed"; exit 1; }
 
 train: $(VENV)/development.installed ## fetch data, train, evaluate, export a new version into models/
 	$(BIN)/python -m training run
 
-bench: $(VENV)/development.installed ## our server beside its peers, all on the same network (PEERS="triton kserve")
+bench: $(VENV)/development.installed $(VENV)/checkout.installed ## our server beside its peers, all on the same network (PEERS="triton kserve")
 	$(BIN)/python -m benchmarks --peers $(PEERS)
 
-chaos: $(VENV)/development.installed ## break the server on purpose, at length: kills, restarts, reloads, storms
+chaos: $(VENV)/development.installed $(VENV)/checkout.installed ## break the server on purpose, at length: kills, restarts, reloads, storms
 	$(BIN)/python -m tests.chaos
 
-soak: $(VENV)/development.installed ## an hour of good and bad traffic: nothing may grow
+soak: $(VENV)/development.installed $(VENV)/checkout.installed ## an hour of good and bad traffic: nothing may grow
 	$(BIN)/python -m tests.chaos soak
+
+pythons: ## serving's and the client's unit tests on each Python 3.11 to 3.13 that is installed here
+	tests/on_each_python.sh $(VENV)/pythons
+
+fuzz: $(VENV)/development.installed $(VENV)/checkout.installed ## new random inputs, for minutes: to the properties that tests state, then to the parsers
+	HYPOTHESIS_PROFILE=search $(BIN)/python -m pytest -n 2 -m hypothesis tests/unit
+	for target in intake classify infer; do $(BIN)/python -m tests.fuzz $$target --seconds 60 || exit 1; done
 
 sbom: $(VENV)/development.installed ## write the bills of materials of the two images, which must be built
 	for image in serving training; do \
@@ -73,6 +92,12 @@ audit: $(VENV)/development.installed ## ask for known vulnerabilities of what is
 proto: $(VENV)/development.installed ## generate the Python code of protos/ again
 	$(BIN)/python -m protos.generate
 
+dist: $(VENV)/development.installed $(VENV)/checkout.installed ## build the wheels and source archives of both distributions into dist/
+	rm -rf dist
+	for folder in . client; do \
+	  $(BIN)/uv build --quiet --no-build-isolation --python $(BIN)/python --out-dir dist $$folder || exit 1; \
+	done
+
 lock: $(VENV)/development.installed ## pin the newest dependencies, with hashes, into requirements/
 	for extra in serving signing training build development tritonclient; do \
 	  $(BIN)/uv pip compile pyproject.toml --extra $$extra --universal --python-version 3.11 --upgrade \
@@ -85,6 +110,6 @@ lock: $(VENV)/development.installed ## pin the newest dependencies, with hashes,
 	    --output-file $${peer%.in}.txt || exit 1; \
 	done
 
-clean: ## remove the environment, caches and unfinished training runs
-	rm -rf $(VENV) runs .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+clean: ## remove the environment, caches, distributions and unfinished training runs
+	rm -rf $(VENV) runs build dist client/build *.egg-info client/*.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

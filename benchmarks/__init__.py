@@ -1,1 +1,1 @@
-"""What measures speed: our server beside others, under the same load, in one run."""
+"""Benchmarks: our server compared with others under the same load in one run, and scripts that measure one thing."""

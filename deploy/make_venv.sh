@@ -1,6 +1,6 @@
 #!/bin/sh
-# Makes a virtual environment: make_venv.sh PYTHON FOLDER. Debian and Ubuntu ship Python without the
-# venv module's pip; this says so, or, run as root, installs it.
+# Creates a virtual environment: make_venv.sh PYTHON FOLDER. Debian and Ubuntu ship Python without the pip that venv
+# needs; this script installs it when run as root, and otherwise prints the command that does.
 set -eu
 python=$1
 folder=$2
@@ -20,8 +20,9 @@ if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
         apt-get update -qq
         DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$version" >/dev/null
     else
-        echo "This Python cannot make environments. Once: sudo apt-get install $version; then make again." >&2
+        echo "This Python cannot create environments. Run once: sudo apt-get install $version; then make again." >&2
         exit 1
     fi
 fi
+# Nothing is left of an environment that failed: make would take the folder for a finished one.
 "$python" -m venv "$folder" || { rm -rf "$folder"; exit 1; }

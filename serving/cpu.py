@@ -1,6 +1,6 @@
-"""Which processors this process may really use, and how many.
+"""Processors that this process may really use: affinity and cgroup quota count, not what the host has.
 
-ONNX Runtime counts the host's (microsoft/onnxruntime#29510).
+ONNX Runtime sizes its threads by the host's processors (microsoft/onnxruntime#29510), so the server sizes them itself.
 """
 
 import os
@@ -10,14 +10,15 @@ from pathlib import Path
 
 
 def usable_cpus(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
-    """Processors available to this process, at least 1: its affinity, capped by the cgroup's quota (v2 or v1)."""
+    """Returns the number of processors this process may use, at least 1: its affinity, capped by its cgroup's quota."""
     affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = _quota(cgroup)
+    # Rounded down: a second thread on 1.5 processors would be throttled for a quarter of every period.
     return affinity if quota is None else max(1, min(affinity, int(quota)))
 
 
 def processor_name() -> str:
-    """The processor's model, as far as it is told."""
+    """Returns the processor's model, as far as the system names it."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -28,7 +29,7 @@ def processor_name() -> str:
 
 
 def _quota(cgroup: Path) -> float | None:
-    """Processors that the cgroup grants, or None where it sets no limit."""
+    """Returns the processors that the cgroup (version 2 or 1) grants; None where it sets no limit."""
     try:
         quota, period = (cgroup / "cpu.max").read_text().split()
     except (OSError, ValueError):
@@ -37,7 +38,7 @@ def _quota(cgroup: Path) -> float | None:
             period = (cgroup / "cpu/cpu.cfs_period_us").read_text().strip()
         except OSError:
             return None
-    if quota in ("max", "-1"):
+    if quota in ("max", "-1"):  # no limit, in version 2 and in version 1
         return None
     try:
         return float(quota) / float(period)
@@ -45,18 +46,18 @@ def _quota(cgroup: Path) -> float | None:
         return None
 
 
-def worker_count(asked: int, device: str) -> int:
-    """`asked`, or for 0 one worker for each usable processor; one in all where `device` may mean a GPU.
+def worker_count(requested: int, device: str) -> int:
+    """Returns `requested`, or for 0 one worker for each usable processor, and a single one where `device` may be a GPU.
 
-    Workers that share a GPU would each keep the model and cuDNN's workspaces there, and take turns all the same.
+    Workers that share a GPU would each keep the model and cuDNN's workspaces there, and still take turns.
     """
-    if asked:
-        return asked
+    if requested:
+        return requested
     return 1 if device == "cuda" or (device == "auto" and _has_cuda_provider()) else usable_cpus()
 
 
 def _has_cuda_provider() -> bool:
-    """Whether the installed ONNX Runtime is the GPU build. Looks, and does not load it: that takes 40 MB."""
+    """Returns True when the installed ONNX Runtime is the GPU build. Looks for its file: loading it takes 40 MB."""
     package = find_spec("onnxruntime")
     if package is None or package.origin is None:
         return False

@@ -1,49 +1,50 @@
-"""What can go wrong, in the words of the domain. Nothing here knows gRPC or HTTP."""
+"""Errors of the service in domain terms, without gRPC or HTTP: serving.api.status maps them to status codes."""
 
 from collections.abc import Sequence
 
 
 class DigitServiceError(Exception):
-    """Base of every error whose message is meant for the caller."""
+    """Base of the errors whose message may be sent to the caller. Messages of all others stay in the log."""
 
-    retry_after_seconds: float | None = None  # when the same request may succeed; None where nobody knows
+    retry_after_seconds: float | None = None  # after which the same request may succeed; None: unknown
 
 
 class InvalidRequestError(DigitServiceError):
-    """The caller sent something that no retry will make right."""
+    """Request that is wrong in itself: no retry makes it right."""
 
 
 class UnknownModelError(DigitServiceError):
-    """The caller asked for a model that is not served."""
+    """Request for a model that is not served."""
 
-    def __init__(self, asked: str, served: str) -> None:
-        super().__init__(f"model {asked} is not served; {served} is")
+    def __init__(self, requested: str, served: str) -> None:
+        super().__init__(f"model {requested} is not served; {served} is")
 
 
 class UnknownVersionError(DigitServiceError):
-    """The caller asked for a model version that is not served."""
+    """Request for a model version that is not served."""
 
-    def __init__(self, asked: int | str, served: Sequence[int]) -> None:
-        any_version = "0" if isinstance(asked, int) else "an empty one"
-        told = " and ".join(map(str, served))
+    def __init__(self, requested: int | str, served: Sequence[int]) -> None:
+        any_version = "0" if isinstance(requested, int) else "an empty one"  # the default in each of the two protocols
+        versions = " and ".join(map(str, served))
         super().__init__(
-            f"model version {asked} is not served; version {told} is ({any_version} asks for whichever is served)"
+            f"model version {requested} is not served; version {versions} is "
+            f"({any_version} selects the highest of them)"
         )
 
 
 class OverloadedError(DigitServiceError):
-    """The server holds as many images as it may, in all or of this client's."""
+    """Refusal by admission control: the server holds as many images as it may, in all or of this client."""
 
-    def __init__(self, asked: int, held: int, capacity: int, retry_after_seconds: float) -> None:
+    def __init__(self, requested: int, held: int, capacity: int, retry_after_seconds: float) -> None:
         super().__init__(
-            f"the server is full: it holds {held} of at most {capacity} images and was asked for {asked} more; "
+            f"the server is full: it holds {held} of at most {capacity} images and was asked for {requested} more; "
             "try again with backoff"
         )
         self.retry_after_seconds = retry_after_seconds
 
 
 class ExplanationsFullError(DigitServiceError):
-    """As many wait for explanations as may, in all or of this client."""
+    """Refusal of an explanation: as many requests run or wait as may, in all or of this client."""
 
     def __init__(self, capacity: int, retry_after_seconds: float) -> None:
         super().__init__(f"at most {capacity} explanations are made or wait here at once; try again with backoff")
@@ -51,7 +52,7 @@ class ExplanationsFullError(DigitServiceError):
 
 
 class TooLateError(DigitServiceError):
-    """The answer would come after the caller's deadline, as much as waits before it."""
+    """Refusal by deadline: given the images that wait, the response would come too late."""
 
     def __init__(self, expected_seconds: float, remaining_seconds: float) -> None:
         super().__init__(
@@ -62,15 +63,15 @@ class TooLateError(DigitServiceError):
 
 
 class VersionRefusedError(DigitServiceError):
-    """A version in the repository that should be served did not pass a check; what was served still is."""
+    """Outcome of a reload: a version that should be served failed a check. What was served before still is."""
 
 
 class NotExplainableError(DigitServiceError):
-    """The version that answers is not made of layers that can be shown."""
+    """Request to explain a version whose graph does not consist of layers that can be shown."""
 
 
 class RateLimitedError(DigitServiceError):
-    """The caller's key has used what it may for now."""
+    """Refusal by rate limit: the caller's key is ahead of its images per second."""
 
     def __init__(self, name: str, images_per_second: float, retry_after_seconds: float) -> None:
         super().__init__(
@@ -81,39 +82,40 @@ class RateLimitedError(DigitServiceError):
 
 
 class UnauthenticatedError(DigitServiceError):
-    """The caller showed no key, or none that is known."""
+    """Request without an API key, or with an unknown one."""
 
 
 class ForbiddenError(DigitServiceError):
-    """The caller is known, and may not do this."""
+    """Request whose caller is known and lacks the scope for it."""
 
 
 class NotReadyError(DigitServiceError):
-    """No model is ready yet, or the server is shutting down; another server may answer."""
+    """Request before a model is ready or during shutdown. Another server may answer it."""
 
 
 class ExpiredError(DigitServiceError):
-    """The caller's deadline passed before inference began."""
+    """Request whose deadline passed before its inference began."""
 
     def __init__(self) -> None:
         super().__init__("the deadline passed while the request was queued")
 
 
 class ModelRejectedError(Exception):
-    """A model version failed a check and is not served; the message says why, `check` which in a word."""
+    """Model version that failed a check and is not served. The message gives the reason."""
 
     def __init__(self, message: str, check: str = "missing") -> None:
+        """`check`: one of models.repository.CHECKS, the label in metrics."""
         super().__init__(message)
         self.check = check
 
 
 class DeviceUnavailableError(Exception):
-    """The device asked for cannot run the model here; the message says why and what to do."""
+    """Requested device that cannot run the model here. The message gives the reason and the remedy."""
 
 
 class WorkerDiedError(Exception):
-    """A worker process ended before it could say why; its log lines stand above."""
+    """Worker process that ended before it could report an error. Its own log lines have the reason."""
 
 
 class ConfigError(Exception):
-    """A setting has a value that cannot be used; the message names the setting."""
+    """Setting with a value that cannot be used. The message names the setting."""

@@ -1,6 +1,6 @@
-"""Log lines: one structured event each, for people (console) or machines (json). Never pixels.
+"""Structured logging: one event a line, for people (console) or machines (json). Pixels are never logged.
 
-A line that cannot be written, as on a full disk, is lost: nothing else is.
+A line that cannot be written, as on a full disk, is dropped; the request that caused it is not affected.
 """
 
 import logging
@@ -15,27 +15,27 @@ Logger = structlog.typing.FilteringBoundLogger
 
 
 class LogStream:
-    """A stream whose writes may fail, and say nothing of it. As much of a file as structlog needs."""
+    """Text stream that drops what cannot be written. It has the methods of a file that structlog calls."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
     def write(self, text: str) -> None:
-        """Writes it, if that is possible."""
+        """Writes `text`; drops it on OSError."""
         with suppress(OSError):
             self._stream.write(text)
 
     def flush(self) -> None:
-        """Has it written now, if that is possible."""
+        """Flushes the stream; ignores OSError."""
         with suppress(OSError):
             self._stream.flush()
 
 
 def configure_logging(log_format: str, level: str) -> None:
     """Sets up structlog for the process. `log_format`: console or json; `level`: debug, info, warning or error."""
-    # Pillow warns of what callers send; the answer tells them, and the log is for events.
+    # Pillow warns about pictures that callers send. The response says so to them; the log is for events.
     warnings.filterwarnings("ignore", module="PIL")
-    # Stacks without local variables, which structlog would print by default: pixels are among them.
+    # structlog prints the local variables of stack frames by default, and pixels are among them.
     stacks: list[structlog.typing.Processor] = []
     if log_format == "json":
         transform = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
@@ -45,15 +45,14 @@ def configure_logging(log_format: str, level: str) -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             *stacks,
-            renderer(log_format),
+            _renderer(log_format),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
         logger_factory=structlog.WriteLoggerFactory(file=cast(TextIO, LogStream(sys.stderr))),
     )
 
 
-def renderer(log_format: str) -> structlog.typing.Processor:
-    """What makes a line of an event."""
+def _renderer(log_format: str) -> structlog.typing.Processor:
     if log_format == "json":
         return structlog.processors.JSONRenderer()
     plain = structlog.dev.plain_traceback
@@ -61,6 +60,13 @@ def renderer(log_format: str) -> structlog.typing.Processor:
 
 
 def get_logger() -> Logger:
-    """A logger; `log.info("event_name", key=value)`."""
-    logger: Logger = structlog.get_logger().bind()  # without, it is put together anew for each line
+    """Returns a logger: `log.info("event_name", key=value)`."""
+    logger: Logger = structlog.get_logger().bind()  # without bind() structlog assembles it anew for each line
+    return logger
+
+
+def get_access_logger(log: Logger) -> Logger:
+    """Returns a logger with the context of `log` that writes info events at any configured log level."""
+    wrapper = structlog.make_filtering_bound_logger(logging.INFO)
+    logger: Logger = structlog.wrap_logger(None, wrapper_class=wrapper).bind(**structlog.get_context(log))
     return logger

@@ -1,123 +1,139 @@
-"""What is said of images, kept batch by batch: a request's rows are a stretch of its batch's, and nothing is copied."""
+"""Predictions in two containers: of one batch, as the model made them, and of one request, as a view on a batch.
 
-from collections.abc import Callable, Sequence
-from enum import IntEnum
+Nothing is copied between them: the predictions of a request are a range of the rows of its batch.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from enum import IntEnum, IntFlag
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+SIDE, PIXELS, DIGITS = 28, 784, 10
+
 Pixels = npt.NDArray[np.uint8]  # (n, 784), row-major 28x28, 0 = paper, 255 = ink
+Floats = npt.NDArray[np.float32]
+
+# Shared by all requests of raw pixels, which have no remarks: the usual request allocates no dictionary.
+NO_REMARKS: Mapping[int, IntFlag] = MappingProxyType({})
 
 
 class Refusal(IntEnum):
-    """The reasons. The lower-case name is the metric's label."""
+    """Reason why the service does not vouch for a digit. Its name in lower case is the metric's label."""
 
-    NONE = 0  # the digit stands
+    NONE = 0  # the digit is not refused
     NOVEL = 1  # novelty above the model's threshold
     BLANK = 2  # no ink at all
 
 
-def refusals(
-    pixels: npt.NDArray[np.uint8], novelty: npt.NDArray[np.float32], threshold: float
-) -> npt.NDArray[np.uint8]:
-    """A Refusal for each image, (n,) uint8. `pixels`: (n, 784) uint8, 0 = paper; `novelty`: (n,) float32, 0 to 1."""
-    refused = (novelty > threshold).astype(np.uint8)  # NOVEL is 1
-    refused[np.maximum.reduce(pixels, axis=1) == 0] = Refusal.BLANK
-    return refused
+class BatchPredictions:
+    """Predictions for the n images of one inference.
 
-
-class BatchRows:
-    """Answers for the n images of a batch, and what was made of them for the wire.
-
-    An encoder makes bytes of one fixed length for each row. It is asked once for a batch, however many requests share
-    it: filling in records for a whole batch takes no longer than for one.
+    An encoder turns each row into the same number of bytes. It runs once for a batch, however many requests share the
+    batch: NumPy fills the records of a whole batch in the time of one.
     """
 
-    __slots__ = ("_encoded", "digits", "novelties", "probabilities", "refusals")
+    __slots__ = ("_encoded", "digits", "novelties", "probabilities", "refusals", "version")
 
-    def __init__(
-        self,
-        digits: npt.NDArray[np.int64],
-        novelties: npt.NDArray[np.float32],
-        probabilities: npt.NDArray[np.float32],
-        refusals: npt.NDArray[np.uint8],
-    ) -> None:
+    def __init__(self, probabilities: Floats, digits: npt.NDArray[np.int64], novelties: Floats) -> None:
+        self.probabilities = probabilities  # (n, 10), calibrated
         self.digits = digits  # (n,), 0 to 9
         self.novelties = novelties  # (n,), 0: a typical digit, 1: no digit
-        self.probabilities = probabilities  # (n, 10), calibrated
-        self.refusals = refusals  # (n,), serving.predictions.Refusal
+        self.refusals = np.zeros(len(digits), np.uint8)  # (n,), Refusal; until refuse() all NONE
+        self.version = 0  # of the model; set by LoadedModel.run()
         self._encoded: dict[Encoder, bytes] = {}
 
     def __len__(self) -> int:
         return len(self.digits)
 
+    def refuse(self, pixels: Pixels, novelty_threshold: float) -> None:
+        """Sets `refusals` for `pixels`, (n, 784) uint8: BLANK without ink, NOVEL above the threshold (0 to 1)."""
+        refusals = (self.novelties > novelty_threshold).astype(np.uint8)  # NOVEL is 1
+        refusals[np.maximum.reduce(pixels, axis=1) == 0] = Refusal.BLANK
+        self.refusals = refusals
+
     def encoded(self, encoder: "Encoder") -> bytes:
-        """What `encoder` makes of all rows."""
-        made = self._encoded.get(encoder)
-        if made is None:
-            made = self._encoded[encoder] = encoder(self)
-        return made
+        """Returns all rows as `encoder` encodes them, from a cache."""
+        content = self._encoded.get(encoder)
+        if content is None:
+            content = self._encoded[encoder] = encoder(self)
+        return content
 
 
-Encoder = Callable[[BatchRows], bytes]
+Encoder = Callable[[BatchPredictions], bytes]
 
 
-class Timing(NamedTuple):
-    """Where a request's images spent their time, in seconds, and how many images shared their inference."""
+class Predictions(NamedTuple):
+    """Predictions for the images of one request, in their order: rows `start` to `end` (exclusive) of a batch.
 
-    queue_seconds: float
-    inference_seconds: float
-    batch_images: int
+    `remarks`: image.picture.Quality of those encoded pictures that have any remark, by the image's index.
+    """
 
-
-class Rows(NamedTuple):
-    """One request's answers: rows `start` to before `end` of a batch."""
-
-    batch: BatchRows
+    batch: BatchPredictions
     start: int
     end: int
-    timing: Timing
+    queue_seconds: float = 0.0
+    inference_seconds: float = 0.0
+    batch_images: int = 0  # images that shared the inference; of a request that was split: in its largest batch
+    decode_seconds: float = 0.0  # from admission until all pictures were decoded and framed; 0 for raw pixels
+    remarks: Mapping[int, IntFlag] = NO_REMARKS
 
     @property
     def images(self) -> int:
-        """How many rows."""
+        """Number of images."""
         return self.end - self.start
 
     @property
+    def version(self) -> int:
+        """Version of the model that made the predictions."""
+        return self.batch.version
+
+    @property
     def digits(self) -> npt.NDArray[np.int64]:
-        """(n,), 0 to 9."""
+        """Digits, (n,) int64, 0 to 9."""
         return self.batch.digits[self.start : self.end]
 
     @property
-    def novelties(self) -> npt.NDArray[np.float32]:
-        """(n,), 0: a typical digit, 1: no digit."""
+    def novelties(self) -> Floats:
+        """Novelties, (n,) float32, 0: a typical digit, 1: no digit."""
         return self.batch.novelties[self.start : self.end]
 
     @property
-    def probabilities(self) -> npt.NDArray[np.float32]:
-        """(n, 10), calibrated."""
+    def probabilities(self) -> Floats:
+        """Calibrated probabilities, (n, 10) float32."""
         return self.batch.probabilities[self.start : self.end]
 
     @property
     def refusals(self) -> npt.NDArray[np.uint8]:
-        """(n,), serving.predictions.Refusal."""
+        """Refusals, (n,) uint8, values of Refusal."""
         return self.batch.refusals[self.start : self.end]
 
     def encoded(self, encoder: Encoder) -> bytes:
-        """What `encoder` makes of these rows."""
-        whole = self.batch.encoded(encoder)
+        """Returns this request's rows as `encoder` encodes them."""
+        whole = self.batch.encoded(encoder)  # every row has the same length, so a request's bytes are a slice
         size = len(whole) // len(self.batch)
         return whole[self.start * size : self.end * size]
 
 
-def joined(parts: Sequence[Rows]) -> Rows:
-    """The rows of a request that was split: its longest wait, all of its inferences, the largest batch."""
-    batch = BatchRows(
+def join(parts: Sequence[Predictions]) -> Predictions:
+    """Joins the parts of a request that was split, in their order: one version, one or more parts.
+
+    Its times are the longest wait and the sum of the inferences; `batch_images` is that of the largest batch.
+    """
+    batch = BatchPredictions(
+        np.concatenate([part.probabilities for part in parts]),
         np.concatenate([part.digits for part in parts]),
         np.concatenate([part.novelties for part in parts]),
-        np.concatenate([part.probabilities for part in parts]),
-        np.concatenate([part.refusals for part in parts]),
     )
-    queue, inference, images = zip(*(part.timing for part in parts), strict=True)
-    return Rows(batch, 0, len(batch), Timing(max(queue), sum(inference), max(images)))
+    batch.refusals = np.concatenate([part.refusals for part in parts])
+    batch.version = parts[0].version
+    return Predictions(
+        batch,
+        0,
+        len(batch),
+        queue_seconds=max(part.queue_seconds for part in parts),
+        inference_seconds=sum(part.inference_seconds for part in parts),
+        batch_images=max(part.batch_images for part in parts),
+    )

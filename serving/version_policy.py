@@ -1,27 +1,30 @@
-"""Which versions of a model are served, out of those that there are. Pure: knows no disk and no model."""
+"""Version policy: selects the model versions to serve from those available. Pure: reads no disk, knows no model."""
 
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-ALL = 2**31  # more versions than there will be
+ALL = 2**31  # as `latest`: more versions than there will be
 
 
 @dataclass(frozen=True, slots=True)
 class VersionPolicy:
-    """The `latest` highest that are good; or, where there are any, the `versions` named and no other."""
+    """Selection of the `latest` highest good versions, or, unless empty, of exactly the `versions` named."""
 
     latest: int = 1
     versions: tuple[int, ...] = ()
 
-    def wanted(self, there: Sequence[int], bad: Collection[int]) -> list[int]:
-        """Of the versions `there`, those to serve, ascending. `bad` ones are passed over: older ones stand in."""
-        good = [version for version in sorted(there) if version not in bad]
+    def wanted(self, available: Sequence[int], bad: Collection[int]) -> list[int]:
+        """Returns the versions to serve out of those `available`, ascending.
+
+        `bad` versions failed a check and are skipped; with `latest`, older versions take their place.
+        """
+        good = [version for version in sorted(available) if version not in bad]
         if self.versions:
             return [version for version in good if version in self.versions]
         return good[-self.latest :]
 
-    def __str__(self) -> str:
+    def __str__(self) -> str:  # the inverse of parse_policy()
         if self.versions:
             return ",".join(map(str, self.versions))
         return "all" if self.latest == ALL else "latest" if self.latest == 1 else f"latest:{self.latest}"
@@ -31,9 +34,9 @@ LATEST = VersionPolicy()
 
 
 def parse_policy(text: str) -> VersionPolicy | None:
-    """`latest`, `latest:N`, `all`, or version numbers with commas; `auto` or 0: None, as the repository says.
+    """Parses `latest`, `latest:N`, `all`, or version numbers separated by commas.
 
-    Raises ValueError for anything else.
+    Returns None for `auto` or 0: the repository's config.pbtxt decides. Raises ValueError for anything else.
     """
     if text in ("auto", "0"):
         return None

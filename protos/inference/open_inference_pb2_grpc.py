@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class GRPCInferenceServiceStub:
-    """Asks a server what it serves, and its models for answers.
+    """Runs inference, and describes the server and its models.
     """
 
     def __init__(self, channel):
@@ -88,46 +88,46 @@ class GRPCInferenceServiceStub:
 
 
 class GRPCInferenceServiceServicer:
-    """Asks a server what it serves, and its models for answers.
+    """Runs inference, and describes the server and its models.
     """
 
     def ServerLive(self, request, context):
-        """Whether the process answers at all.
+        """Returns true while the process is alive.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ServerReady(self, request, context):
-        """Whether a warm model is served and the server is not draining.
+        """Returns true while a warm model is served and the server is not draining.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ModelReady(self, request, context):
-        """Whether that model is. NOT_FOUND: no such model or version.
+        """Returns true while that model is served. NOT_FOUND: no such model or version.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ServerMetadata(self, request, context):
-        """What the server is.
+        """Returns name, version and extensions of the server.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ModelMetadata(self, request, context):
-        """A model's inputs and outputs. NOT_FOUND: no such model or version. UNAVAILABLE: none is ready yet.
+        """Returns a model's inputs and outputs. NOT_FOUND: no such model or version. UNAVAILABLE: none is ready yet.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ModelInfer(self, request, context):
-        """Answers for one or many images.
+        """Classifies one or many images.
         INVALID_ARGUMENT: an input, output or parameter that cannot be used; the message says which and what to do.
         NOT_FOUND: no such model or version. RESOURCE_EXHAUSTED: the server is full, or the message too long.
         UNAVAILABLE: no model is ready yet, or the server is shutting down.
@@ -137,30 +137,30 @@ class GRPCInferenceServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ModelConfig(self, request, context):
-        """Triton's: how the model is configured. NOT_FOUND: no such model or version.
+        """Returns how the model is configured. From Triton. NOT_FOUND: no such model or version.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ModelStatistics(self, request, context):
-        """Triton's: what has been inferred since the start. NOT_FOUND: no such model or version.
+        """Returns counts and times since the start. From Triton. NOT_FOUND: no such model or version.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RepositoryIndex(self, request, context):
-        """Triton's: which models are there.
+        """Lists the models. From Triton.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RepositoryModelLoad(self, request, context):
-        """Has the server look at the model's folder now, and serve what is new there. Needs an API key of scope admin, or a
-        server without keys on a loopback address.
-        FAILED_PRECONDITION: a version that should be served was refused; the message says why. What was served still is.
+        """Makes the server look at the model's folder now and serve new versions. From Triton. Needs an API key of scope
+        admin, or a server without keys on a loopback address.
+        FAILED_PRECONDITION: a version that should be served was refused; the message says why. The served versions stay.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -228,7 +228,7 @@ def add_GRPCInferenceServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class GRPCInferenceService:
-    """Asks a server what it serves, and its models for answers.
+    """Runs inference, and describes the server and its models.
     """
 
     @staticmethod

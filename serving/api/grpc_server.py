@@ -1,8 +1,11 @@
-"""Several grpc.aio servers on one port, in one process: what accepts calls. Knows no method and no message.
+"""The gRPC server: several grpc.aio servers that share one port, in one process. It knows no method and no message.
 
-A grpc.aio server has one accept outstanding at a time, and each takes a round trip between its threads and the loop:
-with small calls that is what bounds it, not the processor. Several servers accept side by side; the kernel spreads
-connections over them (SO_REUSEPORT). Decision note 0005 has the figures.
+1. A grpc.aio server has one accept outstanding at a time, and each accept takes a round trip between its threads and
+   the event loop. With small calls that is the limit, not the processor. So several servers ("listeners") accept at
+   the same time; the kernel spreads connections over them (SO_REUSEPORT). Decision 0005 has the figures.
+2. A listener whose accepting loop ends by itself is replaced; the others go on meanwhile.
+3. Overload is refused in two places: gRPC's own threads cancel what exceeds the limits below, and admission
+   (serving.core.admission) refuses the rest with a status. Decision 0030 has the figures.
 """
 
 import asyncio
@@ -16,25 +19,23 @@ from serving.api.tls import TlsCredentials
 from serving.logging import Logger
 
 LISTENERS = 8  # of all workers together
-# Of one connection, in flight: what it asks beyond waits in the client, which tells the time that is left when it
-# sends. So a burst on one connection is answered and not turned away (decision 0030).
+# Calls in flight on one connection. Further calls wait in the client, which sends the time that remains until the
+# deadline only when it sends the call. So a burst on one connection is answered and not refused (decision 0030).
 CONNECTION_CALLS = 128
-# Received by a listener and not yet begun. What comes beyond is turned away by gRPC's own threads, as CANCELLED: many
-# times cheaper than in Python, which would do nothing else under a flood of small calls. Calls that were cancelled keep
-# their places until they are taken in, so that fewer places would cost the patient theirs (decision 0030).
+# Calls that a listener has received and not yet begun. gRPC's own threads end further ones as CANCELLED, which is many
+# times cheaper than a refusal in Python: under a flood of small calls Python would do nothing else. Cancelled calls
+# keep their places until they are begun, so a smaller limit would cancel callers who do wait (decision 0030).
 PENDING_CALLS = 512
-# For a connection to say something that is HTTP/2, and for TLS.
+# Time for a new connection to complete TLS and to send its HTTP/2 settings.
 HANDSHAKE_MILLISECONDS = 10_000
-# After a connection has come of age, for its calls in progress to end: those that never got their message never would.
+# Time for calls in progress on a connection that has reached its maximum age. Bounded, because a call whose request
+# message never arrives would never end.
 AGE_GRACE_MILLISECONDS = 3_600_000
-LONGEST_PAUSE_SECONDS = 1.0  # between two tries to listen again
+RETRY_SECONDS = 1.0  # between two attempts to listen again
 
 
-class GrpcListeners:
-    """Starts, and stops together, servers that `register` has given the same handlers.
-
-    One that grpc.aio gives up is replaced: its accepting loop ends at a method's path that is no UTF-8.
-    """
+class GrpcServer:
+    """Several listeners on one port, started and stopped together, each with the same handlers."""
 
     def __init__(
         self,
@@ -44,42 +45,48 @@ class GrpcListeners:
         max_connection_age_seconds: float,
         log: Logger,
     ) -> None:
+        """`register` adds every service to a listener. `max_connection_age_seconds`: 0 means unlimited."""
         self._log = log
         self._register = register
         self._listeners = listeners
         self._options = [
             ("grpc.max_receive_message_length", max_request_bytes),
-            ("grpc.so_reuseport", 1),
+            ("grpc.so_reuseport", 1),  # all listeners of all workers share the port
             ("grpc.max_concurrent_streams", CONNECTION_CALLS),
-            # It counts calls that have ended and not been freed, and so refuses a client that keeps the limit.
+            # Off: it also counts calls that have ended and are not freed yet, and so refuses a client that keeps the
+            # limit.
             ("grpc.http.overload_protection", 0),
             ("grpc.server.max_pending_requests", PENDING_CALLS),
             ("grpc.server.max_pending_requests_hard_limit", PENDING_CALLS),
-            # Half of the descriptors that there may be, so that connections leave some to the rest of the process.
+            # Half of the process's file descriptors, divided among the listeners: model files, HTTP and workers need
+            # some.
             ("grpc.max_allowed_incoming_connections", max(1, getrlimit(RLIMIT_NOFILE)[0] // 2 // listeners)),
             ("grpc.server_handshake_timeout_ms", HANDSHAKE_MILLISECONDS),
             ("grpc.http2.settings_timeout", HANDSHAKE_MILLISECONDS),
-            # Clients behind proxies that end idle connections ping; by default one in five minutes is too many.
+            # Clients ping to keep idle connections open through proxies. By default gRPC allows one ping in 5 minutes
+            # and answers more with GOAWAY (too_many_pings).
             ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
             ("grpc.keepalive_permit_without_calls", 1),
         ]
         if max_connection_age_seconds:
-            # The client connects anew, perhaps to another worker; calls in progress end where they began.
+            # SO_REUSEPORT spreads connections, not calls. A client that reconnects may reach a less busy worker; its
+            # calls in progress end on the old connection.
             self._options.append(("grpc.max_connection_age_ms", round(max_connection_age_seconds * 1000)))
             self._options.append(("grpc.max_connection_age_grace_ms", AGE_GRACE_MILLISECONDS))
         self._servers: set[grpc.aio.Server] = set()
         self._keepers: list[asyncio.Task[None]] = []
 
     async def start(self, host: str, port: int, tls: TlsCredentials | None = None) -> None:
-        """Listens on `host` and `port`, which is reserved (serving.api.listening_port). Raises OSError when it cannot.
+        """Listens on `host` and `port`. Raises OSError when it cannot.
 
-        `tls`: None is plain text.
+        `port` has been reserved by serving.api.listening_port. `tls`: None means plain text.
         """
         for _ in range(self._listeners):
             server = await self._listen(host, port, tls)
             self._keepers.append(asyncio.create_task(self._keep(server, host, port, tls)))
 
     async def _listen(self, host: str, port: int, tls: TlsCredentials | None) -> grpc.aio.Server:
+        """Starts one listener. Raises OSError when the port cannot be bound."""
         server = grpc.aio.server(options=self._options)
         self._register(server)
         try:
@@ -87,16 +94,20 @@ class GrpcListeners:
                 server.add_secure_port(address(host, port), tls.for_listener())  # each listener needs its own
             else:
                 server.add_insecure_port(address(host, port))
-        except RuntimeError as error:  # grpc's only word for it
+        except RuntimeError as error:  # grpc's only error for it, without an errno
             raise OSError(None, "cannot be bound") from error
         await server.start()
         self._servers.add(server)
         return server
 
     async def _keep(self, server: grpc.aio.Server, host: str, port: int, tls: TlsCredentials | None) -> None:
-        """Puts another listener in the place of one that ended by itself, again and again."""
+        """Replaces a listener whenever it ends by itself.
+
+        grpc.aio ends its accepting loop at a method path that is not UTF-8: one bad call would stop one listener.
+        """
         while True:
-            # As a task: to cancel the wait itself would cancel what stop() waits for, too.
+            # A task of its own, and asyncio.wait, which does not cancel it: grpc.aio shares one future between this
+            # wait and stop(), and cancelling it here would cancel it there.
             ended = asyncio.ensure_future(server.wait_for_termination())
             await asyncio.wait({ended})
             self._servers.discard(server)
@@ -105,13 +116,13 @@ class GrpcListeners:
                 try:
                     server = await self._listen(host, port, tls)
                     self._log.info("listener_replaced", port=port)
-                except Exception as error:  # the border of a loop: the others listen meanwhile
+                except Exception as error:  # the border of a loop: the other listeners go on
                     self._log.error("listener_not_replaced", why=str(error))
-                    await asyncio.sleep(LONGEST_PAUSE_SECONDS)
+                    await asyncio.sleep(RETRY_SECONDS)
 
     async def stop(self, grace_seconds: float) -> None:
-        """Refuses new calls, waits for those in flight up to the grace, then ends them."""
-        for keeper in self._keepers:
+        """Refuses new calls, waits up to `grace_seconds` for those in flight, then cancels them."""
+        for keeper in self._keepers:  # first: a keeper would replace the listeners that are stopped below
             keeper.cancel()
         await asyncio.gather(*self._keepers, return_exceptions=True)
         await asyncio.gather(*(server.stop(grace_seconds) for server in self._servers))

@@ -1,4 +1,4 @@
-"""gRPC server reflection over every contract that is served, whichever descriptor pool its code registered it in."""
+"""gRPC server reflection (grpc.reflection.v1alpha) over every contract that is served."""
 
 from collections.abc import Sequence
 
@@ -17,8 +17,10 @@ FILES: Sequence[FileDescriptor] = [
 
 
 def add_reflection(server: grpc.aio.Server) -> None:
-    """Adds the standard grpc.reflection service."""
-    pool = DescriptorPool()  # grpcio's servicer looks in one, and these files are in two
+    """Registers the reflection service, which lists mnist.v1, inference, health and itself."""
+    # A third pool with all files: grpcio's servicer searches one pool, and open_inference_pb2 registers in a pool of
+    # its own (kserve/kserve#3099, protos/generate.py).
+    pool = DescriptorPool()
     for file in FILES:
         pool.AddSerializedFile(file.serialized_pb)
     services = [service.full_name for file in FILES for service in file.services_by_name.values()]

@@ -1,91 +1,92 @@
-"""A handler becomes an RPC that is counted and timed, and whose exceptions become statuses. Knows no message."""
+"""Wraps handlers into RPCs: authenticates, counts and times them, and turns exceptions into statuses.
+
+1. Every call is counted as started and once as handled, whatever ends it. When its client or its deadline ends it, the
+   handler gets CancelledError, which is counted and raised again, never swallowed.
+2. Everything else that a handler raises becomes a status by serving.api.status. Handlers never set statuses themselves.
+3. A status is sent alone, without initial metadata or a message before it, so that clients may retry the call.
+"""
 
 import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple, NoReturn, Protocol, TypeVar
+from typing import NamedTuple, NoReturn, TypeVar
 
 import grpc
 
-from serving.api.access_log import AccessLog
 from serving.api.status import REASONS, ErrorStatus, error_status
 from serving.auth.api_keys import Caller
-from serving.auth.authenticator import Asker
+from serving.auth.authenticator import Authenticator
 from serving.logging import Logger
 from serving.metrics.metrics import Metrics
 
-R = TypeVar("R")
-T = TypeVar("T")
+R = TypeVar("R")  # request: bytes, or an iterator of bytes for a stream
+T = TypeVar("T")  # response: bytes; None for a stream, which writes to the context
 Context = grpc.aio.ServicerContext[bytes, bytes]
 
 
-class Gate(Protocol):
-    """Knows who may call what."""
-
-    def caller(self, context: Asker, scope: str | None) -> Caller:
-        """Who asks, for an RPC that needs a key of this scope; None: of any. Raises a DigitServiceError."""
-
-
 class Call(NamedTuple):
-    """A call that was let in."""
+    """An authenticated call: grpc's context and the caller whom the authenticator found."""
 
     context: Context
     caller: Caller
 
 
 Handler = Callable[[R, Call], Awaitable[T]]
-# What grpc calls.
+# The handler in the form that grpc calls.
 Observed = Callable[[R, Context], Awaitable[T]]
 
 
 class RpcObserver:
-    """Lets callers in and observes the methods of one service; `service` is its full name, a label of the metrics."""
+    """Authenticates, counts and logs the RPCs of one service. `service`: its full name, a label of the metrics."""
 
-    def __init__(self, service: str, gate: Gate, metrics: Metrics, log: Logger, access_log: AccessLog | None) -> None:
+    def __init__(
+        self, service: str, authenticator: Authenticator, metrics: Metrics, log: Logger, access_log: Logger | None
+    ) -> None:
+        """`access_log`: gets a line for each call; None: no lines."""
         self._service = service
-        self._gate = gate
+        self._authenticator = authenticator
         self._metrics = metrics
         self._log = log
         self._access_log = access_log
         # Made before they are needed: a series that appears with its first event hides that event from rate().
         self._rejected = {reason: metrics.rejected.labels(reason) for reason in REASONS}
 
-    def observed(self, kind: str, method: str, answer: Handler[R, T], scope: str | None = None) -> Observed[R, T]:
-        """`answer` for those that may, counted and timed, and what it raises turned into a status.
-
-        `kind`: unary or bidi_stream. `scope`: that a key must have for it.
-        """
+    def observed(self, kind: str, method: str, handler: Handler[R, T], scope: str | None = None) -> Observed[R, T]:
+        """Wraps `handler` for grpc. `kind`: unary or bidi_stream. `scope`: what the key must permit; None: nothing."""
         rpc = _Rpc(self._metrics, kind, self._service, method)
 
-        async def handle(request: R, context: Context) -> T:
+        async def call(request: R, context: Context) -> T:
             begun = time.perf_counter()
-            rpc.started.inc()
+            rpc.started.inc()  # before authentication: the drain waits until no call starts any more
             code = grpc.StatusCode.OK
             try:
-                return await answer(request, Call(context, self._gate.caller(context, scope)))
-            except asyncio.CancelledError:
+                return await handler(request, Call(context, self._authenticator.authenticate(context, scope)))
+            except (
+                asyncio.CancelledError
+            ):  # grpc.aio cancels the handler's task: the client left, or the deadline passed
                 code = _code_of_cancellation(context)
                 raise
             except Exception as error:  # the border of the RPC
                 status = self.status(error, method)
                 code = status.code
-                # What abort() raises refers to itself, by this frame: the request and all that was made of it would be
-                # kept until the garbage collector comes.
+                # abort() raises an exception whose traceback holds this frame, which in turn holds the exception. That
+                # cycle would keep the request, and all that was made of it, until the garbage collector runs.
                 del request
                 _forget_frames(error)
                 await _abort(context, status)
-            finally:
+            finally:  # also where abort() raises, as it always does
                 elapsed = time.perf_counter() - begun
                 rpc.handled[code].inc()
                 rpc.seconds.observe(elapsed)
                 if self._access_log:
-                    self._access_log.add(time.time(), method, code.name, elapsed, context.peer())
+                    seconds, peer = round(elapsed, 6), context.peer()
+                    self._access_log.info("rpc", method=method, code=code.name, seconds=seconds, peer=peer)
 
-        return handle
+        return call
 
     def status(self, error: Exception, method: str) -> ErrorStatus:
-        """The status for `error`, counted; what is a fault of ours is logged with its stack."""
+        """Returns the status for `error` and counts it by reason. A fault of the server is logged with its stack."""
         status = error_status(error)
         self._rejected[status.reason].inc()
         if status.code is grpc.StatusCode.INTERNAL:
@@ -94,45 +95,47 @@ class RpcObserver:
 
 
 class _Rpc:
-    """One method's counters, looked up once."""
+    """Counters of one method, looked up once: `labels()` takes a lock and a dictionary look-up."""
 
     def __init__(self, metrics: Metrics, kind: str, service: str, method: str) -> None:
         labels = (kind, service, method)
         self.started = metrics.started.labels(*labels)
         self.seconds = metrics.handling_seconds.labels(*labels)
+        # Every code from the start, so that rate() sees the first of each.
         self.handled = {code: metrics.handled.labels(*labels, code.name) for code in grpc.StatusCode}
 
 
 def deadline(context: Context) -> float:
-    """The caller's deadline in time.monotonic() seconds, infinity when it set none."""
+    """Returns the caller's deadline in time.monotonic() seconds, infinity when the call has none."""
     remaining = context.time_remaining()
     return float("inf") if remaining is None else time.monotonic() + remaining
 
 
 async def _abort(context: Context, status: ErrorStatus) -> NoReturn:
-    """Ends the call with this status alone: a client retries no call that has got anything else."""
+    """Ends the call with `status` and nothing before it: clients do not retry a call that received anything else."""
     try:
         await context.abort(status.code, status.message, _pushback(status))
-    except grpc.aio.InternalError as gone:  # the caller, and grpc would log a stack for it
+    except grpc.aio.InternalError as gone:  # the caller left meanwhile; raised as it is, grpc would log a stack for it
         raise asyncio.CancelledError from gone
 
 
 def _forget_frames(error: BaseException | None) -> None:
-    """Lets go of what the frames hold in which `error` was raised, and those before it."""
+    """Releases the frames in which `error`, and the errors that caused it, were raised."""
     while error is not None:
-        error.__traceback__ = None
+        error.__traceback__ = None  # after logging: the stack is gone
         error = error.__cause__ or error.__context__
 
 
 def _pushback(status: ErrorStatus) -> tuple[tuple[str, str], ...]:
-    """When gRPC's clients that retry should do so (gRFC A6): about then, as not all should come back at once."""
+    """Returns the trailing metadata that says when to retry (gRFC A6), with jitter against retries in step."""
     if status.retry_after_seconds is None:
         return ()
     milliseconds = round(status.retry_after_seconds * 1000 * random.uniform(0.5, 1.5))
-    return (("grpc-retry-pushback-ms", str(max(1, milliseconds))),)
+    return (("grpc-retry-pushback-ms", str(max(1, milliseconds))),)  # 0: retry at once
 
 
 def _code_of_cancellation(context: Context) -> grpc.StatusCode:
+    # grpc.aio cancels the task in both cases; only the clock distinguishes a passed deadline from a client that left.
     remaining = context.time_remaining()
     is_late = remaining is not None and remaining <= 0
     return grpc.StatusCode.DEADLINE_EXCEEDED if is_late else grpc.StatusCode.CANCELLED

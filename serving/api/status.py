@@ -1,4 +1,4 @@
-"""The one table from what went wrong to what the caller is told."""
+"""Statuses of failed requests: the one table from the errors of serving.errors to gRPC codes and metric reasons."""
 
 from dataclasses import dataclass
 
@@ -24,12 +24,12 @@ from serving.errors import (
 
 @dataclass(frozen=True, slots=True)
 class ErrorStatus:
-    """A gRPC status, its text, and the reason under which it is counted."""
+    """A gRPC status, its message, and the reason under which mnist_rejected_total counts it."""
 
     code: grpc.StatusCode
     message: str
     reason: str
-    retry_after_seconds: float | None = None  # when it is worth asking again; None where nobody knows
+    retry_after_seconds: float | None = None  # when a retry is worthwhile; None: unknown
 
 
 _TABLE: dict[type[DigitServiceError], tuple[grpc.StatusCode, str]] = {
@@ -54,7 +54,11 @@ REASONS = (*(reason for _, reason in _TABLE.values()), INTERNAL_REASON)
 
 
 def error_status(error: Exception) -> ErrorStatus:
-    """The status for `error`. What is not in the table is a fault of ours: its text stays inside."""
+    """Returns the status for `error`.
+
+    An error that is not in the table is a fault of the server: INTERNAL, and its text goes to the log alone.
+    """
+    # By its exact type: a new subclass must get a line of its own, or it shows up as INTERNAL.
     if isinstance(error, DigitServiceError) and type(error) in _TABLE:
         code, reason = _TABLE[type(error)]
         return ErrorStatus(code, str(error), reason, error.retry_after_seconds)

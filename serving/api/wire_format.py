@@ -1,4 +1,9 @@
-"""Protobuf's wire format, as far as the short ways past it need it. Knows no contract."""
+"""Protobuf's wire format: bounded parsing, and field headers for the codecs that write bytes themselves.
+
+1. Protobuf makes an object for each submessage and list entry, and an entry of two bytes takes fifty in memory. So
+   parse_message counts the entries in the bytes first, and refuses too many.
+2. Counting is a heuristic and never decides whether a message is valid: garbled bytes are left to protobuf.
+"""
 
 from functools import lru_cache
 from typing import TypeVar, cast
@@ -10,19 +15,19 @@ from serving.errors import InvalidRequestError
 
 M = TypeVar("M", bound=Message)
 
-START_GROUP, END_GROUP = 3, 4  # protobuf skips groups that it does not know
+START_GROUP, END_GROUP = 3, 4  # deprecated wire types, which protobuf skips as unknown fields
 VARINT, EIGHT_BYTES, SIZED, FOUR_BYTES = 0, 1, 2, 5  # wire types; SIZED: bytes, strings, messages, packed lists
-# Fields of a message and of those within it. Protobuf makes an object of each: an entry of two bytes takes fifty.
-MOST_ENTRIES = 8192
-_SHORT_BYTES = 16 * 1024  # that hold too few to matter
+MOST_ENTRIES = 8192  # fields of a message and of the messages within it
+_SHORT_BYTES = 16 * 1024  # messages up to this length are not counted: an entry has at least two bytes
 
-# The fields that are messages, by number, and theirs; of a list of dimensions None: each of its bytes may be one.
+# Fields that hold entries, by number: for a message its own such fields; None for a packed list of dimensions, each
+# byte of which may be an entry.
 Shape = dict[int, "Shape | None"]
 _DIMENSIONS = "shape"
 
 
 def parse_message(kind: type[M], content: bytes, most_entries: int = MOST_ENTRIES) -> M:
-    """A message of any kind. Raises InvalidRequestError for bytes that are none, and for too many entries."""
+    """Parses a message of type `kind`. Raises InvalidRequestError for bytes that are none, and for too many entries."""
     if len(content) > _SHORT_BYTES:
         descriptor = cast(Descriptor, kind.DESCRIPTOR)
         if _entries(_shape(descriptor), content, 0, len(content), most_entries) > most_entries:
@@ -34,9 +39,9 @@ def parse_message(kind: type[M], content: bytes, most_entries: int = MOST_ENTRIE
 
 
 def sized_field(kind: type[Message], field: str, length: int) -> bytes:
-    """What stands before the `length` bytes of a field: its number, its wire type, and the length as a varint."""
+    """Returns the bytes before the `length` bytes of a field: its number and wire type, and the length as a varint."""
     header = bytearray([kind.DESCRIPTOR.fields_by_name[field].number << 3 | SIZED])
-    while length > 0x7F:
+    while length > 0x7F:  # 7 bits a byte, lowest first; the high bit says that more follow
         header.append(length & 0x7F | 0x80)
         length >>= 7
     header.append(length)
@@ -53,7 +58,7 @@ def _shape(descriptor: Descriptor) -> Shape:
 
 
 def _entries(shape: Shape, content: bytes, at: int, end: int, most: int) -> int:
-    """Fields in content[at:end] and in the messages there; stops at `most` + 1, and where the bytes are garbled."""
+    """Counts fields in content[at:end] and in the messages there; stops above `most`, and at garbled bytes."""
     count = 0
     while at < end and count <= most:
         tag, at = _varint(content, at, end)
@@ -71,13 +76,13 @@ def _entries(shape: Shape, content: bytes, at: int, end: int, most: int) -> int:
             _, at = _varint(content, at, end)
         elif kind in (EIGHT_BYTES, FOUR_BYTES):
             at += 8 if kind == EIGHT_BYTES else 4
-        elif kind not in (START_GROUP, END_GROUP):  # a group's fields count as if they stood outside of it
+        elif kind not in (START_GROUP, END_GROUP):  # garbled; the fields of a group count as the message's own
             break
     return count
 
 
 def _varint(content: bytes, at: int, end: int) -> tuple[int, int]:
-    """The number at `at` and where it ends; `end` where it is cut off or too long."""
+    """Returns the number at `at` and the position behind it, which is `end` for one that is cut off or too long."""
     value = shift = 0
     while at < end and shift < 70:
         byte, at = content[at], at + 1

@@ -1,1 +1,1 @@
-"""API keys: who may call what, and how often."""
+"""API keys: authentication of callers, their scopes and their rate limits."""

@@ -1,12 +1,12 @@
-"""Who may ask: API keys by name, scope and rate, kept as hashes in a file. Knows no transport.
+"""API keys with name, scopes and rate limit, stored as hashes in a TOML file. Knows no transport.
 
-A key is 256 random bits, so one SHA-256 of it is enough: there is nothing to guess that a slow hash would protect. The
-file is TOML, one table a key:
+A key is 256 random bits, so one SHA-256 of it is enough: a slow hash protects keys that can be guessed (decision 0032).
+The file has one table for each key:
 
     [keys.forms-department]
     sha256 = "9f86d081..."            # of the key, 64 hexadecimal digits
     scopes = ["classify"]             # classify, admin, or both
-    images_per_second = 500           # 0, or left away: as many as the server can
+    images_per_second = 500           # 0, or left out: no limit
 """
 
 import hashlib
@@ -29,49 +29,53 @@ _FIELDS = {"sha256", "scopes", "images_per_second"}
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """What the holder of a key may do."""
+    """API key: its name, its hash and what its holder may do."""
 
     name: str
     sha256: bytes
     scopes: frozenset[str]
     images_per_second: float  # 0: no limit
-    index: int  # its place in the file
+    index: int  # position in the file, from 0
 
 
 class Caller(NamedTuple):
-    """Who asks: a name, among which the server's room is divided, and the key that was shown, if any."""
+    """Caller of a request: a name, by which admission divides the server's room, and the API key, if it has one."""
 
     name: str
     key: ApiKey | None = None
 
 
 def new_secret() -> str:
-    """A key as its holder sends it."""
+    """Returns a new random key, as its holder sends it."""
     return f"mnist_{secrets.token_urlsafe(32)}"
 
 
 def hashed(secret: str) -> bytes:
-    """What is kept of a key."""
-    return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).digest()
+    """Returns the SHA-256 of a key, 32 bytes: all that is stored of it."""
+    return hashlib.sha256(
+        secret.encode("utf-8", "surrogateescape")
+    ).digest()  # headers may hold bytes that are not UTF-8
 
 
 class ApiKeys:
-    """The keys of one file, as it was when read."""
+    """Keys of a file, as read at one time."""
 
     def __init__(self, keys: Mapping[str, ApiKey]) -> None:
         self._keys = list(keys.values())
 
     @property
     def names(self) -> list[str]:
-        """Of all keys."""
+        """Names of all keys, in the file's order."""
         return [key.name for key in self._keys]
 
     def __len__(self) -> int:
         return len(self._keys)
 
     def find(self, secret: str) -> ApiKey | None:
-        """The key with this secret. Takes as long for any: each hash is compared, and each whole."""
+        """Returns the key with this secret, or None, in a time that reveals nothing about the stored hashes."""
         given, found = hashed(secret), None
+        # No early exit, and compare_digest instead of ==: the time must depend neither on which key matches nor on how
+        # many bytes do.
         for key in self._keys:
             if hmac.compare_digest(given, key.sha256):
                 found = key
@@ -79,12 +83,12 @@ class ApiKeys:
 
 
 def read_keys(path: Path) -> ApiKeys:
-    """The keys in a file. Raises ConfigError saying what is wrong with it, and which key."""
+    """Reads the keys of a file. Raises ConfigError, which names the fault and the key."""
     try:
         content = tomllib.loads(path.read_text())
     except (OSError, ValueError) as error:
         raise ConfigError(f"api_keys {path}: cannot be read: {error}") from error
-    tables = content.get("keys", {})  # none: whoever takes the last key out wants to let nobody in
+    tables = content.get("keys", {})  # a file without keys is valid: it admits nobody
     if not set(content) <= {"keys"} or not isinstance(tables, dict):
         raise ConfigError(f"api_keys {path}: expected [keys.NAME] tables and nothing else")
     try:
@@ -97,9 +101,9 @@ def read_keys(path: Path) -> ApiKeys:
 
 
 def table(name: str, secret: str, scopes: list[str], images_per_second: float) -> str:
-    """What a file says of a new key. Raises ValueError for a name, scope or rate that cannot be."""
+    """Returns the TOML table of a new key. Raises ValueError for an invalid name, scope or rate."""
     fields = {"sha256": hashed(secret).hex(), "scopes": scopes, "images_per_second": images_per_second}
-    _key(name, fields, 0)
+    _key(name, fields, 0)  # for its checks; it also keeps quotes and brackets out of the table below
     listed = ", ".join(f'"{scope}"' for scope in scopes)
     return (
         f'[keys.{name}]\nsha256 = "{fields["sha256"]}"\nscopes = [{listed}]\n'
@@ -118,6 +122,7 @@ def _key(name: str, fields: object, index: int) -> ApiKey:
         raise ValueError(f"key {name}: sha256 is not 64 lower-case hexadecimal digits")
     if not (isinstance(scopes, list) and scopes and all(scope in SCOPES for scope in scopes)):
         raise ValueError(f"key {name}: scopes are one or more of {', '.join(sorted(SCOPES))}")
+    # bool is a subclass of int, and TOML has inf and nan: the comparison is False for nan.
     if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate < float("inf"):
         raise ValueError(f"key {name}: images_per_second is not 0 or more")
     return ApiKey(name, bytes.fromhex(sha256), frozenset(scopes), float(rate), index)

@@ -1,4 +1,4 @@
-"""Who a call is from, and whether that one may make it. Rereads the file of keys when it changes."""
+"""Identifies the caller of a request, or refuses it: authenticators with and without a file of API keys."""
 
 import time
 from collections.abc import Iterable
@@ -10,63 +10,77 @@ from serving.errors import ConfigError, ForbiddenError, UnauthenticatedError
 from serving.files import file_stamp
 from serving.logging import Logger
 
-LOOK_SECONDS = 1.0  # how long a key that is taken from the file may still be good
+REREAD_SECONDS = 1.0  # between two looks at the file: a key that was removed may be accepted for so long
 _BEARER = "bearer "
 
 
-class Asker(Protocol):
-    """What tells who asks: a call of gRPC's, or one that came by HTTP."""
+class RequestContext(Protocol):
+    """Origin of a request: the context of a gRPC call, or its counterpart for HTTP."""
 
     def peer(self) -> str:
-        """The connection that it came by."""
+        """Returns the connection's address."""
 
     def invocation_metadata(self) -> Iterable[tuple[str, str | bytes]] | None:
-        """What came with it."""
+        """Returns the request's metadata as pairs of a lower-case name and a value."""
 
 
-class OpenGate:
-    """Lets everybody in, as the connection that they come by. What needs a key is open only if `is_admin_open`."""
+class Authenticator(Protocol):
+    """Identifies callers and checks their scopes."""
+
+    def authenticate(self, context: RequestContext, scope: str | None) -> Caller:
+        """Returns the caller of an RPC that requires `scope`; None: any key will do.
+
+        Raises UnauthenticatedError or ForbiddenError.
+        """
+
+
+class OpenAuthenticator:
+    """Accepts every request; its connection is the caller. Accepts admin RPCs only with `is_admin_open`."""
 
     def __init__(self, is_admin_open: bool) -> None:
         self._is_admin_open = is_admin_open
 
-    def caller(self, context: Asker, scope: str | None) -> Caller:
-        """Who asks. Raises ForbiddenError."""
+    def authenticate(self, context: RequestContext, scope: str | None) -> Caller:
+        """Returns the caller, without a key. Raises ForbiddenError for admin RPCs that are not open."""
         if scope == ADMIN and not self._is_admin_open:
             raise ForbiddenError("this RPC needs an API key of scope admin; the server has no keys (--api-keys)")
         return Caller(context.peer())
 
 
-class KeyGate:
-    """Lets in whoever shows a key of the file, as `authorization: Bearer KEY` or `x-api-key: KEY`."""
+class ApiKeyAuthenticator:
+    """Accepts requests with a key of the file, sent as `authorization: Bearer KEY` or `x-api-key: KEY`.
+
+    Reads the file again when it has changed.
+    """
 
     def __init__(self, path: Path, log: Logger) -> None:
-        """Raises ConfigError for a file that cannot be used."""
+        """Reads the file. Raises ConfigError for a file that cannot be used."""
         self._path = path
         self._log = log
-        self._stamp = file_stamp(path)
+        self._stamp = file_stamp(path)  # before reading: a change in between is noticed at the next look
         self._keys = read_keys(path)
-        self._next_look = time.monotonic() + LOOK_SECONDS
+        self._next_look = time.monotonic() + REREAD_SECONDS
 
-    def caller(self, context: Asker, scope: str | None) -> Caller:
-        """Who asks. Raises UnauthenticatedError or ForbiddenError."""
+    def authenticate(self, context: RequestContext, scope: str | None) -> Caller:
+        """Returns the caller with its key. Raises UnauthenticatedError, or ForbiddenError without the scope."""
         secret = _secret(context)
         if secret is None:
             raise UnauthenticatedError(
                 "an API key is needed, as metadata `authorization: Bearer KEY` or `x-api-key: KEY`"
             )
-        key = self._current().find(secret)
+        key = self._current_keys().find(secret)
         if key is None:
             raise UnauthenticatedError("the API key is not known, or no more")
         if scope is not None and scope not in key.scopes:
             raise ForbiddenError(f"key {key.name} has not the scope {scope}, which this RPC needs")
         return Caller(key.name, key)
 
-    def _current(self) -> ApiKeys:
-        """The keys as the file has them now; as it last had them where it cannot be used."""
+    def _current_keys(self) -> ApiKeys:
+        """Returns the keys of the file, read again if it has changed; the last good ones where it cannot be used."""
+        # On the event loop, and not on a thread of its own: one stat a second, and a small file now and then.
         now = time.monotonic()
         if now >= self._next_look:
-            self._next_look = now + LOOK_SECONDS
+            self._next_look = now + REREAD_SECONDS
             stamp = file_stamp(self._path)
             if stamp != self._stamp:
                 self._stamp = stamp
@@ -78,7 +92,8 @@ class KeyGate:
         return self._keys
 
 
-def _secret(context: Asker) -> str | None:
+def _secret(context: RequestContext) -> str | None:
+    """Returns the key that the request carries, or None."""
     for key, value in context.invocation_metadata() or ():
         text = value if isinstance(value, str) else ""
         if key == "x-api-key":

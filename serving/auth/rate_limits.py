@@ -1,8 +1,10 @@
-"""Images a second of each API key, counted once for all workers: they share a page of memory.
+"""Rate limits of API keys in images per second, counted for all workers together in shared memory.
 
-Each key has a place there, with one number: when what it has used so far is paid for, at its rate (the generic cell
-rate algorithm, ITU-T I.371). Two workers that write at the same moment may forget one of two calls; a limit need not be
-more exact. A place also tells whose it is: files change, and the next key there owes nothing.
+1. Each key has a slot with one number, its theoretical arrival time: when its images so far are paid for at its rate
+   (generic cell rate algorithm, ITU-T I.371). A key may be BURST_SECONDS ahead of it.
+2. Slots are written without a lock. Two workers that write at the same moment may lose one of two requests, which is
+   exact enough for a limit, and a worker that dies leaves nothing locked.
+3. A slot also holds the start of its key's hash: when the file changes and another key gets the slot, it starts anew.
 """
 
 import mmap
@@ -13,41 +15,46 @@ import time
 from serving.auth.api_keys import ApiKey
 from serving.errors import RateLimitedError
 
-BURST_SECONDS = 1.0  # how far a key may be ahead of its rate
-_PLACE = struct.Struct("=8sd")  # the begin of the key's hash; time.monotonic() seconds
-MOST_KEYS = 4096
+BURST_SECONDS = 1.0  # that a key may be ahead of its rate
+# The first 8 bytes of the key's hash; the theoretical arrival time in time.monotonic() seconds. That clock counts from
+# the start of the system, so all processes read the same one.
+_SLOT = struct.Struct("=8sd")
+MAX_KEYS = 4096  # slots, 64 KiB; beyond it two keys share a slot and reset each other's count
 
 
 class RateMemory:
-    """Memory for all workers, until close(): theirs when they inherit its file descriptor."""
+    """Shared memory of all workers, until close(). They inherit its file descriptor."""
 
     def __init__(self) -> None:
-        self._file = os.fdopen(os.memfd_create("rates"), "r+b")
-        self._file.truncate(MOST_KEYS * _PLACE.size)
+        self._file = os.fdopen(os.memfd_create("rates"), "r+b")  # no name in any file system that could be left behind
+        self._file.truncate(MAX_KEYS * _SLOT.size)  # to zeros: no key's hash, arrival long ago
 
     @property
     def descriptor(self) -> int:
-        """Of the memory."""
+        """File descriptor of the memory."""
         return self._file.fileno()
 
     def close(self) -> None:
-        """Gives back this process's share."""
+        """Closes this process's file descriptor. The memory is freed with the last one."""
         self._file.close()
 
 
 class RateLimits:
-    """The limits of one process; with the `descriptor` of a RateMemory, of all that have it."""
+    """Rate limits, counted together in all processes that have the `descriptor` of one RateMemory."""
 
     def __init__(self, descriptor: int | None = None) -> None:
-        self._memory = mmap.mmap(-1 if descriptor is None else descriptor, MOST_KEYS * _PLACE.size)
+        """Maps the memory. `descriptor`: of a RateMemory; None: counts in this process alone."""
+        self._memory = mmap.mmap(-1 if descriptor is None else descriptor, MAX_KEYS * _SLOT.size)
 
     def charge(self, key: ApiKey, images: int) -> None:
-        """Counts `images` of `key`, or raises RateLimitedError where it is too far ahead of its rate."""
+        """Counts `images` of `key`. Raises RateLimitedError, and counts none, where it is too far ahead of its rate."""
         if not key.images_per_second:
             return
-        place, now, own = key.index % MOST_KEYS * _PLACE.size, time.monotonic(), key.sha256[:8]
-        whose, paid_until = _PLACE.unpack_from(self._memory, place)
-        start = max(now, paid_until) if whose == own else now
+        slot, now, own = key.index % MAX_KEYS * _SLOT.size, time.monotonic(), key.sha256[:8]
+        owner, arrival = _SLOT.unpack_from(self._memory, slot)
+        start = max(now, arrival) if owner == own else now
+        # The debt so far decides, not this request's size: a request of more than a second's images is let through and
+        # paid for afterwards. Refused, it could never succeed.
         if (early := start - now - BURST_SECONDS) > 0:
             raise RateLimitedError(key.name, key.images_per_second, early)
-        _PLACE.pack_into(self._memory, place, own, start + images / key.images_per_second)
+        _SLOT.pack_into(self._memory, slot, own, start + images / key.images_per_second)

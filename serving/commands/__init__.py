@@ -1,1 +1,1 @@
-"""Commands for people beside serving itself: keys, versions, tune, show samples."""
+"""Commands other than serving: keys, versions, tune; and the samples shown at the start."""

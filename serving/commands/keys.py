@@ -1,34 +1,42 @@
-"""`python -m serving keys new NAME --file keys.toml`: makes an API key, shows it once and keeps its hash."""
+"""`python -m serving keys new NAME --file keys.toml`: makes an API key, shows it once and stores its hash."""
 
-import argparse
-import os
 import stat
-import sys
-from collections.abc import Sequence
 from pathlib import Path
-from tempfile import mkstemp
+
+import click
 
 from serving.auth.api_keys import CLASSIFY, SCOPES, new_secret, read_keys, table
 from serving.errors import ConfigError
+from serving.files import replace_atomically
 
-NEW_FILE_MODE = 0o640  # the group may read: the server's, say
+_SCOPE = click.Choice(sorted(SCOPES))
+NEW_FILE_MODE = 0o640  # readable by the group, which may be the server's
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """0: made; 2: not, and why."""
-    options = _parser().parse_args(arguments)
+@click.group()
+def keys() -> None:
+    """Makes API keys for the digit service."""
+
+
+@keys.command()
+@click.argument("name")
+@click.option("--file", "path", type=click.Path(path_type=Path), default=Path("keys.toml"), show_default=True)
+@click.option("--scopes", type=_SCOPE, multiple=True, help=f"What the key is for, one or more. (default: {CLASSIFY})")
+@click.argument("more_scopes", type=_SCOPE, nargs=-1, metavar="")  # so that `--scopes admin classify` means both
+@click.option("--images-per-second", type=float, default=0.0, show_default=True, help="0: no limit.")
+def new(name: str, path: Path, scopes: tuple[str], more_scopes: tuple[str], images_per_second: float) -> None:
+    """Makes a key and stores its hash in a file for --api-keys. NAME: letters, digits, - and _."""
+    wanted = {*scopes, *more_scopes} or {CLASSIFY}
     try:
-        secret = _add(options.file, options.name, sorted(set(options.scopes)), options.images_per_second)
+        secret = _add(path, name, sorted(wanted), images_per_second)
     except (ConfigError, ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print(f"Kept in {options.file} as a hash. The key itself, which is not kept anywhere:", file=sys.stderr)
-    print(secret)
-    return 0
+        raise click.UsageError(str(error)) from error
+    click.echo(f"Kept in {path} as a hash. The key itself, which is not kept anywhere:", err=True)
+    click.echo(secret)
 
 
 def _add(path: Path, name: str, scopes: list[str], images_per_second: float) -> str:
-    """Writes the file anew, in one step: a server may be reading it. Who may read it stays as it was."""
+    """Adds a key to the file and returns its secret. Replaces the file in one step: a server may be reading it."""
     before, mode = "", NEW_FILE_MODE
     if path.exists():
         mode = stat.S_IMODE(path.stat().st_mode)
@@ -37,29 +45,5 @@ def _add(path: Path, name: str, scopes: list[str], images_per_second: float) -> 
         before = path.read_text().rstrip() + "\n\n"
     secret = new_secret()
     added = table(name, secret, scopes, images_per_second)
-    descriptor, beside_name = mkstemp(dir=path.parent, prefix=f"{path.name}.")
-    beside = Path(beside_name)
-    try:
-        with os.fdopen(descriptor, "w") as file:
-            file.write(before + added)
-        read_keys(beside)
-        beside.chmod(mode)
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+    replace_atomically(path, before + added, mode, check=read_keys)
     return secret
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m serving keys", description="API keys for the digit service.")
-    commands = parser.add_subparsers(dest="command", required=True)
-    new = commands.add_parser("new", help="make a key and keep its hash in the file that --api-keys names")
-    new.add_argument("name", help="whose key it is: letters, digits, - and _")
-    new.add_argument("--file", type=Path, default=Path("keys.toml"), help="(default: %(default)s)")
-    new.add_argument("--scopes", nargs="+", choices=sorted(SCOPES), default=[CLASSIFY], help="(default: classify)")
-    new.add_argument("--images-per-second", type=float, default=0.0, help="0: no limit (default)")
-    return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,7 +1,7 @@
-"""`python -m serving tune`: measures the model on this host and picks its settings; `--tune` runs it before serving.
+"""`python -m serving tune`: measures the model on this host and picks its inference settings; `--tune` runs it.
 
-A process of its own: what measuring takes is gone before the server starts. The curve goes to standard error, for
-people, and the settings that were picked to standard output, as JSON.
+`--tune` runs it in a process of its own, so that the memory for measuring is free again before the server starts. The
+curves and the flags to set go to standard error, for people; the settings go to standard output, as JSON.
 """
 
 import json
@@ -9,84 +9,61 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
+from typing import Any
 
+import click
 import numpy as np
 
 from serving.commands.tuning import SIZES, Curve, Picked, pick, table
-from serving.commands.tuning_record import Conditions, remember, remembered
-from serving.config import Config, load_config
-from serving.cpu import processor_name, usable_cpus, worker_count
-from serving.errors import ConfigError, DeviceUnavailableError, ModelRejectedError
-from serving.models.onnx_session import PIXELS, RUNTIME_VERSION, OnnxModel
-from serving.models.repository import ModelRepository, ModelVersion, OpenModel
+from serving.config import Config
+from serving.cpu import usable_cpus, worker_count
+from serving.errors import DeviceUnavailableError, ModelRejectedError
+from serving.models.loaded_model import LoadedModel, OpenSession
+from serving.models.onnx_session import OnnxSession
+from serving.models.repository import ModelRepository
+from serving.options import CONTEXT, make_config, run_command, setting_options
+from serving.predictions import PIXELS
 
-RECORD = "tuning.json"
-MEASURING_SECONDS = 1.5  # of each candidate
-LEAST_ROUNDS = 5
+MEASURING_SECONDS = 1.5  # for each candidate
+MIN_ROUNDS = 5  # on a slow host, where one round takes longer than that
+
+Candidate = tuple[str, int, LoadedModel]  # precision, threads, and the model that has them
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """0: picked; 1: no model could be measured; 2: a setting is wrong; 130: interrupted."""
+@click.command(context_settings=CONTEXT)
+@setting_options
+def tune(**values: Any) -> None:
+    """Measures the model on this host and prints the settings that suit it."""
+    config = make_config(values)
     try:
-        config = load_config(sys.argv[1:] if arguments is None else arguments)
-        picked = tune(config)
-    except KeyboardInterrupt:
-        return 130
-    except (ConfigError, ModelRejectedError, DeviceUnavailableError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2 if isinstance(error, ConfigError) else 1
-    print(json.dumps(asdict(picked)))
-    return 0
+        picked = pick_settings(config)
+    except (ModelRejectedError, DeviceUnavailableError) as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(json.dumps(asdict(picked)))
 
 
-def tune(config: Config) -> Picked:
-    """The settings for this host, remembered beside the model or measured now and remembered.
+def pick_settings(config: Config) -> Picked:
+    """Measures the highest wanted version that passes its checks, and returns the settings for this host.
 
-    Raises ModelRejectedError or DeviceUnavailableError when the model cannot be run.
+    Raises ModelRejectedError or DeviceUnavailableError when no version can be run.
     """
     repository = ModelRepository(config.model_repository, config.model_name, config.model_public_key)
     refused: set[int] = set()
     while True:
         version = max(repository.wanted(config.model_version, refused), default=0)
         try:
-            return _tune_version(config, repository, version)
+            return _pick_for_version(config, repository, version)
         except ModelRejectedError as error:
-            if not version:  # all were tried
+            if not version:  # every version was measured
                 raise
             refused.add(version)
-            print(f"version {version} is passed over: {error}", file=sys.stderr)
+            click.echo(f"version {version} is passed over: {error}", err=True)
 
 
-def _tune_version(config: Config, repository: ModelRepository, version: int) -> Picked:
-    forms = repository.forms(version)
-    asked = [config.precision] if config.precision != "auto" else list(forms)
-    threads = [config.inference_threads] if config.inference_threads else _threads_to_try(config)
-    conditions = Conditions(
-        processor=processor_name(),
-        usable_cpus=usable_cpus(),
-        onnxruntime=RUNTIME_VERSION,
-        device=config.device,
-        graphs={precision: form.sha256 for precision, form in forms.items() if precision in asked},
-        threads=threads,
-        largest_batch=config.max_batch_size or SIZES[-1],
-    )
-    path = next(iter(forms.values())).folder / RECORD
-    found = remembered(path, conditions)
-    if found:
-        print(f"{table(*found)} (remembered in {path})", file=sys.stderr)
-        return found[1]
-    curves = measure(_load(repository, version, config.device, asked, threads))
-    picked = pick(curves, config.max_batch_size or SIZES[-1])
-    print(table(curves, picked), file=sys.stderr)
-    _remember(path, conditions, curves, picked)
-    return picked
+def measure(candidates: Sequence[Candidate]) -> list[Curve]:
+    """Measures a curve for each candidate, in rounds in which all candidates run in turn.
 
-
-def measure(candidates: Sequence[tuple[str, int, ModelVersion]]) -> list[Curve]:
-    """A curve for each precision, threads and model, all run in turn, round after round.
-
-    What counts is the shortest time: whatever else the machine does can only add to it.
+    The shortest time counts: other work on the machine can only lengthen it.
     """
     image = np.zeros((28, 28), np.uint8)
     image[4:24, 4:24] = np.random.default_rng(0).integers(0, 256, (20, 20))  # a margin, as digits have
@@ -94,10 +71,10 @@ def measure(candidates: Sequence[tuple[str, int, ModelVersion]]) -> list[Curve]:
     shortest = [[float("inf")] * len(SIZES) for _ in candidates]
     ends = time.perf_counter() + MEASURING_SECONDS * len(candidates)
     rounds = 0
-    while rounds < LEAST_ROUNDS or time.perf_counter() < ends:
+    while rounds < MIN_ROUNDS or time.perf_counter() < ends:
         for (_, _, model), seconds in zip(candidates, shortest, strict=True):
             for index, size in enumerate(SIZES):
-                model.run(pixels[:size])  # untimed: the one before left the caches full of other sizes
+                model.run(pixels[:size])  # untimed: the run before has filled the caches with another size
                 began = time.perf_counter()
                 model.run(pixels[:size])
                 seconds[index] = min(seconds[index], time.perf_counter() - began)
@@ -108,20 +85,29 @@ def measure(candidates: Sequence[tuple[str, int, ModelVersion]]) -> list[Curve]:
     ]
 
 
+def _pick_for_version(config: Config, repository: ModelRepository, version: int) -> Picked:
+    precisions = [config.precision] if config.precision != "auto" else list(repository.forms(version))
+    threads = [config.inference_threads] if config.inference_threads else _threads_to_measure(config)
+    curves = measure(_load(repository, version, config.device, precisions, threads))
+    picked = pick(curves, config.max_batch_size or SIZES[-1])
+    click.echo(table(curves, picked), err=True)
+    click.echo(f"To start with these settings and without measuring: {picked.flags}", err=True)
+    return picked
+
+
 def _load(
     repository: ModelRepository, version: int, device: str, precisions: Sequence[str], threads: Sequence[int]
-) -> list[tuple[str, int, ModelVersion]]:
-    """Every candidate that passes the model's checks here; raises what is wrong with the first when none does."""
-    loaded: list[tuple[str, int, ModelVersion]] = []
+) -> list[Candidate]:
+    """Loads every candidate that passes the model's checks on this host. Raises the first failure when none does."""
+    loaded: list[Candidate] = []
     failures: list[ModelRejectedError] = []
     for precision in precisions:
         for count in threads:
-            open_model = _opener(device, count)
             try:
-                model = repository.load(version, open_model, SIZES[-1], precision)
-            except ModelRejectedError as error:  # the int8 form on a processor where it rounds otherwise, say
+                model = repository.load(version, _opener(device, count), SIZES[-1], precision)
+            except ModelRejectedError as error:  # the int8 form on a processor that rounds otherwise, for instance
                 failures.append(error)
-                print(f"not measured: {error}", file=sys.stderr)
+                click.echo(f"not measured: {error}", err=True)
             else:
                 loaded.append((precision, count, model))
     if not loaded:
@@ -129,23 +115,15 @@ def _load(
     return loaded
 
 
-def _opener(device: str, threads: int) -> OpenModel:
-    return lambda graph: OnnxModel(graph, device, threads)
+def _opener(device: str, threads: int) -> OpenSession:
+    return lambda graph: OnnxSession(graph, device, threads)
 
 
-def _threads_to_try(config: Config) -> list[int]:
-    """1, 2, 4 and so on, up to a worker's share of the processors."""
-    workers = worker_count(config.workers, config.device)
-    share = max(1, usable_cpus() // workers)
+def _threads_to_measure(config: Config) -> list[int]:
+    """Returns 1, 2, 4 and so on, up to a worker's share of the processors, and the share itself."""
+    share = max(1, usable_cpus() // worker_count(config.workers, config.device))
     return sorted({share, *(2**power for power in range(share.bit_length()))})
 
 
-def _remember(path: Path, conditions: Conditions, curves: list[Curve], picked: Picked) -> None:
-    try:
-        remember(path, conditions, curves, picked)
-    except OSError as error:
-        print(f"not remembered, so the next start measures again: {error}", file=sys.stderr)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command(tune))

@@ -1,25 +1,25 @@
-"""What `--tune` picks: from the time of an inference by its size, the settings that suit this host. Measures nothing.
+"""Picks inference settings for a host from measured times of inferences of several sizes. Measures nothing itself.
 
-1. The largest batch is the smallest whose rate is within RATE_LOSS of the best: more images would bring next to
-   nothing, and whoever comes while they are computed waits. A batch that takes more than LONGEST_SECONDS is none,
-   unless it is of one image. A rate is that of the server: each inference costs it SERVER_SECONDS beside the model.
-2. More threads, and the int8 form, must each be worth WORTH_CHANGING: threads are taken from other calls, and int8
-   changes the last digits of a probability.
+1. The batch size is the smallest whose rate is within RATE_LOSS of the best. Larger batches would gain next to nothing,
+   and requests that come meanwhile would wait longer. Batches that take more than LONGEST_SECONDS are left out, except
+   those of one image. Rates include the server: each inference costs it SERVER_SECONDS in addition to the model's time.
+2. More threads, or the int8 form, must each improve the rate by WORTH_CHANGING: threads are taken from other calls, and
+   int8 changes the last digits of a probability.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
-RATE_LOSS = 0.03
+RATE_LOSS = 0.03  # share of the best rate that a smaller batch may lose
 LONGEST_SECONDS = 0.010
 SERVER_SECONDS = 0.000065  # docs/performance.md
-WORTH_CHANGING = 1.05
+WORTH_CHANGING = 1.05  # times the rate of the simpler setting
 
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """The time of one inference, in seconds, of each of SIZES images."""
+    """Measured seconds of one inference, for each of SIZES images."""
 
     precision: str  # float32 or int8
     threads: int
@@ -27,22 +27,31 @@ class Curve:
 
     @property
     def rates(self) -> list[float]:
-        """Images a second, by size."""
+        """Images a second, for each of SIZES."""
         return [images / (seconds + SERVER_SECONDS) for images, seconds in zip(SIZES, self.seconds, strict=True)]
 
 
 @dataclass(frozen=True, slots=True)
 class Picked:
-    """The settings that suit a host."""
+    """Inference settings that suit a host."""
 
     precision: str
     inference_threads: int
     max_batch_size: int
 
+    @property
+    def flags(self) -> str:
+        """Command-line flags that set them."""
+        return (
+            f"--precision {self.precision} --inference-threads {self.inference_threads}"
+            f" --max-batch-size {self.max_batch_size}"
+        )
+
 
 def pick(curves: Sequence[Curve], largest: int = SIZES[-1]) -> Picked:
-    """The settings by these curves, of which there is at least one, for batches of no more than `largest` images."""
+    """Picks settings from one or more curves, for batches of no more than `largest` images."""
     best, best_rate = curves[0], 0.0
+    # Simplest first: a later curve replaces the best one only if it is worth the change.
     for curve in sorted(curves, key=lambda curve: (curve.precision != "float32", curve.threads)):
         rate = max(curve.rates[index] for index in _allowed(curve, largest))
         if rate > best_rate * WORTH_CHANGING:
@@ -53,7 +62,7 @@ def pick(curves: Sequence[Curve], largest: int = SIZES[-1]) -> Picked:
 
 
 def table(curves: Sequence[Curve], picked: Picked) -> str:
-    """The curves for people, a line a size, and what was picked."""
+    """Formats the curves as a table for people, a line for each size, and what was picked."""
     names = [_name(curve.precision, curve.threads) for curve in curves]
     lines = ["images  " + "".join(f"{name:>26}" for name in names)]
     for index, images in enumerate(SIZES):
@@ -64,7 +73,7 @@ def table(curves: Sequence[Curve], picked: Picked) -> str:
 
 
 def _allowed(curve: Curve, largest: int) -> list[int]:
-    """The indices in SIZES of the batches that may be run."""
+    """Returns the indices in SIZES of the batches that may be picked; 0 where none is fast enough."""
     sizes = enumerate(zip(SIZES, curve.seconds, strict=True))
     return [index for index, (images, seconds) in sizes if images <= largest and seconds <= LONGEST_SECONDS] or [0]
 

@@ -1,65 +1,77 @@
-"""`python -m serving versions`: which versions of a model there are and are served; pin one, roll back, unpin.
+"""`python -m serving versions`: lists a model's versions, pins one, rolls back, unpins.
 
-What is pinned stands in the model's config.pbtxt, which running servers read again: ours, and Triton.
+The pin is the version_policy in the model's config.pbtxt. Running servers read that file again, this one and Triton.
 """
 
-import argparse
-import os
 import re
-import sys
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import click
+
 from serving.errors import ModelRejectedError
+from serving.files import replace_atomically
 from serving.models.repository import CONFIG, ModelRepository
 
+# The field and the brace that opens it, at the start of a line: without_policy() counts braces from there.
 _POLICY = re.compile(r"\n*^[ \t]*version_policy[ \t]*:?[ \t\n]*\{", re.MULTILINE)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """0: done; 1: not, and why; 2: wrong usage."""
-    options = _parser().parse_args(arguments)
-    folder = options.model_repository / options.model_name
-    repository = ModelRepository(options.model_repository, options.model_name)
-    try:
-        there, served = repository.versions(), repository.wanted(None)
-        if options.command == "pin":
-            _pin(folder, there, options.version)
-        elif options.command == "rollback":
-            before = [version for version in there if version < max(served, default=0)]
-            if not before:
-                raise ModelRejectedError(f"{folder} has no version below {max(served, default=0)} to go back to")
-            _pin(folder, there, before[-1])
-        elif options.command == "unpin":
-            _write(folder / CONFIG, "")
-        served = repository.wanted(None)
-    except (ModelRejectedError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    for version in there:
-        print(f"{version}  to be served" if version in served else version)
-    return 0
+@click.group()
+@click.option("--model-repository", type=click.Path(path_type=Path), default=Path("models"), show_default=True)
+@click.option("--model-name", default="mnist", show_default=True)
+@click.pass_context
+def versions(context: click.Context, model_repository: Path, model_name: str) -> None:
+    """Lists a model's versions and chooses which are served."""
+    context.obj = ModelRepository(model_repository, model_name)
 
 
-def _pin(folder: Path, there: Sequence[int], version: int) -> None:
-    if version not in there:
-        raise ModelRejectedError(f"{folder} holds no version {version}, only {', '.join(map(str, there))}")
-    _write(folder / CONFIG, f"version_policy {{ specific {{ versions: [ {version} ] }} }}\n")
+@versions.command("list")
+@click.pass_obj
+def show(repository: ModelRepository) -> None:
+    """Lists the versions and marks those to be served."""
+    _list(repository)
 
 
-def _write(path: Path, policy: str) -> None:
-    """The file with this policy in place of the one it had, in one step."""
-    text = without_policy(path.read_text() if path.exists() else "")
-    beside = path.with_name(f"{path.name}.{os.getpid()}")
-    try:
-        beside.write_text(text.rstrip("\n") + "\n" + policy)
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+@versions.command()
+@click.argument("version", type=int)
+@click.pass_obj
+def pin(repository: ModelRepository, version: int) -> None:
+    """Pins VERSION: serves it and no other."""
+    with _failures():
+        _pin(repository, version)
+    _list(repository)
+
+
+@versions.command()
+@click.pass_obj
+def rollback(repository: ModelRepository) -> None:
+    """Pins the version before the one that is served now."""
+    with _failures():
+        highest = max(repository.wanted(None), default=0)
+        before = [version for version in repository.versions() if version < highest]
+        if not before:
+            raise ModelRejectedError(f"{repository.folder} has no version below {highest} to go back to")
+        _pin(repository, before[-1])
+    _list(repository)
+
+
+@versions.command()
+@click.pass_obj
+def unpin(repository: ModelRepository) -> None:
+    """Serves the latest version again."""
+    with _failures():
+        repository.wanted(None)  # refuses a config.pbtxt that cannot be read, before it is written
+        _write_policy(repository.folder / CONFIG, "")
+    _list(repository)
 
 
 def without_policy(text: str) -> str:
-    """A config.pbtxt without its version_policy; the rest as somebody wrote it, comments and all."""
+    """Removes version_policy from the text of a config.pbtxt. All else stays as it was written, comments included.
+
+    google.protobuf.text_format would drop comments, and fields of Triton's that protos/inference does not have.
+    """
     found = _POLICY.search(text)
     if not found:
         return text
@@ -70,18 +82,31 @@ def without_policy(text: str) -> str:
     return text[: found.start()] + text[end:]
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m serving versions", description=__doc__)
-    parser.add_argument("--model-repository", type=Path, default=Path("models"), help="(default: %(default)s)")
-    parser.add_argument("--model-name", default="mnist", help="(default: %(default)s)")
-    commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("list", help="the versions there are, and which are to be served")
-    pin = commands.add_parser("pin", help="serve this version and no other")
-    pin.add_argument("version", type=int)
-    commands.add_parser("rollback", help="serve the version before the one that is served now, and no other")
-    commands.add_parser("unpin", help="serve the latest again")
-    return parser
+@contextmanager
+def _failures() -> Iterator[None]:
+    """Turns errors of the repository into an error of the command, exit status 1."""
+    try:
+        yield
+    except (ModelRejectedError, OSError) as error:
+        raise click.ClickException(str(error)) from error
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def _list(repository: ModelRepository) -> None:
+    with _failures():
+        there, served = repository.versions(), repository.wanted(None)
+    for version in there:
+        click.echo(f"{version}  to be served" if version in served else version)
+
+
+def _pin(repository: ModelRepository, version: int) -> None:
+    there = repository.versions()
+    repository.policy()  # refuses a config.pbtxt that cannot be read, before it is written
+    if version not in there:
+        raise ModelRejectedError(f"{repository.folder} holds no version {version}, only {', '.join(map(str, there))}")
+    _write_policy(repository.folder / CONFIG, f"version_policy {{ specific {{ versions: [ {version} ] }} }}\n")
+
+
+def _write_policy(path: Path, policy: str) -> None:
+    """Replaces the policy in the file, in one step: a server may be reading it."""
+    text = without_policy(path.read_text() if path.exists() else "")
+    replace_atomically(path, text.rstrip("\n") + "\n" + policy)

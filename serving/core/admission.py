@@ -1,44 +1,46 @@
-"""The permit at the door: bounds the images that the server holds, from before decoding until the answer.
+"""Admission control: bounds the images that the server holds, from before decoding until the response.
 
-1. Nothing waits at the door: there is room, or the caller is told at once that there is none.
+1. Nothing waits for admission: there is room, or the request is refused at once.
 2. All clients together hold at most the capacity.
-3. A client that holds something may have at most GREED times as much as would then be left free. So one that floods
-   leaves a third free for the others, two leave a fifth; one that holds nothing needs only the room there is.
-   (Dynamic thresholds: Choudhury and Hahne, IEEE/ACM Transactions on Networking 6(2), 1998.)
+3. A client that already holds images may hold at most THRESHOLD_FACTOR times the room that is then left free. One
+   client that floods leaves a third free for the others, two leave a fifth. A client that holds nothing needs only
+   room for its request. (Dynamic thresholds: Choudhury and Hahne, IEEE/ACM Transactions on Networking 6(2), 1998.)
 """
 
 import asyncio
 
-GREED = 2
+THRESHOLD_FACTOR = 2  # the paper's alpha: n clients that flood leave 1 / (1 + 2n) of the capacity free
 
 
 class Admission:
-    """Counts admitted images against a capacity. Used from one thread, the event loop's."""
+    """Counts admitted images against a capacity. Not thread-safe: used from the event loop alone."""
 
     def __init__(self, capacity: int) -> None:
+        """Creates an empty admission control. `capacity`: images of all clients together."""
         self.capacity = capacity
         self._held = 0
-        self._by_client: dict[str, int] = {}  # of those that hold any
+        self._by_client: dict[str, int] = {}  # no zeros: it must not grow with every client ever seen
         self._is_empty = asyncio.Event()
         self._is_empty.set()
 
     async def wait_until_empty(self) -> None:
-        """Returns when no admitted image waits for its answer."""
+        """Returns when no admitted image waits for its response."""
         await self._is_empty.wait()
 
     @property
     def held(self) -> int:
-        """Images admitted and not yet answered."""
+        """Images admitted and not yet released."""
         return self._held
 
     def admit(self, client: str, images: int) -> bool:
-        """Takes room for `images` images, 1 or more, of `client`; False, and nothing taken, where there is none.
+        """Takes room for `images`, 1 or more, of `client`. Returns False, and takes nothing, where there is no room.
 
-        Whoever was admitted calls release() with the same values, whatever happens.
+        Every True must be followed by one release() with the same values, on errors and cancellation too.
         """
         own = self._by_client.get(client, 0)
         left = self.capacity - self._held - images
-        if left < 0 or (own and own + images > GREED * left):
+        # `own and`: a client that holds nothing is refused only where the server has no room at all.
+        if left < 0 or (own and own + images > THRESHOLD_FACTOR * left):
             return False
         if not self._held:
             self._is_empty.clear()
@@ -47,7 +49,7 @@ class Admission:
         return True
 
     def release(self, client: str, images: int) -> None:
-        """Gives the room back."""
+        """Returns the room that one admit() with the same values took."""
         self._held -= images
         own = self._by_client[client] - images
         if own:

@@ -1,10 +1,12 @@
-"""Which waiting requests form the next batch. It is told the time, never waits, and knows no thread and no model.
+"""Dynamic batching as a pure rule: selects the queued requests that form the next batch.
 
-1. First come, first served: a batch is a prefix of the queue, so nobody is overtaken.
-2. A request's images stay together; a request never exceeds the largest batch (whoever offers it splits it).
-3. A batch may leave when it is full or when its oldest request has waited the added delay (0: at once).
+The time is an argument: the queue reads no clock, never waits, and knows neither threads nor models.
+
+1. First come, first served: a batch is a prefix of the queue, so no request overtakes another.
+2. A request's images stay together. A request is never larger than the largest batch: the batcher splits it before.
+3. A batch may leave when it is full, or when its oldest request has waited for the configured delay (0: at once).
 4. A request whose caller has gone, or whose deadline has passed, leaves the queue without taking room in a batch.
-5. The queue does not bound itself: it holds only what the admission let in.
+5. The queue has no bound of its own: admission control bounds what enters it.
 """
 
 from collections import deque
@@ -12,33 +14,37 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 
-class Waiting(Protocol):
-    """What the queue needs to know of a request."""
+class QueuedRequest(Protocol):
+    """Properties of a request that the queue decides by."""
 
     images: int  # 1 to the largest batch
     arrived: float  # seconds, same clock as `now`
     deadline: float  # seconds, same clock; infinity when there is none
 
     def is_abandoned(self) -> bool:
-        """Whether the caller has gone."""
+        """Returns True when the caller has gone: the predictions would be dropped."""
 
 
-T = TypeVar("T", bound=Waiting)
+T = TypeVar("T", bound=QueuedRequest)
 
 
 @dataclass(frozen=True, slots=True)
 class Taken(Generic[T]):
-    """The outcome of one look at the queue."""
+    """Requests that one take() removed from the queue, by what happens to them next."""
 
-    batch: list[T]  # to be run now, oldest first; empty when it is not yet time
-    expired: list[T]  # deadline passed while waiting
-    abandoned: list[T]  # caller gone
+    batch: list[T]  # to run now, oldest first; empty while no batch may leave yet
+    expired: list[T]  # their deadline passed in the queue
+    abandoned: list[T]  # their caller has gone
 
 
 class BatchQueue(Generic[T]):
-    """Requests in the order of arrival, and the rule above. Not thread-safe."""
+    """FIFO queue of requests that forms batches by the rules above. Not thread-safe."""
 
     def __init__(self, max_batch_size: int, max_queue_delay_seconds: float = 0.0) -> None:
+        """Creates an empty queue.
+
+        `max_batch_size`: images in one batch. `max_queue_delay_seconds`: longest wait for a fuller batch.
+        """
         self._max_batch_size = max_batch_size
         self._delay = max_queue_delay_seconds
         self._waiting: deque[T] = deque()
@@ -46,34 +52,35 @@ class BatchQueue(Generic[T]):
 
     @property
     def images(self) -> int:
-        """Images waiting, those of abandoned and expired requests included until the next `take`."""
+        """Images in the queue, including those of abandoned and expired requests until take() finds them."""
         return self._images
 
     def __len__(self) -> int:
-        """Requests waiting, as many as `images` counts the images of."""
+        """Number of requests in the queue."""
         return len(self._waiting)
 
     @property
     def is_full(self) -> bool:
-        """Whether enough waits for a largest batch."""
+        """Indicates that the queue holds enough images for a batch of the largest size."""
         return self._images >= self._max_batch_size
 
     def offer(self, request: T) -> None:
-        """Adds a request at the end."""
+        """Adds a request at the end. Raises RuntimeError for one that no batch has room for."""
         if not 1 <= request.images <= self._max_batch_size:
             raise RuntimeError(f"a request of {request.images} images was offered to the queue: this is a bug")
         self._waiting.append(request)
         self._images += request.images
 
     def ready_at(self) -> float | None:
-        """When the next batch may leave, in the clock's seconds; None while nothing waits."""
+        """Returns the time from which the next batch may leave, in the clock's seconds; None for an empty queue."""
         if not self._waiting:
             return None
+        # The head may be abandoned or expired: then take() comes early, drops it and returns a younger batch. Harmless.
         oldest = self._waiting[0].arrived
         return oldest if self.is_full else oldest + self._delay
 
     def take(self, now: float) -> Taken[T]:
-        """Removes the next batch, if it may leave at `now`, and everyone found gone or expired on the way."""
+        """Removes the next batch, if it may leave at `now`, and the abandoned and expired requests ahead of its end."""
         taken: Taken[T] = Taken([], [], [])
         ready_at = self.ready_at()
         if ready_at is None or now < ready_at:
@@ -81,6 +88,7 @@ class BatchQueue(Generic[T]):
         room = self._max_batch_size
         while self._waiting:
             request = self._waiting[0]
+            # Abandoned before expired: a caller that left is counted as such, also when its deadline made it leave.
             if request.is_abandoned():
                 taken.abandoned.append(request)
             elif request.deadline <= now:
@@ -89,7 +97,7 @@ class BatchQueue(Generic[T]):
                 taken.batch.append(request)
                 room -= request.images
             else:
-                break
+                break  # even if a smaller request behind it would fit: filling gaps would starve large requests
             self._waiting.popleft()
             self._images -= request.images
         return taken

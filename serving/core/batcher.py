@@ -1,14 +1,15 @@
-"""The shell around the batch queue: who waits for what, when the model runs, and each answer's way back.
+"""Queues requests, runs the model on batches of them, and gives each request its own predictions: the batcher.
 
-1. All state belongs to the event loop; where the model runs is the runner's affair. So there is no lock.
-2. Whatever was submitted in one turn of the loop leaves together, at the loop's next turn: no delay is added.
-3. While a batch runs, others queue; they leave when it is back, as one batch.
-4. A caller that has gone is skipped: its result is dropped, its neighbours' are not touched.
-5. A batch whose inference raises is run again request by request: only those fail whose images made it fail.
-6. close() answers all that was submitted before it, then ends the runner.
-7. While BACKLOG requests wait, batches run on the loop one after the other, for LONGEST_TURN_SECONDS at a time: under a
-   flood of small calls the loop would spend its time on taking in what can only be refused (decision 0030).
-8. It knows how long an answer takes: the time from one batch's end to the next one's, while there is always a next.
+1. All state belongs to the event loop, so there is no lock. The runner decides on which thread the model runs.
+2. Requests submitted in one turn of the loop leave together at the loop's next turn: no delay is added.
+3. While a batch runs, later requests queue. They leave when it has ended, as one batch.
+4. A request whose caller has gone is dropped. The other requests of its batch are not affected.
+5. A batch whose inference raises is run again request by request: only requests fail whose own images cause it.
+6. close() answers every request submitted before it, then ends the runner.
+7. While BACKLOG requests wait, batches run on the loop one after the other, for LONGEST_TURN_SECONDS at a time. Under a
+   flood of small calls the loop would otherwise spend its time on accepting calls that it can only refuse (decision
+   0030).
+8. The batcher estimates how long a response takes from the time between the ends of consecutive batches under load.
 """
 
 import asyncio
@@ -19,34 +20,35 @@ from collections.abc import Callable
 import numpy as np
 
 from serving.core.batch_queue import BatchQueue, Taken
-from serving.core.runner import Done, Inference, InferenceRunner
+from serving.core.runner import Done, InferenceRunner
 from serving.errors import ExpiredError, NotReadyError
 from serving.metrics.metrics import Metrics
-from serving.predictions import BatchRows, Pixels, Rows, Timing, joined
+from serving.predictions import BatchPredictions, Pixels, Predictions, join
 
-BACKLOG = 256
-LONGEST_TURN_SECONDS = 0.05
-LEARNING_RATE = 0.2  # of the seconds for an image, with each batch
+BACKLOG = 256  # requests; below it, batches alternate with turns of the loop that accept calls
+LONGEST_TURN_SECONDS = 0.05  # then the loop gets a turn, for health checks, timers and cancellations
+SMOOTHING = 0.2  # weight of the newest batch in the moving average of seconds per image
 
 
 class _Request:
-    """One caller's images and the future that waits for their rows."""
+    """One request's images, (n, 784) uint8, and the future that its caller awaits."""
 
-    __slots__ = ("answer", "arrived", "deadline", "images", "pixels")
+    __slots__ = ("arrived", "deadline", "images", "pixels", "result")
 
-    def __init__(self, pixels: Pixels, arrived: float, deadline: float, answer: "asyncio.Future[Rows]") -> None:
+    def __init__(self, pixels: Pixels, arrived: float, deadline: float, result: "asyncio.Future[Predictions]") -> None:
         self.pixels = pixels
         self.images = len(pixels)
         self.arrived = arrived
         self.deadline = deadline
-        self.answer = answer
+        self.result = result
 
     def is_abandoned(self) -> bool:
-        return self.answer.cancelled()
+        """Returns True when the caller has gone."""
+        return self.result.cancelled()  # asyncio cancels what a cancelled task awaits: no other sign is needed
 
 
 class Batcher:
-    """Owns the queue and the runner from start() to close()."""
+    """Owns the queue and the runner of one model version, from start() to close(). Not thread-safe."""
 
     def __init__(
         self,
@@ -56,100 +58,105 @@ class Batcher:
         max_queue_delay_seconds: float = 0.0,
         seconds_per_image: float = 0.0,
     ) -> None:
-        """`seconds_per_image`: in a full batch, as far as known; learned from the batches that run."""
+        """Creates a batcher with an empty queue.
+
+        `max_batch_size`: images in one batch. `max_queue_delay_seconds`: longest wait for a fuller batch.
+        `seconds_per_image`: first estimate, of a full batch; the batches that run refine it.
+        """
         self._runner = runner
         self._metrics = metrics
         self.max_batch_size = max_batch_size
         self._queue: BatchQueue[_Request] = BatchQueue(max_batch_size, max_queue_delay_seconds)
-        self._running: list[_Request] = []  # the batch that is with the runner
+        self._running: list[_Request] = []  # the batch that the runner has; at most one at a time
         self._running_images = 0
-        self._alone: deque[_Request] = deque()  # of batches that failed, to be run each for itself
+        self._retries: deque[_Request] = deque()  # requests of failed batches, to be run one by one, before the queue
         self._seconds_per_image = seconds_per_image
-        self._busy_since: float | None = None  # the end of the last batch, where another waited
-        # Made before they are needed: a series that appears with its first event hides that event from rate().
+        self._previous_end: float | None = None  # end of the previous batch; None unless another waited by then
+        # Created before they are needed: a series that appears with its first event hides that event from rate().
         self._dropped = {reason: metrics.dropped.labels(reason) for reason in ("abandoned", "expired")}
-        self._looks_soon = False  # at the queue, at the next turn of the loop
-        self._look_later: asyncio.TimerHandle | None = None  # when the configured delay is over
+        self._is_dispatch_due = False  # at the next turn of the loop
+        self._delay_timer: asyncio.TimerHandle | None = None  # dispatches when the configured delay is over
         self.is_closing = False
-        self.running_since: float | None = None  # when the batch that is with the runner was given to it
+        self.running_since: float | None = None  # start of the running batch, time.monotonic(); the watchdog reads it
         self._is_drained = asyncio.Event()
 
     def start(self) -> None:
-        """Starts the runner. Call on the event loop that will submit."""
+        """Starts the runner. Call on the event loop that will call submit()."""
         self._loop = asyncio.get_running_loop()
         self._runner.start()
 
     async def close(self) -> None:
-        """Answers what is queued, then ends the runner. A second call is harmless."""
-        self.is_closing = True
-        self._dispatch()
+        """Answers the requests in the queue, then ends the runner. A second call is harmless."""
+        self.is_closing = True  # first: submit() refuses from here on, so the queue can only shrink
+        self._dispatch()  # requests that wait for the configured delay need not wait any longer
         await self._is_drained.wait()
         await self._runner.close()
 
-    async def submit(self, pixels: Pixels, deadline: float = float("inf")) -> Rows:
-        """Answers for `pixels`: (n, 784) uint8, n at least 1. `deadline`: in time.monotonic() seconds.
+    async def submit(self, pixels: Pixels, deadline: float = float("inf")) -> Predictions:
+        """Predicts `pixels`, (n, 784) uint8, n at least 1, in as many batches as needed.
 
-        Raises ExpiredError when the deadline passes in the queue, NotReadyError after close(), or what inference
-        raised.
+        `deadline`: in time.monotonic() seconds. Raises ExpiredError when it passes in the queue, NotReadyError after
+        close(), or the error that inference raised.
         """
         largest = self.max_batch_size
         if len(pixels) <= largest:
             return await self._enqueue(pixels, deadline)
         parts = [self._enqueue(pixels[i : i + largest], deadline) for i in range(0, len(pixels), largest)]
         try:
-            return joined(await asyncio.gather(*parts))
+            return join(await asyncio.gather(*parts))
         finally:
             for part in parts:
-                part.cancel()  # when one part failed or the caller left, nobody waits for the others
+                part.cancel()  # when one part failed or the caller left, the others need not run
 
     @property
     def queued_images(self) -> int:
-        """Images that wait for a batch."""
+        """Images that wait for a batch, without those of the running one."""
         return self._queue.images
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing runs and nothing waits."""
-        return not (self._running or self._alone or self._queue.images)
+        """Indicates that no batch runs and no request waits."""
+        return not (self._running or self._retries or self._queue.images)
 
     def expected_seconds(self, images: int) -> float:
-        """How long the answer for `images` more would take: what runs, what waits, and they."""
+        """Estimates the seconds until `images` more would be answered: the running batch, the queue, and they."""
         return (self._running_images + self._queue.images + images) * self._seconds_per_image
 
-    def _enqueue(self, pixels: Pixels, deadline: float) -> "asyncio.Future[Rows]":
+    def _enqueue(self, pixels: Pixels, deadline: float) -> "asyncio.Future[Predictions]":
         if self.is_closing:
             raise NotReadyError("the server is shutting down")
         request = _Request(pixels, time.monotonic(), deadline, self._loop.create_future())
         self._queue.offer(request)
-        waits_for_delay = self._look_later is not None and not self._queue.is_full
-        if not (self._running or waits_for_delay):
-            self._look_soon()
-        return request.answer
+        waits_for_delay = self._delay_timer is not None and not self._queue.is_full
+        if not (self._running or waits_for_delay):  # while a batch runs, its end dispatches
+            self._dispatch_soon()
+        return request.result
 
-    def _look_soon(self) -> None:
-        if not self._looks_soon:
-            self._looks_soon = True
+    def _dispatch_soon(self) -> None:
+        # Not at once: the calls that the loop has yet to handle in this turn join the same batch.
+        if not self._is_dispatch_due:
+            self._is_dispatch_due = True
             self._loop.call_soon(self._dispatch)
 
     def _dispatch(self) -> None:
-        """Has the next batch run, if there is one and none is running; else sees to the next look."""
-        self._looks_soon = False
-        if self._look_later is not None:
-            self._look_later.cancel()
-            self._look_later = None
+        """Runs the next batch, unless one is running; schedules the next dispatch where no batch may leave yet."""
+        self._is_dispatch_due = False
+        if self._delay_timer is not None:
+            self._delay_timer.cancel()
+            self._delay_timer = None
         turn_ends = time.monotonic() + LONGEST_TURN_SECONDS
-        while not self._running and self._is_behind and time.monotonic() < turn_ends:
-            self._run_next(self._runner.run_here)
+        while not self._running and self._is_backlogged and time.monotonic() < turn_ends:
+            self._run_next(self._runner.run_here)  # on this thread, whatever the runner: the loop must not accept calls
         if not self._running:
             self._run_next(self._runner.run)
 
     @property
-    def _is_behind(self) -> bool:
-        return self._queue.is_full and len(self._queue) >= BACKLOG
+    def _is_backlogged(self) -> bool:
+        return self._queue.is_full and len(self._queue) >= BACKLOG  # both: many requests, and a full batch of them
 
     def _run_next(self, run: Callable[[Pixels, Done], None]) -> None:
-        """Has the next batch run, if there is one; else sees to the next look."""
-        taken = self._take_alone() if self._alone else self._queue.take(time.monotonic())
+        """Takes the next batch and runs it by `run`; schedules the next dispatch where no batch may leave yet."""
+        taken = self._take_retry() if self._retries else self._queue.take(time.monotonic())
         if taken.abandoned:
             self._dropped["abandoned"].inc(len(taken.abandoned))
         if taken.expired:
@@ -157,64 +164,64 @@ class Batcher:
             _fail(taken.expired, ExpiredError())
         if taken.batch:
             self._run(taken.batch, run)
-        elif self._alone:
-            self._look_soon()
+        elif self._retries:  # the one just taken was abandoned or expired
+            self._dispatch_soon()
         elif (ready_at := self._queue.ready_at()) is not None:
-            self._look_later = self._loop.call_later(max(0.0, ready_at - time.monotonic()), self._dispatch)
+            self._delay_timer = self._loop.call_later(max(0.0, ready_at - time.monotonic()), self._dispatch)
         elif self.is_closing:
             self._is_drained.set()
 
-    def _take_alone(self) -> Taken[_Request]:
-        """The next request of a batch that failed, if somebody still waits for it."""
-        one: BatchQueue[_Request] = BatchQueue(self.max_batch_size)
-        one.offer(self._alone.popleft())
-        return one.take(time.monotonic())
+    def _take_retry(self) -> Taken[_Request]:
+        """Takes the next request of a failed batch, as a batch of its own unless it is abandoned or expired."""
+        queue: BatchQueue[_Request] = BatchQueue(self.max_batch_size)  # for its rules on abandoned and expired ones
+        queue.offer(self._retries.popleft())
+        return queue.take(time.monotonic())
 
     def _run(self, batch: list[_Request], run: Callable[[Pixels, Done], None]) -> None:
         self._running = batch
         self.running_since = time.monotonic()
         self._running_images = sum(request.images for request in batch)
         pixels = batch[0].pixels if len(batch) == 1 else np.concatenate([request.pixels for request in batch])
-        run(pixels, self._finish)
+        run(pixels, self._finish)  # may call _finish before it returns: no statement may follow
 
-    def _finish(self, inference: Inference) -> None:
-        """Gives the batch's callers their answers; what has queued meanwhile leaves at the loop's next turn."""
+    def _finish(self, outcome: BatchPredictions | Exception, started: float, ended: float) -> None:
+        """Resolves the running batch's requests. Queued requests leave at the loop's next turn."""
         batch, self._running = self._running, []
-        if self._busy_since is not None:
-            seconds = (inference.ended - self._busy_since) / self._running_images
-            self._seconds_per_image += LEARNING_RATE * (seconds - self._seconds_per_image)
-        else:  # a lone batch takes no less for an image than a busy one: by it the estimate may fall, not rise
-            alone = (inference.ended - inference.started) / self._running_images
-            self._seconds_per_image += LEARNING_RATE * min(0.0, alone - self._seconds_per_image)
-        self._busy_since = inference.ended if self._queue.images else None
+        if self._previous_end is not None:  # from end to end: includes what the loop does between two inferences
+            seconds = (ended - self._previous_end) / self._running_images
+            self._seconds_per_image += SMOOTHING * (seconds - self._seconds_per_image)
+        else:  # a small batch on an idle server takes more per image than a full one: it may only lower the estimate
+            seconds = (ended - started) / self._running_images
+            self._seconds_per_image += SMOOTHING * min(0.0, seconds - self._seconds_per_image)
+        self._previous_end = ended if self._queue.images else None
         self._running_images = 0
         self.running_since = None
-        if self._alone or self._queue.images or self.is_closing:
-            self._look_soon()
-        self._metrics.inference_seconds.observe(inference.ended - inference.started)
-        if not isinstance(inference.outcome, Exception):
-            _answer(batch, inference.outcome, inference)
-            self._metrics.observe_batch(inference.outcome, [inference.started - request.arrived for request in batch])
+        if self._retries or self._queue.images or self.is_closing:
+            self._dispatch_soon()
+        self._metrics.inference_seconds.observe(ended - started)
+        if not isinstance(outcome, Exception):
+            _deliver(batch, outcome, started, ended - started)
+            self._metrics.observe_batch(outcome, [started - request.arrived for request in batch])
         elif len(batch) == 1:
-            _fail(batch, inference.outcome)
-        else:
-            self._alone += batch
-            self._look_soon()
+            _fail(batch, outcome)
+        else:  # one request's images may be the cause: run each by itself
+            self._retries += batch
+            self._dispatch_soon()
 
 
-def _answer(batch: list[_Request], rows: BatchRows, inference: Inference) -> None:
-    """Gives each caller its own rows."""
-    images, seconds, start = len(rows), inference.ended - inference.started, 0
+def _deliver(batch: list[_Request], predictions: BatchPredictions, started: float, seconds: float) -> None:
+    """Resolves each request that is still awaited with its own rows of `predictions`."""
+    images, start = len(predictions), 0
     for request in batch:
         end = start + request.images
-        if not request.answer.done():
-            timing = Timing(inference.started - request.arrived, seconds, images)
-            request.answer.set_result(Rows(rows, start, end, timing))
+        if not request.result.done():
+            waited = started - request.arrived
+            request.result.set_result(Predictions(predictions, start, end, waited, seconds, images))
         start = end
 
 
 def _fail(batch: list[_Request], error: Exception) -> None:
-    """Fails each caller that still waits."""
+    """Fails each request that is still awaited."""
     for request in batch:
-        if not request.answer.done():
-            request.answer.set_exception(error)
+        if not request.result.done():
+            request.result.set_exception(error)

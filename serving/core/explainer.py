@@ -1,8 +1,9 @@
-"""The second use case: one image in, and how the network saw it out. Never at the cost of those who want digits.
+"""Explain use case: one image in, the output of every layer out. It never slows down classification.
 
-1. One explanation at a time, in a thread that the kernel serves last; the event loop and every inference go first.
-2. A handful may wait, with room for more than one client; beyond that callers are refused at once.
-3. What matters is found by covering: a square of paper goes over the image, and all positions are one batch.
+1. Explanations run one at a time, in a thread of low priority: the kernel runs the event loop and inference first.
+2. A few requests may wait, of more than one client. Beyond that requests are refused at once.
+3. Importance is measured by occlusion: a square of paper covers the image at each position, all in one batch (Zeiler
+   and Fergus 2014, arXiv 1311.2901). It needs no gradients, which an ONNX graph does not have (decision 0035).
 """
 
 import asyncio
@@ -18,117 +19,123 @@ import numpy as np
 
 from serving.auth.api_keys import Caller
 from serving.core.admission import Admission
-from serving.core.classifier import NEVER, Classifier, ImageInput, Predictions
+from serving.core.classifier import NO_DEADLINE, Classifier, ImageInput
+from serving.core.registry import Registry
 from serving.errors import ExpiredError, ExplanationsFullError, NotExplainableError
-from serving.models.graph_layers import Floats, Layer
-from serving.models.repository import ModelVersion, Traced
-from serving.predictions import Pixels
+from serving.models.graph_layers import Layer
+from serving.models.loaded_model import ExplainingGraph, LoadedModel
+from serving.predictions import SIDE, Floats, Pixels, Predictions
 
-CAPACITY = 8
-SIDE = 28
-SQUARE = 4  # pixels of paper, each way
-STEP = 2  # by which it moves
-NICENESS = 10  # of the thread; the rest of the process has 0
-RETRY_SECONDS = 0.5
-TOLERANCE = 1e-3  # between the two graphs; they were compared when the version was loaded
+CAPACITY = 8  # requests that run or wait; one takes about half a second on a busy processor
+OCCLUSION_SIDE = 4  # pixels of the square of paper
+OCCLUSION_STRIDE = 2  # pixels between its positions: 13 x 13 of them
+NICENESS = 10  # of the thread, while the rest of the process has 0; 19 makes explanations five times slower (0035)
+RETRY_SECONDS = 0.5  # that a refused client should wait
+TOLERANCE = 1e-3  # between probabilities of the two graphs; checks.py compared them when the version was loaded
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What is told of one image."""
+    """Prediction for one image, with the output of every layer and the importance of every pixel."""
 
-    predictions: Predictions  # of the one
-    pixels: Pixels  # (1, 784)
-    layers: list[Layer]
-    values: Mapping[str, Floats]  # by name, (1, ...)
-    importance: Floats  # (28, 28): by how much covering a pixel takes from the digit's lead, in logits
+    predictions: Predictions  # of one image
+    pixels: Pixels  # (1, 784) uint8
+    layers: list[Layer]  # in the graph's order
+    values: Mapping[str, Floats]  # by the names that `layers` hold, (1, ...)
+    importance: Floats  # (28, 28): the loss of the digit's lead when a pixel is covered, in logits
 
 
 class Explainer:
-    """Explains from start of the process to close()."""
+    """Runs explanations until close(). Used from the event loop alone."""
 
-    def __init__(self, classifier: Classifier) -> None:
+    def __init__(self, registry: Registry, classifier: Classifier) -> None:
+        self._registry = registry
         self._classifier = classifier
         self._admission = Admission(CAPACITY)
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="explain", initializer=_go_last)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="explain", initializer=_lower_priority)
 
     async def explain(self, image: ImageInput, caller: Caller, version: int, deadline: float) -> Explanation:
-        """How the network sees `image`. `version`, `deadline` and `caller` as for Classifier.classify.
+        """Explains how the network sees `image`. `version`, `deadline` and `caller` as for Classifier.classify.
 
         Raises InvalidRequestError, UnknownVersionError, NotExplainableError, ExplanationsFullError, RateLimitedError,
         NotReadyError or ExpiredError.
         """
-        served = self._classifier.served(version)
-        _traced(served.version)  # refused before anything is read
+        served = self._registry.served(version)
+        _explaining_graph(served.model)  # raises before a place is taken and anything is decoded
         if not self._admission.admit(caller.name, 1):
             raise ExplanationsFullError(CAPACITY, RETRY_SECONDS)
         try:
             self._classifier.charge(caller, 1)
             loop = asyncio.get_running_loop()
             try:
-                async with asyncio.timeout(None if deadline == NEVER else deadline - time.monotonic()):
-                    pixels, qualities = await self._classifier.pixels([image])
-                    if served.batcher.is_closing:  # another version took its place meanwhile
-                        served = self._classifier.served(version)
-                    rows = await served.batcher.submit(pixels, deadline)  # with the others, and under the watchdog
-                    predictions = Predictions(rows, served.version.version, qualities=qualities)
-                    return await loop.run_in_executor(self._thread, _explain, served.version, pixels, predictions)
+                async with asyncio.timeout(None if deadline == NO_DEADLINE else deadline - time.monotonic()):
+                    pixels, remarks = await self._classifier.decode([image])
+                    if served.batcher.is_closing:  # another version replaced it while the picture was decoded
+                        served = self._registry.served(version)
+                    # By the batcher, not in the thread: the prediction is what classify would return, and the watchdog
+                    # notices when the model hangs.
+                    predictions = (await served.batcher.submit(pixels, deadline))._replace(remarks=remarks)
+                    return await loop.run_in_executor(self._thread, _explain, served.model, pixels, predictions)
             except TimeoutError:
                 raise ExpiredError from None
         finally:
             self._admission.release(caller.name, 1)
 
     async def wait_until_empty(self) -> None:
-        """Returns when nobody waits for an explanation."""
+        """Returns when no request runs or waits for an explanation."""
         await self._admission.wait_until_empty()
 
     def close(self) -> None:
-        """Begins no other one."""
+        """Cancels the explanations that have not begun. Does not wait for one that has."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
 
-def covered(pixels: Pixels) -> Pixels:
-    """The image (784,), as it is and then with each square covered, (1 + squares, 784)."""
-    corners = range(0, SIDE - SQUARE + 1, STEP)
+def occluded(pixels: Pixels) -> Pixels:
+    """Returns the image, (784,), followed by a copy for each occluded square: (1 + squares, 784)."""
+    corners = range(0, SIDE - OCCLUSION_SIDE + 1, OCCLUSION_STRIDE)
     images = np.repeat(pixels.reshape(1, SIDE, SIDE), 1 + len(corners) ** 2, axis=0)
     for number, (top, left) in enumerate(((top, left) for top in corners for left in corners), start=1):
-        images[number, top : top + SQUARE, left : left + SQUARE] = 0
+        images[number, top : top + OCCLUSION_SIDE, left : left + OCCLUSION_SIDE] = 0  # paper
     return images.reshape(len(images), -1)
 
 
 def importance(logits: Floats, digit: int) -> Floats:
-    """(28, 28), from the logits (1 + squares, 10) of covered()'s images: the mean loss over a pixel's squares.
+    """Returns the importance of each pixel, (28, 28), from the logits (1 + squares, 10) of occluded()'s images.
 
-    Of the digit's lead over the next one: its probability hardly moves where it is near 1.
+    The importance is the mean, over the squares that cover a pixel, of what the digit loses of its lead: the difference
+    between its logit and the highest other one. Probabilities hardly move where they are near 1; the lead does.
     """
     leads = logits[:, digit] - np.delete(logits, digit, axis=1).max(axis=1)
-    corners = range(0, SIDE - SQUARE + 1, STEP)
+    corners = range(0, SIDE - OCCLUSION_SIDE + 1, OCCLUSION_STRIDE)
     losses = (leads[0] - leads[1:]).reshape(len(corners), len(corners))
-    total, squares = np.zeros((2, SIDE, SIDE), np.float32)
+    total, squares = np.zeros((2, SIDE, SIDE), np.float32)  # near the border fewer squares cover a pixel
     for row, top in enumerate(corners):
         for column, left in enumerate(corners):
-            total[top : top + SQUARE, left : left + SQUARE] += losses[row, column]
-            squares[top : top + SQUARE, left : left + SQUARE] += 1
+            square = np.s_[top : top + OCCLUSION_SIDE, left : left + OCCLUSION_SIDE]
+            total[square] += losses[row, column]
+            squares[square] += 1
     return total / squares
 
 
-def _explain(version: ModelVersion, pixels: Pixels, predictions: Predictions) -> Explanation:
-    traced = _traced(version)
-    answers, values = traced.model.run(pixels)
-    if not np.allclose(answers.probabilities, predictions.rows.probabilities, rtol=0, atol=TOLERANCE):
+def _explain(model: LoadedModel, pixels: Pixels, predictions: Predictions) -> Explanation:
+    graph = _explaining_graph(model)
+    explained, values = graph.session.run(pixels)
+    # The graphs agreed at load. Here the served prediction is compared: the layers shown must belong to its digit.
+    if not np.allclose(explained.probabilities, predictions.probabilities, rtol=0, atol=TOLERANCE):
         raise RuntimeError("the graph that explains gives another answer than the one that serves: this is a bug")
-    name = traced.layers[-1].output
-    _, logits = traced.model.run(covered(pixels[0]), [name])
-    matters = importance(logits[name], int(predictions.rows.digits[0]))
-    return Explanation(predictions, pixels, traced.layers, values, matters)
+    name = graph.layers[-1].output  # the logits: read_layers() ends there
+    _, logits = graph.session.run(
+        occluded(pixels[0]), [name]
+    )  # these alone: all values of 170 images would take 32 to 142 MiB
+    return Explanation(predictions, pixels, graph.layers, values, importance(logits[name], int(predictions.digits[0])))
 
 
-def _traced(version: ModelVersion) -> Traced:
-    if isinstance(version.traced, NotExplainableError):
-        raise NotExplainableError(f"version {version.version} cannot be explained: {version.traced}")
-    return version.traced
+def _explaining_graph(model: LoadedModel) -> ExplainingGraph:
+    if isinstance(model.explaining, NotExplainableError):
+        raise NotExplainableError(f"version {model.version} cannot be explained: {model.explaining}")
+    return model.explaining
 
 
-def _go_last() -> None:
-    with suppress(OSError, AttributeError):  # a thread has a niceness of its own on Linux alone
+def _lower_priority() -> None:
+    with suppress(OSError, AttributeError):  # only Linux has a niceness for each thread
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)

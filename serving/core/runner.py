@@ -1,8 +1,8 @@
-"""Where a batch is run: on the event loop itself, or on a thread of its own. Knows no queue and no caller.
+"""Runs the model on batches: runners for the event loop's thread and for a thread of their own.
 
-On the loop, nothing is handed over and nobody is woken, which for one digit costs more than the model does; but the
-loop does nothing else meanwhile. On a thread the loop goes on, which pays when the model computes elsewhere: on
-several processors, or on a GPU. Decision note 0002 has the figures.
+On the loop's thread no other thread has to be woken, which costs more than the inference of one digit; but the loop
+handles no calls meanwhile. A thread of its own pays where the model computes elsewhere: on several processors, or on a
+GPU. Decision 0002 has the figures.
 """
 
 import asyncio
@@ -10,67 +10,59 @@ import threading
 import time
 from collections.abc import Callable
 from queue import SimpleQueue
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
-from serving.predictions import BatchRows, Pixels
+from serving.predictions import BatchPredictions, Pixels
 
-RunModel = Callable[[Pixels], BatchRows]
-
-
-class Inference(NamedTuple):
-    """One run of the model: its rows or what it raised. Times in time.monotonic() seconds."""
-
-    outcome: BatchRows | Exception
-    started: float
-    ended: float
-
-
-Done = Callable[[Inference], None]
+RunModel = Callable[[Pixels], BatchPredictions]
+# Receives the predictions or the error of one run, and its start and end in time.monotonic() seconds.
+Done = Callable[[BatchPredictions | Exception, float, float], None]
 
 
 class InferenceRunner(Protocol):
     """Runs one batch at a time."""
 
     def start(self) -> None:
-        """Makes it ready. Call on the event loop that will run batches."""
+        """Prepares for run(). Call on the event loop that will run batches."""
 
     def run(self, pixels: Pixels, done: Done) -> None:
-        """Runs the model on `pixels` and calls `done` on the event loop; perhaps before returning."""
+        """Runs the model on `pixels`, (n, 784) uint8, and calls `done` on the event loop, perhaps before returning."""
 
     def run_here(self, pixels: Pixels, done: Done) -> None:
-        """Runs the model on `pixels` and calls `done` before returning, wherever else it could run."""
+        """Runs the model on the calling thread and calls `done` before returning."""
 
     async def close(self) -> None:
-        """Ends it. Call when no batch is running."""
+        """Ends the runner. Call when no batch is running."""
 
 
 class LoopRunner:
-    """Runs the model where it is called."""
+    """Runs the model on the calling thread, the event loop's."""
 
     def __init__(self, run: RunModel) -> None:
         self._run = run
 
     def start(self) -> None:
-        """Nothing to start."""
+        """Does nothing: there is nothing to start."""
 
     def run(self, pixels: Pixels, done: Done) -> None:
         """Runs the model, then calls `done`."""
         self.run_here(pixels, done)
 
     def run_here(self, pixels: Pixels, done: Done) -> None:
-        """The same."""
-        done(_infer(self._run, pixels))
+        """Runs the model, then calls `done`."""
+        done(*_infer(self._run, pixels))
 
     async def close(self) -> None:
-        """Nothing to end."""
+        """Does nothing: there is nothing to end."""
 
 
 class ThreadRunner:
-    """Runs the model on a thread, from start() to close()."""
+    """Runs the model on a thread of its own, from start() to close()."""
 
     def __init__(self, run: RunModel) -> None:
         self._run = run
         self._to_thread: SimpleQueue[tuple[Pixels, Done] | None] = SimpleQueue()  # at most one batch, then None to end
+        # A daemon: an inference that hangs must not keep the process from ending.
         self._thread = threading.Thread(target=self._work, name="inference", daemon=True)
 
     def start(self) -> None:
@@ -79,31 +71,31 @@ class ThreadRunner:
         self._thread.start()
 
     def run(self, pixels: Pixels, done: Done) -> None:
-        """Hands the batch to the thread, which has `done` called on the loop."""
+        """Hands the batch to the thread and returns; `done` is called on the event loop later."""
         self._to_thread.put((pixels, done))
 
     def run_here(self, pixels: Pixels, done: Done) -> None:
         """Runs the model on the calling thread, then calls `done`."""
-        done(_infer(self._run, pixels))
+        done(*_infer(self._run, pixels))
 
     async def close(self) -> None:
-        """Ends the thread."""
+        """Ends the thread and waits for its end."""
         self._to_thread.put(None)
-        await asyncio.to_thread(self._thread.join)
+        await asyncio.to_thread(self._thread.join)  # a thread that joins may block; the loop may not
 
     def _work(self) -> None:
         while (work := self._to_thread.get()) is not None:
             pixels, done = work
-            self._loop.call_soon_threadsafe(done, _infer(self._run, pixels))
+            self._loop.call_soon_threadsafe(done, *_infer(self._run, pixels))
 
 
-def _infer(run: RunModel, pixels: Pixels) -> Inference:
+def _infer(run: RunModel, pixels: Pixels) -> tuple[BatchPredictions | Exception, float, float]:
     started = time.monotonic()
-    outcome: BatchRows | Exception
+    outcome: BatchPredictions | Exception
     try:
         outcome = run(pixels)
         if len(outcome) != len(pixels):
             raise RuntimeError(f"the model answered {len(outcome)} of {len(pixels)} images: this is a bug")
     except Exception as error:  # the border of a batch: its callers fail, the next batch runs
         outcome = error
-    return Inference(outcome, started, time.monotonic())
+    return outcome, started, time.monotonic()

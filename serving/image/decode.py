@@ -1,4 +1,4 @@
-"""From the bytes of a picture file to grey levels. Refuses by size before decoding; decodes listed formats only."""
+"""Decodes the bytes of a picture file to grey levels. Checks all limits first, and reads the listed formats only."""
 
 import numpy as np
 import numpy.typing as npt
@@ -11,20 +11,20 @@ from serving.image.reduction import WORKING_SIDE, reduced
 
 FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF")
 
-# Of a progressive JPEG: encoders write about ten, and each costs a pass over the whole picture.
+# Scans of a progressive JPEG: encoders write about ten, and each costs a pass over the whole picture.
 MAX_JPEG_SCANS = 100
-MAX_EXIF_BYTES = 2**16  # a JPEG's segment holds no more; elsewhere millions of values could stand in it
+MAX_EXIF_BYTES = 2**16  # as in a JPEG's segment; in the other formats Exif may hold millions of values
 _JPEG_START, _JPEG_SCAN = b"\xff\xd8", b"\xff\xda"
 
-# Our own limit is checked before anything is decoded; Pillow's would only warn, at another number.
+# Off: decode() checks its own limit before it decodes. Pillow's has another value and at first only warns.
 Image.MAX_IMAGE_PIXELS = None
 
 
 def decode(encoded: bytes, limits: ImageLimits) -> npt.NDArray[np.uint8]:
-    """Grey levels (h, w) uint8, both at most WORKING_SIDE, 0 = black, of the first picture in the file.
+    """Decodes the first picture in the file to grey levels, (h, w) uint8, 0 = black, both sides at most WORKING_SIDE.
 
-    EXIF orientation is applied, transparency is laid over white (or over black, where white would hide everything).
-    Raises InvalidRequestError for anything that is not a whole picture of a listed format within the limits.
+    Applies the EXIF orientation; puts transparent pictures on white, or on black where white would hide everything.
+    Raises InvalidRequestError for anything but a complete picture of a listed format within the limits.
     """
     if not encoded:
         raise InvalidRequestError("the encoded image is empty")
@@ -33,7 +33,7 @@ def decode(encoded: bytes, limits: ImageLimits) -> npt.NDArray[np.uint8]:
     check_before_open(encoded, limits)
     file = BoundedFile(encoded)
     try:
-        picture = Image.open(file, formats=FORMATS)
+        picture = Image.open(file, formats=FORMATS)  # reads the header alone; pixels are decoded by load()
     except InvalidRequestError:
         raise
     except Exception as error:  # Pillow's parsers raise many kinds on hostile bytes
@@ -41,31 +41,32 @@ def decode(encoded: bytes, limits: ImageLimits) -> npt.NDArray[np.uint8]:
             f"not an image this service reads ({', '.join(FORMATS)});"
             " raw pixels are 784 bytes, over gRPC in the field `pixels`"
         ) from error
+    # Before load(), which allocates the pixels: a few hundred bytes can declare a picture of gigabytes.
     width, height = picture.size
     if width * height > limits.max_pixels:
         raise InvalidRequestError(
             f"the image has {width} x {height} = {width * height:,} pixels, at most {limits.max_pixels:,} are accepted"
         )
-    file.reads_left = MAX_READS
+    file.reads_left = MAX_READS  # anew: opening has used some
     check_before_load(picture)
-    # Told by its first bytes: a JPEG of several pictures, as phones write them, has another format name in Pillow.
+    # By its first bytes: Pillow calls a JPEG of several pictures, as phones write them, MPO.
     if encoded.startswith(_JPEG_START) and encoded.count(_JPEG_SCAN) > MAX_JPEG_SCANS:
         raise InvalidRequestError(f"the JPEG image has more than {MAX_JPEG_SCANS} scans")
     try:
         return _grey(picture)
     except InvalidRequestError:
         raise
-    except Exception as error:  # as above
+    except Exception as error:  # Pillow's decoders raise many kinds on hostile bytes
         raise InvalidRequestError(
             f"the {picture.format} image is truncated or damaged, or of a kind this service does not read"
         ) from error
 
 
 def _grey(picture: Image.Image) -> npt.NDArray[np.uint8]:
-    picture.draft("L", (WORKING_SIDE, WORKING_SIDE))  # lets a JPEG decode at a fraction of its size
+    picture.draft("L", (WORKING_SIDE, WORKING_SIDE))  # lets libjpeg decode at 1/2, 1/4 or 1/8; other formats ignore it
     picture.load()
     oriented = _upright(picture)
-    if oriented.mode.startswith(("I", "F")):
+    if oriented.mode.startswith(("I", "F")):  # convert("L") would not scale these
         grey = _from_wide(oriented)
     elif oriented.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in oriented.info:
         grey = _flatten_alpha(oriented)
@@ -75,7 +76,7 @@ def _grey(picture: Image.Image) -> npt.NDArray[np.uint8]:
 
 
 def _upright(picture: Image.Image) -> Image.Image:
-    """The picture turned as its EXIF tag says; as it is where the tag cannot be read, or costs more than a camera's."""
+    """Returns the picture turned by its EXIF orientation; unchanged where EXIF is too large or cannot be read."""
     if len(picture.info.get("exif", b"")) > MAX_EXIF_BYTES:
         return picture
     try:
@@ -85,18 +86,22 @@ def _upright(picture: Image.Image) -> Image.Image:
 
 
 def _flatten_alpha(picture: Image.Image) -> Image.Image:
+    """Returns the picture on white paper; on black where it vanishes on white, as white ink does."""
     rgba = picture.convert("RGBA")
     for paper in ("white", "black"):
         flat = Image.alpha_composite(Image.new("RGBA", rgba.size, paper), rgba).convert("L")
         lowest, highest = flat.getextrema()
-        if lowest != highest:  # white ink on transparency vanishes over white
+        if lowest != highest:
             break
     return flat
 
 
 def _from_wide(picture: Image.Image) -> Image.Image:
-    """16- and 32-bit and floating grey levels, stretched to 8 bits: their absolute scale is not known."""
-    with np.errstate(invalid="ignore"):  # a signalling NaN is refused below, like any other
+    """Stretches 16-bit, 32-bit and floating-point grey levels to 8 bits. Raises ValueError for infinity and NaN.
+
+    From the lowest to the highest level, since files do not say which level is white.
+    """
+    with np.errstate(invalid="ignore"):  # converting a signalling NaN warns; it is refused below, like any other
         levels = np.asarray(picture, dtype=np.float64)
     if not np.isfinite(levels).all():
         raise ValueError("grey levels that are not finite")

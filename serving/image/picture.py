@@ -1,4 +1,4 @@
-"""What is asked and said of a picture, for those who pass it on. Loads none of the libraries that read pictures."""
+"""Types of the preprocessing: its limits, its remarks and its result. Loads neither Pillow nor SciPy."""
 
 from dataclasses import dataclass
 from enum import IntFlag
@@ -9,30 +9,30 @@ import numpy.typing as npt
 
 @dataclass(frozen=True, slots=True)
 class ImageLimits:
-    """What is refused before decoding: `max_bytes` of the file, `max_pixels` of width x height."""
+    """Limits that are checked before decoding: bytes of the file, and pixels as width x height."""
 
     max_bytes: int
     max_pixels: int
 
 
 class Quality(IntFlag):
-    """Remarks on one picture; 0 when there is none."""
+    """Remarks on what is unusual about a picture; 0: none. Bits and names are public: protos, metrics, .npz files."""
 
     BLANK = 1  # no ink stands out from the paper
-    SEVERAL_GLYPHS = 2  # separate pieces of like height side by side: they are read as one digit
-    TOUCHES_BORDER = 4  # a stroke reaches the picture's border: some of the digit may be cut off
+    SEVERAL_GLYPHS = 2  # pieces of similar height stand side by side: they are read as one digit
+    TOUCHES_BORDER = 4  # a stroke reaches the picture's border: part of the digit may be cut off
     LOW_CONTRAST = 8  # ink and paper differ by less than 51 of 255 grey levels
-    MOSTLY_DARK = 16  # more than half of the picture is darker than a third of white, whichever of it is ink
+    MOSTLY_DARK = 16  # more than half of the picture is darker than a third of white, be it ink or paper
 
 
 @dataclass(frozen=True, slots=True)
 class Framed:
-    """A digit in MNIST's frame: `pixels` (784,) uint8, 0 = paper, 255 = ink; all 0 when `quality` holds BLANK."""
+    """Digit as MNIST frames it: `pixels` (784,) uint8, 0 = paper, 255 = ink; all 0 when `quality` has BLANK."""
 
     pixels: npt.NDArray[np.uint8]
     quality: Quality
 
     @property
     def is_blank(self) -> bool:
-        """True when no ink stands out from the paper."""
+        """Indicates that no ink stands out from the paper."""
         return Quality.BLANK in self.quality

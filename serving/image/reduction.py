@@ -1,14 +1,14 @@
-"""Large pictures brought to a size that framing takes in bounded time, without losing what is drawn thinly in them.
+"""Reduces large pictures to a size that framing handles in bounded time, without losing thin lines.
 
-1. A picture of at most WORKING_SIDE pixels a side is not touched. (The training set was framed so.)
-2. Where the paper has one flat level and all ink lies on one side of it, the ink's box and some paper around it are cut
-   out before the picture is reduced: the digit gets the pixels that empty paper would have taken. A speck that framing
-   would drop does not count.
-3. A line thinner than a pixel of the reduced picture would be left as a pale trace, paler the larger the picture was:
-   it is given back its contrast. Ink that is mostly thicker than that is reduced as in any other picture.
-4. Uneven paper is reduced as a whole: what is ink in it is not known here.
+1. A picture of at most WORKING_SIDE pixels a side is not changed. (The training set was framed so.)
+2. Where the paper has one flat level and all ink lies on one side of it, the ink's box with a margin is cut out before
+   the picture is reduced: the digit gets the pixels that empty paper would have taken. Specks that framing would drop
+   do not widen the box.
+3. A line thinner than a pixel of the reduced picture would become a pale trace, the paler the larger the picture: its
+   contrast is restored. Ink that is mostly thicker is reduced as in any other picture.
+4. Pictures with uneven paper are reduced as a whole: which pixels are ink is not known here.
 
-Each step is a few passes over the bytes of the picture, whatever it holds.
+Each step takes a few passes over the bytes of the picture, whatever it holds. Decision 0012 has the measurements.
 """
 
 import itertools
@@ -22,39 +22,40 @@ from PIL import Image
 from serving.image.paper import FAINTEST_INK, FLAT_PAPER_SHARE, Ink
 from serving.image.pieces import without_lines, without_specks
 
-# Framing ends at 20 pixels: more than this many a side adds cost and hardly any information. It bounds what a picture
-# costs after decoding: each step of framing grows with the area.
+# Pixels a side. Framing ends at 20: more than this adds time and hardly any information. It bounds the time of framing,
+# each step of which grows with the area.
 WORKING_SIDE = 160
 
-OTHER_SIDE = 0.1  # of the ink's squared contrast: more of it on the other side of the paper's level, and it is not flat
-FAINTEST = 0.1  # of full ink: what widens the ink's box
-MARGIN, SMALLEST_MARGIN = 0.2, 4  # paper around that box: a share of its longer side; pixels
-THIN = 0.5  # the share of a pixel that thin ink fills: a line half a pixel wide
-BORDER = 0.05  # of a side: how deep a frame around the picture may reach in
-CROWDED = 0.25  # share of pixels with ink beyond which it is no line drawing, but noise or a texture
+OTHER_SIDE = 0.1  # of the ink's squared contrast: with more of it on the paper's other side the paper is not flat
+FAINTEST = 0.1  # of full ink: fainter pixels do not widen the ink's box
+MARGIN, SMALLEST_MARGIN = 0.2, 4  # paper around that box: a share of its longer side; at least so many pixels
+THIN = 0.5  # share of a pixel: ink that fills less of it is thin, as a line of half a pixel's width does
+BORDER = 0.05  # of a side: depth to which a drawn frame around the picture may reach
+CROWDED = 0.25  # share of pixels with ink; with more it is no line drawing, but noise or a texture
 
 Box = tuple[int, int, int, int]  # left, top, right, bottom, in pixels; right and bottom lie outside
 
 
 @dataclass(frozen=True, slots=True)
 class _FlatPaper:
-    """Paper of one `level`, 0..255, with ink up to `contrast` levels above it (below it: negative)."""
+    """Paper of one `level`, 0 to 255, with ink that differs by up to `contrast` levels: negative for darker ink."""
 
     level: int
     contrast: int
 
     def ink(self, picture: Image.Image) -> npt.NDArray[np.uint8]:
-        """What stands out of this paper: (h, w) uint8, 0 = paper, 255 = the highest contrast."""
+        """Returns what stands out from this paper, (h, w) uint8, 0 = paper, 255 = the highest contrast."""
+        # As a lookup table for Pillow: large pictures need no float array of their size.
         share = (np.arange(256) - self.level) * (255 / self.contrast)
         return np.asarray(picture.point(np.rint(np.clip(share, 0, 255)).astype(int).tolist()))
 
     def inked(self, ink: Ink) -> Image.Image:
-        """The picture whose `ink` this is: (h, w), 0 = paper, 255 = the highest contrast."""
+        """Returns the picture, mode L, of this `ink` on this paper: the inverse of ink()."""
         return Image.fromarray(np.rint(self.level + ink * (self.contrast / 255)).astype(np.uint8))
 
 
 def reduced(picture: Image.Image) -> Image.Image:
-    """The picture, mode L, at WORKING_SIDE pixels a side at most; as it is where it has no more."""
+    """Returns the picture, mode L, with at most WORKING_SIDE pixels a side; unchanged where it has no more."""
     if max(picture.size) <= WORKING_SIDE:
         return picture
     paper = _flat_paper(picture)
@@ -70,13 +71,13 @@ def reduced(picture: Image.Image) -> Image.Image:
 
 
 def _flat_paper(picture: Image.Image) -> _FlatPaper | None:
-    """The one level that the paper has; None when it has none, or when nothing stands out on one side of it alone."""
+    """Returns the paper of the most frequent level; None where it is not flat, or ink is missing or on both sides."""
     counts = np.array(picture.histogram(), np.float64)
     level = int(counts.argmax())
     if counts[level] < FLAT_PAPER_SHARE * counts.sum():
         return None
     above = np.arange(256) - level
-    energy = counts * above * above
+    energy = counts * above * above  # squared: many pixels of slight noise weigh little against ink
     darker, lighter = float(energy[:level].sum()), float(energy[level + 1 :].sum())
     if min(darker, lighter) > OTHER_SIDE * max(darker, lighter):
         return None
@@ -86,9 +87,10 @@ def _flat_paper(picture: Image.Image) -> _FlatPaper | None:
 
 
 def _box_with_margin(averaged: Ink, size: tuple[int, int]) -> Box:
-    """The box in a picture of `size` (width, height) around the ink, told from the whole of it `averaged`.
+    """Returns the box around the ink, with a margin, in a picture of `size` (width, height) with this `averaged` ink.
 
-    Specks that framing drops do not widen it. Beside ruled lines nothing is dropped: they are told by where they lie.
+    Specks that framing drops do not widen it. With ruled lines all ink counts: framing recognises those by their place
+    at the picture's border.
     """
     ink = _in_full_contrast(averaged)
     if without_lines(ink) is ink:
@@ -99,25 +101,30 @@ def _box_with_margin(averaged: Ink, size: tuple[int, int]) -> Box:
         edges = _edges(length, ink.shape[1 - axis])
         spans.append((int(edges[inked[0]]), int(edges[inked[-1] + 1])))
     (left, right), (top, bottom) = spans
-    coarseness = math.ceil(max(size) / WORKING_SIDE)  # the box is known to so many pixels
+    coarseness = math.ceil(max(size) / WORKING_SIDE)  # pixels of the picture in one of `averaged`: the box's precision
     margin = max(SMALLEST_MARGIN, coarseness, round(MARGIN * max(right - left, bottom - top)))
     return max(left - margin, 0), max(top - margin, 0), min(right + margin, size[0]), min(bottom + margin, size[1])
 
 
 def _resized(picture: Image.Image) -> Image.Image:
-    return picture.resize(_working_size(*picture.size), Image.Resampling.HAMMING)  # the box filter can lose a line
+    # Pillow's box filter counts source pixels whole and can lose a line; the Hamming filter does not.
+    return picture.resize(_working_size(*picture.size), Image.Resampling.HAMMING)
 
 
 def _working_size(width: int, height: int) -> tuple[int, int]:
+    """Returns width and height with the longer side WORKING_SIDE, in the same aspect ratio."""
     scale = WORKING_SIDE / max(width, height)
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
 def _averaged(ink: npt.NDArray[np.uint8]) -> Ink:
-    """The ink at the working size, each pixel the mean of those it stands for. Pillow would round to whole levels."""
+    """Returns the ink at the working size, each pixel the mean of those that it covers.
+
+    In floating point: Pillow would round to whole levels, and thin lines in large pictures have only a few.
+    """
     height, width = ink.shape
     columns, rows = (_edges(n, parts) for n, parts in zip((width, height), _working_size(width, height), strict=True))
-    # Slice by slice: ten times as fast as add.reduceat.
+    # Strip by strip: ten times as fast as np.add.reduceat.
     strips = np.stack([ink[a:b].sum(axis=0, dtype=np.float32) for a, b in itertools.pairwise(rows)])
     sums = np.stack([strips[:, a:b].sum(axis=1, dtype=np.float64) for a, b in itertools.pairwise(columns)], axis=1)
     averaged: Ink = sums / np.outer(np.diff(rows), np.diff(columns))
@@ -125,14 +132,14 @@ def _averaged(ink: npt.NDArray[np.uint8]) -> Ink:
 
 
 def _edges(length: int, parts: int) -> npt.NDArray[np.int64]:
-    """Where `parts` parts of nearly the same size begin, and where the last ends: (parts + 1,)."""
+    """Returns the edges, (parts + 1,), of `parts` parts of nearly equal length."""
     return np.linspace(0, length, parts + 1).astype(np.int64)
 
 
 def _typical(averaged: Ink) -> float:
-    """The level that a bit of ink finds in its pixel: of a line, its share of the pixel's width.
+    """Returns the mean level of the ink, weighted by the ink: for a line, 255 times its width in reduced pixels.
 
-    Told from the picture's inside, where there is ink: a canvas has often a frame, heavier than the pen.
+    Of the picture's inside where there is ink: a canvas often has a frame, heavier than the pen.
     """
     height, width = (max(2, round(BORDER * side)) for side in averaged.shape)
     inside = averaged[height:-height, width:-width]
@@ -141,9 +148,11 @@ def _typical(averaged: Ink) -> float:
 
 
 def _is_thin(averaged: Ink) -> bool:
+    """Returns True for a line drawing whose lines are thinner than half a pixel."""
     typical = _typical(averaged)
     return typical < THIN * 255 and float((averaged >= typical / 4).mean()) <= CROWDED
 
 
 def _in_full_contrast(averaged: Ink) -> Ink:
+    """Returns the ink scaled so that its typical level is 255."""
     return np.minimum(averaged * (255 / _typical(averaged)), 255.0)

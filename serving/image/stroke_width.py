@@ -1,7 +1,7 @@
-"""Strokes far thinner or thicker than MNIST's, brought to a width that is usual there. Others are not touched.
+"""Redraws strokes that are far thinner or thicker than MNIST's at a width that is usual there. Others stay unchanged.
 
-Width is told in pixels of MNIST's 20x20 box. Of MNIST's training rows 98 % lie between 1.4 and 4.0 as measured
-here, and fewer than 1 % outside the limits below.
+Widths are in pixels of MNIST's 20x20 box. As measured here, 98 % of MNIST's training rows lie between 1.4 and 4.0, and
+fewer than 1 % outside the limits below.
 """
 
 import math
@@ -12,33 +12,37 @@ from scipy import ndimage
 from serving.image.mnist_box import BOX, EDGE_OF_LARGE, area_averaged, enlarged, tight_square
 from serving.image.paper import Ink
 
-THINNEST, THICKEST = 1.2, 4.6  # between them strokes are left as they are
-THIN_TO, THICK_TO = 1.8, 3.8
-COARSEST_SIDE, FINEST_SIDE = 4 * BOX, 6 * BOX  # pixels a side while strokes are redrawn
-OUTLINE = 100.0  # of 255: the level at which a stroke's outline is drawn
+THINNEST, THICKEST = 1.2, 4.6  # between these widths strokes stay unchanged
+THIN_TO, THICK_TO = 1.8, 3.8  # widths after redrawing
+# Pixels a side while strokes are redrawn: fewer would round the width, more would only take longer.
+COARSEST_SIDE, FINEST_SIDE = 4 * BOX, 6 * BOX
+OUTLINE = 100.0  # of 255: the level at which a stroke's outline lies
 
 
 def with_mnist_strokes(square: Ink) -> Ink:
-    """`square`, (side, side), as it is, or redrawn (at another side) where its strokes are too thin or too thick."""
+    """Returns `square`, (side, side), unchanged, or redrawn at another side where its strokes are too thin or thick."""
     width = stroke_width(square) * BOX / len(square)
     if width < THINNEST:
         return _redrawn(_pooled(square), THIN_TO)
-    if width > THICKEST and len(square) >= BOX:
+    if width > THICKEST and len(square) >= BOX:  # in a smaller square soft edges make every stroke look thick
         working = square if len(square) <= FINEST_SIDE else area_averaged(square, FINEST_SIDE)
         return _redrawn(working, THICK_TO)
     return square
 
 
 def stroke_width(ink: Ink) -> float:
-    """The mean stroke width in pixels: twice the area by the length of the outline, both of grey levels."""
-    padded = np.pad(ink, 1)
+    """Returns the mean stroke width in pixels: twice the ink's area divided by the length of its outline.
+
+    A long stroke of width w and length l has the area wl and an outline of about 2l. Both are sums over grey levels.
+    """
+    padded = np.pad(ink, 1)  # strokes at the border have an outline there too
     down, across = np.diff(padded, axis=0)[:, :-1], np.diff(padded, axis=1)[:-1]
     outline = float(np.hypot(down, across).sum())
     return 2 * float(ink.sum()) / outline if outline else 0.0
 
 
 def _pooled(square: Ink) -> Ink:
-    """The square at FINEST_SIDE at most: each pixel the darkest of those it stands for, so that no line is lost."""
+    """Returns the square with at most FINEST_SIDE pixels a side, by max pooling, which loses no thin line."""
     factor = math.ceil(len(square) / FINEST_SIDE)
     side = math.ceil(len(square) / factor)
     padded = np.pad(square, (0, side * factor - len(square)))
@@ -47,17 +51,19 @@ def _pooled(square: Ink) -> Ink:
 
 
 def _redrawn(square: Ink, target: float) -> Ink:
-    """The square's outlines moved in or out until strokes are `target` wide in its new tight box.
+    """Moves the outlines of the strokes in or out until they are `target` pixels of the new 20x20 box wide.
 
-    As it came where that leaves nothing: ink that is paler than an outline, but for some dots, is no stroke.
+    Returns the square unchanged where that would leave no strokes: ink paler than OUTLINE, apart from a few dots.
     """
     if len(square) < COARSEST_SIDE:
         square = enlarged(square, COARSEST_SIDE)
     width = stroke_width(square)
-    grow = (target * len(square) / BOX - width) / (2 * (1 - target / BOX))  # the box grows with the strokes
-    margin = max(0, math.ceil(grow)) + 1
+    # Pixels by which each outline moves. The box, of side s, grows with the strokes, and the width is to be a share of
+    # the new side: (width + 2 grow) / (s + 2 grow) = target / BOX.
+    grow = (target * len(square) / BOX - width) / (2 * (1 - target / BOX))
+    margin = max(0, math.ceil(grow)) + 1  # room for strokes that grow beyond the square
     strokes = np.pad(square, margin) >= OUTLINE
     inside, outside = ndimage.distance_transform_edt(strokes), ndimage.distance_transform_edt(~strokes)
-    outline = np.where(strokes, inside - 0.5, 0.5 - outside)
-    redrawn = np.clip(outline + grow + 0.5, 0.0, 1.0) * 255.0
+    outline = np.where(strokes, inside - 0.5, 0.5 - outside)  # signed distance from the outline, positive inside
+    redrawn = np.clip(outline + grow + 0.5, 0.0, 1.0) * 255.0  # a soft edge of one pixel
     return tight_square(redrawn) if strokes.any() and redrawn.max() > EDGE_OF_LARGE else square

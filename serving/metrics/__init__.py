@@ -1,1 +1,1 @@
-"""Prometheus metrics: the instruments, their counters, and the sum over worker processes."""
+"""Prometheus metrics: the instruments, counters without locks, and the merge over worker processes."""

@@ -1,7 +1,7 @@
-"""Counters and histograms for one thread, the event loop's: plain additions, turned into samples when asked for.
+"""Counters and histograms without locks, for one thread: the event loop's.
 
-prometheus_client's own take a lock and a microsecond for each observation, several times a request; these take a tenth
-(docs/performance.md has the figures). They are exposed through the same registry.
+Those of prometheus_client take a lock and a microsecond for each observation, several times a request; these take a
+tenth of that (docs/performance.md has the figures). The same registry exposes both.
 """
 
 from bisect import bisect_left
@@ -12,11 +12,11 @@ import numpy.typing as npt
 from prometheus_client import CollectorRegistry, Metric
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 
-Labels = tuple[str, ...]
+LabelValues = tuple[str, ...]
 
 
-class Count:
-    """One series of a counter."""
+class CounterSeries:
+    """Series of a counter: its value for one set of label values."""
 
     __slots__ = ("value",)
 
@@ -28,65 +28,67 @@ class Count:
         self.value += amount
 
 
-class Distribution:
-    """One series of a histogram. `bounds`: upper limits of the buckets, ascending, in the metric's unit."""
+class HistogramSeries:
+    """Series of a histogram. `bounds`: upper limits of the buckets, ascending and inclusive, in the metric's unit."""
 
     __slots__ = ("_bounds", "_counts", "_sum")
 
     def __init__(self, bounds: Sequence[float]) -> None:
         self._bounds = bounds
-        self._counts = [0] * (len(bounds) + 1)  # the last: above every bound
+        self._counts = [0] * (len(bounds) + 1)  # not cumulative, unlike what is exposed; the last: above every bound
         self._sum = 0.0
 
     def observe(self, value: float) -> None:
-        """Counts one value."""
+        """Counts one value, in the metric's unit."""
+        # bisect_left puts a value that equals a bound into that bucket, as the label `le` says; so does searchsorted.
         self._counts[bisect_left(self._bounds, value)] += 1
         self._sum += value
 
     def observe_all(self, values: npt.NDArray[np.float32]) -> None:
-        """Counts many values, (n,) floats, at little more than the cost of one."""
+        """Counts many values, (n,) float32, at little more than the cost of one."""
         for bucket in np.searchsorted(self._bounds, values).tolist():
             self._counts[bucket] += 1
         self._sum += float(values.sum())
 
     def cumulative(self) -> tuple[list[tuple[str, float]], float]:
-        """As Prometheus wants it: how many values at or below each bound, and their sum."""
+        """Returns the number of values at or below each bound, by the bound's text, and the sum of all values."""
         totals = np.cumsum(self._counts).tolist()
+        # As prometheus_client formats them, since the text is the value of the label `le`.
         names = [*(repr(float(bound)) for bound in self._bounds), "+Inf"]
         return list(zip(names, totals, strict=True)), self._sum
 
 
-class CounterTally:
-    """A counter and its series, registered under `name` (without _total)."""
+class LoopCounter:
+    """Counter with its series, registered under `name`, to which exposition adds the suffix _total."""
 
     def __init__(self, name: str, help: str, labels: Sequence[str] = (), *, registry: CollectorRegistry) -> None:
         self._name, self._help, self._label_names = name, help, labels
-        self._series: dict[Labels, Count] = {}
+        self._series: dict[LabelValues, CounterSeries] = {}
         registry.register(self)
 
-    def labels(self, *values: str) -> Count:
-        """The series with these label values, made at first use."""
-        return self._series.setdefault(values, Count())
+    def labels(self, *values: str) -> CounterSeries:
+        """Returns the series with these label values; creates it at first use."""
+        return self._series.setdefault(values, CounterSeries())
 
     @property
     def total(self) -> int:
-        """Of all series."""
-        return sum(count.value for count in self._series.values())
+        """Sum of all series."""
+        return sum(series.value for series in self._series.values())
 
     def describe(self) -> Iterable[Metric]:
-        """The family without samples: what a registry wants to know of a name."""
+        """Returns the family without samples, from which the registry learns its name."""
         return [CounterMetricFamily(self._name, self._help, labels=self._label_names)]
 
     def collect(self) -> Iterator[Metric]:
-        """The family with the sample of each series."""
+        """Yields the family with a sample for each series."""
         family = CounterMetricFamily(self._name, self._help, labels=self._label_names)
-        for labels, count in self._series.items():
-            family.add_metric(labels, count.value)
+        for labels, series in self._series.items():
+            family.add_metric(labels, series.value)
         yield family
 
 
-class HistogramTally:
-    """A histogram and its series, registered under `name`."""
+class LoopHistogram:
+    """Histogram with its series, registered under `name`."""
 
     def __init__(
         self,
@@ -97,24 +99,25 @@ class HistogramTally:
         buckets: Sequence[float],
         registry: CollectorRegistry,
     ) -> None:
+        """Registers the histogram. `buckets`: upper bounds, ascending, without infinity, in the metric's unit."""
         self._name, self._help, self._label_names, self._bounds = name, help, labels, buckets
-        self._series: dict[Labels, Distribution] = {}
+        self._series: dict[LabelValues, HistogramSeries] = {}
         if not labels:
-            self.labels()  # a series without labels is there from the start
+            self.labels()  # exposed from the start, with zeros, as prometheus_client does
         registry.register(self)
 
-    def labels(self, *values: str) -> Distribution:
-        """The series with these label values, made at first use."""
-        return self._series.setdefault(values, Distribution(self._bounds))
+    def labels(self, *values: str) -> HistogramSeries:
+        """Returns the series with these label values; creates it at first use."""
+        return self._series.setdefault(values, HistogramSeries(self._bounds))
 
     def describe(self) -> Iterable[Metric]:
-        """The family without samples."""
+        """Returns the family without samples, from which the registry learns its name."""
         return [HistogramMetricFamily(self._name, self._help, labels=self._label_names)]
 
     def collect(self) -> Iterator[Metric]:
-        """The family with the samples of each series."""
+        """Yields the family with the bucket, count and sum samples of each series."""
         family = HistogramMetricFamily(self._name, self._help, labels=self._label_names)
-        for labels, distribution in self._series.items():
-            buckets, total = distribution.cumulative()
+        for labels, series in self._series.items():
+            buckets, total = series.cumulative()
             family.add_metric(labels, buckets, total)
         yield family

@@ -1,17 +1,21 @@
-"""The metrics of several processes as if one had counted everything."""
+"""Merges the metrics of several processes into those of one service.
+
+prometheus_client's own multiprocess mode has neither Info nor custom collectors, and needs a folder that is emptied at
+each start.
+"""
 
 from collections.abc import Iterable
 
 from prometheus_client import Metric
 from prometheus_client.samples import Sample
 
-# Of these, processes do not add up: the service is ready if all are, and began when the first did.
+# Gauges whose smallest value counts: the service is ready when all processes are, and began when the first did.
 SMALLEST = frozenset({"mnist_ready", "process_start_time_seconds", "process_max_fds"})
-LASTING = frozenset({"counter", "histogram"})
+LASTING = frozenset({"counter", "histogram"})  # types of metrics that keep counting for a process that has ended
 
 
 def summed(processes: Iterable[Iterable[Metric]]) -> list[Metric]:
-    """One family for each name, one sample for each set of labels: their sum, or as SMALLEST says; infos once."""
+    """Merges families by name and samples by labels: sums, the smallest of SMALLEST and creation times, infos once."""
     families: dict[str, Metric] = {}
     samples: dict[str, dict[tuple[str, tuple[tuple[str, str], ...]], float]] = {}
     for family in (family for process in processes for family in process):
@@ -19,18 +23,21 @@ def summed(processes: Iterable[Iterable[Metric]]) -> list[Metric]:
         values = samples.setdefault(family.name, {})
         for sample in family.samples:
             key = (sample.name, tuple(sample.labels.items()))
-            values[key] = _together(sample.name, values[key], sample.value) if key in values else sample.value
+            values[key] = _combined(sample.name, values[key], sample.value) if key in values else sample.value
     for name, family in families.items():
         family.samples = [Sample(sample, dict(labels), value) for (sample, labels), value in samples[name].items()]
     return list(families.values())
 
 
 def lasting(families: Iterable[Metric]) -> list[Metric]:
-    """What stays true when its process has ended: what it counted, but not what it held."""
+    """Returns the families that stay true after their process has ended: what it counted, but no gauges and infos.
+
+    Without them the sums over all processes would fall when a worker is replaced, which Prometheus takes for a restart.
+    """
     return [family for family in families if family.type in LASTING and not family.name.startswith("process_")]
 
 
-def _together(name: str, one: float, other: float) -> float:
+def _combined(name: str, one: float, other: float) -> float:
     if name in SMALLEST or name.endswith("_created"):
         return min(one, other)
-    return one if name.endswith("_info") else one + other
+    return one if name.endswith("_info") else one + other  # an info is always 1: its labels are what it says

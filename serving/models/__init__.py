@@ -1,1 +1,1 @@
-"""Model versions on disk: finding, checking and running them with ONNX Runtime."""
+"""Model versions on disk: finds, checks and loads them, and runs them with ONNX Runtime."""

@@ -1,10 +1,10 @@
-"""The layers of a network, read from its ONNX file, and the same graph with what each layer makes as further outputs.
+"""Layers of a network, read from its ONNX graph, and the same graph with the layers' values as additional outputs.
 
-1. A layer is a Conv, a MaxPool or a Gemm; a Relu behind it is its activation. Other nodes only pass values on.
-2. What is read of a layer is all there is to it: one with another setting (dilation, groups, automatic padding) is not
-   told of wrongly, but refuses the whole graph.
-3. The graph that explains is the bytes of the graph that serves, and the names of more outputs behind them: protobuf
-   joins the two. The weights are the same because they are the same bytes.
+1. A layer is a Conv, a MaxPool or a Gemm; a Relu after it is its activation. Other nodes only pass values on.
+2. A layer is described completely or not at all: an attribute that is not read here (dilation, groups, automatic
+   padding) makes the whole graph unexplainable, so that no explanation can be wrong.
+3. The explaining graph is the bytes of the serving graph, followed by a message that names more outputs: protobuf
+   merges concatenated messages. The weights are the same because they are the same bytes (decision 0035).
 """
 
 from collections.abc import Sequence
@@ -22,34 +22,34 @@ Floats = npt.NDArray[np.float32]
 Kind = Literal["convolution", "max_pooling", "dense"]
 FLOAT32 = 1  # TensorProto.DataType
 _KINDS: dict[str, Kind] = {"Conv": "convolution", "MaxPool": "max_pooling", "Gemm": "dense"}
-_PASSED_ON = {"Cast", "Reshape", "Flatten", "Concat"}
-_ONLY_KNOWN = {
+_PASS_THROUGH = {"Cast", "Reshape", "Flatten", "Concat"}
+_KNOWN_ATTRIBUTES = {
     "Conv": {"kernel_shape", "pads", "strides"},
     "MaxPool": {"kernel_shape", "pads", "strides"},
-    "Gemm": set(),
+    "Gemm": set(),  # with alpha, beta or transB it would compute something else than x W + b
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One layer. `inputs`: names of the layers before it, none for the pixels."""
+    """Layer of the network. Names are those of values in the graph."""
 
     name: str
     kind: Kind
-    inputs: tuple[str, ...]
-    before_activation: str  # the value's name in the graph, the empty one without activation
-    output: str
+    inputs: tuple[str, ...]  # names of the layers before it; empty: the pixels
+    before_activation: str  # empty where the layer has no activation
+    output: str  # after the activation, if there is one
     kernel_size: tuple[int, ...] = ()  # height, width
     strides: tuple[int, ...] = ()
-    padding: tuple[int, ...] = ()  # top, left, bottom, right
+    padding: tuple[int, ...] = ()  # top, left, bottom, right: the order of ONNX' pads
     kernel: Floats | None = None  # of a convolution: (filters, channels, height, width)
     bias: Floats | None = None  # of a convolution: (filters,)
 
 
 def read_layers(model: bytes) -> list[Layer]:
-    """The layers of a serialised ONNX model whose answer comes from the Gemm `logits`, up to that one, in their order.
+    """Returns the layers of a serialised ONNX model in the graph's order, up to the Gemm `logits`.
 
-    Raises NotExplainableError for a graph that is not made of such layers, on float32.
+    Raises NotExplainableError for a graph with other nodes before `logits`, or other weights than float32.
     """
     try:
         graph = onnx.Model.FromString(model).graph
@@ -59,56 +59,59 @@ def read_layers(model: bytes) -> list[Layer]:
 
 
 def with_outputs(model: bytes, names: Sequence[str]) -> bytes:
-    """The same model with these float32 values as outputs behind those that it has."""
+    """Returns the serialised model with these float32 values as outputs, after those that it has."""
+    # Without shapes: ONNX Runtime infers them.
     tensor = onnx.Type(tensor_type=onnx.TensorType(elem_type=FLOAT32))
     more = onnx.Model(graph=onnx.Graph(output=[onnx.Value(name=name, type=tensor) for name in names]))
-    return model + more.SerializeToString()
+    return model + more.SerializeToString()  # parsers merge the two: repeated fields, as outputs are, are appended
 
 
 class _Reader:
-    """One graph, looked at from every side that is needed."""
+    """Reads the layers of one graph. ONNX lists nodes in topological order: inputs come before their users."""
 
     def __init__(self, graph: onnx.Graph) -> None:
         self._graph = graph
         self._constants = {tensor.name: tensor for tensor in graph.initializer}
         self._activations = {node.input[0]: node.output[0] for node in graph.node if node.op_type == "Relu"}
-        self._layer_behind: dict[str, tuple[str, ...]] = {"pixels": ()}  # by value: whose output it is
+        self._producers: dict[str, tuple[str, ...]] = {"pixels": ()}  # by value: the layers it comes from
 
     def layers(self) -> list[Layer]:
+        """Returns the layers up to `logits`. Raises ValueError or LookupError for a graph of other parts."""
         found = []
         for node in self._graph.node:
-            if node.op_type in _PASSED_ON:
-                inputs = [name for name in node.input if name not in self._constants]
-                self._layer_behind[node.output[0]] = sum((self._layer_behind[name] for name in inputs), ())
+            if node.op_type in _PASS_THROUGH:
+                inputs = [name for name in node.input if name not in self._constants]  # without Reshape's shape
+                self._producers[node.output[0]] = sum((self._producers[name] for name in inputs), ())
             elif node.op_type in _KINDS:
                 found.append(self._layer(node))
                 if found[-1].name == "logits":
-                    return found
+                    return found  # the rest is calibration and novelty
             elif node.op_type != "Relu":
                 raise ValueError(f"it has a {node.op_type} before the logits")
         raise ValueError("it has no logits")
 
     def _layer(self, node: onnx.Node) -> Layer:
         settings = {attribute.name: tuple(attribute.ints) for attribute in node.attribute}
-        if strange := settings.keys() - _ONLY_KNOWN[node.op_type]:
-            raise ValueError(f"{node.output[0]} has {', '.join(sorted(strange))}")
-        name, behind = node.output[0], self._layer_behind[node.input[0]]
+        if unknown := settings.keys() - _KNOWN_ATTRIBUTES[node.op_type]:
+            raise ValueError(f"{node.output[0]} has {', '.join(sorted(unknown))}")
+        name, producers = node.output[0], self._producers[node.input[0]]
         output = self._activations.get(name, name)
-        self._layer_behind[name] = self._layer_behind[output] = (name,)
+        self._producers[name] = self._producers[output] = (name,)  # Relu nodes are skipped, so theirs is set here
         before = name if output != name else ""
         kind, kernel, bias = _KINDS[node.op_type], None, None
         if kind == "dense":
-            return Layer(name, kind, behind, before, output)
+            return Layer(name, kind, producers, before, output)
         size = settings["kernel_shape"]
         if kind == "convolution":
             kernel, bias = self._constant(node.input[1], 4), self._constant(node.input[2], 1)
             if kernel.shape[2:] != size or len(bias) != len(kernel):
                 raise ValueError(f"{name} has a kernel of another shape than it says")
-        strides, padding = settings.get("strides", (1, 1)), settings.get("pads", (0, 0, 0, 0))
-        return Layer(name, kind, behind, before, output, size, strides, padding, kernel, bias)
+        strides, padding = settings.get("strides", (1, 1)), settings.get("pads", (0, 0, 0, 0))  # ONNX' defaults
+        return Layer(name, kind, producers, before, output, size, strides, padding, kernel, bias)
 
     def _constant(self, name: str, dimensions: int) -> Floats:
         tensor = self._constants[name]
         if tensor.data_type != FLOAT32 or len(tensor.dims) != dimensions:
             raise ValueError(f"{name} is no float32 tensor of {dimensions} dimensions")
+        # Little-endian by ONNX' definition; empty, so that this raises, where the values are in float_data instead.
         return np.frombuffer(tensor.raw_data, "<f4").reshape(tuple(tensor.dims))

@@ -1,4 +1,4 @@
-"""Whether a model version is signed by whom it should be: OpenSSF model-signing, with a key pair and no network."""
+"""Verifies the signature of a model version: OpenSSF model-signing, with a key pair and without network."""
 
 import shutil
 import subprocess
@@ -12,19 +12,19 @@ from tempfile import TemporaryDirectory
 from serving.errors import ModelRejectedError
 
 SIGNATURE = "model.sig"
-NOT_SIGNED = "tuning.json"  # written beside the model, by each server for itself
-VERIFY_SECONDS = 60.0
+NOT_SIGNED = "tuning.json"  # earlier releases wrote it next to the model, after signing
+VERIFY_SECONDS = 60.0  # longest time for one version
 
 
 @contextmanager
 def verified_copy(folder: Path, public_key: Path) -> Iterator[Path]:
-    """A private copy of a version whose every file is signed, for as long as the block runs.
+    """Yields a private copy of a version, every file of which is signed; the copy is deleted at the end of the block.
 
-    The copy is what was verified, whatever happens to the folder meanwhile. Raises ModelRejectedError, or OSError.
+    The copy is what is verified: a later change of the folder has no effect. Raises ModelRejectedError or OSError.
     """
     if find_spec("model_signing") is None:
         raise ModelRejectedError(
-            "signatures are asked for and model-signing is not installed: pip install -r requirements/signing.txt",
+            "signatures are required and model-signing is not installed: pip install -r requirements/signing.txt",
             "unsigned",
         )
     if not (folder / SIGNATURE).is_file():
@@ -37,7 +37,7 @@ def verified_copy(folder: Path, public_key: Path) -> Iterator[Path]:
 
 
 def _verify(folder: Path, public_key: Path) -> None:
-    """By model-signing's own command: in a process of its own, the 60 MB that it takes are gone afterwards."""
+    """Runs model-signing's own command: the 60 MB that the library takes are freed with the process."""
     options = ["--signature", str(folder / SIGNATURE), "--public_key", str(public_key)]
     command = [sys.executable, "-m", "model_signing", "verify", "key", str(folder), *options]
     try:
@@ -45,8 +45,9 @@ def _verify(folder: Path, public_key: Path) -> None:
     except subprocess.TimeoutExpired as error:
         raise ModelRejectedError(f"its signature was not verified within {VERIFY_SECONDS:g} s", "unsigned") from error
     if done.returncode:
-        said = (done.stderr or done.stdout).strip().splitlines()
+        lines = (done.stderr or done.stdout).strip().splitlines()
+        reason = lines[-1] if lines else ""
         raise ModelRejectedError(
-            f"its signature was not made by the key of {public_key}, or a file was changed: {said[-1] if said else ''}",
+            f"its signature was not made by the key of {public_key}, or a file was changed: {reason}",
             "unsigned",
         )

@@ -1,1 +1,1 @@
-"""Serving processes: one alone, or a supervisor and its workers; start, drain, reload, replace."""
+"""Serving processes: one alone, or a supervisor and its workers. They start, drain, reload and replace."""

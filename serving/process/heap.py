@@ -1,16 +1,18 @@
-"""How the C library's heap is kept, for a process whose inferences take and free the same megabytes over and over.
+"""Settings of glibc's heap for a process whose inferences allocate and free the same megabytes again and again.
 
-1. One heap for all threads: gRPC starts a dozen, glibc would give each one of its own, and each would keep what it
-   freed.
-2. What an inference frees stays with the process. glibc would give it back to the kernel and fetch it anew, page by
-   page, for the next: a tenth and more of the time of a batch of 64, as chance lays out the heap.
+1. One heap for all threads. gRPC starts a dozen; glibc would give each thread a heap of its own, and each would keep
+   what it had freed.
+2. Memory that an inference frees stays with the process. glibc would return it to the kernel and fetch it again, page
+   by page, for the next inference: a tenth or more of the time of a batch of 64, depending on the heap's layout.
+
+Decision 0025 has the figures.
 """
 
 import ctypes
 from contextlib import suppress
 
 _MEBIBYTE = 2**20
-# mallopt(3): what is set, and to what. Blocks from MMAP_THRESHOLD on (a decoded picture) still go back at once.
+# Parameter and value for mallopt(3). Blocks of MMAP_THRESHOLD and more (a decoded picture) still return at once.
 _SETTINGS = {
     "M_ARENA_MAX": (-8, 1),
     "M_MMAP_THRESHOLD": (-3, 16 * _MEBIBYTE),
@@ -19,7 +21,7 @@ _SETTINGS = {
 
 
 def set_up_heap() -> None:
-    """Call before any thread is started. Does nothing where the C library is another than glibc."""
+    """Applies the settings. Call before any thread starts. Does nothing with a C library other than glibc."""
     with suppress(OSError, AttributeError):
         mallopt = ctypes.CDLL(None).mallopt
         for number, value in _SETTINGS.values():

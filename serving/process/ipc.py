@@ -1,6 +1,7 @@
-"""What the supervisor and a worker say to one another, over a socket that both ends of a spawned process hold.
+"""Messages between the supervisor and a worker, pickled, over a socket pair that the two processes hold.
 
-Either side notices the other's end at once: its socket closes, however it died.
+Either process notices at once when the other has ended: the kernel closes its socket, however it died. Pickle is safe
+here because nobody else holds an end of the pair.
 """
 
 import asyncio
@@ -12,88 +13,90 @@ from dataclasses import dataclass
 
 from prometheus_client import Metric
 
-from serving.api.forwarding import Answer, Question
+from serving.api.forwarding import ForwardedRequest, ForwardedResponse
 from serving.config import Config
 from serving.version_policy import VersionPolicy
 
-_LENGTH = struct.Struct("<I")
+_LENGTH = struct.Struct("<I")  # before each message: its number of bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Begin:
-    """To the worker, first of all: what it is."""
+    """Message to the worker, first of all: its configuration and its number."""
 
     config: Config
     number: int
-    rates: int  # file descriptor of what all workers count together
+    rates: int  # file descriptor of auth.rate_limits.RateMemory
 
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """From the worker: it answers calls, by these versions of the model."""
+    """Message from the worker: it answers calls with these model versions."""
 
     versions: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Failed:
-    """From the worker: it could not start, and why, as an error with a message for people. It ends by itself."""
+class StartFailed:
+    """Message from the worker: it could not start, and ends by itself. The error has a message for people."""
 
     error: Exception
 
 
 @dataclass(frozen=True, slots=True)
-class Collect:
-    """To the worker: say what your metrics are."""
+class CollectMetrics:
+    """Message to the worker: send your metrics."""
 
 
 @dataclass(frozen=True, slots=True)
-class Collected:
-    """From the worker: its metrics."""
+class CollectedMetrics:
+    """Message from the worker: its metrics."""
 
     families: list[Metric]
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """To the worker: look at the model's folder now. From it: somebody told it to, and so should the others."""
+class ReloadModels:
+    """Message to the worker: reload models now. From a worker: a client requested a reload, which is meant for all."""
 
-    policy: VersionPolicy | None = None  # to the worker: which versions it serves from now on
+    policy: VersionPolicy | None = None  # to the worker: the versions to serve from now on
 
 
 @dataclass(frozen=True, slots=True)
 class Drain:
-    """To the worker: answer what you have admitted, then end."""
+    """Message to the worker: finish what was admitted, then end."""
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
-    """To the worker: answer this."""
+class Forward:
+    """Message to the worker: answer this request."""
 
-    number: int  # of the question, among those of this link
-    question: Question
+    number: int  # of the request, among those of this link
+    request: ForwardedRequest
 
 
 @dataclass(frozen=True, slots=True)
-class Forget:
-    """To the worker: nobody waits for this answer any more."""
+class Cancel:
+    """Message to the worker: the client of this request has left."""
 
     number: int
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
-    """From the worker: the answer to a question."""
+class Response:
+    """Message from the worker: the response to a forwarded request."""
 
     number: int
-    answer: Answer
+    response: ForwardedResponse
 
 
-Message = Begin | Ready | Failed | Collect | Collected | Look | Drain | Ask | Forget | Answered
+Message = (
+    Begin | Ready | StartFailed | CollectMetrics | CollectedMetrics | ReloadModels | Drain | Forward | Cancel | Response
+)
 
 
 class WorkerLink:
-    """One end of the socket."""
+    """One end of the socket pair."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
@@ -101,20 +104,20 @@ class WorkerLink:
 
     @staticmethod
     async def open(end: socket.socket) -> "WorkerLink":
-        """Takes over one end of a socket pair."""
+        """Takes ownership of one end of a socket pair."""
         return WorkerLink(*await asyncio.open_connection(sock=end))
 
     async def send(self, message: Message) -> None:
-        """Sends it. To an end that is gone it is lost: whoever reads there learns that by receive()."""
-        if self._writer.is_closing():  # uvloop raises where asyncio's own loop would let it pass
+        """Sends a message. It is lost if the other process has ended, which receive() reports."""
+        if self._writer.is_closing():  # uvloop raises on a closed transport, where asyncio ignores it
             return
         content = pickle.dumps(message)
-        self._writer.write(_LENGTH.pack(len(content)) + content)
+        self._writer.write(_LENGTH.pack(len(content)) + content)  # at once: messages of several tasks never mix
         with suppress(ConnectionError):
             await self._writer.drain()
 
     async def receive(self) -> Message | None:
-        """The next message; None when the other end is gone."""
+        """Returns the next message; None when the other process has ended."""
         try:
             (length,) = _LENGTH.unpack(await self._reader.readexactly(_LENGTH.size))
             message: Message = pickle.loads(await self._reader.readexactly(length))

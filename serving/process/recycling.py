@@ -1,37 +1,37 @@
-"""Whether a process has grown for good: what it holds, and what that was when it began to work. Decides, never waits.
+"""Worker recycling: decides when the memory of a process has grown for good, so that it must be replaced.
 
-gRPC leaks for calls whose callers leave (grpc/grpc#43360), and a service lives for months.
+gRPC leaks memory for calls whose clients leave (grpc/grpc#43360), and a service runs for months.
 """
 
 from contextlib import suppress
 from pathlib import Path
 
-LOOK_SECONDS = 10.0
-LOOKS = 6  # in a row: a large picture is no growth
+LOOK_SECONDS = 10.0  # between two looks at a process
+LOOKS = 6  # in a row above the limit: a large picture takes much memory for a moment
 
 
 class MemoryGrowth:
-    """Told what a process holds every now and then."""
+    """Growth of the memory of one process, from look to look."""
 
     def __init__(self, allowed_bytes: int) -> None:
-        """`allowed_bytes`: more than at the first look; 0: any number."""
+        """`allowed_bytes`: growth since the first look that is accepted; 0: unlimited."""
         self._allowed = allowed_bytes
         self._first = 0
         self._looks = 0
 
     def is_too_much(self, held_bytes: int) -> bool:
-        """Whether it was above what is allowed at each of the last LOOKS looks, this one included."""
-        self._first = self._first or held_bytes
+        """Records a look. Returns True when each of the last LOOKS looks was above the allowed growth."""
+        self._first = self._first or held_bytes  # after the warm-up: a worker is looked at once it is ready
         self._looks = self._looks + 1 if self._allowed and held_bytes > self._first + self._allowed else 0
         return self._looks >= LOOKS
 
     def forget_looks(self) -> None:
-        """Counts anew how often it was too much."""
+        """Starts counting looks above the limit anew; the first look stays the reference."""
         self._looks = 0
 
 
 def held_bytes(pid: int) -> int:
-    """Memory that a process has for itself alone, without files that are mapped; 0 when nobody can tell."""
+    """Returns a process's private memory in bytes, without mapped files; 0 where the system does not show it."""
     with suppress(OSError):
         for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines():
             if line.startswith("RssAnon:"):

@@ -1,7 +1,9 @@
-"""Ends a process that is stuck, so that whoever started it can start another: an inference that never returns.
+"""The watchdog: ends a process in which an inference never returns, so that the supervisor or orchestrator replaces it.
 
-Nothing inside can end such an inference, which may hold the event loop too. So the end is put on Python's own alarm
-(faulthandler), which is a thread without the interpreter's lock, and put off as long as all goes well.
+1. Nothing in the process can end such an inference, and it may block the event loop as well, if it runs on it.
+2. faulthandler can end the process without the loop: its timer is a C thread that needs no interpreter lock. The loop
+   sets the timer again and again; when the loop is blocked, the timer fires.
+3. An inference that hangs in a thread leaves the loop running. The loop then sees how long it takes.
 """
 
 import asyncio
@@ -13,17 +15,17 @@ from contextlib import asynccontextmanager
 
 from serving.logging import Logger
 
-STUCK = 70  # the exit status where the loop still goes; faulthandler's own is 1
-LOOKS = 4  # within the time allowed
+STUCK = 70  # exit status when the loop still runs; faulthandler ends the process with status 1
+LOOKS = 4  # within the allowed time: the end comes at most a quarter of it late
 
 
 @asynccontextmanager
 async def watchdog(stuck_seconds: Callable[[], float], allowed_seconds: float, log: Logger) -> AsyncIterator[None]:
-    """While the block runs, ends the process when an inference has taken, or the loop stood for, `allowed_seconds`.
+    """Ends the process when an inference takes, or the loop is blocked for, `allowed_seconds` while the block runs.
 
-    `stuck_seconds`: for how long an inference has been running. 0 seconds allowed: watches nothing.
+    `stuck_seconds`: returns for how long an inference has been running, 0: none is. `allowed_seconds`: 0: no watch.
     """
-    if not allowed_seconds:
+    if not allowed_seconds:  # inference_timeout_seconds = 0
         yield
         return
     watching = asyncio.create_task(_watch(stuck_seconds, allowed_seconds, log))
@@ -32,24 +34,31 @@ async def watchdog(stuck_seconds: Callable[[], float], allowed_seconds: float, l
     finally:
         watching.cancel()
         await asyncio.gather(watching, return_exceptions=True)
+        # Last: the task could set the timer again before it ends.
         faulthandler.cancel_dump_traceback_later()
 
 
 def end_if_stuck(stuck_seconds: Callable[[], float], log: Logger) -> None:
-    """Ends the process where an inference still runs. Call last: Python's own end pulls the model from under it."""
+    """Ends the process at once if an inference still runs. Call last.
+
+    A normal exit would free the model while the inference uses it.
+    """
     if seconds := stuck_seconds():
         _end(seconds, log)
 
 
 async def _watch(stuck_seconds: Callable[[], float], allowed_seconds: float, log: Logger) -> None:
+    """Sets the timer, sleeps, and looks at the inference, until it is cancelled."""
     while True:
+        # Each call replaces the timer. It fires only if the loop does not get here for `allowed_seconds`.
         faulthandler.dump_traceback_later(allowed_seconds, exit=True, file=sys.stderr)
         await asyncio.sleep(allowed_seconds / LOOKS)
-        if (seconds := stuck_seconds()) > allowed_seconds:
+        if (seconds := stuck_seconds()) > allowed_seconds:  # runs in a thread, as the loop gets here
             _end(seconds, log)
 
 
 def _end(seconds: float, log: Logger) -> None:
+    """Logs, writes the stacks of all threads to standard error, and ends the process without any clean-up."""
     log.critical("inference_stuck", seconds=round(seconds, 1))
     faulthandler.dump_traceback(sys.stderr)
-    os._exit(STUCK)
+    os._exit(STUCK)  # not sys.exit(), which cleans up first, and may wait for what hangs

@@ -1,4 +1,8 @@
-"""`python -m serving.process.worker FD`: one of several processes that answer calls; the supervisor starts it."""
+"""`python -m serving.process.worker FD`: a worker, one of several processes that answer calls.
+
+The supervisor starts it, and speaks to it over the socket with file descriptor FD. The worker drains and ends when the
+supervisor says so, and also when the supervisor has ended: then the socket closes.
+"""
 
 import asyncio
 import signal
@@ -12,16 +16,16 @@ from serving.errors import ConfigError, DeviceUnavailableError, ModelRejectedErr
 from serving.logging import Logger, configure_logging, get_logger
 from serving.process.heap import set_up_heap
 from serving.process.ipc import (
-    Answered,
-    Ask,
     Begin,
-    Collect,
-    Collected,
+    Cancel,
+    CollectedMetrics,
+    CollectMetrics,
     Drain,
-    Failed,
-    Forget,
-    Look,
+    Forward,
     Ready,
+    ReloadModels,
+    Response,
+    StartFailed,
     WorkerLink,
 )
 from serving.process.server import Server
@@ -30,34 +34,40 @@ from serving.version_policy import VersionPolicy
 
 
 def main() -> None:
-    """Serves until the supervisor says to drain, or is gone."""
-    set_up_heap()
+    """Serves until the supervisor sends Drain or has ended."""
+    set_up_heap()  # before the first thread
     uvloop.run(_work(socket.socket(fileno=int(sys.argv[1]))))
 
 
 async def _work(end: socket.socket) -> None:
-    # Ctrl-C goes to the whole group of processes, and containers may signal all of them: the supervisor decides.
+    # Signals are ignored. A terminal sends Ctrl-C to the whole process group, and some containers signal every process;
+    # only the supervisor decides.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, lambda: None)
     link = await WorkerLink.open(end)
     begin = await link.receive()
-    if not isinstance(begin, Begin):
+    if not isinstance(begin, Begin):  # None: the supervisor has ended already
         return
     configure_logging(begin.config.log_format, begin.config.log_level)
     log = get_logger().bind(worker=begin.number)
+
+    async def reload_others() -> None:
+        await link.send(ReloadModels())
+
     try:
-        # Whoever tells this worker to look for models means all of them.
-        server = Server(begin.config, log, begin.config.grpc_port, RateLimits(begin.rates), lambda: link.send(Look()))
+        server = Server(begin.config, log, begin.config.grpc_port, RateLimits(begin.rates), reload_others)
         async with server, watchdog(server.stuck_seconds, begin.config.inference_timeout_seconds, log):
-            await link.send(Ready(server.versions))
+            await link.send(Ready(server.versions))  # it listens: connections come from now on
             drain = asyncio.Event()
-            answering = asyncio.create_task(_answer(link, server, drain, log))  # and goes on while the server drains
-            answering.add_done_callback(lambda _: drain.set())  # however it ends: nobody else hears the supervisor
+            # Goes on during the drain: metrics are collected, and forwarded requests are answered, to the end.
+            answering = asyncio.create_task(_answer(link, server, drain, log))
+            answering.add_done_callback(lambda _: drain.set())  # however it ends: nothing else reads the link
             await drain.wait()
-            await server.drain()  # within the watchdog's sight
-            await link.send(Collected(list(server.metrics.registry.collect())))  # what it has counted in all
+            await server.drain()  # here, and not only at the end of the block: the watchdog still watches
+            # The final counts, which the supervisor keeps. Nothing is counted after the drain.
+            await link.send(CollectedMetrics(await server.collect()))
     except (ConfigError, ModelRejectedError, DeviceUnavailableError) as error:
-        await link.send(Failed(error))
+        await link.send(StartFailed(error))  # any other exception ends the process, with its stack on standard error
         return
     answering.cancel()
     await link.close()
@@ -65,35 +75,37 @@ async def _work(end: socket.socket) -> None:
 
 
 async def _answer(link: WorkerLink, server: Server, drain: asyncio.Event, log: Logger) -> None:
-    """Answers the supervisor; sets `drain` when it says so, and when it is gone."""
-    asked: dict[int, asyncio.Task[None]] = {}
+    """Handles the supervisor's messages until it ends. Sets `drain` when it sends Drain, and when it has ended."""
+    forwarded: dict[int, asyncio.Task[None]] = {}  # requests in progress, by number, for Cancel
+    # Nothing slow is awaited in this loop, so that Drain and Cancel are read at once.
     async with asyncio.TaskGroup() as tasks:
         while (message := await link.receive()) is not None:
-            if isinstance(message, Collect):
-                await link.send(Collected(list(server.metrics.registry.collect())))
-            elif isinstance(message, Look):
-                tasks.create_task(_look(server, message.policy, log))
-            elif isinstance(message, Ask):
-                asked[message.number] = tasks.create_task(_tell(link, server, message))
-                asked[message.number].add_done_callback(lambda _, number=message.number: asked.pop(number))  # type: ignore[misc]  # bound now
-            elif isinstance(message, Forget) and message.number in asked:
-                asked[message.number].cancel()
+            if isinstance(message, CollectMetrics):
+                await link.send(CollectedMetrics(await server.collect()))
+            elif isinstance(message, ReloadModels):
+                tasks.create_task(_reload(server, message.policy, log))
+            elif isinstance(message, Forward):
+                task = forwarded[message.number] = tasks.create_task(_respond(link, server, message))
+                task.add_done_callback(lambda _, number=message.number: forwarded.pop(number))  # type: ignore[misc]  # bound now
+            elif isinstance(message, Cancel) and message.number in forwarded:
+                forwarded[message.number].cancel()
             elif isinstance(message, Drain):
                 drain.set()
         drain.set()
 
 
-async def _tell(link: WorkerLink, server: Server, asked: Ask) -> None:
-    await link.send(Answered(asked.number, await server.answer(asked.question)))
+async def _respond(link: WorkerLink, server: Server, forward: Forward) -> None:
+    await link.send(Response(forward.number, await server.answer(forward.request)))
 
 
-async def _look(server: Server, policy: VersionPolicy | None, log: Logger) -> None:
+async def _reload(server: Server, policy: VersionPolicy | None, log: Logger) -> None:
+    """Serves the versions of `policy` that pass their checks. Raises nothing: it would end the task group."""
     server.follow(policy)
     try:
-        await server.look_at_models()
+        await server.reload_models()
     except ModelRejectedError:
-        pass  # what was refused, and why, is in the log
-    except Exception as error:  # the border of a look: what is served still is
+        pass  # logged by the reloader, with the reason
+    except Exception as error:  # the border of a reload: the served versions stay
         log.error("look_failed", exc_info=error)
 
 

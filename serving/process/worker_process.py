@@ -1,4 +1,4 @@
-"""One worker, seen from the supervisor: spawned, asked, drained, ended."""
+"""A worker as the supervisor sees it: spawns the process, forwards requests, collects metrics, drains and ends it."""
 
 import asyncio
 import socket
@@ -9,123 +9,135 @@ from typing import Any
 
 from prometheus_client import Metric
 
-from serving.api.forwarding import Answer, Question
+from serving.api.forwarding import ForwardedRequest, ForwardedResponse
 from serving.api.status import error_status
 from serving.config import Config
 from serving.errors import NotReadyError, WorkerDiedError
-from serving.process.ipc import Answered, Ask, Begin, Collect, Collected, Drain, Failed, Forget, Look, Ready, WorkerLink
+from serving.process.ipc import (
+    Begin,
+    Cancel,
+    CollectedMetrics,
+    CollectMetrics,
+    Drain,
+    Forward,
+    Ready,
+    ReloadModels,
+    Response,
+    StartFailed,
+    WorkerLink,
+)
 from serving.version_policy import VersionPolicy
 
-LookAll = Callable[[], Coroutine[Any, Any, None]]
+ReloadAll = Callable[[], Coroutine[Any, Any, None]]
 
-COLLECT_SECONDS = 1.0  # a worker that takes longer is shown as it was
+COLLECT_SECONDS = 1.0  # for a worker that takes longer, its last metrics are shown
 
-_ENDED = error_status(NotReadyError("the process that was asked has ended; ask again"))
+_ENDED = error_status(NotReadyError("the process that had the request has ended; try again"))
 
 
 class WorkerProcess:
-    """A process of its own, not forked: gRPC does not survive a fork."""
+    """A worker process. It is spawned, not forked: gRPC does not support a fork after its start."""
 
     def __init__(
         self,
         number: int,
         process: asyncio.subprocess.Process,
         link: WorkerLink,
-        look_all: LookAll,
+        reload_all: ReloadAll,
     ) -> None:
         self.number = number
-        self._look_all = look_all
-        self._looks: set[asyncio.Task[None]] = set()
+        self._reload_all = reload_all
+        self._reloads: set[asyncio.Task[None]] = set()
         self.is_ready = False
-        self.versions: tuple[int, ...] = ()  # of the model; known once ready
-        self.families: list[Metric] = []  # its metrics as it last told them
-        self.is_retired = False  # whether its metrics were put with those of the dead
+        self.versions: tuple[int, ...] = ()  # of the model, served when it became ready
+        self.families: list[Metric] = []  # its metrics as last collected
+        self.is_retired = False  # its metrics have been added to those of ended workers
         self._process = process
         self._link = link
-        self._told = asyncio.Event()
-        self._questions: dict[int, asyncio.Future[Answer]] = {}  # not answered yet
-        self._asked = 0
+        self._collected = asyncio.Event()
+        self._forwarded: dict[int, asyncio.Future[ForwardedResponse]] = {}  # requests without a response yet, by number
+        self._last_number = 0
         self._reading: asyncio.Task[None] | None = None
 
     @property
     def pid(self) -> int:
-        """Of the process."""
+        """Process id."""
         return self._process.pid
 
     @staticmethod
-    async def spawn(config: Config, number: int, rates: int, look_all: LookAll) -> "WorkerProcess":
-        """Starts one with `config`; it is not ready yet.
+    async def spawn(config: Config, number: int, rates: int, reload_all: ReloadAll) -> "WorkerProcess":
+        """Starts a worker with `config`, which is not ready yet.
 
-        `rates`: the file descriptor of what all workers count together. `look_all`: has all of them look for models.
+        `rates`: file descriptor of auth.rate_limits.RateMemory. `reload_all`: reloads models in all workers.
         """
         ours, theirs = socket.socketpair()
-        with theirs:
+        with theirs:  # closed here once the worker has it: otherwise its end would not close ours
             try:
                 process = await asyncio.create_subprocess_exec(
                     *(sys.executable, "-m", "serving.process.worker", str(theirs.fileno())),
                     pass_fds=[theirs.fileno(), rates],
                 )
-            except BaseException:
+            except BaseException:  # a cancellation, too
                 ours.close()
                 raise
         link = await WorkerLink.open(ours)
         await link.send(Begin(config, number, rates))
-        return WorkerProcess(number, process, link, look_all)
+        return WorkerProcess(number, process, link, reload_all)
 
     async def until_ready(self) -> None:
-        """Returns when it answers calls. Raises what it says kept it from that; WorkerDiedError when it just ended."""
+        """Returns when the worker answers calls. Raises the error of its start, or WorkerDiedError."""
         message = await self._link.receive()
         if not isinstance(message, Ready):
             status = await self.until_ended()
-            if isinstance(message, Failed):
+            if isinstance(message, StartFailed):
                 raise message.error
             raise WorkerDiedError(f"worker {self.number} ended with status {status} before it was ready")
         self.is_ready, self.versions = True, message.versions
         self._reading = asyncio.create_task(self._read())
 
     async def until_ended(self) -> int:
-        """Returns its exit status, negative for the signal that ended it."""
+        """Waits for the end of the process. Returns its exit status, negative for the signal that ended it."""
         status = await self._process.wait()
         self.is_ready = False
         if self._reading:
-            await asyncio.gather(self._reading, return_exceptions=True)  # what it said last
+            await asyncio.gather(self._reading, return_exceptions=True)  # reads its last messages: the final counts
         await self._link.close()
         return status
 
     async def collect(self) -> list[Metric]:
-        """Its metrics now, or as they last were where it does not answer in time, has ended or was never ready."""
+        """Returns its metrics; the last ones if it does not answer in time, has ended or was never ready."""
         if self._reading is None:
             return self.families
-        self._told.clear()
-        await self._link.send(Collect())
-        told = asyncio.create_task(self._told.wait())
-        await asyncio.wait({told, self._reading}, timeout=COLLECT_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-        told.cancel()
+        self._collected.clear()
+        await self._link.send(CollectMetrics())
+        collected = asyncio.create_task(self._collected.wait())
+        await asyncio.wait({collected, self._reading}, timeout=COLLECT_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        collected.cancel()
         return self.families
 
-    async def ask(self, question: Question) -> Answer:
-        """Its answer; where it ends meanwhile, that there is none."""
+    async def forward(self, request: ForwardedRequest) -> ForwardedResponse:
+        """Returns the worker's response; UNAVAILABLE if it ends meanwhile."""
         if self._reading is None or self._reading.done():
             return _ENDED
-        self._asked += 1
-        number = self._asked
-        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._questions[number] = answer
+        self._last_number += 1
+        number = self._last_number
+        response: asyncio.Future[ForwardedResponse] = asyncio.get_running_loop().create_future()
+        self._forwarded[number] = response
         try:
-            await self._link.send(Ask(number, question))
-            return await answer
+            await self._link.send(Forward(number, request))
+            return await response
         except asyncio.CancelledError:
-            await self._link.send(Forget(number))
+            await self._link.send(Cancel(number))
             raise
         finally:
-            del self._questions[number]
+            del self._forwarded[number]
 
-    async def look_at_models(self, policy: VersionPolicy | None) -> None:
-        """Has it look at the model's folder now, and serve what `policy` says from now on."""
-        await self._link.send(Look(policy))
+    async def reload_models(self, policy: VersionPolicy | None) -> None:
+        """Sends a reload: the worker serves the versions of `policy` from now on."""
+        await self._link.send(ReloadModels(policy))
 
     async def drain(self, grace_seconds: float) -> int:
-        """Has it answer what it admitted and end, or ends it when the grace is over; its exit status."""
+        """Drains the worker, and kills it after the grace. Returns its exit status."""
         self.is_ready = False
         await self._link.send(Drain())
         with suppress(TimeoutError):
@@ -134,7 +146,7 @@ class WorkerProcess:
         return await self.until_ended()
 
     def kill(self) -> None:
-        """Ends it at once."""
+        """Kills the process at once."""
         with suppress(ProcessLookupError):
             self._process.kill()
 
@@ -142,21 +154,21 @@ class WorkerProcess:
         try:
             await self._read_messages()
         finally:
-            self.is_ready = False  # its end of the link is closed: it has ended, or is about to
-            for question in self._questions.values():
-                if not question.done():
-                    question.set_result(_ENDED)
+            self.is_ready = False  # the worker closed its end: it has ended or is about to
+            for response in self._forwarded.values():
+                if not response.done():
+                    response.set_result(_ENDED)
 
     async def _read_messages(self) -> None:
         while (message := await self._link.receive()) is not None:
-            if isinstance(message, Collected):
+            if isinstance(message, CollectedMetrics):
                 self.families = message.families
-                self._told.set()
-            elif isinstance(message, Answered):
-                question = self._questions.get(message.number)
-                if question and not question.done():
-                    question.set_result(message.answer)
-            elif isinstance(message, Look):
-                look = asyncio.create_task(self._look_all())
-                self._looks.add(look)
-                look.add_done_callback(self._looks.discard)
+                self._collected.set()
+            elif isinstance(message, Response):
+                response = self._forwarded.get(message.number)
+                if response and not response.done():
+                    response.set_result(message.response)
+            elif isinstance(message, ReloadModels):
+                reload = asyncio.create_task(self._reload_all())
+                self._reloads.add(reload)
+                reload.add_done_callback(self._reloads.discard)

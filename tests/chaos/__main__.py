@@ -16,7 +16,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.growth import growth
+from benchmarks.system.memory import growth
 from tests.chaos import ends, reloads
 from tests.chaos.service_process import running
 from tests.chaos.soak import KINDS, Sample, soak

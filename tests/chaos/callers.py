@@ -6,8 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from serving.client import AsyncDigitClient
-from serving.client.messages import CallError
+from mnist_digits import AsyncDigitClient, CallError
 from tests.support.tiny_model import image_of
 
 

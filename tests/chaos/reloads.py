@@ -7,7 +7,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from serving.client import AsyncDigitClient
+from mnist_digits import AsyncDigitClient
 from tests.chaos.callers import Told, calling
 from tests.chaos.service_process import running
 from tests.support.tiny_model import write_tiny_version

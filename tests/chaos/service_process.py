@@ -2,9 +2,7 @@
 
 import asyncio
 import json
-import os
 import signal
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -12,9 +10,9 @@ from typing import Any
 
 import aiohttp
 
-ROOT = Path(__file__).parents[2]
+from tests.support.processes import END_SECONDS, kill_session, server_command, started_on_loop, without_settings
+
 START_SECONDS = 60.0
-END_SECONDS = 60.0
 
 
 class ServiceProcess:
@@ -81,38 +79,16 @@ class ServiceProcess:
                     self._serves.set()
 
 
-async def until_ended(pid: int) -> None:
-    """Returns when the process is gone."""
-    loop, ended = asyncio.get_running_loop(), asyncio.Event()
-    try:
-        descriptor = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return
-    loop.add_reader(descriptor, ended.set)
-    try:
-        async with asyncio.timeout(30):
-            await ended.wait()
-    finally:
-        loop.remove_reader(descriptor)
-        os.close(descriptor)
-
-
 @asynccontextmanager
 async def running(repository: Path, *flags: str, port: int = 0) -> AsyncIterator[ServiceProcess]:
-    """One that serves the models of `repository` on `port` (0: any); killed with the block's end if it still is."""
-    ports = ["--grpc-port", str(port), "--http-port", "0"]
-    command = ["-m", "serving", *ports, "--log-format", "json", "--model-repository", str(repository), *flags]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("MNIST_")}
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, *command, cwd=ROOT, env=environment, stderr=asyncio.subprocess.PIPE, limit=2**20
-    )
-    service = ServiceProcess(process)
-    try:
-        await service.until_serving()
-        yield service
-    finally:
-        with suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
-        await service._reading
-        process._transport.close()  # type: ignore[attr-defined]  # or its pipe warns when it is collected
+    """One that serves the models of `repository` on `port` (0: any), until the block ends."""
+    command = server_command("--grpc-port", str(port), "--model-repository", repository, *flags)
+    pipe = asyncio.subprocess.PIPE
+    async with started_on_loop(command, env=without_settings(), stderr=pipe) as process:
+        service = ServiceProcess(process)
+        try:
+            await service.until_serving()
+            yield service
+        finally:
+            kill_session(process.pid)
+            await service.until_ended()

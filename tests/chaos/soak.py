@@ -18,7 +18,8 @@ import numpy as np
 
 from protos.mnist.v1 import digits_pb2
 from protos.mnist.v1.digits_pb2_grpc import DigitClassifierStub
-from tests.chaos.service_process import ROOT, ServiceProcess, running
+from tests.chaos.service_process import ServiceProcess, running
+from tests.support.processes import ROOT
 from tests.support.storm import BAD_REQUESTS
 
 KINDS = ("digits", "pictures", "streams", "impatient", "leaving", "wrong")  # of callers

@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from serving.models.onnx_session import INPUT, OUTPUTS, OnnxModel
-from serving.models.repository import ModelRepository, ModelVersion
+from serving.models.loaded_model import LoadedModel
+from serving.models.onnx_session import INPUT, OUTPUTS, OnnxSession
+from serving.models.repository import ModelRepository
 
 ROOT = Path(__file__).parents[2]
 LARGEST = 64
@@ -14,25 +15,25 @@ MODELS = ("mnist", "mnist-accurate", "mnist-int8")
 
 
 @pytest.fixture(scope="module", params=MODELS)
-def committed(request: pytest.FixtureRequest) -> ModelVersion:
+def committed(request: pytest.FixtureRequest) -> LoadedModel:
     repository = ModelRepository(ROOT / "models", request.param)
-    return repository.load(0, lambda graph: OnnxModel(graph, "cpu", threads=1), LARGEST)
+    return repository.load(0, lambda graph: OnnxSession(graph, "cpu", threads=1), LARGEST)
 
 
-def test_the_committed_model_passes_every_check_of_the_server(committed: ModelVersion) -> None:
+def test_the_committed_model_passes_every_check_of_the_server(committed: LoadedModel) -> None:
     assert committed.name in MODELS
     assert committed.test_accuracy >= 0.995
     assert 0 < committed.novelty_threshold < 1
 
 
-def test_the_committed_model_reads_real_digits(committed: ModelVersion) -> None:
+def test_the_committed_model_reads_real_digits(committed: LoadedModel) -> None:
     digits = np.load(ROOT / "tests/data/digits.npz")
-    answers = committed.model.run(digits["pixels"])
-    assert (answers.digit == digits["label"]).mean() > 0.985
-    assert (answers.novelty > committed.novelty_threshold).mean() < 0.02
+    answers = committed.session.run(digits["pixels"])
+    assert (answers.digits == digits["label"]).mean() > 0.985
+    assert (answers.novelties > committed.novelty_threshold).mean() < 0.02
 
 
-def test_the_committed_model_refuses_what_is_no_digit(committed: ModelVersion) -> None:
+def test_the_committed_model_refuses_what_is_no_digit(committed: LoadedModel) -> None:
     generator = np.random.default_rng(0)
     grid = np.zeros((28, 28), np.uint8)
     grid[::4] = grid[:, ::4] = 255
@@ -42,20 +43,20 @@ def test_the_committed_model_refuses_what_is_no_digit(committed: ModelVersion) -
         "noise": generator.integers(0, 256, 784, np.uint8),
         "grid": grid.reshape(-1),
     }
-    novelty = committed.model.run(np.stack(list(no_digits.values()))).novelty
+    novelty = committed.session.run(np.stack(list(no_digits.values()))).novelties
     accepted = [name for name, value in zip(no_digits, novelty, strict=True) if value <= committed.novelty_threshold]
     assert accepted == []
 
 
-def test_answers_do_not_depend_on_the_batch_they_came_in(committed: ModelVersion) -> None:
+def test_answers_do_not_depend_on_the_batch_they_came_in(committed: LoadedModel) -> None:
     pixels = np.load(ROOT / "tests/data/digits.npz")["pixels"][:65]
-    together = committed.model.run(pixels).probabilities
-    alone = np.concatenate([committed.model.run(pixels[i : i + 1]).probabilities for i in range(len(pixels))])
+    together = committed.session.run(pixels).probabilities
+    alone = np.concatenate([committed.session.run(pixels[i : i + 1]).probabilities for i in range(len(pixels))])
     np.testing.assert_allclose(together, alone, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_triton_is_told_the_same_tensors(model: str) -> None:
+def test_config_pbtxt_describes_the_same_tensors(model: str) -> None:
     text = (ROOT / "models" / model / "config.pbtxt").read_text()
     assert f'name: "{model}"' in text
     for name, _, _ in (INPUT, *OUTPUTS):

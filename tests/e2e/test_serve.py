@@ -9,46 +9,31 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
+from subprocess import Popen
+from typing import Any
 
 import pytest
 
-from serving.client import DigitClient
+from mnist_digits import DigitClient
+from tests.support.processes import ROOT, completed, server_command, session_of, started, without_settings
 
-ROOT = Path(__file__).parents[2]
 SAMPLES = ROOT / "samples"
 
 
-def start(*arguments: str) -> subprocess.Popen[str]:
-    command = [
-        sys.executable,
-        "-m",
-        "serving",
-        "--grpc-port",
-        "0",
-        "--http-port",
-        "0",
-        "--log-format",
-        "json",
-        *arguments,
-    ]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("MNIST_")}
-    return subprocess.Popen(
-        command,
-        cwd=ROOT,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+def serving(*flags: str | Path, ignores_interrupt: bool = False) -> AbstractContextManager[Popen[str]]:
+    """The server as a process that ends with the block."""
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return started(server_command(*flags), ignores_interrupt=ignores_interrupt, env=without_settings(), **pipes)
 
 
-def address_of(process: subprocess.Popen[str]) -> str:
-    """Where the server says that it listens."""
+def address_of(process: Popen[str], measured: list[str] | None = None) -> str:
+    """Where the server says that it listens. `measured` gets the lines that --tune writes before."""
     assert process.stderr
     for line in process.stderr:
-        if not line.startswith("{"):  # what --tune measured
+        if not line.startswith("{"):
+            (measured if measured is not None else []).append(line)
             continue
         event = json.loads(line)
         if event["event"] == "serving":
@@ -56,19 +41,27 @@ def address_of(process: subprocess.Popen[str]) -> str:
     raise AssertionError("the server ended before it served")
 
 
+def until_line(process: Popen[str], end: str) -> str:
+    """What the process writes up to the line that holds `end`."""
+    shown = ""
+    assert process.stdout
+    for line in process.stdout:
+        shown += line
+        if end in line:
+            return shown
+    raise AssertionError(f"the server ended before it wrote {end!r}: {shown}")
+
+
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    process = start()
-    try:
+    with serving() as process:
         yield address_of(process)
-    finally:
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=30)
 
 
-def client(*arguments: str | Path, text: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
-    command = [sys.executable, "-m", "serving.client", "classify", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, input=text, capture_output=True, timeout=60, check=False)
+def client(*arguments: str | Path, module: str = "mnist_digits", **options: Any) -> subprocess.CompletedProcess[str]:
+    return completed([sys.executable, "-m", module, "classify", *arguments], **options)
 
 
 def test_the_client_prints_the_right_digit_for_every_sample(address: str) -> None:
@@ -82,24 +75,32 @@ def test_the_client_prints_the_right_digit_for_every_sample(address: str) -> Non
 
 
 def test_an_image_is_read_from_standard_input(address: str) -> None:
-    done = client("--address", address, "--json", "-", text=(SAMPLES / "photo-8.jpg").read_bytes())
+    with (SAMPLES / "photo-8.jpg").open("rb") as picture:
+        done = client("--address", address, "--json", "-", stdin=picture)
     assert json.loads(done.stdout)["digit"] == 8
+    assert done.stderr == ""
+
+
+def test_the_clients_former_command_still_works_and_names_the_new_one(address: str) -> None:
+    arguments = ("--address", address, "--json", "samples/photo-8.jpg", "samples/no-such-file.png")
+    done = client(*arguments[:-1], module="serving.client")
+    assert done.stdout == client(*arguments[:-1]).stdout
+    assert done.returncode == 0
+    assert done.stderr.splitlines() == [
+        "note: `python -m serving.client` is now `mnist-digits`, or `python -m mnist_digits`"
+    ]
+    assert client(*arguments, module="serving.client").returncode == 2
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_started_with_samples_it_shows_them_says_what_to_try_and_drains_with_status_0(number: signal.Signals) -> None:
-    process = start("--show-samples", "samples")  # a short path, so that the table does not fold it
-    assert process.stdout
-    shown = ""
-    for line in process.stdout:
-        shown += line
-        if "Ctrl-C ends it" in line:
-            break
-    process.send_signal(number)
-    _, errors = process.communicate(timeout=30)
-    assert process.returncode == 0
+def test_server_started_with_samples_shows_them_and_drains_with_status_0(number: signal.Signals) -> None:
+    with serving("--show-samples", "samples") as process:  # a short path, so that the table does not fold it
+        shown = until_line(process, "Ctrl-C ends it")
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=30)
+        assert process.returncode == 0
     assert "photo-8.jpg" in shown
-    assert re.search(r"-m serving\.client classify --address 127\.0\.0\.1:\d+ YOUR_PICTURE", shown)
+    assert re.search(r"-m mnist_digits classify --address 127\.0\.0\.1:\d+ YOUR_PICTURE", shown)
     events = [json.loads(line) for line in errors.splitlines()]
     assert [event["event"] for event in events if "worker" not in event][-2:] == ["draining", "stopped"]
 
@@ -107,65 +108,84 @@ def test_started_with_samples_it_shows_them_says_what_to_try_and_drains_with_sta
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
-        (["--max-batch-size", "5000"], 2, "--max-batch-size: expected 0 to 4096, got '5000'"),
+        (["--max-batch-size", "5000"], 2, "'--max-batch-size': expected 0 to 4096, got '5000'"),
         (["--model-repository", "nowhere"], 1, "there is no model mnist at nowhere/mnist"),
         (["--tune", "--model-repository", "nowhere"], 1, "there is no model mnist at nowhere/mnist"),
         (["--device", "cuda"], 1, "device cuda was asked for"),
         (["--host", "no.such.invalid", "--insecure"], 2, "host no.such.invalid: "),
         (["--host", "0.0.0.0"], 2, "--host 0.0.0.0: others can reach it"),
-        (["--no-such-flag"], 2, "unrecognized arguments: --no-such-flag"),
+        (["--no-such-flag"], 2, "No such option '--no-such-flag'"),
     ],
 )
 def test_what_cannot_start_says_why_in_a_line_and_ends_with_a_status(
     arguments: list[str], status: int, message: str
 ) -> None:
-    process = start(*arguments)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == status
+    with serving(*arguments) as process:
+        _, errors = process.communicate(timeout=60)
+        assert process.returncode == status
     assert message in errors
     assert "Traceback" not in errors
 
 
-def test_tuned_it_serves_with_what_was_measured(tmp_path: Path) -> None:
+def copied_models(folder: Path) -> Path:
+    """The committed models, as they are before anybody has tuned; returns the folder of mnist's version."""
     for model in ("mnist", "mnist-int8"):
-        shutil.copytree(ROOT / "models" / model, tmp_path / model, ignore=shutil.ignore_patterns("tuning.json"))
-    process = start("--tune", "--model-repository", str(tmp_path), "--max-batch-size", "16")
-    with DigitClient(address_of(process)) as client:
-        description = client.get_model()
-    process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=30)
-    [record] = tmp_path.glob("mnist/*/tuning.json")
-    picked = json.loads(record.read_text())["picked"]
-    assert (description.precision, description.inference_threads) == (picked["precision"], picked["inference_threads"])
-    assert (description.name, description.max_batch_size, description.is_tuned) == ("mnist", 16, True)
+        shutil.copytree(ROOT / "models" / model, folder / model, ignore=shutil.ignore_patterns("tuning.json"))
+    [version] = [entry for entry in (folder / "mnist").iterdir() if entry.name.isdecimal()]
+    return version
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_tuned_server_serves_with_what_was_measured(tmp_path: Path) -> None:
+    copied_models(tmp_path)
+    measured: list[str] = []
+    with serving("--tune", "--model-repository", tmp_path, "--max-batch-size", "16") as process:
+        with DigitClient(address_of(process, measured)) as client:
+            model = client.get_model()
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=30)
+    flags = f"--precision {model.precision} --inference-threads {model.inference_threads} --max-batch-size 16"
+    assert flags in "".join(measured)
+    assert (model.name, model.max_batch_size, model.is_tuned) == ("mnist", 16, True)
+
+
+@pytest.mark.parametrize(
+    ("number", "ignores_interrupt"),
+    [(signal.SIGINT, False), (signal.SIGTERM, False), (signal.SIGINT, True)],
+    ids=["SIGINT", "SIGTERM", "SIGINT, ignored at the start"],
+)
 @pytest.mark.parametrize("flags", [["--tune"], ["--workers", "2"], ["--workers", "1"]], ids=" ".join)
-def test_told_to_stop_before_it_serves_it_ends_and_leaves_no_process(
-    flags: list[str], number: signal.Signals, tmp_path: Path
+def test_server_that_is_stopped_before_it_serves_ends_and_leaves_no_process(
+    flags: list[str], number: signal.Signals, ignores_interrupt: bool, tmp_path: Path
 ) -> None:
-    for model in ("mnist", "mnist-int8"):
-        shutil.copytree(ROOT / "models" / model, tmp_path / model, ignore=shutil.ignore_patterns("tuning.json"))
-    [version] = [entry for entry in (tmp_path / "mnist").iterdir() if entry.name.isdecimal()]
-    (version / "golden.npz").unlink()
-    os.mkfifo(version / "golden.npz")  # a read of it goes on until somebody writes: the start never ends by itself
-    process = start(*flags, "--model-repository", str(tmp_path))
-    with (version / "golden.npz").open("wb"):  # opens when the model is being read
-        process.send_signal(number)
-    _, errors = process.communicate(timeout=30)
-    assert process.returncode in (0, 130)
+    golden = copied_models(tmp_path) / "golden.npz"
+    golden.unlink()
+    os.mkfifo(golden)  # a read of it goes on until somebody writes: the start never ends by itself
+    flags = [*flags, "--model-repository", str(tmp_path)]
+    with serving(*flags, ignores_interrupt=ignores_interrupt) as process:
+        with golden.open("wb"):  # opens when the model is being read
+            process.send_signal(number)
+        _, errors = process.communicate(timeout=30)
+        assert process.returncode in (0, 130)
+        assert session_of(process.pid) == []
     assert "Traceback" not in errors
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_background_job_drains_on_sigint_though_its_shell_had_it_ignored(workers: str) -> None:
+    with serving("--workers", workers, ignores_interrupt=True) as process:
+        address_of(process)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)
+        assert process.returncode == 0
+
+
 def test_workers_end_when_their_supervisor_is_killed() -> None:
-    process = start("--workers", "2")
-    address_of(process)
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    workers = [os.pidfd_open(int(child)) for child in children]
-    assert len(workers) == 2
-    process.kill()
-    for worker in workers:
-        assert select.select([worker], [], [], 30)[0], "a worker outlived its supervisor"
-        os.close(worker)
-    process.communicate(timeout=30)
+    with serving("--workers", "2") as process:
+        address_of(process)
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        workers = [os.pidfd_open(int(child)) for child in children]
+        assert len(workers) == 2
+        process.kill()
+        for worker in workers:
+            assert select.select([worker], [], [], 30)[0], "a worker outlived its supervisor"
+            os.close(worker)

@@ -21,7 +21,7 @@ import serving.image
 from protos.inference.open_inference_pb2 import ModelInferRequest
 from protos.mnist.v1 import digits_pb2
 from serving.api.digits.codec import parse_request, request_images
-from serving.api.open_inference.codec import InferRequest, ServedModel, infer_request, parse_infer
+from serving.api.open_inference.codec import AcceptedModel, InferRequest, infer_request, parse_infer
 from serving.api.wire_format import parse_message
 from serving.core.classifier import EncodedImage, ImageInput
 from serving.core.classifier import Images as ClassifyImages
@@ -30,12 +30,12 @@ from serving.image.decode import decode
 from serving.image.framing import frame
 from serving.image.picture import ImageLimits
 from serving.image.reduction import WORKING_SIDE
-from serving.models.onnx_session import PIXELS
+from serving.predictions import PIXELS
 
 # As in production but for the numbers: a picture at the limit takes milliseconds, a larger one is refused all the same.
 LIMITS = ImageLimits(max_bytes=64 * 1024, max_pixels=256 * 256)
 MAX_IMAGES = 8  # so that a short message can hold too many
-MODEL = ServedModel("mnist", 3, MAX_IMAGES)
+MODEL = AcceptedModel("mnist", 3, MAX_IMAGES)
 
 # Of memory, by one input. A picture at the limit takes some 3 MB; one that was decoded before it was refused, far more.
 MAX_GROWTH_BYTES = 64 * 2**20

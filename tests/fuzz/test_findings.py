@@ -92,7 +92,7 @@ def test_tiff_of_very_many_strips_is_refused() -> None:
         decode(grey_tiff((1, 150_000), b"\0", tags), LIMITS)
 
 
-def test_tiff_of_very_many_values_beside_its_picture_is_refused() -> None:
+def test_tiff_with_very_many_values_besides_its_picture_is_refused() -> None:
     """A million fractions took 9 seconds: all that stands in these directories is read when the picture is decoded."""
     blob, blob_at = bytes(810_000), DATA_START + 256
     data = bytes(256) + blob + struct.pack("<HHHII4x", 1, 0x9000, RATIONAL, len(blob) // 8, blob_at)

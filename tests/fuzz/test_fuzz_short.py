@@ -2,7 +2,6 @@
 
 import os
 import platform
-import subprocess
 import sys
 from pathlib import Path
 
@@ -12,8 +11,8 @@ from serving.config import Config
 from serving.errors import InvalidRequestError
 from serving.image.decode import decode
 from serving.image.picture import ImageLimits
+from tests.support.processes import ROOT, completed
 
-ROOT = Path(__file__).parents[2]
 PICTURES = ROOT / "tests/fuzz/corpus/intake"
 PRODUCTION = ImageLimits(Config().max_image_bytes, Config().max_image_pixels)
 RUNS = {"intake": 3_000, "classify": 10_000, "infer": 10_000}  # the corpus included; some seconds each
@@ -34,15 +33,8 @@ def test_fuzzer_finds_nothing_in_the_corpus_and_some_mutations_of_it(target: str
     # As nearly the same mutations each time as libFuzzer makes them: a test should not fail by chance, and new ones are
     # what long runs are for. Addresses, which differ, are in what it learns from comparisons (use_cmp).
     asked = ["--runs", str(RUNS[target]), "--seed", "1", "--findings", str(tmp_path), "--", "-use_cmp=0"]
-    ran = subprocess.run(
-        [sys.executable, "-m", "tests.fuzz", target, *asked],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONHASHSEED": "0"},
-        capture_output=True,
-        text=True,
-        errors="replace",
-        timeout=300,
-    )
+    command = [sys.executable, "-m", "tests.fuzz", target, *asked]
+    ran = completed(command, seconds=300, env={**os.environ, "PYTHONHASHSEED": "0"})
     assert ran.returncode == 0, ran.stderr[-6000:]
     assert f"Done {RUNS[target]} runs" in ran.stderr
     assert not list(tmp_path.iterdir())

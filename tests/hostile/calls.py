@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 
-from benchmarks.wire.protocol import framed
+from benchmarks.protocols.protocol import grpc_message
 from protos.inference.open_inference_pb2 import InferTensorContents, ModelInferRequest
 from protos.mnist.v1 import digits_pb2
 from tests.hostile.connection import HostileConnection
@@ -36,7 +36,7 @@ class Call:
 
     name: str
     endings: set[str]
-    body: bytes = framed(GOOD)
+    body: bytes = grpc_message(GOOD)
     path: Text = CLASSIFY
     headers: Mapping[str, Text] = field(default_factory=dict)
 
@@ -49,7 +49,7 @@ def odd_calls() -> list[Call]:
     gzipped, deflated = {"grpc-encoding": "gzip"}, {"grpc-encoding": "deflate"}
     fits = {"OK", "UNIMPLEMENTED"}  # a server may take compressed messages or not
     return [
-        Call("two messages", {"OK", "UNIMPLEMENTED", "INVALID_ARGUMENT"}, framed(GOOD) * 2),
+        Call("two messages", {"OK", "UNIMPLEMENTED", "INVALID_ARGUMENT"}, grpc_message(GOOD) * 2),
         Call("a length of 2 GiB", refused, b"\0\x7f\xff\xff\xff" + GOOD),
         Call("a length of 4 GiB", refused, b"\0\xff\xff\xff\xff" + GOOD),
         Call("a length beyond the limit", refused, b"\0\x01\x00\x00\x01" + GOOD),
@@ -101,8 +101,8 @@ def unfinished_calls() -> list[Call]:
     told = {"INTERNAL", "INVALID_ARGUMENT", "UNIMPLEMENTED", "CANCELLED"}
     return [
         Call("no message", told, b""),
-        Call("a length and no message", told, framed(GOOD)[:5]),
-        Call("a message cut short", told, framed(GOOD)[:-1]),
+        Call("a length and no message", told, grpc_message(GOOD)[:5]),
+        Call("a message cut short", told, grpc_message(GOOD)[:-1]),
         Call("half a length", told, b"\0\0"),
     ]
 
@@ -124,7 +124,7 @@ def held_messages(size: int) -> list[Call]:
     """Requests of `size` bytes that are refused at a glance."""
     image = digits_pb2.Image(pixels=bytes(size - 100))
     request = digits_pb2.ClassifyRequest(images=[image]).SerializeToString()
-    return [Call("an image too long", {"INVALID_ARGUMENT"}, framed(request))]
+    return [Call("an image too long", {"INVALID_ARGUMENT"}, grpc_message(request))]
 
 
 def swelling_messages(size: int) -> list[Call]:
@@ -145,8 +145,8 @@ def swelling_messages(size: int) -> list[Call]:
         ("unknown fields", b"\x78\0" * half),
     ]
     return [
-        Call("empty images", refused, framed(b"\x0a\0" * half)),
-        *(Call(name, refused, framed(message), MODEL_INFER) for name, message in infer),
+        Call("empty images", refused, grpc_message(b"\x0a\0" * half)),
+        *(Call(name, refused, grpc_message(message), MODEL_INFER) for name, message in infer),
     ]
 
 

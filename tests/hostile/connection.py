@@ -4,8 +4,21 @@ import asyncio
 from types import TracebackType
 from typing import Any
 
-from benchmarks.wire import http2
-from tests.hostile.frames import PREFACE, Endings
+from hpack.exceptions import HPACKError
+from hyperframe.exceptions import HyperframeError
+from hyperframe.frame import (
+    DataFrame,
+    Frame,
+    GoAwayFrame,
+    HeadersFrame,
+    PingFrame,
+    RstStreamFrame,
+    SettingsFrame,
+    WindowUpdateFrame,
+)
+
+from benchmarks.protocols import http2
+from tests.hostile.frames import PREFACE, Endings, data
 
 DRAIN_SECONDS = 1.0  # a server that reads nothing for so long bears no more
 NO_ANSWER, HUNG_UP, DATA = "no answer", "hung up", "DATA"
@@ -75,7 +88,7 @@ class HostileConnection:
         await asyncio.gather(draining, return_exceptions=True)
         return is_drained and not self.is_over.done()
 
-    async def send_body(self, stream: int, body: bytes, flags: int = http2.END_STREAM) -> None:
+    async def send_body(self, stream: int, body: bytes, *, ends_stream: bool = True) -> None:
         """DATA frames as fast as the server's windows allow; the rest is dropped when it ends the stream."""
         start = 0
         while start < len(body) and not (self.is_over.done() or self._end(stream).done()):
@@ -87,7 +100,7 @@ class HostileConnection:
                 continue
             part = body[start : start + room]
             start += len(part)
-            self.send(http2.frame(http2.DATA, flags if start >= len(body) else 0, stream, part))
+            self.send(data(stream, part, ends_stream=ends_stream and start >= len(body)))
             self._windows[0] -= len(part)
             self._windows[stream] -= len(part)
             await self.drain()
@@ -122,32 +135,34 @@ class HostileConnection:
                     self._news.set()
         except OSError:
             pass  # reset: as good as hung up
+        except (HyperframeError, HPACKError) as error:
+            self._is_over(f"broke HTTP/2: {error!r}")
         self._is_over(HUNG_UP)
 
-    def _on_frame(self, frame: http2.Frame) -> None:
-        is_request = not frame.flags & http2.ACK
-        if frame.kind == http2.SETTINGS and is_request:
-            self._on_settings(http2.read_settings(frame.payload))
-        elif frame.kind == http2.PING and is_request and self._acknowledges:
-            self.send(http2.frame(http2.PING, http2.ACK, 0, frame.payload))
-        elif frame.kind == http2.WINDOW_UPDATE:
-            window = self._windows.setdefault(frame.stream, self._first_window)
-            self._windows[frame.stream] = window + int.from_bytes(frame.payload, "big")
-        elif frame.kind == http2.RST_STREAM:
-            self._finish(frame.stream, f"RST_STREAM {int.from_bytes(frame.payload, 'big')}")
-        elif frame.kind == http2.GOAWAY and (code := int.from_bytes(frame.payload[4:8], "big")):
-            self._is_over(f"GOAWAY {code}")
-        elif frame.kind == http2.DATA and not self._answer(frame.stream).done():
-            self._answer(frame.stream).set_result(DATA)
-        elif frame.kind == http2.HEADERS and (ending := self._endings.read(frame)):
-            self._finish(frame.stream, ending)
+    def _on_frame(self, frame: Frame) -> None:
+        stream, is_request = frame.stream_id, "ACK" not in frame.flags
+        match frame:
+            case SettingsFrame() if is_request:
+                self._on_settings(frame.settings)
+            case PingFrame() if is_request and self._acknowledges:
+                self.send(PingFrame(0, frame.opaque_data, flags=["ACK"]).serialize())
+            case WindowUpdateFrame():
+                self._windows[stream] = self._windows.setdefault(stream, self._first_window) + frame.window_increment
+            case RstStreamFrame():
+                self._finish(stream, f"RST_STREAM {frame.error_code}")
+            case GoAwayFrame() if frame.error_code:
+                self._is_over(f"GOAWAY {frame.error_code}")
+            case DataFrame() if not self._answer(stream).done():
+                self._answer(stream).set_result(DATA)
+            case HeadersFrame() if ending := self._endings.read(frame):
+                self._finish(stream, ending)
 
     def _on_settings(self, settings: dict[int, int]) -> None:
-        first = settings.get(http2.INITIAL_WINDOW_SIZE, self._first_window)
+        first = settings.get(SettingsFrame.INITIAL_WINDOW_SIZE, self._first_window)
         self._windows = {at: room + (first - self._first_window if at else 0) for at, room in self._windows.items()}
         self._first_window = first
         if self._acknowledges:
-            self.send(http2.frame(http2.SETTINGS, http2.ACK, 0))
+            self.send(SettingsFrame(0, flags=["ACK"]).serialize())
         self._is_settled.set()
 
     def _finish(self, stream: int, outcome: str) -> None:

@@ -8,27 +8,34 @@ import random
 from collections import Counter
 from collections.abc import Callable
 
-from benchmarks.wire import http2
-from benchmarks.wire.protocol import framed
+from hyperframe.frame import DataFrame, PingFrame, SettingsFrame
+
+from benchmarks.protocols import http2
+from benchmarks.protocols.protocol import grpc_message
 from tests.hostile.calls import GOOD
 from tests.hostile.connection import HostileConnection
 from tests.hostile.frames import (
     CLASSIFY,
     CLASSIFY_STREAM,
-    CONTINUATION,
     KEPT_IN_TABLE,
+    LARGEST_WINDOW,
     call_headers,
+    continuation,
     data,
     headers,
     literal,
+    priority,
     reset,
+    settings,
+    unknown_frame,
+    window_update,
 )
 from tests.hostile.load import Attack
 
 PATIENCE_SECONDS = 0.2  # for a word about a stream that may well get none
 _CALL = call_headers()
-_BODY = framed(GOOD)
-_ACKNOWLEDGED = http2.frame(http2.SETTINGS, http2.ACK, 0)
+_BODY = grpc_message(GOOD)
+_ACKNOWLEDGED = SettingsFrame(0, flags=["ACK"]).serialize()
 Piece = Callable[[int], bytes]  # of a stream that has not been used yet
 
 
@@ -64,9 +71,11 @@ def _a_thousand(frame: bytes) -> Piece:
     return lambda _: frame * 1000
 
 
-_HALF_HEADERS = http2.frame(http2.HEADERS, 0, 1, _CALL)
+_HALF_HEADERS = headers(1, _CALL, ends_headers=False)
 _OPEN_STREAM = headers(1, call_headers(CLASSIFY_STREAM))
-_PING = http2.frame(http2.PING, 0, 0, b"12345678")
+_SETTINGS = settings({SettingsFrame.INITIAL_WINDOW_SIZE: http2.FIRST_WINDOW})
+_PADDING = DataFrame(1, bytes(0), pad_length=255, flags=["PADDED"]).serialize()
+_PING = PingFrame(0, b"12345678").serialize()
 
 FLOODS: dict[str, Attack] = {
     # CVE-2023-44487, with and without a request, and with an end of it.
@@ -74,42 +83,38 @@ FLOODS: dict[str, Attack] = {
     "rapid reset of headers": flood(lambda stream: headers(stream, _CALL) + reset(stream)),
     "rapid reset of streams": flood(lambda stream: headers(stream, call_headers(CLASSIFY_STREAM)) + reset(stream)),
     # CVE-2025-8671: has the server do the resetting.
-    "made to reset": flood(
-        lambda stream: headers(stream, _CALL) + data(stream, _BODY) + http2.window_update(stream, 0)
-    ),
+    "made to reset": flood(lambda stream: headers(stream, _CALL) + data(stream, _BODY) + window_update(stream, 0)),
     "unknown methods": flood(lambda stream: headers(stream, call_headers("/x/y")) + data(stream, _BODY)),
-    "settings": flood(_a_thousand(http2.settings({http2.INITIAL_WINDOW_SIZE: 65_535}))),
-    "settings, unread": flood(_a_thousand(http2.settings({http2.INITIAL_WINDOW_SIZE: 65_535})), reads=False),
+    "settings": flood(_a_thousand(_SETTINGS)),
+    "settings, unread": flood(_a_thousand(_SETTINGS), reads=False),
     "acknowledgements": flood(_a_thousand(_ACKNOWLEDGED)),
     "pings": flood(_a_thousand(_PING)),
     "pings, unread": flood(_a_thousand(_PING), reads=False),
-    "empty data": flood(_a_thousand(http2.frame(http2.DATA, 0, 1)), beginning=_OPEN_STREAM),
-    "padded data": flood(
-        lambda _: http2.frame(http2.DATA, http2.PADDED, 1, b"\xff" + bytes(255)) * 100, beginning=_OPEN_STREAM
-    ),
-    "priorities": flood(lambda stream: http2.frame(2, 0, stream, b"\0\0\0\0\x01") * 100),
-    "frames nobody knows": flood(lambda stream: http2.frame(0xEE, 0xFF, stream, bytes(16_000))),
-    "window overflow": flood(lambda _: http2.window_update(0, 2**31 - 1)),
-    "window overflow of a stream": flood(lambda _: http2.window_update(1, 2**31 - 1), beginning=_OPEN_STREAM),
+    "empty data": flood(_a_thousand(data(1, b"", ends_stream=False)), beginning=_OPEN_STREAM),
+    "padded data": flood(lambda _: _PADDING * 100, beginning=_OPEN_STREAM),
+    "priorities": flood(lambda stream: priority(stream) * 100),
+    "frames nobody knows": flood(lambda stream: unknown_frame(stream, bytes(16_000))),
+    "window overflow": flood(lambda _: window_update(0, LARGEST_WINDOW)),
+    "window overflow of a stream": flood(lambda _: window_update(1, LARGEST_WINDOW), beginning=_OPEN_STREAM),
     "continuation": flood(
-        lambda stream: http2.frame(CONTINUATION, 0, 1, literal(f"x-{stream}", "y" * 16_000)), beginning=_HALF_HEADERS
+        lambda stream: continuation(1, literal(f"x-{stream}", "y" * 16_000)), beginning=_HALF_HEADERS
     ),
     # Limits on metadata hold from the acknowledgement on, which this one never gives.
     "continuation, unacknowledged": flood(
-        lambda stream: http2.frame(CONTINUATION, 0, 1, literal(f"x-{stream}", "y" * 16_000)),
+        lambda stream: continuation(1, literal(f"x-{stream}", "y" * 16_000)),
         beginning=_HALF_HEADERS,
         acknowledges=False,
     ),
     "one endless header": flood(
-        lambda _: http2.frame(CONTINUATION, 0, 1, b"y" * 16_000),
-        beginning=http2.frame(http2.HEADERS, 0, 1, _CALL + b"\0\x01x\x7f\x80\xff\xff\xff\x07"),
+        lambda _: continuation(1, b"y" * 16_000),
+        beginning=headers(1, _CALL + b"\0\x01x\x7f\x80\xff\xff\xff\x07", ends_headers=False),
         acknowledges=False,
     ),
-    "empty continuation": flood(_a_thousand(http2.frame(CONTINUATION, 0, 1)), beginning=_HALF_HEADERS),
+    "empty continuation": flood(_a_thousand(continuation(1)), beginning=_HALF_HEADERS),
     "hpack churn": flood(_hpack_churn),
     "hpack table of 4 GiB": flood(
         lambda stream: headers(stream, b"\x3f\xe0\xff\xff\xff\x0f" + _CALL) + data(stream, _BODY),
-        beginning=http2.settings({1: 2**32 - 1}),
+        beginning=settings({SettingsFrame.HEADER_TABLE_SIZE: 2**32 - 1}),
     ),
     "hpack references to nothing": flood(lambda stream: headers(stream, _CALL + b"\xff\xff\xff\xff\x0f")),
     "old streams again": flood(lambda _: headers(1, _CALL) + data(1, _BODY)),

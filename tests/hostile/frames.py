@@ -1,30 +1,48 @@
-"""HTTP/2 as an attacker writes it: header blocks of any bytes, frames of any length, and the end of a stream read back.
+"""HTTP/2 as an attacker writes it: header blocks of any bytes, frames of any kind and length; how its calls ended.
 
-Of HPACK (RFC 7541) it reads the least that finds `grpc-status` and `:status`: the dynamic table, and no Huffman.
+hyperframe writes the frames that keep the rules, hpack reads the server's headers; what breaks a rule is written here.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import grpc
+from hpack import Decoder
+from hyperframe.frame import (
+    ContinuationFrame,
+    HeadersFrame,
+    PriorityFrame,
+    RstStreamFrame,
+    SettingsFrame,
+    WindowUpdateFrame,
+)
 
-from benchmarks.wire import http2
+from benchmarks.protocols import http2
 
-CONTINUATION = 9
 KEPT_IN_TABLE, NOT_KEPT = 0x40, 0
-CANCEL = (8).to_bytes(4, "big")  # why a stream is reset
+CANCEL = 8  # why a stream is reset
 CLASSIFY = "/mnist.v1.DigitClassifier/Classify"
 CLASSIFY_STREAM = "/mnist.v1.DigitClassifier/ClassifyStream"
-_LARGEST_WINDOW = 2**31 - 1
-# As HTTP/2 begins, with room for all that the server may answer.
-PREFACE = (
-    http2.PREFACE
-    + http2.settings({http2.INITIAL_WINDOW_SIZE: _LARGEST_WINDOW})
-    + http2.window_update(0, _LARGEST_WINDOW - http2.FIRST_WINDOW)
-)
-_STATIC_ENTRIES = 61
-_STATIC_STATUSES = {8: b"200", 9: b"204", 10: b"206", 11: b"304", 12: b"400", 13: b"404", 14: b"500"}
+LARGEST_WINDOW = 2**31 - 1
 _CODES = {str(code.value[0]).encode(): code.name for code in grpc.StatusCode}
 Text = str | bytes
+
+
+def settings(values: Mapping[int, int]) -> bytes:
+    """A SETTINGS frame."""
+    return SettingsFrame(0, dict(values)).serialize()
+
+
+def window_update(stream: int, increment: int) -> bytes:
+    """A WINDOW_UPDATE frame: `increment` more bytes may be sent on `stream`; 0: on the connection."""
+    return WindowUpdateFrame(stream, increment).serialize()
+
+
+# The beginning of a connection, with room for all that the server may answer.
+PREFACE = (
+    http2.PREFACE
+    + settings({SettingsFrame.INITIAL_WINDOW_SIZE: LARGEST_WINDOW})
+    + window_update(0, LARGEST_WINDOW - http2.FIRST_WINDOW)
+)
 
 
 def literal(name: Text, value: Text, kind: int = NOT_KEPT) -> bytes:
@@ -40,26 +58,38 @@ def call_headers(path: Text = CLASSIFY, changes: Mapping[str, Text] | None = Non
     return b"".join(literal(name, value) for name, value in usual.items() if value)
 
 
-def headers(stream: int, block: bytes, flags: int = http2.END_HEADERS) -> bytes:
+def headers(stream: int, block: bytes, *, ends_headers: bool = True) -> bytes:
     """A HEADERS frame, and CONTINUATION frames where the block is too long for one."""
     parts = [block[at : at + http2.LARGEST_FRAME] for at in range(0, len(block), http2.LARGEST_FRAME)] or [b""]
-    kinds = [http2.HEADERS] + [CONTINUATION] * (len(parts) - 1)
-    ends = [0] * (len(parts) - 1) + [flags & http2.END_HEADERS]
-    firsts = [flags & ~http2.END_HEADERS] + [0] * (len(parts) - 1)
-    framed = zip(kinds, ends, firsts, parts, strict=True)
-    return b"".join(http2.frame(kind, end | first, stream, part) for kind, end, first, part in framed)
+    frames = [HeadersFrame(stream, parts[0]), *(ContinuationFrame(stream, part) for part in parts[1:])]
+    if ends_headers:
+        frames[-1].flags.add("END_HEADERS")
+    return b"".join(frame.serialize() for frame in frames)
 
 
-def data(stream: int, body: bytes, flags: int = http2.END_STREAM) -> bytes:
-    """DATA frames, the last of them with `flags`; of a body that fits the windows."""
-    parts = [body[at : at + http2.LARGEST_FRAME] for at in range(0, len(body), http2.LARGEST_FRAME)] or [b""]
-    whole = b"".join(http2.frame(http2.DATA, 0, stream, part) for part in parts[:-1])
-    return whole + http2.frame(http2.DATA, flags, stream, parts[-1])
+def continuation(stream: int, part: bytes = b"") -> bytes:
+    """A CONTINUATION frame that does not end the headers."""
+    return ContinuationFrame(stream, part).serialize()
+
+
+def data(stream: int, body: bytes, *, ends_stream: bool = True) -> bytes:
+    """DATA frames of a body that fits the windows."""
+    return b"".join(frame.serialize() for frame in http2.data_frames(stream, body, ends_stream=ends_stream))
 
 
 def reset(stream: int) -> bytes:
     """RST_STREAM, by a caller who has changed its mind."""
-    return http2.frame(http2.RST_STREAM, 0, stream, CANCEL)
+    return RstStreamFrame(stream, CANCEL).serialize()
+
+
+def priority(stream: int) -> bytes:
+    """A PRIORITY frame, which servers ignore."""
+    return PriorityFrame(stream, depends_on=0, stream_weight=1).serialize()
+
+
+def unknown_frame(stream: int, payload: bytes) -> bytes:
+    """A frame of a kind that does not exist, with all flags."""
+    return len(payload).to_bytes(3, "big") + b"\xee\xff" + stream.to_bytes(4, "big") + payload
 
 
 def compressed_frame(message: bytes) -> bytes:
@@ -71,58 +101,20 @@ class Endings:
     """Reads the header blocks of one connection, in their order, and says how a call ended."""
 
     def __init__(self) -> None:
-        self._table: list[tuple[bytes, bytes]] = []
+        self._decoder = Decoder(max_header_list_size=2**24)
+        self._decoder.max_allowed_table_size = 2**32 - 1  # one attack lets the server use a table of 4 GiB
         self._found: dict[int, dict[bytes, bytes]] = {}
 
-    def read(self, frame: http2.Frame) -> str | None:
-        """A gRPC status's name or `HTTP 404`; None where the stream goes on."""
-        found = self._found.setdefault(frame.stream, {})
-        found |= dict(self._fields(frame.payload))
-        if not frame.flags & http2.END_STREAM:
+    def read(self, frame: HeadersFrame) -> str | None:
+        """Name of a gRPC status, or `HTTP 404`; None where the stream goes on."""
+        found = self._found.setdefault(frame.stream_id, {})
+        found |= dict(self._decoder.decode(frame.data, raw=True))
+        if "END_STREAM" not in frame.flags:
             return None
-        del self._found[frame.stream]
+        del self._found[frame.stream_id]
         if b"grpc-status" in found:
             return _CODES.get(found[b"grpc-status"], "a status that does not exist")
         return f"HTTP {found.get(b':status', b'without a status').decode()}"
-
-    def _fields(self, block: bytes) -> Iterator[tuple[bytes, bytes]]:
-        position = 0
-        while position < len(block):
-            first = block[position]
-            if first & 0x80:
-                index, position = _integer(block, position, 7)
-                yield self._entry(index)
-            elif first & 0xE0 == 0x20:  # the table changes its size; ours is never full
-                _, position = _integer(block, position, 5)
-            else:
-                index, position = _integer(block, position, 6 if first & KEPT_IN_TABLE else 4)
-                name, position = (self._entry(index)[0], position) if index else _text(block, position)
-                value, position = _text(block, position)
-                if first & KEPT_IN_TABLE:
-                    self._table.insert(0, (name, value))
-                yield name, value
-
-    def _entry(self, index: int) -> tuple[bytes, bytes]:
-        if index > _STATIC_ENTRIES:
-            return self._table[index - _STATIC_ENTRIES - 1]
-        return (b":status", _STATIC_STATUSES[index]) if index in _STATIC_STATUSES else (b"another", b"")
-
-
-def _integer(block: bytes, position: int, bits: int) -> tuple[int, int]:
-    most = (1 << bits) - 1
-    value, position, shift = block[position] & most, position + 1, 0
-    if value < most:
-        return value, position
-    while True:
-        byte, position = block[position], position + 1
-        value, shift = value + ((byte & 0x7F) << shift), shift + 7
-        if byte < 0x80:
-            return value, position
-
-
-def _text(block: bytes, position: int) -> tuple[bytes, int]:
-    length, position = _integer(block, position, 7)  # Huffman's bit is dropped: what we look for never has it
-    return block[position : position + length], position + length
 
 
 def _number(value: int) -> bytes:

@@ -16,8 +16,8 @@ from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 from PIL import Image
 
-from benchmarks.wire.protobuf import varint
-from benchmarks.wire.protocol import framed
+from benchmarks.protocols.protobuf import varint
+from benchmarks.protocols.protocol import grpc_message
 from protos.inference import open_inference_pb2
 from protos.mnist.v1 import digits_pb2
 from tests.hostile.connection import HostileConnection
@@ -114,7 +114,7 @@ async def ask(connection: HostileConnection, method: Method, payload: bytes) -> 
     """Sends one request and says how it ended; what never ends is cancelled at its first answer."""
     stream = connection.new_stream()
     connection.send(headers(stream, call_headers(method.path)))
-    await connection.send_body(stream, framed(payload))
+    await connection.send_body(stream, grpc_message(payload))
     if method.ends:
         return await connection.ended(stream, ANSWER_SECONDS)
     outcome = await connection.answered(stream, ANSWER_SECONDS)

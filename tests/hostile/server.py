@@ -2,22 +2,21 @@
 
 import json
 import os
-import resource
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 from onnx import numpy_helper
 
+from tests.support.processes import server_command, started, without_settings
 from tests.support.tiny_model import tiny_graph, write_tiny_version
 
-ROOT = Path(__file__).parents[2]
 END_SECONDS = 30.0
 
 
@@ -48,8 +47,6 @@ class ServerProcess:
         finally:
             self._process.kill()
             self._reader.join()
-            assert self._process.stderr
-            self._process.stderr.close()
 
     def wait_until_logged(self, event: str, times: int) -> None:
         """Returns when its log has told of this event so often. Raises RuntimeError when it does not."""
@@ -111,31 +108,15 @@ class ServerProcess:
 @contextmanager
 def server_process(repository: Path, *flags: str, most_descriptors: int = 0) -> Iterator[ServerProcess]:
     """A server with one worker until the block ends. `most_descriptors`: as `ulimit -n` would set it."""
-
-    def limit() -> None:
-        if most_descriptors:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (most_descriptors, most_descriptors))
-
-    settings = {"workers": "1", "device": "cpu", "grpc-port": "0", "http-port": "0", "log-format": "json"}
-    command = [sys.executable, "-m", "serving", "--model-repository", str(repository), *flags]
-    command += [f"--{name}={value}" for name, value in settings.items()]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("MNIST_")}
-    server = ServerProcess(
-        subprocess.Popen(
-            command,
-            cwd=ROOT,
-            env=environment,
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="replace",
-            preexec_fn=limit,  # before any thread of the test's own takes a lock
-        )
-    )
-    try:
-        server.start()
-        yield server
-    finally:
-        server.end()
+    command = server_command("--workers", "1", "--device", "cpu", "--model-repository", repository, *flags)
+    options: dict[str, Any] = {"env": without_settings(), "stderr": subprocess.PIPE}
+    with started(command, most_descriptors=most_descriptors, **options) as process:
+        server = ServerProcess(process)
+        try:
+            server.start()
+            yield server
+        finally:
+            server.end()
 
 
 def write_sturdy_version(root: Path) -> None:

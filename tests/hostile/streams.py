@@ -6,9 +6,10 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import grpc
+from hyperframe.frame import SettingsFrame
 
-from benchmarks.wire import http2
-from benchmarks.wire.protocol import framed
+from benchmarks.protocols import http2
+from benchmarks.protocols.protocol import grpc_message
 from protos.mnist.v1 import digits_pb2
 from protos.mnist.v1.digits_pb2_grpc import DigitClassifierStub
 from tests.hostile.calls import GOOD
@@ -21,12 +22,13 @@ from tests.hostile.frames import (
     data,
     headers,
     reset,
+    settings,
 )
 from tests.support.tiny_model import image_of
 
 CALLS_OF_A_CONNECTION = 99  # no more than a careful server allows
 AT_ONCE = 50  # connections that are opened together
-UNREADING = http2.PREFACE + http2.settings({http2.INITIAL_WINDOW_SIZE: 0})  # no answer has room
+UNREADING = http2.PREFACE + settings({SettingsFrame.INITIAL_WINDOW_SIZE: 0})  # no answer has room
 TAKES_SECONDS = 1.5  # what a server has not taken by then it will not
 IMAGES = 100  # of a request whose answer nobody reads
 _ONE_IMAGE = digits_pb2.ClassifyStreamRequest(request=digits_pb2.ClassifyRequest.FromString(GOOD)).SerializeToString()
@@ -39,13 +41,13 @@ def _a_call(connection: HostileConnection) -> None:
 
 async def _a_good_call(connection: HostileConnection) -> None:
     stream = connection.new_stream()
-    connection.send(headers(stream, call_headers(CLASSIFY)) + data(stream, framed(GOOD)))
+    connection.send(headers(stream, call_headers(CLASSIFY)) + data(stream, grpc_message(GOOD)))
     assert await connection.ended(stream) == "OK"
 
 
 def _a_call_half_sent(connection: HostileConnection) -> None:
     stream = connection.new_stream()
-    connection.send(headers(stream, call_headers(CLASSIFY)) + data(stream, framed(GOOD)[:-1], flags=0))
+    connection.send(headers(stream, call_headers(CLASSIFY)) + data(stream, grpc_message(GOOD)[:-1], ends_stream=False))
 
 
 def _a_stream(connection: HostileConnection) -> None:
@@ -54,13 +56,15 @@ def _a_stream(connection: HostileConnection) -> None:
 
 def _a_stream_in_use(connection: HostileConnection) -> None:
     stream = connection.new_stream()
-    connection.send(headers(stream, call_headers(CLASSIFY_STREAM)) + data(stream, framed(_ONE_IMAGE), flags=0))
+    connection.send(
+        headers(stream, call_headers(CLASSIFY_STREAM)) + data(stream, grpc_message(_ONE_IMAGE), ends_stream=False)
+    )
 
 
 def begin_watch(connection: HostileConnection) -> None:
     """A health watch, which never ends by itself."""
     stream = connection.new_stream()
-    connection.send(headers(stream, call_headers("/grpc.health.v1.Health/Watch")) + data(stream, framed(b"")))
+    connection.send(headers(stream, call_headers("/grpc.health.v1.Health/Watch")) + data(stream, grpc_message(b"")))
 
 
 UNFINISHED: list[Begin] = [_a_call, _a_call_half_sent, _a_stream, _a_stream_in_use, begin_watch]
@@ -89,7 +93,7 @@ async def cancelled(port: int, count: int) -> Counter[str]:
         for connection in opened:
             for _ in range(CALLS_OF_A_CONNECTION):
                 stream = connection.new_stream()
-                connection.send(headers(stream, call_headers()) + data(stream, framed(GOOD)))
+                connection.send(headers(stream, call_headers()) + data(stream, grpc_message(GOOD)))
             await connection.drain()
             for stream in range(1, connection.next_stream, 2):
                 connection.send(reset(stream))
@@ -117,8 +121,8 @@ async def burst(port: int, count: int) -> Counter[str]:
 async def slow(port: int, count: int) -> Counter[str]:
     """`count` connections that dribble: nothing, the preface, headers, a body; a byte of each at a time."""
     block = call_headers()
-    call = headers(1, block) + data(1, framed(GOOD))
-    whole = [b"", http2.PREFACE + http2.settings({}), http2.PREFACE + http2.settings({}) + call]
+    call = headers(1, block) + data(1, grpc_message(GOOD))
+    whole = [b"", http2.PREFACE + settings({}), http2.PREFACE + settings({}) + call]
     already = [0, 0, len(whole[2]) - 200]  # the last one is in the middle of its body
     async with connections(port, count, preface=b"") as opened:
         for number, connection in enumerate(opened):
@@ -141,7 +145,7 @@ async def unread_answers(port: int, count: int) -> Counter[str]:
     """`count` streams, each of which asks as much as the server will take and reads no answer."""
     images = [digits_pb2.Image(pixels=image_of(number % 10)) for number in range(IMAGES)]
     request = digits_pb2.ClassifyStreamRequest(request=digits_pb2.ClassifyRequest(images=images))
-    return await _unread(port, count, framed(request.SerializeToString()) * 400)
+    return await _unread(port, count, grpc_message(request.SerializeToString()) * 400)
 
 
 async def _unread(port: int, count: int, body: bytes) -> Counter[str]:

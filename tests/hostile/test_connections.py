@@ -8,6 +8,8 @@ from tests.hostile.floods import FLOODS, garbage
 from tests.hostile.load import assert_unharmed, attacked
 from tests.hostile.server import ServerProcess, server_process, write_sturdy_version
 
+pytestmark = pytest.mark.serial  # memory and time are measured
+
 PIECES = 1000  # of each flood
 CONNECTIONS = 140
 
@@ -21,7 +23,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
 
 
 @pytest.mark.parametrize("name", FLOODS)
-async def test_a_flood_of_frames_harms_nobody(name: str, server: ServerProcess) -> None:
+async def test_flood_of_frames_harms_no_other_call(name: str, server: ServerProcess) -> None:
     report = await attacked(server, FLOODS[name], PIECES)
     assert_unharmed(report)
 

@@ -9,6 +9,8 @@ from tests.hostile import http as hostile_http
 from tests.hostile.load import assert_unharmed, attacked
 from tests.hostile.server import ServerProcess, server_process, write_sturdy_version
 
+pytestmark = pytest.mark.serial  # memory and time are measured
+
 ROUNDS = 1
 REQUESTS = 500
 CONNECTIONS = 300
@@ -55,7 +57,7 @@ async def test_a_flood_of_scrapes_holds_up_no_call(server: ServerProcess) -> Non
     assert report.outcomes == {"200": SCRAPES}
 
 
-async def test_slow_connections_hold_up_nobody_and_are_let_go(server: ServerProcess) -> None:
+async def test_slow_connections_hold_up_no_call_and_are_closed(server: ServerProcess) -> None:
     report = await attacked(server, hostile_http.slow, CONNECTIONS, is_http=True)
     assert_unharmed(report)
     assert await hostile_http.ask(server.http_port, b"GET /readyz HTTP/1.0\r\n\r\n") == "200"

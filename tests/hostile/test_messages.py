@@ -8,6 +8,8 @@ from tests.hostile.load import assert_unharmed, attacked
 from tests.hostile.messages import limits, random_messages
 from tests.hostile.server import ServerProcess, server_process, write_sturdy_version
 
+pytestmark = pytest.mark.serial  # memory and time are measured
+
 MESSAGES = 1500  # to each service
 ROUNDS = 1
 HONEST = {"OK", "DATA", "INVALID_ARGUMENT", "NOT_FOUND", "RESOURCE_EXHAUSTED", "UNIMPLEMENTED"}

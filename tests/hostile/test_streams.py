@@ -16,6 +16,8 @@ from tests.hostile.server import ServerProcess, server_process, write_sturdy_ver
 from tests.hostile.streams import UNREADING, connections
 from tests.support.servers import StartServer
 
+pytestmark = pytest.mark.serial  # memory and time are measured
+
 CALLS = 2000  # at once, and twice
 BURST = 2000  # on one connection, of which a client that keeps the rules has CONNECTION_CALLS in flight
 CONNECTIONS = 300
@@ -52,13 +54,13 @@ async def test_no_task_is_left_of_calls_that_go_away(start_server: StartServer) 
 
 
 @pytest.mark.parametrize("attack", [hostile_streams.slow, hostile_streams.silent])
-async def test_hundreds_of_slow_connections_hold_up_nobody(attack: Attack, server: ServerProcess) -> None:
+async def test_hundreds_of_slow_connections_hold_up_no_other_call(attack: Attack, server: ServerProcess) -> None:
     report = await attacked(server, attack, CONNECTIONS)
     assert_unharmed(report)
     assert report.outcomes.total() == CONNECTIONS
 
 
-async def test_answers_that_nobody_reads_take_little_memory(tmp_path: Path) -> None:
+async def test_unread_responses_take_little_memory(tmp_path: Path) -> None:
     write_sturdy_version(tmp_path)
     with server_process(tmp_path) as server:
         report = await attacked(server, hostile_streams.unread_answers, STREAMS)

@@ -11,7 +11,7 @@ from serving.core.batcher import Batcher
 from serving.core.runner import InferenceRunner, LoopRunner
 from serving.errors import NotReadyError
 from serving.metrics.metrics import Metrics
-from serving.predictions import Rows
+from serving.predictions import Predictions
 from tests.support.numbered_model import (
     GatedThreadRunner,
     NumberedModel,
@@ -89,7 +89,7 @@ class Caller:
     has_left: bool = False
     came_after_close: bool = False
     was_accepted: bool = False
-    end: Rows | BaseException | None = None  # None while it waits
+    end: Predictions | BaseException | None = None  # None while it waits
     ended_at: float = FOREVER
 
 
@@ -105,7 +105,7 @@ class Stage:
         self.formed: list[list[int]] = []
         self.runner = WatchedRunner(_runner(kind, self.model, loop), self._see_batch)
         self.batcher = Batcher(self.runner, self.metrics, schedule.largest, schedule.delay)
-        self._tasks: list[asyncio.Task[Rows]] = []
+        self._tasks: list[asyncio.Task[Predictions]] = []
         self._is_closing = False
         self._closings: list[asyncio.Task[None]] = []
 
@@ -170,7 +170,7 @@ class Stage:
         self._is_closing = True
         await self.batcher.close()
 
-    async def _call(self, caller: Caller) -> Rows:
+    async def _call(self, caller: Caller) -> Predictions:
         """submit() runs up to its first wait without a turn of the loop, so what is noted before it still holds."""
         caller.came_after_close, caller.was_accepted = self._is_closing, True
         try:

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from serving.core.batcher import Batcher
 from serving.core.runner import ThreadRunner
 from serving.metrics.metrics import Metrics
-from serving.predictions import BatchRows, Pixels, Rows
+from serving.predictions import BatchPredictions, Pixels, Predictions
 from tests.support.tiny_model import image_of
 
 
@@ -19,13 +19,13 @@ def images(*digits: int) -> Pixels:
     return np.stack([np.frombuffer(image_of(digit), np.uint8) for digit in digits])
 
 
-def rows_of(pixels: Pixels) -> BatchRows:
+def rows_of(pixels: Pixels) -> BatchPredictions:
     digit = pixels[:, :10].argmax(axis=1)
     zeros = np.zeros(len(pixels), np.float32)
-    return BatchRows(digit, zeros, np.eye(10, dtype=np.float32)[digit], zeros.astype(np.uint8))
+    return BatchPredictions(np.eye(10, dtype=np.float32)[digit], digit, zeros)
 
 
-def digits_in(answer: Rows) -> list[int]:
+def digits_in(answer: Predictions) -> list[int]:
     return [int(digit) for digit in answer.digits]
 
 
@@ -38,7 +38,7 @@ class GatedModel:
         self.gate = threading.Semaphore(0)
         self.error: Exception | None = None
 
-    def __call__(self, pixels: Pixels) -> BatchRows:
+    def __call__(self, pixels: Pixels) -> BatchPredictions:
         self.batches.append(len(pixels))
         self.began.release()
         assert self.gate.acquire(timeout=30)
@@ -68,10 +68,10 @@ async def running(model: GatedModel, largest: int = 4, delay: float = 0.0) -> As
 
 async def submit_behind_a_running_batch(
     model: GatedModel, batcher: Batcher, *pixels: Pixels
-) -> tuple[asyncio.Task[Rows], list[asyncio.Task[Rows]]]:
+) -> tuple[asyncio.Task[Predictions], list[asyncio.Task[Predictions]]]:
     """A first request that runs and holds the model, and the others, queued behind it."""
-    first: asyncio.Task[Rows] = asyncio.create_task(batcher.submit(images(0)))
+    first: asyncio.Task[Predictions] = asyncio.create_task(batcher.submit(images(0)))
     await model.until_began()
-    others: list[asyncio.Task[Rows]] = [asyncio.create_task(batcher.submit(part)) for part in pixels]
+    others: list[asyncio.Task[Predictions]] = [asyncio.create_task(batcher.submit(part)) for part in pixels]
     await asyncio.sleep(0)
     return first, others

@@ -10,8 +10,8 @@ from enum import Enum
 
 import numpy as np
 
-from serving.core.runner import Done, Inference, InferenceRunner, LoopRunner, ThreadRunner
-from serving.predictions import BatchRows, Pixels, Rows
+from serving.core.runner import Done, InferenceRunner, LoopRunner, ThreadRunner
+from serving.predictions import BatchPredictions, Pixels, Predictions
 from tests.support.stepped_loop import SteppedLoop
 
 
@@ -25,17 +25,17 @@ def numbers_in(pixels: Pixels) -> list[int]:
     return [int(number) for number in np.ascontiguousarray(pixels[:, :4]).view("<u4")[:, 0]]
 
 
-def numbers_answered(rows: Rows) -> list[int]:
+def numbers_answered(rows: Predictions) -> list[int]:
     numbers = [int(number) for number in rows.novelties]
     assert rows.digits.tolist() == [number % 10 for number in numbers]
     assert rows.probabilities.argmax(axis=1).tolist() == rows.digits.tolist()
     return numbers
 
 
-def _rows_of(numbers: Sequence[int]) -> BatchRows:
+def _rows_of(numbers: Sequence[int]) -> BatchPredictions:
     digits = np.array(numbers, np.int64) % 10
     novelties = np.array(numbers, np.float32)  # exact: numbers stay below 2**24
-    return BatchRows(digits, novelties, np.eye(10, dtype=np.float32)[digits], np.zeros(len(numbers), np.uint8))
+    return BatchPredictions(np.eye(10, dtype=np.float32)[digits], digits, novelties)
 
 
 class Verdict(Enum):
@@ -70,7 +70,7 @@ class NumberedModel:
         self._verdicts = iter(verdicts)
         self.ran: list[Ran] = []
 
-    def __call__(self, pixels: Pixels) -> BatchRows:
+    def __call__(self, pixels: Pixels) -> BatchPredictions:
         numbers, verdict = numbers_in(pixels), next(self._verdicts, Verdict.ANSWERS)
         self.ran.append(Ran(numbers, verdict))
         match verdict:
@@ -117,7 +117,7 @@ class GatedThreadRunner(ThreadRunner):
         self._stepped_loop = loop
         self._is_held = False
 
-        def run(pixels: Pixels) -> BatchRows:
+        def run(pixels: Pixels) -> BatchPredictions:
             assert self._gate.acquire(timeout=30)
             return model(pixels)
 
@@ -163,9 +163,9 @@ class WatchedRunner:
         self._is_formed(numbers_in(pixels))
         self.is_running = True
 
-        def ended(inference: Inference) -> None:
+        def ended(outcome: BatchPredictions | Exception, started: float, ended_at: float) -> None:
             self.is_running = False
-            done(inference)
+            done(outcome, started, ended_at)
 
         return ended
 

@@ -9,8 +9,7 @@ from training.export.metadata import Metadata
 _CARD = """\
 # {name}, version {version}
 
-Reads one handwritten digit from 28x28 pixels. Written from metadata.json by `training/export/model_card.py`, not by
-hand.
+Reads one handwritten digit from 28x28 pixels. Written from metadata.json by the trainer, never by hand.
 
 ## What it is
 {form}{convolutions} convolutions with pooling ({filters} filters) and a hidden dense layer of {dense_units}

@@ -62,40 +62,40 @@ class DigitClassifierServicer:
     """
 
     def Classify(self, request, context):
-        """Classifies one or many images in one call: the cheapest way to send more than one.
-        INVALID_ARGUMENT: no image, more than one call may carry, or one that has not 784 pixels, is too large or is no
-        readable picture; the message names its index.
-        NOT_FOUND: the asked model version is not served.
+        """Classifies one or many images in one call. Sending many in one call is the cheapest way.
+        INVALID_ARGUMENT: no image, more images than one call may hold, or an image that does not have 784 pixels, is too
+        large or is no readable picture; the message names its index.
+        NOT_FOUND: the requested model version is not served.
         RESOURCE_EXHAUSTED: the server is full (try again later), or the message is longer than it accepts.
-        UNAVAILABLE: no model is ready yet, or the server is shutting down (then try again elsewhere).
+        UNAVAILABLE: no model is ready yet, or the server is shutting down (then try another one).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ClassifyStream(self, request_iterator, context):
-        """Classifies images as they come. Each answer carries the id of its request; answers may come in another order.
-        A request that cannot be answered gets a `failure` and the stream goes on.
+        """Classifies images as they come. Each response has the id of its request; responses may come in another order.
+        A request that fails gets a `failure`, and the stream goes on.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Explain(self, request, context):
-        """Shows how the network sees one image: what every layer made of it, with which kernels, and which pixels mattered.
-        Takes a hundred times as long as Classify, one at a time in each of the server's processes, beside it and behind it.
+        """Shows how the network sees one image: the output of every layer, the kernels, and which pixels mattered.
+        Takes a hundred times as long as Classify. Each process of the server explains one image at a time, behind Classify.
         INVALID_ARGUMENT, NOT_FOUND, UNAVAILABLE: as for Classify.
         FAILED_PRECONDITION: the version that answers cannot be explained (its convolutions are not float32).
-        RESOURCE_EXHAUSTED: others wait for explanations already (try again later).
+        RESOURCE_EXHAUSTED: too many explanations are waiting already (try again later).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetModel(self, request, context):
-        """Tells which model is served, what it was measured to do, and what the server accepts; and which versions in its
-        repository are not served, and why.
-        NOT_FOUND: the asked version is not served.
+        """Returns which model is served, its measured accuracy, what the server accepts, and which versions in its repository
+        are not served and why.
+        NOT_FOUND: the requested version is not served.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -1,65 +1,44 @@
-"""Calls that come by no connection of gRPC's: from the HTTP side, which may be another process."""
+"""Classify and Explain as operations: a serialised request in, a serialised response out, over any transport."""
 
-import time
+from collections.abc import Callable
 
-from serving.api.access_log import AccessLog
+from protos.mnist.v1 import digits_pb2
 from serving.api.digits.codec import parse_request, response_bytes
 from serving.api.digits.explain_codec import explanation_bytes, parse_explain
-from serving.api.forwarding import Answer, Question
-from serving.api.rpc import Gate
-from serving.api.status import INTERNAL_REASON, ErrorStatus, error_status
-from serving.auth.api_keys import CLASSIFY
+from serving.auth.api_keys import Caller
 from serving.core.classifier import Classifier
 from serving.core.explainer import Explainer
-from serving.logging import Logger
-from serving.metrics.metrics import Metrics
+from serving.predictions import Predictions
+
+Encode = Callable[[Predictions], bytes]
 
 
-class DirectFace:
-    """Answers questions with the classifier, gate and statuses of the gRPC side."""
+class DigitOperations:
+    """Operations of mnist.v1 over the use cases.
 
-    def __init__(
-        self,
-        classifier: Classifier,
-        gate: Gate,
-        metrics: Metrics,
-        log: Logger,
-        access_log: AccessLog | None,
-        explainer: Explainer,
-    ) -> None:
+    They raise InvalidRequestError, and the errors of Classifier.classify and Explainer.explain.
+    """
+
+    def __init__(self, classifier: Classifier, explainer: Explainer) -> None:
         self._classifier = classifier
-        self._gate = gate
-        self._metrics = metrics
-        self._log = log
-        self._access_log = access_log
         self._explainer = explainer
 
-    async def answer(self, question: Question) -> Answer:
-        """The answer, counted. Raises nothing but a cancellation."""
-        begun, code = time.monotonic(), "CANCELLED"
-        try:
-            answer = await self._answer(question, begun + question.seconds)
-            code = answer.code.name if isinstance(answer, ErrorStatus) else "OK"
-        finally:
-            self._metrics.http_requests.labels(question.method, code).inc()
-            if self._access_log:
-                self._access_log.add(
-                    time.time(), f"HTTP {question.method}", code, time.monotonic() - begun, question.address
-                )
-        return answer
+    async def classify(
+        self,
+        request: bytes | digits_pb2.ClassifyRequest,
+        caller: Caller,
+        deadline: float,
+        encode: Encode = response_bytes,
+    ) -> bytes:
+        """Answers a ClassifyRequest with a serialised ClassifyResponse.
 
-    async def _answer(self, question: Question, deadline: float) -> Answer:
-        try:
-            caller = self._gate.caller(question, CLASSIFY)
-            if question.method == "Explain":
-                image, asked = parse_explain(question.request)
-                made = await self._explainer.explain(image, caller, asked.model_version, deadline)
-                return explanation_bytes(made, with_kernels=not asked.without_kernels)
-            images, version = parse_request(question.request, self._classifier.max_images_per_request)
-            return response_bytes(await self._classifier.classify(images, caller, version, deadline))
-        except Exception as error:  # the border of a call
-            status = error_status(error)
-            self._metrics.rejected.labels(status.reason).inc()
-            if status.reason == INTERNAL_REASON:
-                self._log.error("rpc_failed", method=f"HTTP {question.method}", exc_info=error)
-            return status
+        `deadline`: in time.monotonic() seconds. `encode`: makes the response of the predictions.
+        """
+        images, version = parse_request(request, self._classifier.max_images_per_request)
+        return encode(await self._classifier.classify(images, caller, version, deadline))
+
+    async def explain(self, request: bytes, caller: Caller, deadline: float) -> bytes:
+        """Answers a serialised ExplainRequest with a serialised ExplainResponse."""
+        image, message = parse_explain(request)
+        explanation = await self._explainer.explain(image, caller, message.model_version, deadline)
+        return explanation_bytes(explanation, with_kernels=not message.without_kernels)

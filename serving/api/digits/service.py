@@ -1,52 +1,54 @@
-"""The gRPC side of mnist.v1: turns messages into calls of the classifier and back.
+"""The gRPC service mnist.v1.DigitClassifier.
 
-Handlers take and give bytes, so that a message that does not parse is answered and counted here, as INVALID_ARGUMENT.
+Handlers take and return bytes. With generated deserialisers grpc itself would end a call whose message does not parse,
+neither counted nor as INVALID_ARGUMENT (decision 0003).
 """
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from functools import partial
 
 import grpc
 
 from protos.mnist.v1 import digits_pb2
-from serving.api.access_log import AccessLog
-from serving.api.digits.codec import parse_request, request_images, response_bytes
-from serving.api.digits.explain_codec import explanation_bytes, parse_explain
-from serving.api.rpc import Call, Gate, RpcObserver, deadline
-from serving.api.stage_times import encode_and_tell
+from serving.api.digits.codec import response_bytes, stream_response_bytes
+from serving.api.digits.operations import DigitOperations
+from serving.api.rpc import Call, RpcObserver, deadline
+from serving.api.stage_times import encode_with_stage_times
 from serving.api.wire_format import parse_message
 from serving.auth.api_keys import CLASSIFY
+from serving.auth.authenticator import Authenticator
 from serving.core.classifier import Classifier
-from serving.core.explainer import Explainer
-from serving.core.model_reloader import ModelUpdates
+from serving.core.registry import Registry
 from serving.errors import InvalidRequestError
 from serving.logging import Logger
 from serving.metrics.metrics import Metrics
 
 SERVICE = digits_pb2.DESCRIPTOR.services_by_name["DigitClassifier"].full_name
-# Of one stream, answered at the same time: bounds what one caller can pile up; the rest waits in its connection.
+# Requests of one stream that are answered at the same time. Bounds what one caller can queue; further messages are not
+# read, so HTTP/2 flow control stops the client.
 STREAM_REQUESTS_IN_FLIGHT = 256
 
 
-class GrpcFace:
-    """The service mnist.v1.DigitClassifier over one classifier."""
+class DigitService:
+    """Serves Classify, ClassifyStream, Explain and GetModel."""
 
     def __init__(
         self,
+        operations: DigitOperations,
         classifier: Classifier,
-        gate: Gate,
+        registry: Registry,
+        authenticator: Authenticator,
         metrics: Metrics,
         log: Logger,
-        access_log: AccessLog | None,
-        explainer: Explainer,
-        updates: ModelUpdates,
+        access_log: Logger | None,
     ) -> None:
+        self._operations = operations
         self._classifier = classifier
-        self._explainer = explainer
-        self._gate = gate
-        self._updates = updates
-        self._rpcs = RpcObserver(SERVICE, gate, metrics, log, access_log)
+        self._registry = registry
+        self._authenticator = authenticator
+        self._rpcs = RpcObserver(SERVICE, authenticator, metrics, log, access_log)
 
     def add_to(self, server: grpc.aio.Server) -> None:
         """Registers the four methods."""
@@ -61,77 +63,74 @@ class GrpcFace:
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
 
     async def _classify(self, request: bytes, call: Call) -> bytes:
-        images, version = parse_request(request, self._classifier.max_images_per_request)
-        predictions = await self._classifier.classify(images, call.caller, version, deadline(call.context))
-        return encode_and_tell(call.context, predictions, response_bytes)
+        encode = partial(encode_with_stage_times, call.context, response_bytes)
+        return await self._operations.classify(request, call.caller, deadline(call.context), encode)
 
     async def _explain(self, request: bytes, call: Call) -> bytes:
-        image, asked = parse_explain(request)
-        made = await self._explainer.explain(image, call.caller, asked.model_version, deadline(call.context))
-        return explanation_bytes(made, with_kernels=not asked.without_kernels)
+        return await self._operations.explain(request, call.caller, deadline(call.context))
 
     async def _get_model(self, request: bytes, _: Call) -> bytes:
-        asked = parse_message(digits_pb2.GetModelRequest, request)
-        served = self._classifier.served(asked.model_version)
-        version = served.version
+        message = parse_message(digits_pb2.GetModelRequest, request)
+        served, limits = self._registry.served(message.model_version), self._classifier.limits
+        model = served.model
         return digits_pb2.GetModelResponse(
-            name=version.name,
-            version=version.version,
-            created=version.created,
-            test_accuracy=version.test_accuracy,
-            novelty_threshold=version.novelty_threshold,
-            device=version.model.device,
+            name=model.name,
+            version=model.version,
+            created=model.created,
+            test_accuracy=model.test_accuracy,
+            novelty_threshold=model.novelty_threshold,
+            device=model.session.device,
             max_images_per_request=self._classifier.max_images_per_request,
-            max_image_bytes=self._classifier.limits.max_bytes,
-            max_image_pixels=self._classifier.limits.max_pixels,
-            model_sha256=version.sha256,
-            precision=version.precision,
-            inference_threads=version.model.threads,
+            max_image_bytes=limits.max_bytes,
+            max_image_pixels=limits.max_pixels,
+            model_sha256=model.sha256,
+            precision=model.precision,
+            inference_threads=model.session.threads,
             max_batch_size=served.batcher.max_batch_size,
             is_tuned=served.is_tuned,
-            served_versions=self._classifier.versions,
+            served_versions=self._registry.versions,
             refused_versions=[
-                digits_pb2.RefusedVersion(version=refused, check=each.check, reason=each.reason)
-                for refused, each in sorted(self._updates.refused.items())
+                digits_pb2.RefusedVersion(version=version, check=refused.check, reason=refused.reason)
+                for version, refused in sorted(self._registry.refused.items())
             ],
         ).SerializeToString()
 
     async def _classify_stream(self, requests: AsyncIterator[bytes], call: Call) -> None:
+        """Answers requests as they complete, in any order. Ends when the client has sent all and all are answered."""
         room = asyncio.Semaphore(STREAM_REQUESTS_IN_FLIGHT)
-        one_writer = asyncio.Lock()  # grpc.aio allows one write at a time
+        write_lock = asyncio.Lock()  # grpc.aio allows one write at a time
 
         async def answer(message: digits_pb2.ClassifyStreamRequest) -> None:
             response = await self._stream_response(message, call)
-            del message  # or it would be kept as long as nobody reads the answer
-            async with one_writer:
-                with suppress(grpc.aio.BaseError):  # the caller has gone: there is nobody to tell
-                    await call.context.write(response.SerializeToString())
+            del message  # its pixels need not wait until a slow client reads the response
+            async with write_lock:
+                with suppress(grpc.aio.BaseError):  # the client has left
+                    await call.context.write(response)
             room.release()
 
         garbled: InvalidRequestError | None = None
-        async with asyncio.TaskGroup() as answers:
+        async with asyncio.TaskGroup() as responses:  # waits for all at its end; a cancellation cancels all
             async for request in requests:
                 try:
                     message = parse_message(digits_pb2.ClassifyStreamRequest, request)
-                except InvalidRequestError as error:  # without an id nothing can be answered: what came before still is
+                except (
+                    InvalidRequestError
+                ) as error:  # it has no id to answer; the requests before it are still answered
                     garbled = error
                     break
-                await room.acquire()
-                answers.create_task(answer(message))
-        if garbled:
+                await room.acquire()  # before the next message is read
+                responses.create_task(answer(message))
+        if garbled:  # now, as an exception inside the group would cancel the others
             raise garbled
 
-    async def _stream_response(
-        self, message: digits_pb2.ClassifyStreamRequest, call: Call
-    ) -> digits_pb2.ClassifyStreamResponse:
-        """One request's answer, or its failure: the stream goes on either way."""
+    async def _stream_response(self, message: digits_pb2.ClassifyStreamRequest, call: Call) -> bytes:
+        """Answers one request of the stream, with a Failure where it fails: the stream goes on either way."""
         try:
-            images, version = request_images(message.request, self._classifier.max_images_per_request)
-            caller = self._gate.caller(call.context, CLASSIFY)  # streams last, and keys are taken away
-            answer = response_bytes(await self._classifier.classify(images, caller, version, deadline(call.context)))
-            response = digits_pb2.ClassifyResponse.FromString(answer)
-            return digits_pb2.ClassifyStreamResponse(id=message.id, response=response)
+            # Again for each request: a stream may outlive the key, which can be revoked meanwhile.
+            caller = self._authenticator.authenticate(call.context, CLASSIFY)
+            response = await self._operations.classify(message.request, caller, deadline(call.context))
+            return stream_response_bytes(message.id, response)
         except Exception as error:  # the border of one request within the stream
             status = self._rpcs.status(error, "ClassifyStream")
             failure = digits_pb2.Failure(code=status.code.value[0], message=status.message)
-            return digits_pb2.ClassifyStreamResponse(id=message.id, failure=failure)
+            return digits_pb2.ClassifyStreamResponse(id=message.id, failure=failure).SerializeToString()

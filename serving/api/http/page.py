@@ -1,4 +1,4 @@
-"""The page at `/`: a few files as they are, read by the browser alone. Nothing of it comes from elsewhere."""
+"""The web page at `/`: routes for its static files, with headers that allow nothing from elsewhere."""
 
 from pathlib import Path
 
@@ -7,17 +7,18 @@ from aiohttp import web
 FOLDER = Path(__file__).with_name("static")
 TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 HEADERS = {
-    # blob: is what the visitor drew.
+    # blob: is the picture that the visitor has chosen or drawn.
     "Content-Security-Policy": "default-src 'self'; img-src 'self' blob:; base-uri 'none'; form-action 'none';"
     " frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-cache",  # asked for again each time, and told that it has not changed
+    "Cache-Control": "no-cache",  # revalidated each time; unchanged files are not sent again
 }
 
 
 def page_routes() -> list[web.RouteDef]:
-    """`/` and what it is made of."""
+    """Returns the routes of the page and its files."""
+    # Only files found now are served: a name of the URL is looked up, never joined to a path.
     files = {path.name: path for path in FOLDER.iterdir() if path.suffix in TYPES}
 
     async def send(request: web.Request) -> web.StreamResponse:

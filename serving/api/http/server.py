@@ -1,4 +1,4 @@
-"""The HTTP side: metrics for Prometheus, liveness and readiness for orchestrators, and digits without gRPC."""
+"""The HTTP server: /metrics, /livez and /readyz, the digit routes of /v1, and the web page."""
 
 import asyncio
 import logging
@@ -9,56 +9,58 @@ from aiohttp.http_exceptions import HttpProcessingError
 from prometheus_client import Metric
 from prometheus_client.exposition import choose_encoder
 
-from serving.api.http.digits import Ask, HttpDigits, closed_routes
+from serving.api.http.digits import DigitRoutes, Forward, closed_routes
 from serving.api.http.page import page_routes
 from serving.config import Config
 from serving.errors import ConfigError
 
-SHUTDOWN_SECONDS = 1.0  # for answers to be written, which were all made by then; aiohttp waits for it twice
+# For responses to be written; all were made before. aiohttp waits for it twice: for handlers, then for connections.
+SHUTDOWN_SECONDS = 1.0
 Address = tuple[str, int]  # host and port; port 0: any free one
+# Collects the metrics of the whole service, as they are now.
 Collect = Callable[[], Awaitable[Sequence[Metric]]]
 
 
-class HttpFace:
-    """Answers on the HTTP port from start() to close()."""
+class HttpServer:
+    """Answers on the HTTP port, and on that of /metrics where it has one, from start() to close()."""
 
-    def __init__(self, config: Config, collect: Collect, is_ready: Callable[[], bool], ask: Ask) -> None:
-        """`ask`: answers what is asked over HTTP."""
+    def __init__(self, config: Config, collect: Collect, is_ready: Callable[[], bool], forward: Forward) -> None:
+        """`forward`: passes a request to a serving process and returns its response."""
         self._address, self._metrics_address = config.http_address, config.metrics_at
         metrics = metrics_routes(collect)
-        routes = [*health_routes(is_ready), *digit_routes(config, ask), *page_routes()]
+        routes = [*health_routes(is_ready), *digit_routes(config, forward), *page_routes()]
         self._runner = _runner([*routes, *([] if self._metrics_address else metrics)])
         self._metrics_runner = _runner(metrics) if self._metrics_address else None
 
     async def start(self) -> tuple[int, int]:
-        """Listens, and returns its port and that of /metrics. Raises ConfigError when it cannot."""
+        """Listens. Returns the HTTP port and that of /metrics. Raises ConfigError when a port cannot be bound."""
         port = await _listen(self._runner, self._address, "http_port", "--http-port")
         if not (self._metrics_runner and self._metrics_address):
             return port, port
         return port, await _listen(self._metrics_runner, self._metrics_address, "metrics_address", "--metrics-address")
 
     async def close(self) -> None:
-        """Ends it. Harmless when it was never started."""
+        """Stops listening and closes connections. Does nothing when it was never started."""
         await self._runner.cleanup()
         if self._metrics_runner:
             await self._metrics_runner.cleanup()
 
 
 def _runner(routes: Sequence[web.RouteDef]) -> web.AppRunner:
-    application = web.Application(client_max_size=1024)  # what takes a body reads it by its own limit
+    application = web.Application(client_max_size=1024)  # for request.read(); digit routes stream, with their own limit
     application.add_routes(routes)
     return web.AppRunner(
         application,
         access_log=None,
         logger=_faults_only(),
-        handler_cancellation=True,
-        auto_decompress=False,
+        handler_cancellation=True,  # off by default; on, a client that leaves cancels its request
+        auto_decompress=False,  # a compressed body of megabytes could hold gigabytes
         shutdown_timeout=SHUTDOWN_SECONDS,
     )
 
 
 def _faults_only() -> logging.Logger:
-    """aiohttp's log without the stacks of requests that it could not read: whoever sends noise would fill the disk."""
+    """Returns a logger for aiohttp without stack traces of malformed requests, which scanners send all day."""
     logger = logging.getLogger("serving.http")
     logger.addFilter(lambda record: not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError)))
     return logger
@@ -75,17 +77,17 @@ async def _listen(runner: web.AppRunner, address: Address, setting: str, flag: s
 
 
 def metrics_routes(collect: Collect) -> list[web.RouteDef]:
-    """/metrics. `collect` gives the metrics of the whole service, as they are now."""
+    """Returns the route /metrics."""
 
     one_at_a_time = asyncio.Lock()
 
     async def expose_metrics(request: web.Request) -> web.Response:
         try:
             encode, content_type = choose_encoder(request.headers.get("Accept", ""))
-        except (TypeError, ValueError):  # as it raises for a version that is no number
+        except (TypeError, ValueError):  # raised for a version in Accept that is no number
             encode, content_type = choose_encoder("")
         async with one_at_a_time:
-            await asyncio.sleep(0)  # calls go first, however many scrapes there are
+            await asyncio.sleep(0)  # lets waiting calls run between scrapes, however many there are
             body = encode(_Collected(await collect()))
         return web.Response(body=body, headers={"Content-Type": content_type})
 
@@ -93,7 +95,7 @@ def metrics_routes(collect: Collect) -> list[web.RouteDef]:
 
 
 def health_routes(is_ready: Callable[[], bool]) -> list[web.RouteDef]:
-    """/livez and /readyz."""
+    """Returns the routes /livez (always 200) and /readyz (200 or 503)."""
 
     async def livez(_: web.Request) -> web.Response:
         return web.Response(text="alive\n")
@@ -104,13 +106,13 @@ def health_routes(is_ready: Callable[[], bool]) -> list[web.RouteDef]:
     return [web.get("/livez", livez), web.get("/readyz", readyz)]
 
 
-def digit_routes(config: Config, ask: Ask) -> list[web.RouteDef]:
-    """/v1/classify and /v1/explain. Where gRPC is by TLS, plain text does not go round that."""
-    return closed_routes() if config.tls_certificate else HttpDigits(ask, config.max_image_bytes).routes()
+def digit_routes(config: Config, forward: Forward) -> list[web.RouteDef]:
+    """Returns the routes of /v1. They refuse every request where gRPC requires TLS: plain text would bypass it."""
+    return closed_routes() if config.tls_certificate else DigitRoutes(forward, config.max_image_bytes).routes()
 
 
 class _Collected:
-    """What the encoders want of a registry."""
+    """Collected metrics in the form of a registry, which the encoders expect."""
 
     def __init__(self, families: Sequence[Metric]) -> None:
         self._families = families

@@ -1,12 +1,14 @@
 """ModelInfer's messages from and to bytes, with a short way for one raw input.
 
-1. One client's requests differ in their last field alone, the raw pixels: what stands before them, the head, is the
-   same bytes each time. So heads are parsed once and kept; a request costs a look-up and a copy of its pixels.
-2. Every raw tensor but BYTES is k x 784 bytes, and a head is shorter than that. So the request's length gives k and,
-   with it, where the pixels must begin and what must stand before them.
-3. A head that is no whole message, or holds data itself, is no head: such a request goes through protobuf, as does
-   every other. Protobuf reads two messages in a row as one, so both ways read the same; a property test compares them.
-4. Errors are raised on the way through protobuf alone, and the model is checked before its inputs.
+1. The requests of one client differ only in their last field, the raw pixels. The bytes before them, the head, are the
+   same each time. So heads are parsed once and kept; a request costs a look-up and a copy of its pixels.
+2. Every raw tensor but BYTES has k x 784 bytes, and a head is shorter than 784. So the length of the request gives k,
+   and with k where the pixels must begin and which bytes must stand before them.
+3. A head that is no whole message, or holds data itself, is none: such a request is parsed by protobuf, as all others
+   are. Protobuf reads two messages in a row as one, so both ways read the same; a property test compares them.
+4. Malformed requests fail on the way through protobuf alone, and the model is checked before the inputs.
+
+Decision 0020 has the figures.
 """
 
 from dataclasses import dataclass
@@ -34,14 +36,13 @@ from serving.api.open_inference.tensor import (
     tensor_spec,
 )
 from serving.api.wire_format import parse_message, sized_field
-from serving.core.classifier import Predictions
 from serving.errors import InvalidRequestError, UnknownModelError, UnknownVersionError
-from serving.models.onnx_session import DIGITS, PIXELS
+from serving.predictions import DIGITS, PIXELS, Predictions
 
 
 @dataclass(frozen=True, slots=True)
 class InferHead:
-    """All that a ModelInfer says but its data. `timeout_seconds`: infinity when there is none."""
+    """A ModelInfer request without its data. `timeout_seconds`: infinity when there is none."""
 
     model_name: str
     model_version: str
@@ -53,7 +54,7 @@ class InferHead:
 
 @dataclass(frozen=True, slots=True)
 class InferRequest:
-    """A ModelInfer. `is_raw`: the data came as raw contents, and so goes the answer."""
+    """A ModelInfer request. `is_raw`: the data came as raw contents, so the response has raw contents as well."""
 
     head: InferHead
     images: Images
@@ -61,41 +62,41 @@ class InferRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class ServedModel:
-    """The one model that is served, and the most images that a request to it may hold."""
+class AcceptedModel:
+    """The model that is served, and the most images that a request to it may hold."""
 
     name: str
-    version: int  # that answers those who name none
+    version: int  # answers requests that name none
     max_images: int
-    versions: tuple[int, ...] = ()  # the others that are served too, and this
+    versions: tuple[int, ...] = ()  # all that are served; empty: `version` alone
 
     def check(self, name: str, version: str) -> None:
-        """Raises UnknownModelError or UnknownVersionError for another than this; an empty version is any."""
+        """Raises UnknownModelError or UnknownVersionError unless it is served. An empty version means any."""
         if name != self.name:
-            raise UnknownModelError(asked=clip(name), served=self.name)
+            raise UnknownModelError(requested=clip(name), served=self.name)
         versions = self.versions or (self.version,)
         if version and version not in map(str, versions):
-            raise UnknownVersionError(asked=clip(version), served=versions)
+            raise UnknownVersionError(requested=clip(version), served=versions)
 
 
-def parse_infer(content: bytes, model: ServedModel) -> InferRequest:
-    """A ModelInferRequest. Raises InvalidRequestError, UnknownModelError or UnknownVersionError."""
+def parse_infer(content: bytes, model: AcceptedModel) -> InferRequest:
+    """Parses a serialised ModelInferRequest. Raises InvalidRequestError, UnknownModelError or UnknownVersionError."""
     cut = _cut(content)
     if cut is not None:
         head, raw = cut
-        model.check(head.model_name, head.model_version)
-        _check_count(head.spec, model)
+        model.check(head.model_name, head.model_version)  # first: a wrong name explains whatever else is wrong
+        _check_count(head.spec, model)  # not kept with the head: the limit is a setting, the head only bytes
         return InferRequest(head, images_from_raw(head.spec, raw), is_raw=True)
     return infer_request(parse_message(ModelInferRequest, content), model)
 
 
-def infer_request(message: ModelInferRequest, model: ServedModel) -> InferRequest:
-    """The same of a message that protobuf has parsed."""
+def infer_request(message: ModelInferRequest, model: AcceptedModel) -> InferRequest:
+    """Reads a ModelInferRequest that protobuf has parsed. Raises the errors of parse_infer."""
     model.check(message.model_name, message.model_version)
     head = _head(message)
     _check_count(head.spec, model)
-    (tensor,) = message.inputs
-    raws = message.raw_input_contents
+    (tensor,) = message.inputs  # _head() has refused any other number
+    raws = message.raw_input_contents  # one entry for each input
     if not raws:
         return InferRequest(head, images_from_contents(head.spec, tensor.contents), is_raw=False)
     if len(raws) != 1:
@@ -105,41 +106,46 @@ def infer_request(message: ModelInferRequest, model: ServedModel) -> InferReques
     return InferRequest(head, images_from_raw(head.spec, raws[0]), is_raw=True)
 
 
-def infer_response(request: InferRequest, model: str, answer: Predictions) -> bytes:
-    """The serialised ModelInferResponse, raw or typed as the request was."""
+def infer_response(request: InferRequest, model: str, predictions: Predictions) -> bytes:
+    """Returns the serialised ModelInferResponse, raw or typed as the request was."""
     respond = raw_response if request.is_raw else typed_response
-    return respond(model, request.head.id, request.head.outputs, answer)
+    return respond(model, request.head.id, request.head.outputs, predictions)
 
 
 def _cut(content: bytes) -> tuple[InferHead, bytes] | None:
-    """The parsed head and the raw data of a request that has one raw input and nothing behind it."""
-    count, start = divmod(len(content), PIXELS)
+    """Returns the head and the raw data of a request with one raw input as its last field; None for any other."""
+    count, start = divmod(len(content), PIXELS)  # `start`, less than 784: where the data would begin
     header = _raw_header(count)
     end = start - len(header)
     if end <= 0 or not content.startswith(header, end):
         return None
+    # These bytes may also be part of another field. Then those before them are no whole message, and no head either.
     head = _parse_head(content[:end])
     return None if head is None else (head, content[start:])
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=4096)  # a few bytes for each number of images
 def _raw_header(count: int) -> bytes:
+    """Returns the tag and length before `count` images in raw_input_contents."""
     return sized_field(ModelInferRequest, "raw_input_contents", count * PIXELS)
 
 
+# Bounded: a client that gives each request a new id makes a new head each time. An entry has less than 784 bytes.
 @lru_cache(maxsize=256)
 def _parse_head(content: bytes) -> InferHead | None:
+    """Parses the bytes before the raw data; None when they are no head. None is cached as well."""
     try:
-        message = ModelInferRequest.FromString(content)
+        message = ModelInferRequest.FromString(content)  # shorter than 784 bytes: no entries to count
         head = _head(message)
     except (DecodeError, InvalidRequestError):
-        return None
+        return None  # protobuf parses the whole request, and raises the error that the caller gets
+    # Data before the cut belongs to another entry or a second form, and BYTES elements have their own lengths.
     holds_data = message.raw_input_contents or message.inputs[0].HasField("contents") or head.spec.datatype == BYTES
     return None if holds_data else head
 
 
 def _head(message: ModelInferRequest) -> InferHead:
-    names = [tensor.name for tensor in message.inputs[:3]]
+    names = [tensor.name for tensor in message.inputs[:3]]  # enough for a message, however many there are
     if names != [NAME]:
         got = f"{len(message.inputs)}: {', '.join(map(clip, names))}" if names else "none"
         raise InvalidRequestError(f"the model takes exactly one input, `{NAME}`; the request holds {got}")
@@ -153,14 +159,16 @@ def _head(message: ModelInferRequest) -> InferHead:
     )
 
 
-def _check_count(spec: TensorSpec, model: ServedModel) -> None:
+def _check_count(spec: TensorSpec, model: AcceptedModel) -> None:
     if spec.images > model.max_images:
         raise InvalidRequestError(f"the request holds {spec.images} images, at most {model.max_images} are accepted")
 
 
 def _timeout(message: ModelInferRequest) -> float:
+    """Returns the parameter `timeout` in seconds. tritonclient sends it as an int64 in microseconds; 0: none."""
     if "timeout" not in message.parameters:
         return float("inf")
+    # int64 or uint64: tritonclient sends the one, hand-written clients may send the other.
     microseconds = _whole_number(message.parameters["timeout"])
     if microseconds is None or microseconds < 0:
         raise InvalidRequestError("parameter `timeout`: expected microseconds, an int64 of 0 (none) or more")
@@ -171,29 +179,32 @@ def _outputs(message: ModelInferRequest) -> tuple[RequestedOutput, ...]:
     if not message.outputs:
         return ALL_OUTPUTS
     if len(message.outputs) > len(OUTPUTS):
-        raise InvalidRequestError(f"{len(message.outputs)} outputs are asked for, the model has {len(OUTPUTS)}")
+        raise InvalidRequestError(f"{len(message.outputs)} outputs are requested, the model has {len(OUTPUTS)}")
+    # In the order of the request, which is the order of the response.
     outputs = tuple(map(_output, message.outputs))
+    # tritonclient looks outputs up by name, and would see one of the two.
     if len({output.name for output in outputs}) != len(outputs):
-        raise InvalidRequestError("an output is asked for twice")
+        raise InvalidRequestError("an output is requested twice")
     return outputs
 
 
-def _output(asked: ModelInferRequest.InferRequestedOutputTensor) -> RequestedOutput:
-    name = asked.name
+def _output(requested: ModelInferRequest.InferRequestedOutputTensor) -> RequestedOutput:
+    name = requested.name
     if name not in OUTPUTS:
         raise InvalidRequestError(f"the model has no output {clip(name)}; it has {', '.join(OUTPUTS)}")
-    if "shared_memory_region" in asked.parameters:
+    if "shared_memory_region" in requested.parameters:
         raise InvalidRequestError(f"output `{name}`: shared memory is not supported")
-    if "classification" not in asked.parameters:
+    if "classification" not in requested.parameters:
         return RequestedOutput(name)
     if name != PROBABILITIES:
         raise InvalidRequestError(f"output `{name}`: only `{PROBABILITIES}` has classes")
-    classes = _whole_number(asked.parameters["classification"])
+    classes = _whole_number(requested.parameters["classification"])
     if classes is None or classes < 1:
         raise InvalidRequestError(f"output `{name}`: parameter `classification`: expected an int64 of 1 or more")
     return RequestedOutput(name, min(classes, DIGITS))  # more than there are: all, as Triton does
 
 
 def _whole_number(parameter: InferParameter) -> int | None:
+    """Returns an integer parameter; None for one of another type."""
     kind = parameter.WhichOneof("parameter_choice")
     return int(getattr(parameter, kind)) if kind in ("int64_param", "uint64_param") else None

@@ -1,19 +1,20 @@
-"""What the Open Inference Protocol's clients ask of a server and its model beside answers, as messages."""
+"""Messages that describe the server and its model to clients: metadata, configuration, statistics, versions."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from protos.inference import open_inference_pb2 as protocol
 from serving import __version__
-from serving.api.open_inference.codec import ServedModel
+from serving.api.open_inference.codec import AcceptedModel
 from serving.api.open_inference.outputs import OUTPUTS
 from serving.metrics.metrics import Metrics
-from serving.models.onnx_session import INPUT, PIXELS
+from serving.models.onnx_session import INPUT
+from serving.predictions import PIXELS
 
 SERVER_NAME = "mnist-digits"
 EXTENSIONS = ["classification", "model_configuration", "parameters", "statistics"]
 PLATFORM = "onnxruntime_onnx"
-_NANOSECONDS = 1e9
+_NANOSECONDS = 1e9  # in a second
 _DATA_TYPES = {
     "BOOL": protocol.TYPE_BOOL,
     "UINT8": protocol.TYPE_UINT8,
@@ -23,25 +24,25 @@ _DATA_TYPES = {
 
 
 @dataclass(slots=True)
-class Tally:
-    """How many calls ended in one way, and the nanoseconds that they took."""
+class CallTotals:
+    """Number of calls with one outcome, and the nanoseconds that they took in all."""
 
     count: int = 0
     nanoseconds: int = 0
 
     def add(self, nanoseconds: int) -> None:
-        """Counts one."""
+        """Counts a call."""
         self.count += 1
         self.nanoseconds += nanoseconds
 
 
 def server_metadata() -> protocol.ServerMetadataResponse:
-    """What the server is."""
+    """Describes the server: name, version, extensions of the protocol."""
     return protocol.ServerMetadataResponse(name=SERVER_NAME, version=__version__, extensions=EXTENSIONS)
 
 
-def model_metadata(model: ServedModel) -> protocol.ModelMetadataResponse:
-    """The model's inputs and outputs, -1 for the number of images."""
+def model_metadata(model: AcceptedModel) -> protocol.ModelMetadataResponse:
+    """Describes the model's inputs and outputs, with -1 for the number of images."""
     tensor = protocol.ModelMetadataResponse.TensorMetadata
     return protocol.ModelMetadataResponse(
         name=model.name,
@@ -55,8 +56,8 @@ def model_metadata(model: ServedModel) -> protocol.ModelMetadataResponse:
     )
 
 
-def model_config(model: ServedModel) -> protocol.ModelConfigResponse:
-    """The same in Triton's words, where dimensions are those of one image."""
+def model_config(model: AcceptedModel) -> protocol.ModelConfigResponse:
+    """Describes the model in Triton's terms, where dimensions are those of one image."""
     config = protocol.ModelConfig(
         name=model.name,
         platform=PLATFORM,
@@ -67,15 +68,15 @@ def model_config(model: ServedModel) -> protocol.ModelConfigResponse:
             protocol.ModelOutput(name=name, data_type=_DATA_TYPES[output.datatype], dims=output.row_shape)
             for name, output in OUTPUTS.items()
         ],
-        dynamic_batching=protocol.ModelDynamicBatching(),
+        dynamic_batching=protocol.ModelDynamicBatching(),  # its presence says that requests are batched
     )
     return protocol.ModelConfigResponse(config=config)
 
 
 def model_statistics(
-    model: ServedModel, metrics: Metrics, answered: Tally, failed: Tally
+    model: AcceptedModel, metrics: Metrics, answered: CallTotals, failed: CallTotals
 ) -> protocol.ModelStatisticsResponse:
-    """What the metrics say, and the ModelInfer calls that were `answered` and that `failed`."""
+    """Returns Triton's statistics, from the metrics and from the ModelInfer calls that were `answered` or `failed`."""
 
     def total(name: str) -> float:
         return metrics.registry.get_sample_value(name) or 0.0
@@ -84,6 +85,7 @@ def model_statistics(
         seconds = total(f"{histogram}_sum")
         return protocol.StatisticDuration(count=int(total(f"{histogram}_count")), ns=int(seconds * _NANOSECONDS))
 
+    # Since the start of this worker, and of both contracts: the metrics do not tell them apart.
     inference = observed("mnist_inference_seconds")
     statistics = protocol.ModelStatistics(
         name=model.name,
@@ -100,8 +102,8 @@ def model_statistics(
     return protocol.ModelStatisticsResponse(model_stats=[statistics])
 
 
-def repository_index(model: ServedModel | None, refused: Mapping[int, str]) -> protocol.RepositoryIndexResponse:
-    """The versions that are served, and those that were refused, with why; none while none is ready."""
+def repository_index(model: AcceptedModel | None, refused: Mapping[int, str]) -> protocol.RepositoryIndexResponse:
+    """Lists the versions that are served, and those refused with the reason; empty while no model is ready."""
     if model is None:
         return protocol.RepositoryIndexResponse()
     index = protocol.RepositoryIndexResponse.ModelIndex

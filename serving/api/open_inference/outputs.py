@@ -1,6 +1,9 @@
-"""The outputs of the Open Inference Protocol: predictions as raw or typed tensors, and as Triton's classifications.
+"""Predictions as output tensors of the Open Inference Protocol: raw, typed, or as Triton's classifications.
 
-A raw answer is put together from fields that are serialised once and kept, and the tensors' bytes; decision 0020.
+1. A raw response is joined from fields that are serialised once and kept, and from the bytes of the tensors. No message
+   object is made for it (decision 0020).
+2. A batch encodes each output once, for all of its requests; each request takes the bytes of its rows.
+3. Raw outputs are little-endian and row-major. tritonclient's as_numpy() reads raw outputs only.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,38 +16,37 @@ import numpy.typing as npt
 
 from protos.inference.open_inference_pb2 import ModelInferResponse
 from serving.api.wire_format import sized_field
-from serving.core.classifier import Predictions
-from serving.models.onnx_session import DIGITS
-from serving.predictions import BatchRows, Refusal
+from serving.predictions import DIGITS, BatchPredictions, Predictions, Refusal
 
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """What a model's output is: the protocol's datatype, numpy's, the typed list, an image's shape, whence it comes."""
+    """An output of the model: its types, its shape, and where its values come from."""
 
-    datatype: str
+    datatype: str  # the protocol's name for `dtype`
     dtype: np.dtype[Any]
-    contents: str
-    row_shape: tuple[int, ...]
-    values: Callable[[BatchRows], Any]
+    contents: str  # field of InferTensorContents for typed values
+    row_shape: tuple[int, ...]  # of one image
+    values: Callable[[BatchPredictions], Any]  # of all rows; np.asarray() copies only where the dtype differs
 
-    def array(self, rows: BatchRows) -> npt.NDArray[Any]:
-        """Of all rows, in the protocol's type."""
+    def array(self, rows: BatchPredictions) -> npt.NDArray[Any]:
+        """Returns the values of all rows, (n, *row_shape), as `dtype`."""
         return np.asarray(self.values(rows), self.dtype)
 
-    def encoded(self, rows: BatchRows) -> bytes:
-        """The same, row after row: an encoder for `Rows.encoded`."""
+    def encoded(self, rows: BatchPredictions) -> bytes:
+        """Returns the bytes of array(), row after row: an encoder for BatchPredictions.encoded."""
         return self.array(rows).tobytes()
 
 
 class RequestedOutput(NamedTuple):
-    """An output asked for by name. `classes`: so many of the likeliest, as BYTES; 0: the tensor itself."""
+    """A requested output. `classes`: number of likeliest digits to return as BYTES; 0: the tensor itself."""
 
     name: str
     classes: int = 0
 
 
 PROBABILITIES = "probabilities"
+# Little-endian by the protocol, whatever the machine is.
 _FP32, _INT64, _BOOL = np.dtype("<f4"), np.dtype("<i8"), np.dtype("?")
 OUTPUTS: Mapping[str, Output] = {
     PROBABILITIES: Output("FP32", _FP32, "fp32_contents", (DIGITS,), lambda rows: rows.probabilities),
@@ -52,64 +54,69 @@ OUTPUTS: Mapping[str, Output] = {
     "novelty": Output("FP32", _FP32, "fp32_contents", (), lambda rows: rows.novelties),
     "refused": Output("BOOL", _BOOL, "bool_contents", (), lambda rows: rows.refusals != Refusal.NONE),
 }
-_ENCODERS = {name: output.encoded for name, output in OUTPUTS.items()}  # bound once: batches know them by identity
+# Bound methods, made once: a batch keeps encoded bytes by encoder, and each `output.encoded` would be a new object.
+_ENCODERS = {name: output.encoded for name, output in OUTPUTS.items()}
+# Returned to requests that name none. One tuple for all: it is a key of the cache below.
 ALL_OUTPUTS = tuple(RequestedOutput(name) for name in OUTPUTS)
 
 
-def raw_response(model: str, id: str, outputs: tuple[RequestedOutput, ...], answer: Predictions) -> bytes:
-    """The serialised ModelInferResponse with raw_output_contents."""
-    parts = [_model_fields(model, answer.version)]
-    if id:
+def raw_response(model: str, id: str, outputs: tuple[RequestedOutput, ...], predictions: Predictions) -> bytes:
+    """Returns the serialised ModelInferResponse with raw_output_contents, in the order of `outputs`."""
+    parts = [_model_fields(model, predictions.version)]
+    if id:  # not cached with the model's fields: it differs in each request
         parts.append(ModelInferResponse(id=id).SerializeToString())
-    parts.append(_tensor_fields(outputs, answer.rows.images))
+    parts.append(_tensor_fields(outputs, predictions.images))
     for output in outputs:
-        raw = _raw(output, answer)
+        raw = _raw(output, predictions)
         parts += (_raw_header(len(raw)), raw)
     return b"".join(parts)
 
 
-def typed_response(model: str, id: str, outputs: tuple[RequestedOutput, ...], answer: Predictions) -> bytes:
-    """The serialised ModelInferResponse with typed contents."""
-    response = ModelInferResponse(model_name=model, model_version=str(answer.version), id=id)
+def typed_response(model: str, id: str, outputs: tuple[RequestedOutput, ...], predictions: Predictions) -> bytes:
+    """Returns the serialised ModelInferResponse with typed contents, in the order of `outputs`."""
+    response = ModelInferResponse(model_name=model, model_version=str(predictions.version), id=id)
     for output in outputs:
         tensor = response.outputs.add()
-        tensor.CopyFrom(_tensor(output, answer.rows.images))
+        tensor.CopyFrom(_tensor(output, predictions.images))
         if output.classes:
-            tensor.contents.bytes_contents.extend(_classifications(output, answer))
+            tensor.contents.bytes_contents.extend(_classifications(output, predictions))
         else:
-            values = _array(OUTPUTS[output.name], answer).ravel().tolist()
+            values = _array(OUTPUTS[output.name], predictions).ravel().tolist()
             getattr(tensor.contents, OUTPUTS[output.name].contents).extend(values)
     return response.SerializeToString()
 
 
-def _raw(output: RequestedOutput, answer: Predictions) -> bytes:
-    if output.classes:
-        return b"".join(len(text).to_bytes(4, "little") + text for text in _classifications(output, answer))
-    return answer.rows.encoded(_ENCODERS[output.name])
+def _raw(output: RequestedOutput, predictions: Predictions) -> bytes:
+    if output.classes:  # each element of a BYTES tensor has its length in front, four bytes little-endian
+        return b"".join(len(text).to_bytes(4, "little") + text for text in _classifications(output, predictions))
+    return predictions.encoded(_ENCODERS[output.name])
 
 
-def _array(output: Output, answer: Predictions) -> npt.NDArray[Any]:
-    rows = answer.rows
-    return output.array(rows.batch)[rows.start : rows.end]
+def _array(output: Output, predictions: Predictions) -> npt.NDArray[Any]:
+    # Converts the whole batch for each request: typed responses and classifications are rare.
+    return output.array(predictions.batch)[predictions.start : predictions.end]
 
 
-def _classifications(output: RequestedOutput, answer: Predictions) -> list[bytes]:
-    """`value:index:label` of each image's likeliest digits, likeliest first, image after image."""
-    probabilities = _array(OUTPUTS[output.name], answer)
+def _classifications(output: RequestedOutput, predictions: Predictions) -> list[bytes]:
+    """Returns `value:index:label` of each image's likeliest digits, likeliest first, image after image."""
+    probabilities = _array(OUTPUTS[output.name], predictions)
+    # A stable sort: equal probabilities stay in the order of the digits.
     likeliest = np.argsort(-probabilities, axis=1, kind="stable")[:, : output.classes]
     return [
-        b"%f:%d:%d" % (row[digit], digit, digit)
+        b"%f:%d:%d" % (row[digit], digit, digit)  # %f as Triton writes it; the label of a digit is the digit
         for row, digits in zip(probabilities.tolist(), likeliest.tolist(), strict=True)
         for digit in digits
     ]
 
 
 def _tensor(output: RequestedOutput, images: int) -> ModelInferResponse.InferOutputTensor:
+    """Returns name, datatype and shape of an output for so many images, without its data."""
     kind = OUTPUTS[output.name]
     datatype, row_shape = ("BYTES", (output.classes,)) if output.classes else (kind.datatype, kind.row_shape)
     return ModelInferResponse.InferOutputTensor(name=output.name, datatype=datatype, shape=[images, *row_shape])
 
 
+# Each cache holds serialised fields. Protobuf reads messages in a row as one, so a response is these, joined.
 @lru_cache(maxsize=8)
 def _model_fields(model: str, version: int) -> bytes:
     return ModelInferResponse(model_name=model, model_version=str(version)).SerializeToString()

@@ -1,9 +1,9 @@
-"""The input `pixels` of the Open Inference Protocol: its datatypes, its shapes, and its data turned into images.
+"""The input tensor `pixels` of the Open Inference Protocol: its datatypes and shapes, and its data as images.
 
-1. Whoever sends 0 to 1 sends floats, whoever sends 0 to 255 sends integers. Anything outside is refused with what to
-   do: a picture of the wrong scale would be answered, and wrongly.
-2. Shapes are compared and multiplied as Python integers, which do not overflow, before any data is looked at.
-3. UINT8 is what a model of images takes, and raw UINT8 is passed on as it came.
+1. Floats are 0 to 1, integers 0 to 255. Values outside are refused, with what to do about it: a picture of the wrong
+   scale would get a wrong response that looks right.
+2. Shapes are compared and multiplied as Python integers, which do not overflow, before any data is read.
+3. The model takes UINT8, so raw UINT8 is passed on as it came, without a copy.
 """
 
 from collections.abc import Sequence
@@ -16,10 +16,10 @@ import numpy.typing as npt
 from protos.inference.open_inference_pb2 import InferTensorContents, ModelInferRequest
 from serving.core.classifier import EncodedImage
 from serving.errors import InvalidRequestError
-from serving.models.onnx_session import INPUT, PIXELS
+from serving.models.onnx_session import INPUT
+from serving.predictions import PIXELS, SIDE
 
 NAME = INPUT[0]
-SIDE = 28
 BYTES = "BYTES"
 _LENGTH_BYTES = 4  # before each element of a raw BYTES tensor
 _DTYPES: dict[str, np.dtype[Any]] = {
@@ -51,20 +51,20 @@ _IMAGES = ((PIXELS,), (SIDE, SIDE), (SIDE, SIDE, 1), (1, SIDE, SIDE))
 _SHAPES = "[n, 784], [n, 28, 28], [n, 28, 28, 1], [n, 1, 28, 28], [784] or [28, 28]"
 _MOST_DIMENSIONS = 4
 
-# n x 784 joined bytes, or picture files.
+# Pixels of n images, n x 784 bytes, 0 = paper, 255 = ink; or n picture files.
 Images = bytes | list[EncodedImage]
 
 
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
-    """What an input's data must be: of which datatype, for how many images."""
+    """Datatype of an input, and the number of images that its data must hold."""
 
     datatype: str
     images: int
 
 
 def tensor_spec(tensor: ModelInferRequest.InferInputTensor) -> TensorSpec:
-    """What `tensor` says of its data. Raises InvalidRequestError for a datatype or shape that is not understood."""
+    """Reads datatype and shape of an input. Raises InvalidRequestError for one that is not supported."""
     datatype = tensor.datatype
     if datatype not in _DTYPES and datatype != BYTES:
         known = ", ".join([*_DTYPES, BYTES])
@@ -75,7 +75,7 @@ def tensor_spec(tensor: ModelInferRequest.InferInputTensor) -> TensorSpec:
 
 
 def images_from_raw(spec: TensorSpec, raw: bytes) -> Images:
-    """The images in one entry of raw_input_contents."""
+    """Reads the images of one entry of raw_input_contents. Raises InvalidRequestError for a wrong length or scale."""
     if spec.datatype == BYTES:
         return [EncodedImage(element) for element in _elements(raw, spec.images)]
     dtype = _DTYPES[spec.datatype]
@@ -88,7 +88,7 @@ def images_from_raw(spec: TensorSpec, raw: bytes) -> Images:
 
 
 def images_from_contents(spec: TensorSpec, contents: InferTensorContents) -> Images:
-    """The images in an input's typed contents."""
+    """Reads the images of typed contents. Raises InvalidRequestError for a wrong field, length or scale."""
     field = _CONTENTS.get(spec.datatype)
     if field is None:
         raise InvalidRequestError(f"input `{NAME}`: {spec.datatype} has no typed form, send raw_input_contents")
@@ -104,18 +104,19 @@ def images_from_contents(spec: TensorSpec, contents: InferTensorContents) -> Ima
     if spec.datatype == BYTES:
         return [EncodedImage(element) for element in elements]
     dtype = _DTYPES[spec.datatype]
-    # Integers as wide as the wire's: what does not fit the datatype must be seen, not wrapped.
+    # Integers of 64 bits: a value that does not fit the datatype must be refused below, not wrap around here.
     wide: np.dtype[Any] = {"u": np.dtype(np.uint64), "i": np.dtype(np.int64), "f": dtype}[dtype.kind]
     return _levels(np.array(elements, wide), spec.datatype)
 
 
 def clip(text: str) -> str:
-    """A caller's word, as a message may repeat it: quoted, in ASCII, and not much of it."""
+    """Quotes a caller's text for an error message: in ASCII, 40 characters of it at most."""
     return ascii(text if len(text) <= 40 else text[:40] + "...")
 
 
 def _images(dimensions: Sequence[int], datatype: str) -> int:
-    shape = tuple(dimensions[: _MOST_DIMENSIONS + 1])  # thousands of them cost no more than five
+    """Returns the number of images that the dimensions stand for. Raises InvalidRequestError."""
+    shape = tuple(dimensions[: _MOST_DIMENSIONS + 1])  # one more than any valid shape has, however many there are
     if datatype == BYTES:
         is_right, wanted = len(shape) == 1 or shape[1:] == (1,), "[n], one picture file an element"
     elif shape in _ONE_IMAGE:
@@ -129,10 +130,10 @@ def _images(dimensions: Sequence[int], datatype: str) -> int:
 
 
 def _levels(values: npt.NDArray[Any], datatype: str) -> bytes:
-    """Grey levels, one byte each, from values of 0 to 1 (floats) or 0 to 255 (integers)."""
+    """Converts values of 0 to 1 (floats) or 0 to 255 (integers) to one byte each. Raises InvalidRequestError."""
     is_float = values.dtype.kind == "f"
     lowest, highest = values.min(), values.max()
-    if not (lowest >= 0 and highest <= (1 if is_float else 255)):  # true also of NaN
+    if not (lowest >= 0 and highest <= (1 if is_float else 255)):  # written so that NaN fails
         wanted, advice = ("0 to 1", "divide by 255 or send UINT8") if is_float else ("0 to 255", "0 = paper, 255 = ink")
         raise InvalidRequestError(
             f"input `{NAME}`: {datatype} values must be {wanted} ({advice}), got {lowest} to {highest}"
@@ -143,7 +144,7 @@ def _levels(values: npt.NDArray[Any], datatype: str) -> bytes:
 
 
 def _elements(raw: bytes, count: int) -> list[bytes]:
-    """The `count` elements of a raw BYTES tensor."""
+    """Returns the `count` elements of a raw BYTES tensor. Raises InvalidRequestError for a wrong length."""
     elements: list[bytes] = []
     position = 0
     for _ in range(count):

@@ -1,13 +1,11 @@
-"""A folder of runs in which the example network is there already: a tiny model, so that nothing is trained."""
+"""A folder of runs where a tiny model stands in for the example network, so that nothing is trained."""
 
 from pathlib import Path
 
 import pytest
 
-from benchmarks.example_network import example_folder
+from benchmarks.servers.example_network import example_folder
 from tests.support.tiny_model import write_tiny_version
-from training.config import TrainingConfig
-from training.environment import make_deterministic
 
 
 @pytest.fixture
@@ -15,9 +13,3 @@ def runs(tmp_path: Path) -> Path:
     folder = tmp_path / "benchmark"
     write_tiny_version(example_folder(folder))
     return folder
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _threads_as_the_training_tests_want_them() -> None:
-    """TensorFlow's threads are set once for a process, and the example network is made by TensorFlow in this one."""
-    make_deterministic(TrainingConfig().threads)

@@ -1,23 +1,32 @@
-from dataclasses import fields
+import re
+from dataclasses import Field, fields
 from pathlib import Path
 
+import click
 import pytest
 
-from serving.config import Config, flag, load_config, variable
-from serving.errors import ConfigError
+from serving.config import Config, flag, variable
+from serving.options import load_config
+
+
+def load(monkeypatch: pytest.MonkeyPatch, arguments: list[str], environment: dict[str, str]) -> Config:
+    with monkeypatch.context() as patch:
+        for name, text in environment.items():
+            patch.setenv(name, text)
+        return load_config(arguments)
 
 
 def test_without_anything_the_defaults_hold() -> None:
-    assert load_config([], {}) == Config()
+    assert load_config([]) == Config()
 
 
-def test_a_flag_wins_over_the_environment() -> None:
+def test_a_flag_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     environment = {"MNIST_GRPC_PORT": "1", "MNIST_HTTP_PORT": "2"}
-    config = load_config(["--grpc-port", "3"], environment)
+    config = load(monkeypatch, ["--grpc-port", "3"], environment)
     assert (config.grpc_port, config.http_port) == (3, 2)
 
 
-def test_every_setting_can_be_given_both_ways() -> None:
+def test_every_setting_can_be_given_both_ways(monkeypatch: pytest.MonkeyPatch) -> None:
     texts = {bool: "false", int: "7", float: "0.25", type(Path()): "elsewhere", type(None): "elsewhere"}
     special = {
         "device": "cpu",
@@ -40,39 +49,48 @@ def test_every_setting_can_be_given_both_ways() -> None:
     for setting in fields(Config):
         text = special.get(setting.name) or ("9999" if setting.name in large else texts[type(setting.default)])
         others = needed.get(setting.name, [])
-        by_flag = load_config([flag(setting), text, *others], {})
-        assert by_flag == load_config(others, {variable(setting): text})
+        by_flag = load_config([flag(setting), text, *others])
+        assert by_flag == load(monkeypatch, others, {variable(setting): text})
         assert str(getattr(by_flag, setting.name)).lower() == text
 
 
 @pytest.mark.parametrize(
     ("arguments", "environment", "message"),
     [
-        (["--grpc-port", "70000"], {}, "--grpc-port: expected 0 to 65535, got '70000'"),
-        (["--model-name", "../mnist"], {}, "--model-name: expected the plain name of a folder"),
+        (["--grpc-port", "70000"], {}, "'--grpc-port'.*: expected 0 to 65535, got '70000'"),
+        (["--model-name", "../mnist"], {}, "'--model-name'.*: expected the plain name of a folder"),
         (
             ["--model-version", "newest"],
             {},
-            "--model-version: expected auto, latest, latest:N, all, or version numbers",
+            "'--model-version'.*: expected auto, latest, latest:N, all, or version numbers",
         ),
-        (["--metrics-address", "9090"], {}, "--metrics-address: expected HOST:PORT, got '9090'"),
+        (["--metrics-address", "9090"], {}, "'--metrics-address'.*: expected HOST:PORT, got '9090'"),
         (["--host", "0.0.0.0"], {}, "--host 0.0.0.0: others can reach it"),
         (["--tls-key", "key.pem"], {}, "tls_certificate and tls_key belong together"),
         (["--tls-client-ca", "ca.pem"], {}, "tls_client_ca needs tls_certificate"),
-        (["--max-batch-size", "many"], {}, "--max-batch-size: expected a whole number, got 'many'"),
-        ([], {"MNIST_DEVICE": "tpu"}, "MNIST_DEVICE: expected one of auto, cpu, cuda, got 'tpu'"),
-        ([], {"MNIST_ACCESS_LOG": "maybe"}, "MNIST_ACCESS_LOG: expected true or false"),
+        (["--max-batch-size", "many"], {}, "'--max-batch-size'.*: expected a whole number, got 'many'"),
+        ([], {"MNIST_DEVICE": "tpu"}, "MNIST_DEVICE.*: expected one of auto, cpu, cuda, got 'tpu'"),
+        ([], {"MNIST_ACCESS_LOG": "maybe"}, "MNIST_ACCESS_LOG.*: expected true or false"),
         ([], {"MNIST_GRCP_PORT": "1"}, "MNIST_GRCP_PORT: there is no such setting"),
         (["--queue-capacity-images", "10"], {}, "queue_capacity_images .* at least max_images_per_request"),
-        (["--max-queue-delay-seconds", "nan"], {}, "--max-queue-delay-seconds: expected 0 to 1"),
+        (["--max-queue-delay-seconds", "nan"], {}, "'--max-queue-delay-seconds'.*: expected 0 to 1"),
     ],
 )
-def test_a_wrong_value_is_refused_by_name(arguments: list[str], environment: dict[str, str], message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        load_config(arguments, environment)
+def test_a_wrong_value_is_refused_by_name(
+    arguments: list[str], environment: dict[str, str], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(click.UsageError) as refused:
+        load(monkeypatch, arguments, environment)
+    assert re.search(message, refused.value.format_message())
+    assert refused.value.exit_code == 2
 
 
-def test_what_kubernetes_sets_beside_a_service_named_mnist_is_left_alone() -> None:
+@pytest.mark.parametrize("setting", fields(Config), ids=lambda setting: setting.name)
+def test_an_empty_variable_means_the_default(setting: Field[object], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load(monkeypatch, [], {variable(setting): ""}) == Config()
+
+
+def test_variables_that_kubernetes_sets_for_a_service_named_mnist_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     links = {
         "MNIST_SERVICE_HOST": "10.0.0.1",
         "MNIST_SERVICE_PORT_GRPC": "50051",
@@ -81,8 +99,9 @@ def test_what_kubernetes_sets_beside_a_service_named_mnist_is_left_alone() -> No
         "MNIST_GRPC_PORT": "tcp://10.0.0.2:50051",
         "MNIST_GRPC_SERVICE_HOST": "10.0.0.2",
     }
-    assert load_config([], links) == Config()
+    assert load(monkeypatch, [], links) == Config()
 
 
-def test_other_programs_variables_are_left_alone() -> None:
-    assert load_config([], {"PATH": "/bin"}) == Config()
+@pytest.mark.parametrize("name", ["MNIST_TRAIN_EPOCHS", "MNIST_CLIENT_ADDRESS", "PATH_OF_SOMETHING"])
+def test_variables_of_other_programs_are_ignored(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load(monkeypatch, [], {name: "1"}) == Config()

@@ -1,22 +1,23 @@
-// What the service answers: the digit or its refusal, ten bars, remarks.
+// Shows the service's prediction: the digit or its refusal, ten bars, remarks on the picture; and errors.
 
 import { percent } from "./numbers.js";
 import { say } from "./words.js";
 
 const byId = (id) => document.getElementById(id);
 
-/** Ten empty bars. */
+/** Makes ten empty bars. */
 export function layOutBars() {
   byId("bars").replaceChildren(
     ...Array.from({ length: 10 }, (_, digit) => {
       const row = document.createElement("tr");
-      row.innerHTML = `<th scope="row">${digit}</th><td class="track"><div class="bar"></div></td><td class="share"></td>`;
+      const cells = '<td class="track"><div class="bar"></div></td><td class="share"></td>';
+      row.innerHTML = `<th scope="row">${digit}</th>${cells}`;
       return row;
     }),
   );
 }
 
-/** Shows a prediction; null: there is none, because of `error` or as nothing is drawn. */
+/** Shows a prediction. null: there is none, because of `error` or because nothing is drawn. */
 export function showAnswer(prediction, error, language) {
   const rows = [...byId("bars").rows];
   rows.forEach((row, digit) => {
@@ -28,8 +29,8 @@ export function showAnswer(prediction, error, language) {
   const answer = byId("answer");
   answer.classList.toggle("refused", Boolean(prediction?.refused));
   answer.textContent = prediction ? (prediction.refused ? "?" : prediction.digit) : "–";
-  const told = error ? errorText(error, language) : verdict(prediction, language);
-  if (byId("verdict").textContent !== told) byId("verdict").textContent = told; // or it would be read aloud again
+  const text = error ? errorText(error, language) : verdict(prediction, language);
+  if (byId("verdict").textContent !== text) byId("verdict").textContent = text; // screen readers read every write aloud
   byId("remarks").replaceChildren(
     ...(prediction?.quality ?? []).map((remark) => {
       const item = document.createElement("li");
@@ -51,7 +52,7 @@ function errorText(error, language) {
   return say(language, known[error.status] ?? "failed", error.message);
 }
 
-/** What kept the service from answering. */
+/** Shows an error of the service, or none; for a missing API key also the form to enter one. */
 export function showError(error, language) {
   byId("error").textContent = error ? errorText(error, language) : "";
   byId("error").hidden = !error;

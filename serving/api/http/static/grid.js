@@ -1,5 +1,6 @@
-// A map as a picture: each value one square. And one whose squares can be chosen, by pointer or arrow keys.
+// Paints maps as pictures, a square for each value; lets people choose a square; fills tables of numbers.
 
+/** Reads a CSS variable as [red, green, blue]. A canvas turns any notation of a colour into #rrggbb. */
 function colour(name) {
   const probe = document.createElement("canvas").getContext("2d");
   probe.fillStyle = getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -7,14 +8,14 @@ function colour(name) {
   return [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
 }
 
-/** The colours of the page as it is now, light or dark. */
+/** Returns the page's colours for maps, light or dark as the page is now. */
 export function palette() {
   return { zero: colour("--map-zero"), high: colour("--map-high"), low: colour("--map-low") };
 }
 
-/** Paints a map {height, width, values}; `largest`: what has the full colour, by default its own largest. */
+/** Paints a map {height, width, values}. `largest`: the value with full colour; 0: the map's own largest. */
 export function paintMap(canvas, map, colours, largest = 0) {
-  const full = largest || map.values.reduce((most, value) => Math.max(most, Math.abs(value)), 1e-9);
+  const full = largest || map.values.reduce((most, value) => Math.max(most, Math.abs(value)), 1e-9); // a divisor: not 0
   canvas.width = map.width;
   canvas.height = map.height;
   const context = canvas.getContext("2d");
@@ -30,9 +31,9 @@ export function paintMap(canvas, map, colours, largest = 0) {
   context.putImageData(image, 0, 0);
 }
 
-/** A map in a frame; the square under the pointer, or moved to by the arrow keys, is chosen. */
+/** Map in a frame whose squares can be chosen, with a pointer or the arrow keys. */
 export class CellChooser {
-  /** `frame`: an element with a canvas and a mark in it. `chosen(y, x)` is told. */
+  /** `frame`: an element with a canvas and a mark in it. `chosen(y, x)` is called for each choice. */
   constructor(frame, chosen) {
     this.frame = frame;
     this.canvas = frame.querySelector("canvas");
@@ -45,7 +46,7 @@ export class CellChooser {
     frame.addEventListener("keydown", (event) => this.onKey(event));
   }
 
-  /** Another map; the same square stays chosen where there is one. */
+  /** Shows another map. The same square stays chosen, or the nearest one that the map has. */
   show(map, colours) {
     this.map = map;
     paintMap(this.canvas, map, colours);
@@ -78,7 +79,7 @@ export class CellChooser {
   }
 }
 
-/** A table of numbers; `write(value)` makes its text, `style(value, cell)` may name a class of it. */
+/** Fills a table with rows of numbers. `write(value)` makes a cell's text, `style(value, cell)` its CSS class. */
 export function fillTable(table, caption, rows, write, style = () => "") {
   const head = document.createElement("caption");
   head.textContent = caption;

@@ -1,4 +1,4 @@
-// A kernel of one's own, over the drawing; padding and pooling step by step; and the lesson's two examples.
+// The kernel lab: a kernel to edit over the drawing, with padding and pooling; and the lesson's two examples.
 
 import { CellChooser, fillTable, palette } from "./grid.js";
 import { convolve, mapFrom, maxPool, products, windowOf, written } from "./numbers.js";
@@ -37,10 +37,12 @@ export class Lab {
     byId("lab-preset").addEventListener("change", (event) => {
       if (event.target.value) this.take(KERNELS[event.target.value]);
     });
-    for (const id of ["lab-padding", "lab-pool", "lab-stride"]) byId(id).addEventListener("change", () => this.update());
+    for (const id of ["lab-padding", "lab-pool", "lab-stride"]) {
+      byId(id).addEventListener("change", () => this.update());
+    }
   }
 
-  /** Words of another language. */
+  /** Writes all texts in `language`. */
   speak(language) {
     this.language = language;
     const options = [["", "own_kernel"], ...Object.keys(KERNELS).map((name) => [name, `kernel_${name}`])];
@@ -55,12 +57,12 @@ export class Lab {
     if (this.map) this.update();
   }
 
-  /** The drawing as the network saw it, one map of ink. */
+  /** Takes a new drawing: a map of ink, 0 to 1, as the network saw it. */
   show(map) {
     const isFirst = !this.map;
     this.map = map;
     byId("lab").hidden = false;
-    if (isFirst) this.chooser.cell = { y: 13, x: 13 };
+    if (isFirst) this.chooser.cell = { y: 13, x: 13 }; // the middle, where there is ink
     this.update();
   }
 
@@ -111,7 +113,7 @@ export class Lab {
     byId("lab-sum").textContent = say(this.language, "lab_sum", write(made.sum), y, x);
   }
 
-  /** Computed here, by the same steps as everything else on this page. */
+  /** Computes the lesson's two examples with the functions that the rest of the page uses, and shows them. */
   showExamples() {
     const write = (value) => written(value, this.language);
     const caption = (word) => say(this.language, word);
@@ -126,6 +128,7 @@ export class Lab {
     fillTable(byId("example-pooled"), caption("pooled_map"), rows, write);
     const image = { height: 28, width: 28, values: new Float32Array(784) };
     const [same, valid] = ["same", "valid"].map((padding) => convolve(image, KERNELS.sharpen, padding));
-    byId("example-padding").textContent = say(this.language, "example_padding", `${same.height}×${same.width}`, `${valid.height}×${valid.width}`);
+    const sizes = [same, valid].map(({ height, width }) => `${height}×${width}`);
+    byId("example-padding").textContent = say(this.language, "example_padding", ...sizes);
   }
 }

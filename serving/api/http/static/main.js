@@ -1,4 +1,8 @@
-// The page: what is drawn is asked, what is answered is shown. The newest drawing counts; older answers are let go.
+// The page: sends what is drawn to the service and shows the response.
+//
+// 1. One classification at a time. Meanwhile a change only marks the drawing as stale; then it is sent again.
+// 2. The layers are requested once the pen rests. A change aborts that request.
+// 3. Responses to a drawing that is gone are dropped.
 
 import { layOutBars, showAnswer, showError } from "./answer.js";
 import { paintMap, palette } from "./grid.js";
@@ -9,9 +13,9 @@ import { ServiceError, classify, explain, useKey } from "./service.js";
 import { Walk } from "./walk.js";
 import { LANGUAGES, say } from "./words.js";
 
-const PAUSE_MILLISECONDS = 50; // between questions while the pen moves: quicker than anybody sees, and room for others
-const REST_MILLISECONDS = 120; // with the pen down and still: then the layers are worth asking for
-const BUSY_MILLISECONDS = 1000; // until a busy service is asked again
+const PAUSE_MILLISECONDS = 50; // between requests while the pen moves: faster than the eye, with room for others
+const REST_MILLISECONDS = 120; // with the pen down and still: then the layers are requested
+const BUSY_MILLISECONDS = 1000; // before a busy service is tried again
 const byId = (id) => document.getElementById(id);
 
 let language = LANGUAGES.find((each) => navigator.language.startsWith(each)) ?? "en";
@@ -24,33 +28,34 @@ const walk = new Walk();
 const lab = new Lab();
 const pad = new Pad(byId("paper"), (isResting) => changed(isResting));
 
-let isAsking = false;
-let isStale = false; // something was drawn since the last question
-let resting = null;
-let asking = null; // aborts the question whose drawing is gone
-let explaining = null; // aborts the explanation that is no longer wanted
-let penUp = 0; // when; 0: the pen is down
-let hurry = () => {};
+let isClassifying = false;
+let isStale = false; // something was drawn since the last request
+let resting = null; // timer until the layers are requested
+let classifying = null; // aborts the classification of a drawing that is gone
+let explaining = null; // aborts an explanation that is no longer wanted
+let penUp = 0; // performance.now() when the pen was lifted; 0: it is down
+let endPause = () => {}; // ends the pause between two requests
 
+/** Reacts to a change of the drawing. `isResting`: the pen is up. */
 function changed(isResting) {
   byId("hint").hidden = !pad.isEmpty;
   explaining?.abort();
   clearTimeout(resting);
   penUp = isResting ? performance.now() : 0;
   delete byId("time").dataset.penUp;
-  if (isResting) hurry();
+  if (isResting) endPause();
   if (pad.isEmpty) {
     forget();
     return;
   }
   isStale = true;
-  if (!isAsking) ask();
+  if (!isClassifying) classifyDrawing();
   resting = setTimeout(explainDrawing, isResting ? 0 : REST_MILLISECONDS);
 }
 
-/** Nothing is drawn any more: what was asked and told of it goes, too. */
+/** Clears what is shown and requested: the sheet is empty. */
 function forget() {
-  asking?.abort();
+  classifying?.abort();
   isStale = false;
   prediction = explained = failure = null;
   for (const id of ["seen-box", "walk", "lab"]) byId(id).hidden = true;
@@ -59,21 +64,21 @@ function forget() {
   showError(null, language);
 }
 
-/** One question at a time, for what is on the paper when it is sent. */
-async function ask() {
-  isAsking = true;
+/** Classifies the drawing as it is at each request, until it no longer changes. */
+async function classifyDrawing() {
+  isClassifying = true;
   while (isStale) {
     isStale = false;
     const pause = new Promise((resolve) => {
-      hurry = resolve; // the pen is up: that is what the visitor waits for
+      endPause = resolve; // once the pen is up, the visitor waits for this response
       setTimeout(resolve, PAUSE_MILLISECONDS);
     });
-    const wanted = (asking = new AbortController());
+    const wanted = (classifying = new AbortController());
     const [began, since] = [performance.now(), penUp];
     try {
-      const told = await classify(await pad.file(), wanted.signal);
-      if (wanted.signal.aborted) continue;
-      prediction = told;
+      const response = await classify(await pad.file(), wanted.signal);
+      if (wanted.signal.aborted) continue; // also when it was aborted while pad.file() ran
+      prediction = response;
       failure = null;
       byId("time").textContent = say(language, "took", written(performance.now() - began, language, 0));
       if (since && since === penUp) byId("time").dataset.penUp = String(performance.now() - since);
@@ -82,34 +87,35 @@ async function ask() {
       if (!(error instanceof ServiceError)) throw error;
       failure = error;
       prediction = null;
-      if (error.status === 429) setTimeout(askAgain, BUSY_MILLISECONDS, since);
+      if (error.status === 429) setTimeout(retry, BUSY_MILLISECONDS, since);
     }
     showAnswer(prediction, failure, language);
     showError(failure, language);
     await pause;
   }
-  isAsking = false;
+  isClassifying = false;
 }
 
-/** The service was busy: for a drawing that is still the same. */
-function askAgain(since) {
+/** Classifies again after the service was busy, unless the drawing has changed since. */
+function retry(since) {
   if (pad.isEmpty || since !== penUp) return;
   isStale = true;
-  if (!isAsking) ask();
+  if (!isClassifying) classifyDrawing();
 }
 
+/** Requests the layers of the drawing and shows them. */
 async function explainDrawing() {
   if (pad.isEmpty) return;
   const wanted = (explaining = new AbortController());
   try {
-    const told = await explain(await pad.file(), wanted.signal);
+    const response = await explain(await pad.file(), wanted.signal);
     if (wanted.signal.aborted) return;
-    explained = told;
+    explained = response;
     showExplained();
   } catch (error) {
     if (error.name === "AbortError") return;
     if (!(error instanceof ServiceError)) throw error;
-    // Busy, or a model without layers to show: the digit is told all the same, and no other drawing's layers.
+    // Busy, or a model whose layers cannot be shown. The digit stays; layers of an older drawing go.
     for (const id of ["seen-box", "walk", "lab"]) byId(id).hidden = true;
     if (error.status === 429) resting = setTimeout(explainDrawing, BUSY_MILLISECONDS);
     else byId("walk-error").textContent = error.message;
@@ -127,11 +133,14 @@ function showExplained() {
   lab.show(ink);
 }
 
+/** Writes the whole page in the language `chosen`. */
 function speak(chosen) {
   language = chosen;
   document.documentElement.lang = language;
   document.title = say(language, "title");
-  for (const element of document.querySelectorAll("[data-word]")) element.textContent = say(language, element.dataset.word);
+  for (const element of document.querySelectorAll("[data-word]")) {
+    element.textContent = say(language, element.dataset.word);
+  }
   for (const element of document.querySelectorAll("[data-label]")) {
     element.setAttribute("aria-label", say(language, element.dataset.label));
   }
@@ -149,7 +158,7 @@ byId("undo").addEventListener("click", () => pad.undo());
 byId("file").addEventListener("change", (event) => {
   const [file] = event.target.files;
   if (file) pad.show(file);
-  event.target.value = ""; // or the same file could not be chosen again
+  event.target.value = ""; // otherwise choosing the same file again would be no change
 });
 document.addEventListener("paste", (event) => {
   const file = [...event.clipboardData.files].find((each) => each.type.startsWith("image/"));

@@ -1,25 +1,25 @@
-// Numbers in grids: read from the service, summed, pooled and written. Knows no element of the page.
+// Arithmetic on grids of numbers: reads, convolves, pools and formats them. Knows no element of the page.
 
-/** A tensor of the service: {shape, values}, row-major. */
-export function tensor(told) {
-  const bytes = Uint8Array.from(atob(told.float32), (letter) => letter.charCodeAt(0));
-  return { shape: told.shape, values: new Float32Array(bytes.buffer) };
+/** Decodes a tensor of the service {shape, float32: base64} to {shape, values}, row-major. */
+export function tensor(encoded) {
+  const bytes = Uint8Array.from(atob(encoded.float32), (letter) => letter.charCodeAt(0));
+  return { shape: encoded.shape, values: new Float32Array(bytes.buffer) }; // little-endian, as browsers are
 }
 
-/** The 784 pixels that the network saw, as one map of ink from 0 to 1. */
-export function inkOf(told) {
-  const bytes = Uint8Array.from(atob(told), (letter) => letter.charCodeAt(0));
+/** Decodes the 784 pixels that the network saw (base64, 0 to 255) to one map of ink, 0 to 1. */
+export function inkOf(encoded) {
+  const bytes = Uint8Array.from(atob(encoded), (letter) => letter.charCodeAt(0));
   return { shape: [1, 28, 28], values: Float32Array.from(bytes, (level) => level / 255) };
 }
 
-/** Map number `index` of a tensor [maps, height, width]. */
+/** Returns map number `index` of a tensor [maps, height, width]; a view, not a copy. */
 export function mapOf(maps, index) {
   const [, height, width] = maps.shape;
   const size = height * width;
   return { height, width, values: maps.values.subarray(index * size, (index + 1) * size) };
 }
 
-/** The window of `height` x `width` whose corner is at (top, left), which may lie outside: {value, isPadding} rows. */
+/** Returns rows of {value, isPadding}: the window whose corner is at (top, left), which may lie outside the map. */
 export function windowOf(map, top, left, height, width) {
   return Array.from({ length: height }, (_, row) =>
     Array.from({ length: width }, (_, column) => {
@@ -31,25 +31,25 @@ export function windowOf(map, top, left, height, width) {
   );
 }
 
-/** Rows of products, and their sum. */
+/** Multiplies a window by a kernel: rows of products, and their sum. */
 export function products(window, kernel) {
   const rows = window.map((row, y) => row.map((cell, x) => cell.value * kernel[y][x]));
   return { rows, sum: rows.flat().reduce((sum, each) => sum + each, 0) };
 }
 
-/** A map seen through a kernel (rows). Padding "same" keeps its size, "valid" takes no window that leaves it. */
+/** Convolves a map with a square kernel (rows). Padding "same" keeps the size, "valid" uses whole windows only. */
 export function convolve(map, kernel, padding) {
   const size = kernel.length;
   const around = padding === "same" ? Math.floor(size / 2) : 0;
   return slide(map, size, 1, around, (window) => products(window, kernel).sum);
 }
 
-/** The largest value of each window of `size` x `size`. */
+/** Pools a map: the largest value of each window of `size` x `size`, `stride` apart. */
 export function maxPool(map, size, stride) {
   return slide(map, size, stride, 0, (window) => Math.max(...window.flat().map((cell) => cell.value)));
 }
 
-/** How long a side of `length` is afterwards. */
+/** Returns the length of a side of `length` after a convolution or pooling; `before`, `after`: padding. */
 export function sideAfter(length, size, stride, before, after) {
   return Math.floor((length + before + after - size) / stride) + 1;
 }
@@ -66,18 +66,19 @@ function slide(map, size, stride, around, value) {
   return { height, width, values };
 }
 
-/** Rows of numbers as a map. */
+/** Makes a map of rows of numbers. */
 export function mapFrom(rows) {
   return { height: rows.length, width: rows[0].length, values: Float32Array.from(rows.flat()) };
 }
 
-/** A number as people of that language write it. */
+/** Formats a number as people of that language write it. */
 export function written(value, language, digits = 2) {
+  // What rounds to 0 is 0, or a small negative number would read "-0".
   const rounded = Math.abs(value) < 0.5 * 10 ** -digits ? 0 : value;
   return new Intl.NumberFormat(language, { maximumFractionDigits: digits }).format(rounded);
 }
 
-/** A share as a percentage. */
+/** Formats a share, 0 to 1, as a percentage. */
 export function percent(value, language) {
   return new Intl.NumberFormat(language, { style: "percent", maximumFractionDigits: 1 }).format(value);
 }

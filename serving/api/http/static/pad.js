@@ -1,17 +1,18 @@
-// The sheet of paper: drawn on with mouse, finger, pen or keys, or filled with a picture. Tells when something changed.
+// The sheet of paper: people draw on it with mouse, finger, pen or keys, or put a picture on it.
 
-const STROKE = 22; // of 280 paper pixels: about as thick as MNIST's
-const SENT = 140; // pixels of the picture that is asked: seven times as many as a digit gets, and read in a third of the time
+const STROKE = 22; // width in paper pixels, of 280: about as thick as MNIST's
+// Side of the picture that is sent: seven times a digit's 20 pixels, and decoded in a third of the time.
+const SENT = 140;
 
 export class Pad {
-  /** `changed(isResting)`: something was drawn; resting: the pen is up. */
+  /** `changed(isResting)` is called at each change; resting: the pen is up. */
   constructor(canvas, changed) {
     this.canvas = canvas;
     this.changed = changed;
     this.paper = canvas.getContext("2d", { willReadFrequently: true });
     this.strokes = []; // each a list of points, in paper pixels
     this.picture = null;
-    this.pen = { x: canvas.width / 2, y: canvas.height / 2, isDown: false }; // of the keys
+    this.pen = { x: canvas.width / 2, y: canvas.height / 2, isDown: false }; // moved with the keys
     this.paint();
     this.listen();
   }
@@ -36,9 +37,9 @@ export class Pad {
     this.changed(true);
   }
 
-  /** Shows a picture file, whole, in place of what was drawn. The service gets the file itself until somebody draws on it. */
+  /** Shows a picture file in place of the drawing. The service gets the file itself until somebody draws on it. */
   async show(file) {
-    const bitmap = await createImageBitmap(file).catch(() => null); // TIFF, which browsers cannot show
+    const bitmap = await createImageBitmap(file).catch(() => null); // browsers cannot show TIFF; the service reads it
     this.strokes = [];
     this.pen.isDown = false;
     this.picture = { file, bitmap };
@@ -46,20 +47,20 @@ export class Pad {
     this.changed(true);
   }
 
-  /** What is on the paper, as a picture file. */
+  /** Returns what is on the paper as a picture file. */
   async file() {
     if (this.picture && this.strokes.length === 0) return this.picture.file;
     const sent = document.createElement("canvas");
     sent.width = sent.height = SENT;
     const context = sent.getContext("2d");
     context.imageSmoothingQuality = "high";
-    this.paint(false);
+    this.paint(false); // without the mark of the keys' pen
     context.drawImage(this.canvas, 0, 0, SENT, SENT);
     this.paint();
     return new Promise((resolve) => sent.toBlob(resolve, "image/png"));
   }
 
-  /** `withPen`: also where the pen of the keys is, which is no ink. */
+  /** Paints picture and strokes. `withPen`: also marks the place of the keys' pen, which is no ink. */
   paint(withPen = true) {
     const { paper, canvas, picture } = this;
     paper.fillStyle = "#fff";
@@ -89,7 +90,7 @@ export class Pad {
   listen() {
     const { canvas } = this;
     let stroke = null;
-    let drawing = null; // the pointer: of several fingers the first
+    let drawing = null; // id of the pointer that draws: the first of several fingers
     canvas.addEventListener("pointerdown", (event) => {
       if (event.button !== 0 || stroke) return;
       drawing = event.pointerId;
@@ -102,7 +103,7 @@ export class Pad {
     });
     canvas.addEventListener("pointermove", (event) => {
       if (!stroke || event.pointerId !== drawing) return;
-      // A quick pen moves further between two frames than a digit is wide: take all points that it touched.
+      // Browsers report one move a frame; a quick pen crosses the sheet in that time. Take all points in between.
       const events = event.getCoalescedEvents?.() ?? [];
       for (const each of events.length ? events : [event]) stroke.push(this.at(each));
       this.paint();
@@ -119,13 +120,14 @@ export class Pad {
     for (const kind of ["focus", "blur"]) canvas.addEventListener(kind, () => this.paint());
   }
 
+  /** Returns the place of a pointer event in paper pixels. */
   at(event) {
     const box = this.canvas.getBoundingClientRect();
     const scale = this.canvas.width / box.width;
     return { x: (event.clientX - box.left) * scale, y: (event.clientY - box.top) * scale };
   }
 
-  /** Arrows move the pen, the space bar puts it down and lifts it. */
+  /** Moves the pen with the arrows, puts it down or lifts it with the space bar, clears with Delete. */
   onKey(event) {
     const moves = { ArrowLeft: [-10, 0], ArrowRight: [10, 0], ArrowUp: [0, -10], ArrowDown: [0, 10] };
     const { pen, canvas } = this;

@@ -1,4 +1,4 @@
-// The walk through the layers: their maps, and for one square of a map the numbers that made it.
+// The walk through the layers: shows their maps, and for a chosen square of a map the numbers that made it.
 
 import { CellChooser, fillTable, paintMap, palette } from "./grid.js";
 import { inkOf, mapOf, products, sideAfter, tensor, windowOf, written } from "./numbers.js";
@@ -9,8 +9,8 @@ const byId = (id) => document.getElementById(id);
 export class Walk {
   constructor() {
     this.layers = [];
-    this.at = 0; // layer
-    this.filter = 0;
+    this.at = 0; // index of the layer
+    this.filter = 0; // index of the map
     this.channel = null; // the input map that is shown; null: the one that matters most
     this.chooser = new CellChooser(byId("walk-map"), (y, x) => this.showCell(y, x));
     byId("walk-channel").addEventListener("change", (event) => {
@@ -20,19 +20,20 @@ export class Walk {
     byId("walk-before").addEventListener("change", () => this.showMaps());
   }
 
-  /** Another explanation; the same layer, map and square stay chosen. */
+  /** Shows another explanation. The same layer, map and square stay chosen. */
   show(explained, language) {
     this.language = language;
     this.pixels = inkOf(explained.pixels);
     const outputs = new Map();
-    this.layers = explained.layers.map((told) => {
-      const layer = { ...told, out: tensor(told.output), before: told.before_activation && tensor(told.before_activation) };
-      // The first kernel takes pixels of 0 to 255. Shown is ink from 0 to 1, so its weights are told 255 times as large.
-      layer.scale = told.inputs.length ? 1 : 255;
-      layer.weights = told.kernel && tensor(told.kernel);
-      layer.biases = told.bias && tensor(told.bias);
-      layer.input = told.inputs.length ? joined(told.inputs.map((name) => outputs.get(name))) : this.pixels;
-      outputs.set(told.name, layer.out);
+    this.layers = explained.layers.map((encoded) => {
+      const before = encoded.before_activation && tensor(encoded.before_activation);
+      const layer = { ...encoded, out: tensor(encoded.output), before };
+      // The first kernel takes pixels of 0 to 255. The page shows ink from 0 to 1, and so weights 255 times as large.
+      layer.scale = encoded.inputs.length ? 1 : 255;
+      layer.weights = encoded.kernel && tensor(encoded.kernel);
+      layer.biases = encoded.bias && tensor(encoded.bias);
+      layer.input = encoded.inputs.length ? joined(encoded.inputs.map((name) => outputs.get(name))) : this.pixels;
+      outputs.set(encoded.name, layer.out); // the service sends layers in an order in which inputs come first
       return layer;
     });
     byId("walk").hidden = false;
@@ -67,6 +68,7 @@ export class Walk {
     if (focused) tabs.children[this.at].focus();
   }
 
+  /** Returns a layer's title. Names are "convolution_1" or "column_2_convolution_1", as training exports them. */
   title(layer) {
     const [, column, number] = /^(?:column_(\d+)_)?[a-z]+(?:_(\d+))?$/.exec(layer.name) ?? [];
     const kind = layer.name === "logits" ? "logits" : layer.kind;
@@ -79,7 +81,7 @@ export class Walk {
     const { layer, language } = this;
     const colours = palette();
     const isDense = layer.kind === "dense";
-    byId("walk-told").textContent = this.told(layer);
+    byId("walk-description").textContent = this.description(layer);
     byId("walk-before-box").hidden = !layer.before;
     byId("walk-cell").hidden = isDense;
     byId("walk-units").hidden = !isDense;
@@ -125,34 +127,40 @@ export class Walk {
     this.showMap();
   }
 
-  /** Before the activation, where that is asked for, or after it. */
+  /** Returns the layer's values before the activation if that is chosen, else those after it. */
   shown() {
     return this.layer.before && byId("walk-before").checked ? this.layer.before : this.layer.out;
   }
 
-  told(layer) {
+  /** Describes in a sentence what the layer does, with its sizes. */
+  description(layer) {
     const { language } = this;
-    if (layer.kind === "dense") return say(language, layer.name === "logits" ? "told_logits" : "told_dense", layer.out.shape[0]);
+    if (layer.kind === "dense") {
+      return say(language, layer.name === "logits" ? "logits_description" : "dense_description", layer.out.shape[0]);
+    }
     const [maps, height, width] = layer.out.shape;
     const [channels, before] = layer.input.shape;
     const [size] = layer.kernel_size;
     const [top, , bottom] = layer.padding;
-    const sum = `(${before} + ${top + bottom} − ${size}) / ${layer.strides[0]} + 1 = ${sideAfter(before, size, layer.strides[0], top, bottom)}`;
-    if (layer.kind === "max_pooling") return say(language, "told_pooling", size, before, height, sum);
+    const [stride] = layer.strides;
+    const side = sideAfter(before, size, stride, top, bottom);
+    const sum = `(${before} + ${top + bottom} − ${size}) / ${stride} + 1 = ${side}`;
+    if (layer.kind === "max_pooling") return say(language, "pooling_description", size, before, height, sum);
     const padding = say(language, top + bottom === 0 ? "valid" : before === height ? "same" : "other_padding");
-    return say(language, "told_convolution", maps, `${size}×${size}`, channels, padding, `${height}×${width}`, sum);
+    const [kernel, map] = [`${size}×${size}`, `${height}×${width}`];
+    return say(language, "convolution_description", maps, kernel, channels, padding, map, sum);
   }
 
   showMap() {
     this.filter = Math.min(this.filter, this.layer.out.shape[0] - 1);
     const map = mapOf(this.shown(), this.filter);
     const place = `${this.layer.name} ${this.filter}`;
-    if (place !== this.place) this.chooser.cell = strongestCell(map); // something to see, and not an empty corner
+    if (place !== this.place) this.chooser.cell = strongestCell(map); // something to see, not an empty corner
     this.place = place;
     this.chooser.show(map, palette());
   }
 
-  /** The window, the kernel, their products, the sum: with the numbers that the network had. */
+  /** Shows the window, the kernel, their products and the sum, with the numbers that the network had. */
   showCell(y, x) {
     const { layer, language, filter } = this;
     if (!layer || layer.kind === "dense") return;
@@ -174,6 +182,7 @@ export class Walk {
     const parts = Array.from({ length: layer.input.shape[0] }, (_, channel) =>
       products(window(channel), kernelRows(layer, filter, channel)),
     );
+    // The input map with the largest sum shows most of what made the value.
     const strongest = parts.reduce((best, part, at) => (Math.abs(part.sum) > Math.abs(parts[best].sum) ? at : best), 0);
     const channel = this.channel ?? strongest;
     this.fillChannels(strongest, channel);
@@ -182,8 +191,13 @@ export class Walk {
     this.fill("walk-products", "products", parts[channel].rows, write);
     const all = parts.reduce((sum, part) => sum + part.sum, 0);
     const bias = layer.biases.values[filter];
-    const sums = parts.length === 1 ? say(language, "sum_one", write(all)) : say(language, "sum_many", write(parts[channel].sum), parts.length, write(all));
-    byId("walk-sum").textContent = `${sums} ${say(language, "bias_and_relu", write(all), write(bias), write(all + bias), write(value), y, x)}`;
+    const sum =
+      parts.length === 1
+        ? say(language, "sum_one", write(all))
+        : say(language, "sum_many", write(parts[channel].sum), parts.length, write(all));
+    const [before, after] = [write(all + bias), write(value)];
+    const activated = say(language, "bias_and_relu", write(all), write(bias), before, after, y, x);
+    byId("walk-sum").textContent = `${sum} ${activated}`;
   }
 
   fill(id, caption, rows, write, style) {
@@ -200,11 +214,13 @@ export class Walk {
   }
 }
 
+/** Returns {y, x} of the largest value. */
 function strongestCell(map) {
   const at = map.values.reduce((best, value, index) => (value > map.values[best] ? index : best), 0);
   return { y: Math.floor(at / map.width), x: at % map.width };
 }
 
+/** Joins the outputs of several columns to one list of values; only a dense layer has several inputs. */
 function joined(tensors) {
   if (tensors.length === 1) return tensors[0];
   const values = new Float32Array(tensors.reduce((sum, each) => sum + each.values.length, 0));
@@ -216,6 +232,7 @@ function joined(tensors) {
   return { shape: [values.length], values };
 }
 
+/** Returns the kernel of a filter for one input map, as rows. Weights are [filters, channels, height, width]. */
 function kernelRows(layer, filter, channel) {
   const [, channels, height, width] = layer.weights.shape;
   const start = (filter * channels + channel) * height * width;
@@ -224,7 +241,7 @@ function kernelRows(layer, filter, channel) {
   );
 }
 
-/** A filter's kernel as a picture: its mean over the input maps. */
+/** Returns a filter's kernel as one map: its mean over the input maps. */
 function kernelMap(layer, filter) {
   const [, channels, height, width] = layer.weights.shape;
   const values = new Float32Array(height * width);

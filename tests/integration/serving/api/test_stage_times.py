@@ -26,7 +26,7 @@ async def told(call: "grpc.aio.UnaryUnaryCall[bytes, bytes]") -> tuple[list[floa
     return [float(text) for text in found.groups()[:4]], int(found[5])
 
 
-async def test_a_call_that_asks_is_told_its_stages_and_its_batch(stub: DigitClassifierStub) -> None:
+async def test_call_that_requests_them_gets_stage_times_and_batch_size(stub: DigitClassifierStub) -> None:
     (decode, queue, inference, encode), images = await told(stub.Classify(RAW, metadata=ASKING))
     assert images == 2
     assert decode == 0
@@ -35,14 +35,14 @@ async def test_a_call_that_asks_is_told_its_stages_and_its_batch(stub: DigitClas
     assert encode >= 0
 
 
-async def test_decoding_a_picture_is_told(stub: DigitClassifierStub) -> None:
+async def test_decoding_time_of_a_picture_is_reported(stub: DigitClassifierStub) -> None:
     picture = (Path(__file__).parents[4] / "samples/tiny-6.png").read_bytes()
     request = digits_pb2.ClassifyRequest(images=[digits_pb2.Image(encoded=picture)])
     (decode, *_), _ = await told(stub.Classify(request, metadata=ASKING))
     assert decode > 0
 
 
-async def test_the_open_inference_protocol_tells_them_too(channel: grpc.aio.Channel) -> None:
+async def test_open_inference_protocol_reports_stage_times_too(channel: grpc.aio.Channel) -> None:
     tensor = open_inference_pb2.ModelInferRequest.InferInputTensor(name="pixels", datatype="UINT8", shape=[1, 784])
     request = open_inference_pb2.ModelInferRequest(
         model_name="mnist", inputs=[tensor], raw_input_contents=[image_of(3)]
@@ -53,7 +53,7 @@ async def test_the_open_inference_protocol_tells_them_too(channel: grpc.aio.Chan
 
 
 @pytest.mark.parametrize("metadata", [None, (("other", "1"),)])
-async def test_who_does_not_ask_is_told_nothing(
+async def test_call_that_does_not_request_them_gets_no_stage_times(
     stub: DigitClassifierStub, metadata: tuple[tuple[str, str]] | None
 ) -> None:
     call = stub.Classify(RAW, metadata=metadata)

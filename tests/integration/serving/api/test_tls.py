@@ -9,8 +9,8 @@ import pytest
 import trustme
 from structlog.testing import capture_logs
 
-from serving.client import AsyncDigitClient
-from serving.client.messages import CallError
+from protos.mnist.v1 import digits_pb2
+from protos.mnist.v1.digits_pb2_grpc import DigitClassifierStub
 from serving.errors import ConfigError
 from tests.support.servers import StartServer
 from tests.support.tiny_model import image_of
@@ -51,22 +51,26 @@ def authority(tmp_path: Path) -> Authority:
     return Authority(tmp_path / "ours")
 
 
-async def ask(port: int, credentials: grpc.ChannelCredentials | None) -> int:
-    """The digit read, over a connection of its own."""
-    async with AsyncDigitClient(f"localhost:{port}", credentials=credentials, timeout_seconds=5) as client:
-        (answer,) = await client.classify([image_of(7)])
-    return answer.digit
+async def classify(port: int, credentials: grpc.ChannelCredentials | None) -> int:
+    """The digit read, over a connection of its own and without the retries that our clients make."""
+    options = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0)]
+    address = f"localhost:{port}"
+    secure, plain = grpc.aio.secure_channel, grpc.aio.insecure_channel
+    async with secure(address, credentials, options) if credentials else plain(address, options) as channel:
+        request = digits_pb2.ClassifyRequest(images=[digits_pb2.Image(pixels=image_of(7))])
+        response = await DigitClassifierStub(channel).Classify(request, timeout=5)
+    return int(response.predictions[0].digit)
 
 
 async def is_refused(port: int, credentials: grpc.ChannelCredentials | None) -> bool:
-    with pytest.raises(CallError) as raised:
-        await ask(port, credentials)
-    return raised.value.code in ("UNAVAILABLE", "DEADLINE_EXCEEDED")
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await classify(port, credentials)
+    return raised.value.code() is grpc.StatusCode.UNAVAILABLE
 
 
 async def test_a_client_that_trusts_the_authority_is_answered(start_server: StartServer, authority: Authority) -> None:
     async with start_server(**authority.issue("localhost")) as server:
-        assert await ask(server.grpc_port, authority.trusting()) == 7
+        assert await classify(server.grpc_port, authority.trusting()) == 7
 
 
 async def test_plain_text_is_not_answered(start_server: StartServer, authority: Authority) -> None:
@@ -98,7 +102,7 @@ async def test_with_an_authority_for_clients_only_its_clients_are_let_in(
     clients, strangers = Authority(tmp_path / "clients"), Authority(tmp_path / "strangers")
     files = authority.issue("localhost")
     async with start_server(**files, tls_client_ca=clients.file) as server:
-        assert await ask(server.grpc_port, authority.trusting(clients.issue("somebody"))) == 7
+        assert await classify(server.grpc_port, authority.trusting(clients.issue("somebody"))) == 7
         assert await is_refused(server.grpc_port, authority.trusting())
         assert await is_refused(server.grpc_port, authority.trusting(strangers.issue("somebody")))
         expired = datetime.datetime(2020, 1, 1)
@@ -111,14 +115,14 @@ async def test_new_files_are_used_by_the_next_connection_and_broken_ones_are_not
     async with start_server(**authority.issue("elsewhere.example")) as server:
         assert await is_refused(server.grpc_port, authority.trusting())
         files = authority.issue("localhost")
-        assert await ask(server.grpc_port, authority.trusting()) == 7
+        assert await classify(server.grpc_port, authority.trusting()) == 7
         files["tls_certificate"].write_text("half of a certificate")
-        assert await ask(server.grpc_port, authority.trusting()) == 7
+        assert await classify(server.grpc_port, authority.trusting()) == 7
         files["tls_certificate"].unlink()
-        assert await ask(server.grpc_port, authority.trusting()) == 7
+        assert await classify(server.grpc_port, authority.trusting()) == 7
 
 
-async def test_a_missing_file_is_told_once_and_not_at_each_connection(
+async def test_missing_file_is_logged_once_and_not_at_each_connection(
     start_server: StartServer, authority: Authority
 ) -> None:
     files = authority.issue("localhost")
@@ -126,7 +130,7 @@ async def test_a_missing_file_is_told_once_and_not_at_each_connection(
         async with start_server(**files) as server:
             files["tls_key"].unlink()
             for _ in range(3):
-                assert await ask(server.grpc_port, authority.trusting()) == 7
+                assert await classify(server.grpc_port, authority.trusting()) == 7
     assert [entry["event"] for entry in log].count("tls_files_not_read") == 1
 
 

@@ -10,15 +10,15 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from mnist_digits import AsyncDigitClient, CallError, DigitClient, cli
 from protos.inference import open_inference_pb2 as protocol
 from protos.inference.open_inference_pb2_grpc import GRPCInferenceServiceStub
 from protos.mnist.v1 import digits_pb2
 from protos.mnist.v1.digits_pb2_grpc import DigitClassifierStub
-from serving.auth import authenticator as gate
-from serving.client import AsyncDigitClient, DigitClient, cli
-from serving.client.messages import CallError
-from serving.commands import keys
+from serving.auth import authenticator
+from serving.commands.keys import keys
 from serving.errors import ConfigError
+from serving.options import run_command
 from tests.support.servers import StartServer
 from tests.support.tiny_model import image_of
 
@@ -45,7 +45,7 @@ class MakeKey:
 
     def __call__(self, name: str, *more: str) -> str:
         self._output.readouterr()
-        assert keys.main(["new", name, "--file", str(self._file), *more]) == 0
+        assert run_command(keys, ["new", name, "--file", str(self._file), *more]) == 0
         return self._output.readouterr().out.strip()
 
 
@@ -66,7 +66,9 @@ async def ask(port: int, *metadata: tuple[str, str]) -> str:
     return "OK"
 
 
-async def test_only_who_shows_a_known_key_is_answered(start_server: StartServer, file: Path, make_key: MakeKey) -> None:
+async def test_only_calls_with_a_known_key_are_answered(
+    start_server: StartServer, file: Path, make_key: MakeKey
+) -> None:
     secret = make_key("forms")
     async with start_server(api_keys=file) as server:
         port = server.grpc_port
@@ -89,7 +91,7 @@ def test_the_file_holds_no_key_only_its_hash_and_others_cannot_read_it(file: Pat
 async def test_a_key_that_is_taken_from_the_file_is_good_no_more(
     start_server: StartServer, file: Path, make_key: MakeKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gate, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(authenticator, "REREAD_SECONDS", 0.0)
     first = make_key("first")
     with_one = file.read_text()
     second = make_key("second")
@@ -108,10 +110,10 @@ async def test_a_key_that_is_taken_from_the_file_is_good_no_more(
         assert await ask(server.grpc_port, ("x-api-key", first)) == "OK"  # a slip of the pen locks nobody out
 
 
-async def test_a_stream_that_began_with_a_key_asks_nothing_more_once_the_key_is_gone(
+async def test_stream_is_refused_further_requests_once_its_key_is_gone(
     start_server: StartServer, file: Path, make_key: MakeKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gate, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(authenticator, "REREAD_SECONDS", 0.0)
     secret = make_key("forms")
     async with start_server(api_keys=file) as server, channel(server.grpc_port) as opened:
         stream = DigitClassifierStub(opened).ClassifyStream(metadata=[("x-api-key", secret)], timeout=30)
@@ -146,7 +148,7 @@ async def test_without_keys_the_admin_rpc_is_answered_on_loopback_alone(start_se
         assert await ask(server.grpc_port) == "OK"
 
 
-async def test_a_key_has_its_rate_and_is_told_when_to_come_again(
+async def test_key_beyond_its_rate_is_refused_with_a_time_to_retry(
     start_server: StartServer, file: Path, make_key: MakeKey
 ) -> None:
     slow, fast = make_key("slow", "--images-per-second", "0.001"), make_key("fast")
@@ -226,20 +228,20 @@ async def test_a_file_that_cannot_be_used_keeps_the_server_from_starting(
 
 def test_a_name_is_used_once(file: Path, make_key: MakeKey, capsys: pytest.CaptureFixture[str]) -> None:
     make_key("forms")
-    assert keys.main(["new", "forms", "--file", str(file)]) == 2
+    assert run_command(keys, ["new", "forms", "--file", str(file)]) == 2
     assert "has a key of the name forms" in capsys.readouterr().err
 
 
 def test_a_file_that_only_its_owner_may_read_stays_so(tmp_path: Path) -> None:
     file = tmp_path / "keys.toml"
-    assert keys.main(["new", "forms", "--file", str(file)]) == 0
+    assert run_command(keys, ["new", "forms", "--file", str(file)]) == 0
     file.chmod(0o600)
-    assert keys.main(["new", "letters", "--file", str(file)]) == 0
+    assert run_command(keys, ["new", "letters", "--file", str(file)]) == 0
     assert file.stat().st_mode & 0o777 == 0o600
     assert list(tmp_path.iterdir()) == [file]
 
 
 def test_a_key_that_cannot_be_made_leaves_no_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert keys.main(["new", "no name", "--file", str(tmp_path / "keys.toml")]) == 2
+    assert run_command(keys, ["new", "no name", "--file", str(tmp_path / "keys.toml")]) == 2
     assert "no name" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []

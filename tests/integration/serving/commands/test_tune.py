@@ -1,4 +1,4 @@
-"""`--tune` as people run it, on tiny models: measured once, remembered, shown by the server."""
+"""`--tune` on tiny models, as people run it: measured, printed as flags, shown by the server."""
 
 import json
 import re
@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from serving.client import AsyncDigitClient
+from mnist_digits import AsyncDigitClient
 from serving.errors import ModelRejectedError
-from serving.models.onnx_session import OnnxModel
+from serving.models.onnx_session import OnnxSession
 from serving.models.repository import ModelRepository
+from tests.support.processes import completed
 from tests.support.servers import StartServer
 from tests.support.tiny_model import rewrite_metadata, write_tiny_version
 
-ROOT = Path(__file__).parents[4]
 RUN = {"training": {"started": "2026-11-23T12:00:00Z"}}
 
 
@@ -30,35 +30,26 @@ def repository(tmp_path: Path) -> Path:
 
 
 def tune(repository: Path, *flags: str) -> subprocess.CompletedProcess[str]:
-    command = [
-        sys.executable,
-        "-m",
-        "serving.commands.tune",
-        "--model-repository",
-        str(repository),
-        "--device",
-        "cpu",
-        *flags,
-    ]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    settings = ["--model-repository", str(repository), "--device", "cpu", *flags]
+    return completed([sys.executable, "-m", "serving.commands.tune", *settings])
 
 
-def open_model(graph: bytes) -> OnnxModel:
-    return OnnxModel(graph, "cpu", threads=1)
+def open_model(graph: bytes) -> OnnxSession:
+    return OnnxSession(graph, "cpu", threads=1)
 
 
-def test_settings_are_measured_once_and_remembered_beside_the_model(repository: Path) -> None:
-    first = tune(repository, "--workers", "2")
-    record = repository / "mnist" / "3" / "tuning.json"
-    assert first.returncode == 0, first.stderr
-    assert json.loads(first.stdout) == json.loads(record.read_text())["picked"]
-    assert "float32, 1 thread" in first.stderr
-    assert "int8, 1 thread" in first.stderr
-    written = record.stat().st_mtime_ns
-    second = tune(repository, "--workers", "2")
-    assert (second.stdout, second.returncode) == (first.stdout, 0)
-    assert f"remembered in {record}" in second.stderr
-    assert record.stat().st_mtime_ns == written
+def test_picked_settings_are_printed_as_json_and_as_flags_and_nothing_is_written(repository: Path) -> None:
+    before = sorted(repository.rglob("*"))
+    done = tune(repository, "--workers", "2")
+    assert done.returncode == 0, done.stderr
+    picked = json.loads(done.stdout)
+    assert "float32, 1 thread" in done.stderr
+    assert "int8, 1 thread" in done.stderr
+    assert (
+        f"--precision {picked['precision']} --inference-threads {picked['inference_threads']}"
+        f" --max-batch-size {picked['max_batch_size']}" in done.stderr
+    )
+    assert sorted(repository.rglob("*")) == before
 
 
 def test_an_older_version_stands_in_for_a_broken_one(repository: Path) -> None:
@@ -66,10 +57,10 @@ def test_an_older_version_stands_in_for_a_broken_one(repository: Path) -> None:
     done = tune(repository, "--precision", "float32", "--inference-threads", "1")
     assert done.returncode == 0, done.stderr
     assert "version 4 is passed over: " in done.stderr
-    assert (repository / "mnist" / "3" / "tuning.json").exists()
+    assert json.loads(done.stdout)["inference_threads"] == 1
 
 
-def test_where_all_versions_are_broken_the_reason_is_told(repository: Path) -> None:
+def test_where_all_versions_are_broken_the_reason_is_printed(repository: Path) -> None:
     (repository / "mnist" / "3" / "model.onnx").write_bytes(b"cut short")
     done = tune(repository, "--precision", "float32", "--inference-threads", "1")
     assert done.returncode == 1
@@ -84,24 +75,17 @@ def test_what_is_given_is_not_measured(repository: Path) -> None:
     assert "float32" not in done.stderr
 
 
-def test_an_int8_form_that_fails_here_is_told_and_not_picked(repository: Path) -> None:
+def test_int8_form_that_fails_on_this_host_is_reported_and_not_picked(repository: Path) -> None:
     (repository / "mnist-int8" / "1" / "model.onnx").write_bytes(b"cut")
     done = tune(repository)
     assert json.loads(done.stdout)["precision"] == "float32"
     assert re.search("not measured: .*was changed or cut", done.stderr)
 
 
-def test_where_nothing_can_be_written_the_settings_are_used_all_the_same(repository: Path) -> None:
-    (repository / "mnist" / "3" / "tuning.json").mkdir()
-    done = tune(repository, "--precision", "float32")
-    assert (done.returncode, json.loads(done.stdout)["precision"]) == (0, "float32")
-    assert "not remembered" in done.stderr
-
-
-def test_without_a_model_the_reason_is_told(tmp_path: Path) -> None:
+def test_without_a_model_the_reason_is_printed(tmp_path: Path) -> None:
     done = tune(tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith("error: there is no model mnist")
+    assert done.stderr.startswith("Error: there is no model mnist")
 
 
 def test_the_int8_form_is_that_of_the_same_training(repository: Path) -> None:

@@ -35,7 +35,7 @@ async def until_held(server: Standalone, images: int) -> None:
             await asyncio.sleep(0)
 
 
-async def test_what_there_is_no_room_for_is_refused_with_when_to_come_again(start_server: StartServer) -> None:
+async def test_what_there_is_no_room_for_is_refused_with_a_time_to_retry(start_server: StartServer) -> None:
     async with start_server(**HELD) as server, connected(server) as one, connected(server) as other:
         held = [asyncio.ensure_future(one.Classify(request(10))) for _ in range(2)]
         await until_held(server, 20)
@@ -79,7 +79,7 @@ async def test_a_deadline_that_cannot_be_met_is_refused_at_once_while_the_patien
         assert len((await held).predictions) == 4096
 
 
-async def test_a_refusal_is_nothing_but_a_status_so_that_clients_ask_again(start_server: StartServer) -> None:
+async def test_refusal_is_nothing_but_a_status_so_that_clients_retry(start_server: StartServer) -> None:
     """A call that has got anything before its status is not retried by any client of gRPC."""
     async with start_server(**HELD) as server, connected(server) as one, connected(server) as other:
         held = [asyncio.ensure_future(one.Classify(request(10))) for _ in range(2)]

@@ -1,7 +1,6 @@
 """Where a signature is asked for, only versions signed by that key are served; everything else is told as unsigned."""
 
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,8 +10,9 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from serving.errors import ModelRejectedError
-from serving.models.onnx_session import OnnxModel
+from serving.models.onnx_session import OnnxSession
 from serving.models.repository import ModelRepository
+from tests.support.processes import completed
 from tests.support.tiny_model import rewrite_metadata, tiny_graph, write_tiny_version
 
 
@@ -32,12 +32,21 @@ class KeyPair:
         """As docs/operations.md says."""
         command = ["sign", "key", str(version), "--private_key", str(self.private)]
         signature = ["--signature", str(version / "model.sig")]
-        subprocess.run([sys.executable, "-m", "model_signing", *command, *signature], check=True, capture_output=True)
+        done = completed([sys.executable, "-m", "model_signing", *command, *signature])
+        assert done.returncode == 0, done.stderr
 
 
-@pytest.fixture
-def ours(tmp_path: Path) -> KeyPair:
-    return KeyPair(tmp_path / "ours")
+@pytest.fixture(scope="module")
+def ours(tmp_path_factory: pytest.TempPathFactory) -> KeyPair:
+    return KeyPair(tmp_path_factory.mktemp("keys") / "ours")
+
+
+@pytest.fixture(scope="module")
+def signed_models(ours: KeyPair, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository whose version is signed by the key; tests get copies."""
+    models = tmp_path_factory.mktemp("signed") / "models"
+    ours.sign(write_tiny_version(models))
+    return models
 
 
 @pytest.fixture
@@ -45,9 +54,15 @@ def version(tmp_path: Path) -> Path:
     return write_tiny_version(tmp_path / "models")
 
 
+@pytest.fixture
+def signed(signed_models: Path, tmp_path: Path) -> Path:
+    """A version of one's own, signed by the key."""
+    return shutil.copytree(signed_models, tmp_path / "models") / "mnist" / "1"
+
+
 def load(version: Path, public_key: Path, precision: str = "auto") -> int:
     repository = ModelRepository(version.parents[1], "mnist", public_key)
-    return repository.load(1, lambda graph: OnnxModel(graph, "cpu", threads=1), 8, precision).version
+    return repository.load(1, lambda graph: OnnxSession(graph, "cpu", threads=1), 8, precision).version
 
 
 def int8_form(version: Path) -> Path:
@@ -60,10 +75,9 @@ def int8_form(version: Path) -> Path:
     return form
 
 
-def test_a_version_signed_by_the_key_is_served_beside_what_tuning_has_written(ours: KeyPair, version: Path) -> None:
-    ours.sign(version)
-    (version / "tuning.json").write_text("{}")
-    assert load(version, ours.public) == 1
+def test_version_signed_by_the_key_is_served_whatever_an_earlier_tuning_has_left(ours: KeyPair, signed: Path) -> None:
+    (signed / "tuning.json").write_text("{}")
+    assert load(signed, ours.public) == 1
 
 
 def of_somebody_else(version: Path, folder: Path) -> None:
@@ -94,12 +108,11 @@ def whose_signature_is_garbled(version: Path, _: Path) -> None:
     [of_somebody_else, changed_with_its_description, with_a_file_more, with_a_file_less, whose_signature_is_garbled],
 )
 def test_a_version_that_is_not_what_was_signed_is_unsigned(
-    spoil: Callable[[Path, Path], None], ours: KeyPair, version: Path, tmp_path: Path
+    spoil: Callable[[Path, Path], None], ours: KeyPair, signed: Path, tmp_path: Path
 ) -> None:
-    ours.sign(version)
-    spoil(version, tmp_path)
+    spoil(signed, tmp_path)
     with pytest.raises(ModelRejectedError) as raised:
-        load(version, ours.public)
+        load(signed, ours.public)
     assert raised.value.check == "unsigned"
 
 
@@ -109,10 +122,9 @@ def test_a_version_without_a_signature_is_unsigned(ours: KeyPair, version: Path)
     assert raised.value.check == "unsigned"
 
 
-def test_a_key_that_is_none_is_told(ours: KeyPair, version: Path, tmp_path: Path) -> None:
-    ours.sign(version)
+def test_public_key_that_is_missing_refuses_every_version(signed: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelRejectedError) as raised:
-        load(version, tmp_path / "nowhere.pem")
+        load(signed, tmp_path / "nowhere.pem")
     assert raised.value.check == "unsigned"
 
 

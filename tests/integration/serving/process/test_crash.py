@@ -2,25 +2,24 @@
 
 import asyncio
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
 import grpc
 import pytest
 
+from mnist_digits import AsyncDigitClient
 from protos.mnist.v1 import digits_pb2
 from protos.mnist.v1.digits_pb2_grpc import DigitClassifierStub
-from serving.client import AsyncDigitClient
 from tests.chaos import ends
-from tests.chaos.service_process import ROOT, ServiceProcess, running, until_ended
+from tests.chaos.service_process import ServiceProcess, running
+from tests.support.processes import completed, until_ended
 from tests.support.tiny_model import image_of, image_that_hangs
 
 # Serves with its log on a full disk, asks until there is an answer, and tells the digit and the server's exit status.
 PROGRAM = """
 import subprocess, sys, time
-from serving.client import DigitClient
-from serving.client.messages import CallError
+from mnist_digits import CallError, DigitClient
 from serving.api.listening_port import reserve_port
 workers, repository = sys.argv[1:]
 with reserve_port("127.0.0.1", 0) as holder:
@@ -29,14 +28,17 @@ flags = ["--grpc-port", str(port), "--http-port", "0", "--access-log", "--worker
 command = [sys.executable, "-m", "serving", *flags, "--model-repository", repository]
 server = subprocess.Popen(command, stderr=open("/dev/full", "w"))
 digits, ends = set(), time.monotonic() + 60
-with DigitClient(f"127.0.0.1:{port}", timeout_seconds=30) as client:
-    while not digits and time.monotonic() < ends:
-        try:
-            digits = {client.classify([bytes(4) + bytes([255]) + bytes(779)])[0].digit for _ in range(20)}
-        except CallError:
-            pass
-server.terminate()
-print(*digits, server.wait(30))
+try:
+    with DigitClient(f"127.0.0.1:{port}", timeout_seconds=30) as client:
+        while not digits and time.monotonic() < ends:
+            try:
+                digits = {client.classify([bytes(4) + bytes([255]) + bytes(779)])[0].digit for _ in range(20)}
+            except CallError:
+                pass
+    server.terminate()
+    print(*digits, server.wait(30))
+finally:
+    server.kill()
 """
 HANGS = digits_pb2.ClassifyRequest(images=[digits_pb2.Image(pixels=image_that_hangs())])
 ONE_IMAGE = digits_pb2.ClassifyRequest(images=[digits_pb2.Image(pixels=image_of(1))])
@@ -161,5 +163,5 @@ async def test_without_a_watchdog_a_hanging_inference_ends_with_the_grace(
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_a_full_disk_under_the_log_takes_lines_and_nothing_else(workers: str, tiny_repository: Path) -> None:
     command = [sys.executable, "-W", "ignore", "-c", PROGRAM, workers, str(tiny_repository)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
+    done = completed(command)
     assert done.stdout.strip() == "4 0", done.stderr

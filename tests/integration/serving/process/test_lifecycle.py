@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,10 +17,10 @@ from protos.mnist.v1.digits_pb2_grpc import DigitClassifierStub
 from serving.errors import ConfigError, ModelRejectedError
 from serving.logging import configure_logging
 from serving.process.standalone import Standalone
+from tests.support.processes import completed
 from tests.support.servers import StartServer
 from tests.support.tiny_model import image_of
 
-ROOT = Path(__file__).parents[4]
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
 ONE_IMAGE = digits_pb2.ClassifyRequest(images=[digits_pb2.Image(pixels=image_of(1))])
 
@@ -67,7 +66,7 @@ async def test_metrics_can_be_put_on_an_address_of_their_own(start_server: Start
         assert (await get(server, "/readyz"))[0] == 404
 
 
-async def test_openmetrics_is_spoken_when_asked_for(server: Standalone) -> None:
+async def test_openmetrics_is_served_to_callers_that_accept_it(server: Standalone) -> None:
     _, text = await get(server, "/metrics", accept="application/openmetrics-text; version=1.0.0")
     assert text.endswith("# EOF\n")
 
@@ -177,7 +176,7 @@ async def test_the_access_line_can_be_turned_on_and_never_holds_pixels(
     assert all(set(event) == wanted and event["code"] == "OK" for event in rpcs)
 
 
-def test_a_server_that_nobody_has_sent_a_picture_has_not_loaded_what_reads_them() -> None:
+def test_server_without_pictures_has_not_loaded_what_reads_them() -> None:
     program = "import sys, serving.process.standalone; print(*({'scipy', 'PIL'} & sys.modules.keys()))"
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == ""
+    done = completed([sys.executable, "-c", program])
+    assert (done.returncode, done.stdout.strip()) == (0, ""), done.stderr

@@ -7,10 +7,11 @@ from pathlib import Path
 import grpc
 import pytest
 
+from mnist_digits import AsyncDigitClient
 from protos.inference import open_inference_pb2 as protocol
 from protos.inference.open_inference_pb2_grpc import GRPCInferenceServiceStub
-from serving.client import AsyncDigitClient
-from serving.commands import versions
+from serving.commands.versions import versions
+from serving.options import run_command
 from tests.chaos.service_process import running
 from tests.support.changing_repository import (
     CALLERS,
@@ -60,9 +61,9 @@ async def test_one_command_rolls_back_and_another_forward_under_load(
     command = ["--model-repository", str(repository)]
     async with start_server(model_repository=repository, **POLL) as server, callers(server) as asked:
         assert (await model(server)).version == 2
-        assert versions.main([*command, "rollback"]) == 0
+        assert run_command(versions, [*command, "rollback"]) == 0
         await until(server, lambda told: told.version == 1)
-        assert versions.main([*command, "unpin"]) == 0
+        assert run_command(versions, [*command, "unpin"]) == 0
         await until(server, lambda told: told.version == 2)
     assert asked.failures == []
     told = [line for line in capsys.readouterr().out.splitlines() if line[0] in "12" and "[" not in line]
@@ -70,7 +71,7 @@ async def test_one_command_rolls_back_and_another_forward_under_load(
     assert (repository / "mnist" / "config.pbtxt").read_text() == 'name: "mnist"  # ours\nmax_batch_size: 256\n'
 
 
-async def test_all_versions_are_served_side_by_side_when_asked_for(start_server: StartServer, repository: Path) -> None:
+async def test_policy_all_serves_every_version_at_once(start_server: StartServer, repository: Path) -> None:
     write_tiny_version(repository, 2)
     (repository / "mnist" / "config.pbtxt").write_text("version_policy { all { } }")
     async with start_server(model_repository=repository, **POLL) as server:
@@ -114,7 +115,7 @@ async def test_the_admin_rpc_can_be_closed(start_server: StartServer, repository
         assert raised.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
-async def test_versions_that_are_asked_for_and_not_there_are_told_once(repository: Path) -> None:
+async def test_wanted_versions_that_are_missing_are_logged_once(repository: Path) -> None:
     flags = ("--workers", "1", "--model-version", "1,7", "--model-poll-seconds", "0.02")
     async with running(repository, *flags) as service, AsyncDigitClient(service.grpc_address) as client:
         write_tiny_version(repository, 2)  # noticed and not asked for

@@ -74,7 +74,7 @@ BROKEN = [
 
 
 @pytest.mark.parametrize(("break_it", "check"), BROKEN, ids=[each.__name__ for each, _ in BROKEN])
-async def test_a_version_that_fails_a_check_is_refused_and_told_and_the_old_one_goes_on(
+async def test_version_that_fails_a_check_is_refused_and_reported_and_the_old_one_goes_on(
     break_it: Callable[[Path], None], check: str, start_server: StartServer, repository: Path, tmp_path: Path
 ) -> None:
     aside = write_tiny_version(tmp_path / "aside", 2)
@@ -134,7 +134,7 @@ async def test_nothing_good_at_the_start_is_an_error_that_names_the_check(
     assert raised.value.check == "checksum"
 
 
-async def test_a_refused_version_is_told_no_more_when_a_newer_one_is_served(
+async def test_refused_version_is_no_longer_reported_once_a_newer_one_is_served(
     start_server: StartServer, repository: Path
 ) -> None:
     changed_after_it_was_described(write_tiny_version(repository, 2))

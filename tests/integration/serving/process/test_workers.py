@@ -15,16 +15,16 @@ import grpc
 import pytest
 from structlog.testing import capture_logs
 
+from mnist_digits import AsyncDigitClient
 from protos.mnist.v1 import digits_pb2
 from protos.mnist.v1.digits_pb2_grpc import DigitClassifierStub
-from serving.client import AsyncDigitClient
 from serving.config import Config
 from serving.errors import ConfigError, ModelRejectedError
 from serving.logging import get_logger
 from serving.process import recycling as memory_growth
 from serving.process.supervisor import Supervisor
 from serving.version_policy import parse_policy
-from tests.chaos.service_process import until_ended
+from tests.support.processes import until_ended
 from tests.support.tiny_model import image_of, write_tiny_version
 
 StartWorkers = Callable[..., AbstractAsyncContextManager[Supervisor]]
@@ -125,7 +125,7 @@ async def test_metrics_are_those_of_all_workers_until_they_have_drained(start_wo
         await drain
 
 
-async def test_a_worker_that_dies_while_it_is_asked_is_not_counted_twice(start_workers: StartWorkers) -> None:
+async def test_worker_that_dies_during_a_scrape_is_not_counted_twice(start_workers: StartWorkers) -> None:
     async with start_workers() as supervisor:
         await asyncio.gather(*(ask(supervisor, 3) for _ in range(20)))
         assert (await metrics_of(supervisor))['mnist_predictions_total{digit="3"}'] == 20
@@ -140,7 +140,7 @@ async def test_a_worker_that_dies_while_it_is_asked_is_not_counted_twice(start_w
         assert threes == [20]
 
 
-async def test_where_nobody_looks_for_models_a_replacement_serves_what_the_others_serve(tmp_path: Path) -> None:
+async def test_without_polling_a_replacement_serves_what_the_others_serve(tmp_path: Path) -> None:
     write_tiny_version(tmp_path, 1)
     config = Config(model_repository=tmp_path, device="cpu", grpc_port=0, http_port=0, model_poll_seconds=0)
     async with Supervisor(config, get_logger(), workers=2) as supervisor:
@@ -152,7 +152,7 @@ async def test_where_nobody_looks_for_models_a_replacement_serves_what_the_other
         assert [info.labels["version"] for info in infos if info.name == "mnist_model_info"] == ["1"]
 
 
-async def test_where_a_look_is_asked_for_a_replacement_serves_what_it_found(tmp_path: Path) -> None:
+async def test_after_a_look_on_request_a_replacement_serves_what_it_found(tmp_path: Path) -> None:
     write_tiny_version(tmp_path, 1)
     write_tiny_version(tmp_path, 2)
     everything = parse_policy("all")
@@ -167,7 +167,7 @@ async def test_where_a_look_is_asked_for_a_replacement_serves_what_it_found(tmp_
     async with Supervisor(config, get_logger(), workers=2) as supervisor:
         assert await versions_after_replacing_all(supervisor) == ["1", "2"]
         write_tiny_version(tmp_path, 3)
-        await supervisor.look_at_models()
+        await supervisor.reload_models()
         assert await versions_after_replacing_all(supervisor) == ["1", "2", "3"]
 
 
@@ -194,7 +194,7 @@ async def test_a_replacement_that_cannot_be_spawned_is_tried_again(
             await until_replaced(supervisor, died)
 
 
-async def test_a_first_start_that_fails_tells_why_and_leaves_no_process(tmp_path: Path) -> None:
+async def test_first_start_that_fails_says_why_and_leaves_no_process(tmp_path: Path) -> None:
     config = Config(model_repository=tmp_path, device="cpu", grpc_port=0, http_port=0)
     supervisor = Supervisor(config, get_logger(), workers=2)
     with pytest.raises(ModelRejectedError, match="there is no model mnist"):
@@ -275,7 +275,7 @@ async def test_a_renewed_worker_serves_what_a_later_look_finds(
                 await metrics_of(supervisor)
             monkeypatch.setattr(memory_growth, "LOOK_SECONDS", 60.0)
             write_tiny_version(repository, 2)
-            await supervisor.look_at_models()
+            await supervisor.reload_models()
             while (await metrics_of(supervisor)).get("mnist_workers") != 2 or await versions_of(supervisor) != {2}:
                 pass  # each look is a call
 

@@ -14,7 +14,7 @@ def domain_errors() -> list[type[DigitServiceError]]:
 
 
 @pytest.mark.parametrize("kind", domain_errors())
-def test_every_domain_error_has_its_own_status_and_tells_its_message(kind: type[DigitServiceError]) -> None:
+def test_every_domain_error_has_its_own_status_and_keeps_its_message(kind: type[DigitServiceError]) -> None:
     error = kind.__new__(kind)
     Exception.__init__(error, "what to do")
     status = error_status(error)

@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from serving.commands import versions
-from serving.commands.versions import without_policy
+from serving.commands.versions import versions, without_policy
 from serving.models.repository import ModelRepository
+from serving.options import run_command
 
 CONFIG = 'name: "mnist"  # ours\nmax_batch_size: 256\n'
 
@@ -19,7 +19,7 @@ def model(tmp_path: Path) -> Path:
 
 
 def run(model: Path, *arguments: str) -> int:
-    return versions.main(["--model-repository", str(model.parent), *arguments])
+    return run_command(versions, ["--model-repository", str(model.parent), *arguments])
 
 
 def wanted(model: Path) -> list[int]:
@@ -57,7 +57,7 @@ def test_without_a_config_one_is_written(model: Path) -> None:
     assert wanted(model) == [2]
 
 
-def test_a_config_that_cannot_be_read_is_told(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_config_that_cannot_be_read_is_reported(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (model / "config.pbtxt").write_text("{")
     assert run(model, "list") == 1
     assert "config.pbtxt: cannot be read" in capsys.readouterr().err

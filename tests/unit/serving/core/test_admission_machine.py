@@ -2,7 +2,7 @@
 
 import asyncio
 
-from hypothesis import settings
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -13,7 +13,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from serving.core.admission import GREED, Admission
+from serving.core.admission import THRESHOLD_FACTOR, Admission
+from tests.support.examples import examples
 
 CLIENTS = ("flooding", "modest", "rare")
 
@@ -38,7 +39,7 @@ class AdmissionMachine(RuleBasedStateMachine):
     def somebody_asks(self, client: str, images: int) -> None:
         own = sum(held for who, held in self.admitted if who == client)
         left = self.capacity - self.held() - images
-        has_room = left >= 0 and (not own or own + images <= GREED * left)
+        has_room = left >= 0 and (not own or own + images <= THRESHOLD_FACTOR * left)
         assert self.admission.admit(client, images) == has_room
         if has_room:
             self.admitted.append((client, images))
@@ -73,5 +74,6 @@ class AdmissionMachine(RuleBasedStateMachine):
             self.loop.close()
 
 
+@pytest.mark.hypothesis
 def test_against_lists_it_admits_by_its_rules_and_knows_what_it_holds_and_when_it_is_empty() -> None:
-    run_state_machine_as_test(AdmissionMachine, settings=settings(max_examples=60, deadline=None))
+    run_state_machine_as_test(AdmissionMachine, settings=examples(60))

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from hypothesis import settings
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -14,6 +14,7 @@ from hypothesis.stateful import (
 )
 
 from serving.core.batch_queue import BatchQueue
+from tests.support.examples import examples
 
 FOREVER = float("inf")
 
@@ -82,5 +83,6 @@ class BatchQueueMachine(RuleBasedStateMachine):
         return sum(request.images for request in self.waiting) >= self.largest
 
 
-def test_against_a_list_whoever_was_offered_leaves_once_in_order_and_as_what_it_is() -> None:
-    run_state_machine_as_test(BatchQueueMachine, settings=settings(max_examples=100, deadline=None))
+@pytest.mark.hypothesis
+def test_against_a_list_each_request_leaves_once_in_order_and_unchanged() -> None:
+    run_state_machine_as_test(BatchQueueMachine, settings=examples(100))

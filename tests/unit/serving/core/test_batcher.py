@@ -39,7 +39,7 @@ async def test_a_cancelled_caller_leaves_its_neighbours_answered_and_is_counted(
         assert metrics.registry.get_sample_value("mnist_dropped_total", {"reason": "abandoned"}) == 1
 
 
-async def test_a_caller_cancelled_while_its_batch_runs_harms_nobody() -> None:
+async def test_caller_cancelled_while_its_batch_runs_harms_no_other() -> None:
     model = GatedModel()
     async with running(model) as (batcher, _):
         first, (second,) = await submit_behind_a_running_batch(model, batcher, images(2))
@@ -48,7 +48,7 @@ async def test_a_caller_cancelled_while_its_batch_runs_harms_nobody() -> None:
         assert digits_in(await second) == [2]
 
 
-async def test_an_expired_caller_is_told_and_never_run() -> None:
+async def test_expired_caller_gets_an_error_and_is_never_run() -> None:
     model = GatedModel()
     model.open()
     async with running(model) as (batcher, metrics):
@@ -129,22 +129,22 @@ async def test_a_close_in_the_middle_of_running_again_answers_all() -> None:
         await closing
 
 
-async def test_an_answer_tells_how_long_it_waited_and_with_how_many_it_ran() -> None:
+async def test_result_holds_its_wait_and_the_size_of_its_batch() -> None:
     model = GatedModel()
     async with running(model) as (batcher, _):
         _, others = await submit_behind_a_running_batch(model, batcher, images(3), images(1, 4))
         model.open()
-        timings = [answer.timing for answer in await asyncio.gather(*others)]
+        timings = await asyncio.gather(*others)
         assert [timing.batch_images for timing in timings] == [3, 3]
         assert timings[0].queue_seconds >= timings[1].queue_seconds > 0
         assert timings[0].inference_seconds == timings[1].inference_seconds > 0
 
 
-async def test_a_split_request_tells_all_of_its_inferences() -> None:
+async def test_split_request_reports_all_of_its_inferences() -> None:
     model = GatedModel()
     model.open()
     async with running(model, largest=2) as (batcher, metrics):
-        timing = (await batcher.submit(images(1, 2, 3))).timing
+        timing = await batcher.submit(images(1, 2, 3))
         await batcher.close()
         total = metrics.registry.get_sample_value("mnist_inference_seconds_sum")
         assert timing.batch_images == 2

@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry
 from serving.core.batcher import BACKLOG, Batcher
 from serving.core.runner import LoopRunner, ThreadRunner
 from serving.metrics.metrics import Metrics
-from serving.predictions import BatchRows, Pixels
+from serving.predictions import BatchPredictions, Pixels
 from tests.support.gated_model import digits_in, images, rows_of
 
 
@@ -19,7 +19,7 @@ class RecordingModel:
         self._broken = broken
         self.batches: list[int] = []
 
-    def __call__(self, pixels: Pixels) -> BatchRows:
+    def __call__(self, pixels: Pixels) -> BatchPredictions:
         self.batches.append(len(pixels))
         if self._broken is not None and pixels[:, self._broken].any():
             raise ValueError("broken")

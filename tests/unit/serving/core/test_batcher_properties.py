@@ -9,11 +9,11 @@ from collections import Counter
 from itertools import chain
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from serving.errors import ExpiredError, NotReadyError
-from serving.predictions import Rows
+from serving.predictions import Predictions
 from tests.support.batcher_schedule import (
     FOREVER,
     Action,
@@ -28,6 +28,7 @@ from tests.support.batcher_schedule import (
     Turn,
     played,
 )
+from tests.support.examples import examples
 from tests.support.numbered_model import BatchFailedError, Verdict, numbers_answered
 
 patiences = st.sampled_from([FOREVER] * 8 + [0.0, 1.0, 2.0, 4.0])
@@ -65,9 +66,9 @@ def check_end(caller: Caller, stage: Stage) -> None:
     match end:
         case asyncio.CancelledError():
             assert caller.has_left
-        case Rows():
+        case Predictions():
             assert numbers_answered(end) == caller.numbers
-            assert 1 <= end.timing.batch_images <= stage.schedule.largest
+            assert 1 <= end.batch_images <= stage.schedule.largest
         case NotReadyError():
             assert caller.came_after_close
         case ExpiredError():
@@ -128,13 +129,13 @@ def check(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("kind", ["loop", "stepped"])
-@settings(max_examples=500, deadline=None)
+@examples(200)
 @given(schedule=schedules())
 def test_every_caller_gets_exactly_one_answer_its_own(kind: str, schedule: Schedule) -> None:
     check(played(kind, schedule))
 
 
-@settings(max_examples=100, deadline=None)  # each starts a thread
+@examples(100)  # each starts a thread
 @given(schedule=schedules())
 def test_on_a_thread_too_every_caller_gets_exactly_one_answer_its_own(schedule: Schedule) -> None:
     check(played("thread", schedule))

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
@@ -13,6 +13,7 @@ from serving.image.decode import decode
 from serving.image.framing import frame
 from serving.image.picture import ImageLimits, Quality
 from serving.image.stroke_width import stroke_width
+from tests.support.examples import examples
 
 Grey = npt.NDArray[np.uint8]
 
@@ -68,7 +69,7 @@ def test_weak_contrast_of_either_polarity_gives_the_same_digit(paper: int, ink: 
 
 
 @given(st.integers(0, 80), st.integers(0, 80), st.integers(0, 80), st.integers(0, 80))
-@settings(max_examples=30, deadline=None)
+@examples(30)
 def test_where_the_digit_stands_does_not_matter(top: int, bottom: int, left: int, right: int) -> None:
     assert difference(frame(np.pad(drawn_seven(), ((top, bottom), (left, right)))).pixels) == 0
 
@@ -109,6 +110,7 @@ def processor_seconds(picture: Grey) -> float:
     return min(taken)
 
 
+@pytest.mark.serial
 def test_thousands_of_pieces_cost_no_multiple_of_a_digit() -> None:
     digit = np.pad(drawn_seven(), ((20, 20), (35, 35)))
     specks = np.zeros_like(digit)
@@ -136,7 +138,7 @@ def test_a_single_line_is_never_lost(side: int) -> None:
 
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 2**32 - 1))
 @example(1, 37, 38)  # a line lost by Pillow's box filter left nothing to centre
-@settings(max_examples=60, deadline=None)
+@examples(60)
 def test_any_picture_is_framed_or_blank(height: int, width: int, seed: int) -> None:
     framed = frame(np.random.default_rng(seed).integers(0, 256, (height, width), np.uint8))
     assert framed.pixels.shape == (784,)
@@ -170,7 +172,7 @@ def filling(digit: Grey, side: int) -> Grey:
 
 
 @given(st.sampled_from(range(len(SAMPLES))), st.booleans(), st.integers(0, 40), st.integers(0, 40), st.integers(1, 4))
-@settings(max_examples=40, deadline=None)
+@examples(40)
 def test_mnists_digits_inverted_padded_and_enlarged_stay_themselves(
     index: int, is_inverted: bool, top: int, left: int, factor: int
 ) -> None:
@@ -180,7 +182,7 @@ def test_mnists_digits_inverted_padded_and_enlarged_stay_themselves(
 
 
 @given(st.sampled_from(range(len(SAMPLES))), st.sampled_from(["PNG", "BMP", "WEBP", "TIFF", "JPEG"]), st.booleans())
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @example(14, "PNG", False)  # its centre of mass lies between two pixels
 def test_file_format_and_colour_do_not_matter(index: int, kind: str, is_inverted: bool) -> None:
     share = enlarged(SAMPLES[index], 84)[..., np.newaxis] / 255

@@ -14,14 +14,13 @@ from PIL import Image
 from serving.image.decode import decode
 from serving.image.framing import frame
 from serving.image.picture import ImageLimits, Quality
+from tests.support.processes import ROOT, completed
 
-ROOT = Path(__file__).parents[4]
 DIGITS = np.load(ROOT / "tests" / "data" / "digits.npz")["pixels"][:5].reshape(5, 28, 28)
 
 
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "serving.image", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    return completed([sys.executable, "-m", "serving.image", *arguments])
 
 
 def test_each_stack_comes_back_framed_with_its_flags(tmp_path: Path) -> None:
@@ -81,6 +80,6 @@ def test_input_that_cannot_be_used_is_one_line_and_status_2(
     assert not (tmp_path / "out.npz").exists()
 
 
-def test_missing_arguments_are_told_the_usage() -> None:
+def test_missing_arguments_print_the_usage() -> None:
     done = run("in.npz")
     assert (done.returncode, done.stderr) == (2, "usage: python -m serving.image IN.npz OUT.npz\n")

@@ -3,13 +3,14 @@ import time
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
 from serving.image.framing import frame
 from serving.image.picture import Framed, Quality
 from serving.image.reduction import WORKING_SIDE, reduced
+from tests.support.examples import examples
 
 Grey = npt.NDArray[np.uint8]
 Stroke = list[tuple[float, float]]
@@ -63,7 +64,7 @@ def test_a_thin_line_is_neither_lost_nor_pale_on_a_large_canvas(digit: int, side
     st.integers(1, 3),
     st.booleans(),
 )
-@settings(max_examples=40, deadline=None)
+@examples(40)
 def test_a_thin_drawing_has_one_frame_wherever_it_stands_on_whichever_canvas(
     digit: int, side: int, share: float, right: float, down: float, pen: int, is_inverted: bool
 ) -> None:
@@ -121,7 +122,7 @@ def test_paper_that_is_not_flat_is_reduced_as_a_whole() -> None:
 
 
 @given(st.integers(1, WORKING_SIDE), st.integers(1, WORKING_SIDE), st.integers(0, 255))
-@settings(max_examples=30, deadline=None)
+@examples(30)
 def test_a_small_picture_is_not_touched(width: int, height: int, level: int) -> None:
     picture = Image.new("L", (width, height), level)
     picture.putpixel((width // 2, height // 2), 255 - level)
@@ -136,7 +137,7 @@ def test_a_small_picture_is_not_touched(width: int, height: int, level: int) -> 
     st.floats(0, 1),
     st.integers(0, 2**32 - 1),
 )
-@settings(max_examples=50, deadline=None)
+@examples(50)
 def test_any_large_picture_is_reduced_and_then_framed_or_blank(
     longer: int, shorter: int, is_upright: bool, levels: list[int], share: float, seed: int
 ) -> None:
@@ -167,6 +168,7 @@ def processor_seconds(picture: Image.Image) -> float:
     return min(taken)
 
 
+@pytest.mark.serial
 def test_a_picture_full_of_dots_is_reduced_in_the_time_of_a_drawing() -> None:
     dots = np.full((2_000, 2_000), 255, np.uint8)
     dots[::12, ::12] = 0  # each a piece of its own at the working size

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.exposition import generate_latest
 
-from serving.metrics.counters import CounterTally, HistogramTally
+from serving.metrics.counters import LoopCounter, LoopHistogram
 
 BOUNDS = (0.1, 1.0, 10.0)
 
@@ -18,7 +18,7 @@ def lines(registry: CollectorRegistry) -> set[str]:
 @given(st.lists(st.floats(0, 100, width=32) | st.sampled_from(BOUNDS)), st.booleans())
 def test_a_histogram_exposes_what_prometheus_clients_own_would(values: list[float], at_once: bool) -> None:
     ours, theirs = CollectorRegistry(), CollectorRegistry()
-    tally = HistogramTally("wait_seconds", "Time", buckets=BOUNDS, registry=ours).labels()
+    tally = LoopHistogram("wait_seconds", "Time", buckets=BOUNDS, registry=ours).labels()
     histogram = Histogram("wait_seconds", "Time", buckets=BOUNDS, registry=theirs)
     values = [float(np.float32(value)) for value in values]
     if at_once:
@@ -36,7 +36,7 @@ def test_a_histogram_exposes_what_prometheus_clients_own_would(values: list[floa
 
 def test_a_counter_exposes_what_prometheus_clients_own_would() -> None:
     ours, theirs = CollectorRegistry(), CollectorRegistry()
-    tally = CounterTally("calls", "Calls", ("code",), registry=ours)
+    tally = LoopCounter("calls", "Calls", ("code",), registry=ours)
     counter = Counter("calls", "Calls", ("code",), registry=theirs)
     for series in (tally.labels("OK"), counter.labels("OK")):
         series.inc()

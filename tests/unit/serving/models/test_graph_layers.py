@@ -8,10 +8,10 @@ import pytest
 from onnx import helper
 
 from serving.errors import NotExplainableError
-from serving.models.checks import check_traced
+from serving.models.checks import check_explaining_graph
 from serving.models.graph_layers import read_layers, with_outputs
-from serving.models.onnx_session import OnnxModel, TracedModel
-from tests.chaos.service_process import ROOT
+from serving.models.onnx_session import ExplainingSession, OnnxSession
+from tests.support.processes import ROOT
 
 GRAPH = (ROOT / "models/mnist/2/model.onnx").read_bytes()
 
@@ -31,7 +31,7 @@ def constant(graph: onnx.GraphProto, name: str) -> onnx.TensorProto:
     return next(each for each in graph.initializer if each.name == name)
 
 
-def test_layers_are_told_in_order_with_all_their_numbers() -> None:
+def test_layers_are_read_in_order_with_all_their_numbers() -> None:
     layers = read_layers(GRAPH)
     assert [layer.kind for layer in layers] == ["convolution", "max_pooling"] * 3 + ["dense"] * 2
     assert [layer.inputs for layer in layers[:3]] == [(), ("convolution_1",), ("pooling_1",)]
@@ -76,14 +76,14 @@ def test_what_is_no_graph_is_refused(content: bytes) -> None:
 def test_the_graph_that_explains_is_the_other_with_more_outputs() -> None:
     graph = with_outputs(GRAPH, ["convolution_1", "hidden_relu"])
     pixels = np.zeros((2, 784), np.uint8)
-    _, values = TracedModel(graph, ["convolution_1", "hidden_relu"]).run(pixels)
+    _, values = ExplainingSession(graph, ["convolution_1", "hidden_relu"]).run(pixels)
     assert values["convolution_1"].shape == (2, 16, 24, 24)
     assert values["hidden_relu"].shape == (2, 128)
 
 
 def test_one_that_answers_otherwise_explains_nothing() -> None:
-    model = OnnxModel(GRAPH, "cpu", 1)
-    check_traced(TracedModel(with_outputs(GRAPH, ["hidden"]), ["hidden"]), model)
+    model = OnnxSession(GRAPH, "cpu", 1)
+    check_explaining_graph(ExplainingSession(with_outputs(GRAPH, ["hidden"]), ["hidden"]), model)
     other = changed(lambda graph: constant(graph, "temperature").__setattr__("raw_data", np.float32(2).tobytes()))
     with pytest.raises(NotExplainableError, match="other answers"):
-        check_traced(TracedModel(with_outputs(other, ["hidden"]), ["hidden"]), model)
+        check_explaining_graph(ExplainingSession(with_outputs(other, ["hidden"]), ["hidden"]), model)

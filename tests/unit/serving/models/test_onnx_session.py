@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from serving.errors import DeviceUnavailableError, ModelRejectedError
-from serving.models.onnx_session import CPU, CUDA, OnnxModel, available_providers, choose_device
+from serving.models.onnx_session import CPU, CUDA, OnnxSession, available_providers, choose_device
 from tests.support.tiny_model import image_of, tiny_graph
 
 GPU_HOST = [CUDA, CPU]
@@ -14,7 +14,7 @@ CPU_HOST = [CPU]
 
 
 @pytest.mark.parametrize(
-    ("asked", "available", "chosen"),
+    ("requested", "available", "chosen"),
     [
         ("auto", CPU_HOST, "cpu"),
         ("auto", GPU_HOST, "cuda"),
@@ -22,35 +22,35 @@ CPU_HOST = [CPU]
         ("cuda", GPU_HOST, "cuda"),
     ],
 )
-def test_the_device_asked_for_is_chosen_and_auto_falls_back(asked: str, available: list[str], chosen: str) -> None:
-    assert choose_device(asked, available) == chosen
+def test_requested_device_is_chosen_and_auto_falls_back(requested: str, available: list[str], chosen: str) -> None:
+    assert choose_device(requested, available) == chosen
 
 
-def test_cuda_asked_for_and_not_there_is_an_error_that_says_what_to_do() -> None:
+def test_requested_cuda_that_is_missing_is_an_error_that_says_what_to_do() -> None:
     with pytest.raises(DeviceUnavailableError, match=r"Install onnxruntime-gpu .* or use --device auto or cpu"):
         choose_device("cuda", CPU_HOST)
 
 
 @pytest.mark.skipif(CUDA in available_providers(), reason="this host has CUDA")
 def test_auto_runs_on_the_cpu_where_there_is_no_cuda() -> None:
-    assert OnnxModel(tiny_graph(), "auto", threads=1).device == "cpu"
+    assert OnnxSession(tiny_graph(), "auto", threads=1).device == "cpu"
 
 
 @pytest.mark.parametrize("images", [1, 2, 65])
 def test_any_batch_size_runs(images: int) -> None:
     pixels = np.frombuffer(image_of(7) * images, np.uint8).reshape(images, 784)
-    answers = OnnxModel(tiny_graph(), "cpu", threads=1).run(pixels)
-    assert answers.digit.tolist() == [7] * images
+    answers = OnnxSession(tiny_graph(), "cpu", threads=1).run(pixels)
+    assert answers.digits.tolist() == [7] * images
     assert answers.probabilities.shape == (images, 10)
-    assert answers.novelty.shape == (images,)
+    assert answers.novelties.shape == (images,)
 
 
 def test_a_graph_with_another_signature_is_rejected() -> None:
     with pytest.raises(ModelRejectedError, match=r"signature .*keras_tensor.* expected .*pixels"):
-        OnnxModel(tiny_graph(pixels_name="keras_tensor"), "cpu", threads=1)
+        OnnxSession(tiny_graph(pixels_name="keras_tensor"), "cpu", threads=1)
 
 
-def test_onnx_runtime_is_told_to_report_nothing_before_it_is_loaded() -> None:
+def test_onnx_runtime_telemetry_is_off_before_it_is_loaded() -> None:
     program = (
         "import os, sys; import serving.models.onnx_session as m;"
         "source = open(m.__file__).read();"
@@ -64,4 +64,4 @@ def test_onnx_runtime_is_told_to_report_nothing_before_it_is_loaded() -> None:
 
 def test_bytes_that_are_no_graph_are_rejected() -> None:
     with pytest.raises(ModelRejectedError, match="cannot load the graph"):
-        OnnxModel(b"no graph", "cpu", threads=1)
+        OnnxSession(b"no graph", "cpu", threads=1)

@@ -6,14 +6,16 @@ import numpy.typing as npt
 import pytest
 
 from serving.errors import ModelRejectedError
-from serving.models.onnx_session import Answers, OnnxModel
-from serving.models.repository import ModelRepository, ModelVersion
+from serving.models.loaded_model import LoadedModel
+from serving.models.onnx_session import OnnxSession
+from serving.models.repository import ModelRepository
+from serving.predictions import BatchPredictions
 from tests.support.tiny_model import rewrite_metadata, tiny_graph, write_tiny_version
 
 
-def load(root: Path, version: int = 0) -> ModelVersion:
+def load(root: Path, version: int = 0) -> LoadedModel:
     return ModelRepository(root, "mnist").load(
-        version, lambda graph: OnnxModel(graph, "cpu", threads=1), largest_batch=8
+        version, lambda graph: OnnxSession(graph, "cpu", threads=1), largest_batch=8
     )
 
 
@@ -40,9 +42,9 @@ def test_the_model_that_is_named_is_loaded_and_no_other(tmp_path: Path) -> None:
     (tmp_path / "mnist").rename(tmp_path / "mnist-int8")
     repository = ModelRepository(tmp_path, "mnist-int8")
     with pytest.raises(ModelRejectedError, match=r"metadata\.json is of mnist version 1"):
-        repository.load(0, lambda graph: OnnxModel(graph, "cpu", threads=1), largest_batch=8)
+        repository.load(0, lambda graph: OnnxSession(graph, "cpu", threads=1), largest_batch=8)
     rewrite_metadata(tmp_path / "mnist-int8" / "1", name="mnist-int8")
-    loaded = repository.load(0, lambda graph: OnnxModel(graph, "cpu", threads=1), largest_batch=8)
+    loaded = repository.load(0, lambda graph: OnnxSession(graph, "cpu", threads=1), largest_batch=8)
     assert loaded.name == "mnist-int8"
 
 
@@ -58,11 +60,11 @@ def test_integers_may_round_where_float32_may_not(tmp_path: Path) -> None:
     assert load(tmp_path).version == 1
 
 
-def test_a_largest_batch_that_cannot_be_run_is_told(tmp_path: Path) -> None:
+def test_largest_batch_that_cannot_be_run_is_refused(tmp_path: Path) -> None:
     write_tiny_version(tmp_path)
 
-    class SmallDevice(OnnxModel):
-        def run(self, pixels: npt.NDArray[np.uint8]) -> Answers:
+    class SmallDevice(OnnxSession):
+        def run(self, pixels: npt.NDArray[np.uint8]) -> BatchPredictions:
             if len(pixels) > 10:
                 raise RuntimeError("out of memory")
             return super().run(pixels)
@@ -71,7 +73,7 @@ def test_a_largest_batch_that_cannot_be_run_is_told(tmp_path: Path) -> None:
         ModelRepository(tmp_path, "mnist").load(0, lambda graph: SmallDevice(graph, "cpu", threads=1), largest_batch=16)
 
 
-def test_a_version_that_is_not_there_is_named_beside_those_that_are(tmp_path: Path) -> None:
+def test_missing_version_is_named_with_those_that_exist(tmp_path: Path) -> None:
     write_tiny_version(tmp_path, 3)
     with pytest.raises(ModelRejectedError, match="holds no version 4, only 3"):
         load(tmp_path, version=4)

@@ -61,7 +61,7 @@ async def test_blank_raw_pixels_are_refused_as_blank(stub: DigitClassifierStub) 
     assert response.predictions[0].refusal == digits_pb2.REFUSAL_BLANK
 
 
-async def test_what_may_be_wrong_with_a_picture_is_told_beside_its_own_answer_and_counted(
+async def test_quality_flags_come_with_their_own_prediction_and_are_counted(
     stub: DigitClassifierStub, server: Standalone
 ) -> None:
     stroke = np.full((40, 30), 230, np.uint8)
@@ -217,7 +217,7 @@ async def test_a_caller_on_a_short_deadline_does_not_disturb_its_neighbour(start
         assert (await patient).predictions[0].digit == 2
 
 
-async def test_get_model_tells_what_is_served_and_accepted(stub: DigitClassifierStub) -> None:
+async def test_get_model_describes_what_is_served_and_accepted(stub: DigitClassifierStub) -> None:
     model = await stub.GetModel(digits_pb2.GetModelRequest())
     assert (model.name, model.version, model.device) == ("mnist", 1, "cpu")
     assert (model.test_accuracy, model.novelty_threshold) == (0.1, 0.5)

@@ -48,7 +48,7 @@ async def test_a_message_that_does_not_parse_ends_the_stream_after_the_answers_b
         await call.read()
 
 
-async def test_a_stream_that_its_caller_leaves_harms_nobody_and_is_no_fault(
+async def test_abandoned_stream_harms_no_other_call_and_is_no_fault(
     stub: DigitClassifierStub, server: Standalone
 ) -> None:
     for _ in range(20):

@@ -17,7 +17,7 @@ from protos.mnist.v1 import digits_pb2
 from protos.mnist.v1.digits_pb2_grpc import DigitClassifierStub
 from serving.core.explainer import CAPACITY
 from serving.process.standalone import Standalone
-from tests.chaos.service_process import ROOT
+from tests.support.processes import ROOT
 from tests.support.servers import StartServer
 from tests.support.tiny_model import image_of
 
@@ -118,7 +118,7 @@ async def test_what_matters_lies_where_the_ink_is(trained: Standalone) -> None:
     assert not array(blank.importance).any()
 
 
-async def test_http_tells_the_same(trained: Standalone) -> None:
+async def test_http_and_grpc_explain_alike(trained: Standalone) -> None:
     body = SAMPLE.read_bytes()
     answer = await explained(trained, digits_pb2.Image(encoded=body))
     async with aiohttp.ClientSession() as session:
@@ -196,7 +196,7 @@ async def test_beyond_a_handful_callers_are_refused_at_once_and_classify_goes_on
         assert (await stub_of(channel).Explain(asked, timeout=60)).prediction.digit == 3  # the room is given back
 
 
-async def test_a_deadline_and_a_caller_who_leaves_are_kept(start_server: StartServer) -> None:
+async def test_explain_honours_deadlines_and_cancellation(start_server: StartServer) -> None:
     async with (
         start_server(model_repository=ROOT / "models", model_name="mnist-accurate") as server,
         grpc.aio.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel,

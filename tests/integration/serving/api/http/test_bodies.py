@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 
 from serving.api.http import digits as http_digits
-from tests.chaos.service_process import ROOT
+from tests.support.processes import ROOT
 from tests.support.servers import StartServer
 from tests.support.tiny_model import image_of
 from tests.support.web import Web, web
@@ -69,7 +69,7 @@ async def test_a_body_that_does_not_come_is_waited_for_so_long(small: Web, monke
 async def test_all_bodies_together_take_no_more_than_is_allowed(
     start_server: StartServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http_digits, "MOST_BYTES_HELD", 1000)
+    monkeypatch.setattr(http_digits, "MAX_BYTES_HELD", 1000)
     arrived, go_on = asyncio.Event(), asyncio.Event()
 
     async def slow() -> AsyncIterator[bytes]:
@@ -91,7 +91,7 @@ async def test_all_bodies_together_take_no_more_than_is_allowed(
         assert (await asking.classify(image_of(2)))[0] == 200  # the room is given back
 
 
-async def test_who_does_not_read_the_answer_is_hung_up_on(
+async def test_connection_that_does_not_read_its_response_is_closed(
     start_server: StartServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(http_digits, "WRITE_SECONDS", 0.05)

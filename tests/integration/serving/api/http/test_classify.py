@@ -16,9 +16,9 @@ from protos.mnist.v1.digits_pb2_grpc import DigitClassifierStub
 from serving.config import Config
 from serving.logging import get_logger
 from serving.process.supervisor import Supervisor
-from tests.chaos.service_process import ROOT
 from tests.integration.serving.api.test_tls import Authority
 from tests.integration.serving.auth.test_api_keys import MakeKey
+from tests.support.processes import ROOT, started_on_loop
 from tests.support.servers import StartServer
 from tests.support.tiny_model import image_of
 from tests.support.web import Web, web
@@ -57,7 +57,7 @@ async def test_what_comes_by_http_is_answered_as_by_grpc(start_server: StartServ
         assert (await asking.metrics())['mnist_http_requests_total{code="OK",method="Classify"}'] == len(images)
 
 
-async def test_who_wants_a_version_gets_it_or_is_told_that_it_is_not_there(small: Web) -> None:
+async def test_requested_version_answers_or_is_not_found(small: Web) -> None:
     status, answer, _ = await small.classify(image_of(3), query="?model_version=1")
     assert (status, answer["digit"], answer["model_version"]) == (200, 3, 1)
     status, answer, _ = await small.classify(image_of(3), query="?model_version=9")
@@ -77,7 +77,9 @@ async def test_who_wants_a_version_gets_it_or_is_told_that_it_is_not_there(small
         (bytes(50_001), 413, "INVALID_ARGUMENT"),
     ],
 )
-async def test_a_body_that_is_no_digit_is_refused_and_told_why(small: Web, body: bytes, status: int, code: str) -> None:
+async def test_body_that_is_no_digit_is_refused_with_the_reason(
+    small: Web, body: bytes, status: int, code: str
+) -> None:
     got, answer, _ = await small.classify(body)
     assert (got, answer["code"]) == (status, code)
     assert answer["message"]
@@ -95,17 +97,14 @@ async def test_it_is_as_its_description_says_whatever_is_sent(start_server: Star
     told = ["--exclude-checks", "positive_data_acceptance", "--continue-on-failure", "--max-examples", "100"]
     async with start_server(model_repository=ROOT / "models") as server:
         url = f"http://127.0.0.1:{server.http_port}/v1/openapi.json"
-        tool = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "schemathesis.cli", "run", url, *told),
-            cwd=tmp_path,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-        output, _ = await tool.communicate()
+        command = [sys.executable, "-m", "schemathesis.cli", "run", url, *told]
+        pipes = {"stdout": asyncio.subprocess.PIPE, "stderr": asyncio.subprocess.STDOUT}
+        async with started_on_loop(command, cwd=tmp_path, **pipes) as tool:
+            output, _ = await tool.communicate()
     assert tool.returncode == 0, output.decode()
 
 
-async def test_keys_are_asked_for_and_rates_kept(
+async def test_keys_are_required_and_rates_enforced(
     start_server: StartServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "keys.toml"
@@ -135,7 +134,7 @@ async def test_where_grpc_wants_tls_plain_text_does_not_go_round_it(start_server
         assert (status, answer["code"]) == (403, "PERMISSION_DENIED")
 
 
-async def test_who_hangs_up_is_computed_nothing_for(start_server: StartServer) -> None:
+async def test_call_whose_caller_hangs_up_is_not_computed(start_server: StartServer) -> None:
     async with start_server(max_queue_delay_seconds=1.0) as server, web(server.http_port) as asking:
         left = asyncio.create_task(asking.classify(image_of(1)))
         while not server.server.images_in_flight:
@@ -165,7 +164,7 @@ async def test_a_drain_answers_what_came_by_http_and_refuses_the_rest(start_serv
         await drain
 
 
-async def test_an_inference_that_raises_tells_nothing_from_inside(small: Web) -> None:
+async def test_inference_that_raises_reveals_nothing_internal(small: Web) -> None:
     raising = bytes(783) + b"\xff"
     status, answer, _ = await small.classify(raising)
     assert (status, answer["code"]) == (500, "INTERNAL")
@@ -185,7 +184,7 @@ def start_workers(tiny_repository: Path) -> StartWorkers:
     return start
 
 
-async def test_workers_are_asked_in_turn_and_each_answer_is_its_callers(start_workers: StartWorkers) -> None:
+async def test_workers_share_the_calls_and_each_caller_gets_its_own_response(start_workers: StartWorkers) -> None:
     async with start_workers() as (_, asking):
         digits = [n % 10 for n in range(60)]
         answers = await asyncio.gather(*(asking.classify(image_of(digit)) for digit in digits))
@@ -196,7 +195,7 @@ async def test_workers_are_asked_in_turn_and_each_answer_is_its_callers(start_wo
         assert metrics['mnist_http_requests_total{code="INVALID_ARGUMENT",method="Classify"}'] == 1
 
 
-async def test_a_worker_that_dies_leaves_nobody_waiting(start_workers: StartWorkers) -> None:
+async def test_worker_that_dies_leaves_no_caller_waiting(start_workers: StartWorkers) -> None:
     async with start_workers() as (supervisor, asking):
         endless = bytes(782) + b"\xff\x00"  # this inference never ends
         waiting = asyncio.create_task(asking.classify(endless))

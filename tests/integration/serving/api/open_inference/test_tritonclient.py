@@ -17,8 +17,8 @@ from protos.mnist.v1.digits_pb2_grpc import DigitClassifierStub
 from serving.config import Config
 from serving.logging import get_logger
 from serving.process.standalone import Standalone
+from tests.support.processes import ROOT, completed, started_on_loop
 
-ROOT = Path(__file__).parents[5]
 ENVIRONMENT = Path(sys.prefix) / "tritonclient"
 PROGRAM = Path(__file__).with_name("tritonclient_program.py")
 PICTURE = ROOT / "samples/photo-8.jpg"
@@ -35,8 +35,8 @@ async def saw(tiny_repository: Path) -> AsyncIterator[Outcomes]:
     async with Standalone(config, get_logger()) as server, Standalone(slow, get_logger()) as slow_server:
         address, slow_address = (f"127.0.0.1:{each.grpc_port}" for each in (server, slow_server))
         command = (ENVIRONMENT / "bin/python", "-W", "error", PROGRAM, address, slow_address, PICTURE)
-        program = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
-        output, _ = await program.communicate()
+        async with started_on_loop(command, stdout=asyncio.subprocess.PIPE) as program:
+            output, _ = await program.communicate()
         assert program.returncode == 0
         async with grpc.aio.insecure_channel(address) as channel:
             image = digits_pb2.Image(encoded=PICTURE.read_bytes())
@@ -72,7 +72,7 @@ def test_one_request_gives_every_output_of_every_image(saw: Outcomes) -> None:
         assert novelty == pytest.approx(1 - probabilities[digit], abs=1e-6)
 
 
-def test_outputs_come_in_the_order_asked_and_no_others(saw: Outcomes) -> None:
+def test_outputs_come_in_the_requested_order_and_no_others(saw: Outcomes) -> None:
     assert saw["two outputs"] == ["novelty", "digit"]
 
 
@@ -198,9 +198,8 @@ assert theirs.ModelInferRequest.FromString(read.SerializeToString()) == sent
 
 
 @pytest.mark.parametrize("order", ["first", "last"])
-async def test_our_contract_and_tritons_live_in_one_process(order: str) -> None:
+def test_our_contract_and_tritons_live_in_one_process(order: str) -> None:
     (packages,) = ENVIRONMENT.glob("lib/python*/site-packages")
     command = (sys.executable, "-W", "error", "-c", BOTH, packages, order)  # ours come first on the path
-    process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stderr=asyncio.subprocess.PIPE)
-    _, errors = await process.communicate()
-    assert process.returncode == 0, errors.decode()
+    done = completed(command)
+    assert done.returncode == 0, done.stderr

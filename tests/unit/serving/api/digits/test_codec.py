@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 
 from protos.mnist.v1 import digits_pb2
 from serving.api.digits.codec import parse_request, request_images, response_bytes
-from serving.core.classifier import EncodedImage, ImageInput, Predictions
+from serving.core.classifier import EncodedImage, ImageInput
 from serving.errors import InvalidRequestError
 from serving.image.picture import Quality
-from serving.predictions import BatchRows, Refusal, Rows, Timing
+from serving.predictions import BatchPredictions, Predictions, Refusal
 
 raw = st.binary(min_size=1, max_size=8).map(lambda seed: digits_pb2.Image(pixels=(seed * 784)[:784]))
 other = st.one_of(
@@ -56,7 +56,7 @@ def test_any_bytes_are_read_as_protobuf_reads_them_or_refused(tail: bytes, image
         assert read(whole, 5) == expected
 
 
-def test_the_two_forms_are_told_apart() -> None:
+def test_raw_pixels_and_encoded_pictures_are_distinguished() -> None:
     images = [digits_pb2.Image(pixels=b"12"), digits_pb2.Image(encoded=b"34")]
     request = digits_pb2.ClassifyRequest(images=images, model_version=7)
     assert parse_request(request.SerializeToString(), 2) == ([b"12", EncodedImage(b"34")], 7)
@@ -88,14 +88,15 @@ predictions = st.lists(
 def test_any_answer_reads_back_through_protobuf(
     rows: list[tuple[int, float, list[float], Refusal, Quality]], version: int
 ) -> None:
-    batch = BatchRows(
+    batch = BatchPredictions(
+        np.array([row[2] for row in rows], np.float32).reshape(-1, 10),
         np.array([row[0] for row in rows], np.int64),
         np.array([row[1] for row in rows], np.float32),
-        np.array([row[2] for row in rows], np.float32).reshape(-1, 10),
-        np.array([row[3] for row in rows], np.uint8),
     )
+    batch.refusals = np.array([row[3] for row in rows], np.uint8)
+    batch.version = version
     remarks = {index: row[4] for index, row in enumerate(rows) if row[4]}
-    answered = Predictions(Rows(batch, 0, len(rows), Timing(0.0, 0.0, len(rows))), version, qualities=remarks)
+    answered = Predictions(batch, 0, len(rows), remarks=remarks)
     response = digits_pb2.ClassifyResponse.FromString(response_bytes(answered))
     assert response.model_version == version
     assert len(response.predictions) == len(rows)

@@ -9,13 +9,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from protos.inference.open_inference_pb2 import InferTensorContents, ModelInferRequest, ModelInferResponse
-from serving.api.open_inference.codec import InferRequest, ServedModel, infer_request, parse_infer
+from serving.api.open_inference.codec import AcceptedModel, InferRequest, infer_request, parse_infer
 from serving.api.open_inference.outputs import ALL_OUTPUTS, OUTPUTS, RequestedOutput, raw_response, typed_response
-from serving.core.classifier import EncodedImage, Predictions
+from serving.core.classifier import EncodedImage
 from serving.errors import DigitServiceError, InvalidRequestError
-from serving.predictions import BatchRows, Refusal, Rows, Timing
+from serving.predictions import BatchPredictions, Predictions, Refusal
 
-MODEL = ServedModel("mnist", 2, 5)
+MODEL = AcceptedModel("mnist", 2, 5)
 WIDTHS = {"UINT8": 1, "INT16": 2, "FP32": 4, "INT64": 8}
 
 
@@ -96,7 +96,7 @@ def test_a_damaged_request_is_read_as_protobuf_reads_it(request: ModelInferReque
 
 
 @pytest.mark.parametrize("datatype", WIDTHS)
-def test_two_raw_inputs_or_raw_beside_typed_are_refused(datatype: str) -> None:
+def test_two_raw_inputs_or_raw_with_typed_are_refused(datatype: str) -> None:
     doubled = raw_request(1, datatype, raw_input_contents=[bytes(784 * WIDTHS[datatype])])
     with pytest.raises(InvalidRequestError, match="holds 2 entries for 1 input"):
         parse_infer(doubled.SerializeToString(), MODEL)
@@ -144,7 +144,7 @@ def bytes_request(raw: bytes, count: int) -> bytes:
 
 
 @given(st.lists(st.binary(max_size=2000), min_size=1, max_size=5))
-def test_raw_picture_files_are_told_apart_by_their_lengths(files: list[bytes]) -> None:
+def test_raw_picture_files_are_separated_by_their_lengths(files: list[bytes]) -> None:
     raw = b"".join(len(file).to_bytes(4, "little") + file for file in files)
     assert parse_infer(bytes_request(raw, len(files)), MODEL).images == [EncodedImage(file) for file in files]
     for wrong in (raw[:-1], raw + b"x"):
@@ -185,13 +185,14 @@ rows = st.lists(
 def answered(
     digits: list[int], novelties: list[float], tens: list[list[float]], refusals: list[Refusal]
 ) -> Predictions:
-    batch = BatchRows(
+    batch = BatchPredictions(
+        np.array(tens, np.float32),
         np.array(digits, np.int64),
         np.array(novelties, np.float32),
-        np.array(tens, np.float32),
-        np.array(refusals, np.uint8),
     )
-    return Predictions(Rows(batch, 0, len(batch), Timing(0.0, 0.0, len(batch))), 2)
+    batch.refusals = np.array(refusals, np.uint8)
+    batch.version = 2
+    return Predictions(batch, 0, len(batch))
 
 
 asked = st.lists(st.sampled_from(ALL_OUTPUTS), unique=True, min_size=1).map(tuple)

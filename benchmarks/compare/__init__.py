@@ -1,0 +1,1 @@
+"""Comparisons: several servers in interleaved rounds, their results, tables and charts."""

@@ -1,0 +1,59 @@
+"""Loads, what one load did to one server, and the statistics of several rounds."""
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Load:
+    """A constant number of requests outstanding (`concurrency`), each with `images` images."""
+
+    concurrency: int
+    images: int
+
+    @property
+    def title(self) -> str:
+        """The load's name in tables and charts."""
+        digits = "1 digit" if self.images == 1 else f"{self.images} digits"
+        return f"{digits} a request, {self.concurrency} at once"
+
+
+# One digit a request at 1, 32 and 128 at once, and 64 digits at 8: the loads of every comparison.
+LOADS = {"1": Load(1, 1), "32": Load(32, 1), "128": Load(128, 1), "64x8": Load(8, 64)}
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """Figures of one server under one load. Latency in milliseconds, processor time of all its processes."""
+
+    requests_per_second: float
+    p50_ms: float
+    p99_ms: float
+    cpu_us_per_request: float
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """A median with its range."""
+
+    median: float
+    lowest: float
+    highest: float
+
+    def __str__(self) -> str:
+        digits = 0 if self.median >= 10 else 2
+        return f"{self.median:,.{digits}f} ({self.lowest:,.{digits}f} to {self.highest:,.{digits}f})"
+
+
+def spread_of(values: Sequence[float]) -> Spread:
+    """Median and range of `values`, of which there must be one at least."""
+    return Spread(statistics.median(values), min(values), max(values))
+
+
+def percentile(ascending: Sequence[float], percent: float) -> float:
+    """The smallest of `ascending` that at least `percent` % of them do not exceed. Raises ValueError for no values."""
+    if not ascending:
+        raise ValueError("no values have no percentile")
+    rank = -(-len(ascending) * percent // 100)  # rounded up
+    return ascending[max(0, int(rank) - 1)]

@@ -1,0 +1,148 @@
+"""The servers of the comparison: how each one is started, and which protocol it speaks."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.protocols.mnist_v1 import CLASSIFY
+from benchmarks.protocols.open_inference import ECHO, open_inference
+from benchmarks.protocols.peer_contracts import TUTORIAL, base64_json, raw_http
+from benchmarks.protocols.protocol import Protocol
+from benchmarks.servers.environments import DEBIAN_PYTHON
+from serving.api.grpc_server import LISTENERS
+from serving.cpu import worker_count
+
+ROOT = Path(__file__).parents[2]
+# The default arrangement of our server, which the echo server takes too: a worker for each processor, listeners divided
+# among them.
+WORKERS = worker_count(0, "cpu")
+BATCH = 64  # largest batch of a peer's batcher, as in ours
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """What a server is started with: its Python, the graph or repository to serve, and a folder of its own."""
+
+    python: Path
+    graph: Path
+    repository: Path
+    folder: Path
+    root: Path = ROOT  # the checkout that it runs from
+
+
+Command = Callable[[Deployment, list[int]], list[str]]  # the command line, from a deployment and free ports
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A server that can be measured. `peer`: the folder in peers/ with its requirements; None: our own environment."""
+
+    name: str
+    title: str
+    protocol: Protocol
+    command: Command
+    peer: str | None = None
+    python: Path | None = None  # required by the peer's environment
+    returns_digits: bool = True
+    model: str | None = None  # of our repository; None: the example network
+
+    def environment(self, deployment: Deployment) -> dict[str, str]:
+        """Environment variables that the server gets in addition to the benchmark's own."""
+        return {
+            "PYTHONPATH": f"{deployment.root}:{deployment.root / 'client'}" if self.peer is None else str(ROOT),
+            "GRAPH_FILE": str(deployment.graph),
+            "ORT_DISABLE_TELEMETRY": "1",
+            "PYTHONDONTWRITEBYTECODE": "",
+        }
+
+
+def our_server(*more: str, module: str = "serving", log_level: str = "warning") -> Command:
+    """The command line of our server, with flags `more`."""
+
+    def command(deployment: Deployment, ports: list[int]) -> list[str]:
+        return [
+            *(str(deployment.python), "-m", module, "--model-repository", str(deployment.repository)),
+            *("--log-level", log_level, "--grpc-port", str(ports[0]), "--http-port", str(ports[1]), *more),
+        ]
+
+    return command
+
+
+def _peer(module: str, other_ports: int = 0, *more: str, folder: bool = False) -> Command:
+    """`-m benchmarks.peers.MODULE PORT [OTHER_PORTS] GRAPH [FOLDER] [MORE]`."""
+
+    def command(deployment: Deployment, ports: list[int]) -> list[str]:
+        return [
+            *(str(deployment.python), "-m", f"benchmarks.peers.{module}", *map(str, ports[: 1 + other_ports])),
+            *(str(deployment.graph), *([str(deployment.folder)] if folder else []), *more),
+        ]
+
+    return command
+
+
+def _echo(deployment: Deployment, ports: list[int]) -> list[str]:
+    arrangement = ["--workers", str(WORKERS), "--listeners", str(max(2, LISTENERS // WORKERS))]
+    return [str(deployment.python), "-m", "benchmarks.servers.echo_server", str(ports[0]), *arrangement]
+
+
+def _uvicorn(deployment: Deployment, ports: list[int]) -> list[str]:
+    return [
+        *(str(deployment.python), "-m", "uvicorn", "--port", str(ports[0]), "--workers", "2", "--no-access-log"),
+        *("--loop", "uvloop", "--http", "httptools", "--log-level", "warning", "benchmarks.peers.fastapi.server:app"),
+    ]
+
+
+def _bentoml(deployment: Deployment, ports: list[int]) -> list[str]:
+    service = "benchmarks.peers.bentoml.server:Digits"
+    executable = str(deployment.python.with_name("bentoml"))
+    return [executable, "serve", service, "--host", "127.0.0.1", "--port", str(ports[0])]
+
+
+_OPEN_INFERENCE = open_inference()
+
+OURS = (
+    Server("ours", "ours", _OPEN_INFERENCE, our_server()),
+    Server("ours-classify", "ours, mnist.v1", CLASSIFY, our_server()),
+    Server("ours-one", "ours, one worker", _OPEN_INFERENCE, our_server("--workers", "1", "--inference-threads", "1")),
+    Server("ours-mnist", "ours, model mnist", _OPEN_INFERENCE, our_server(), model="mnist"),
+    Server(
+        "ours-int8", "ours, mnist-int8", open_inference("mnist-int8"),
+        our_server("--model-name", "mnist-int8"), model="mnist-int8",
+    ),
+)  # fmt: skip
+# Measured only when named: the cost of the access log (compare with ours) and of metrics (compare with ours-one).
+VARIANTS = (
+    Server(
+        "ours-logged", "ours, with an access log", _OPEN_INFERENCE,
+        our_server("--access-log", "--log-format", "json", log_level="info"),
+    ),
+    Server(
+        "ours-one-unmetered", "ours, one worker, metrics count nothing", _OPEN_INFERENCE,
+        our_server("--workers", "1", "--inference-threads", "1", module="benchmarks.servers.unmetered_server"),
+    ),
+)  # fmt: skip
+SOAKED = Server("soaked", "ours, one worker", _OPEN_INFERENCE, our_server("--workers", "1"), model="mnist")
+PEERS = (
+    Server(
+        "triton", "Triton, Python backend", _OPEN_INFERENCE,
+        _peer("triton.server", folder=True), "triton", DEBIAN_PYTHON,
+    ),
+    Server("kserve", "KServe", _OPEN_INFERENCE, _peer("kserve.server", 1), "kserve"),
+    Server("mlserver", "MLServer", _OPEN_INFERENCE, _peer("mlserver.server", 2, "0", folder=True), "mlserver"),
+    Server(
+        "mlserver-batching", "MLServer, batching", _OPEN_INFERENCE,
+        _peer("mlserver.server", 2, str(BATCH), folder=True), "mlserver",
+    ),
+    Server("fastapi", "FastAPI, 2 workers", raw_http("/read"), _uvicorn, "fastapi"),
+    Server("grpcio-tutorial", "grpcio tutorial", TUTORIAL, _peer("grpcio_tutorial.server"), "grpcio_tutorial"),
+    Server("litserve", "LitServe, 2 workers", base64_json("/read"), _peer("litserve.server"), "litserve"),
+    Server("bentoml", "BentoML, batching", base64_json("/read"), _bentoml, "bentoml"),
+    Server("echo", "gRPC echo, no work", ECHO, _echo, returns_digits=False),
+)  # fmt: skip
+SERVERS = {server.name: server for server in (*OURS, *VARIANTS, *PEERS)}
+
+
+def our_python() -> Path:
+    """The Python that runs the benchmark, and our server."""
+    return Path(sys.executable)

@@ -1,0 +1,93 @@
+"""Memory of a server's processes: proportional set size (PSS), as if the benchmark did not run; and its growth.
+
+A page that several processes map counts in part for each. Our server runs on the libraries of the environment that the
+benchmark itself runs on, a peer on its own. By plain PSS ours would look smaller than it is, because the benchmark
+would take half of its ONNX Runtime and half of its gRPC upon itself.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Protocol
+
+import psutil
+
+
+class Mapping(Protocol):
+    """The memory of one process that is mapped from one path, in bytes, as psutil gives it."""
+
+    @property
+    def path(self) -> str:
+        """The file, or a name in brackets for memory that belongs to none."""
+
+    @property
+    def rss(self) -> int:
+        """Resident pages."""
+
+    @property
+    def pss(self) -> int:
+        """Resident pages, those that several processes map divided among them."""
+
+    @property
+    def private_dirty(self) -> int:
+        """Resident pages that this process has changed, so that no other shares them."""
+
+
+def memory_bytes(processes: Iterable[psutil.Process]) -> int:
+    """PSS of all `processes` together, the calling process not counted among those that share their pages."""
+    shared = {mapping.path for mapping in _mappings(psutil.Process())}
+    return total_bytes([_mappings(process) for process in processes], shared)
+
+
+def total_bytes(processes: Iterable[Sequence[Mapping]], shared: set[str]) -> int:
+    """The sum of PSS, except for files in `shared`, which the calling process maps too.
+
+    Those count as the pages that each process has changed, and once the most of the others that one process holds.
+    """
+    total, largest = 0, dict.fromkeys(shared, 0)
+    for mappings in processes:
+        for mapping in mappings:
+            if mapping.path in shared and mapping.path.startswith("/"):
+                total += mapping.private_dirty
+                largest[mapping.path] = max(largest[mapping.path], mapping.rss - mapping.private_dirty)
+            else:
+                total += mapping.pss
+    return total + sum(largest.values())
+
+
+def _mappings(process: psutil.Process) -> Sequence[Mapping]:
+    """One mapping for each path; none for a process that has ended."""
+    with suppress(psutil.NoSuchProcess, psutil.AccessDenied):  # NoSuchProcess: a zombie too
+        return process.memory_maps(grouped=True)
+    return []
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """A slope in MiB an hour. `uncertainty`: twice its standard error, if samples scatter independently."""
+
+    slope: float
+    uncertainty: float
+
+    def verdict(self, allowed: float) -> str:
+        """The verdict in words, where at most `allowed` MiB an hour may be added."""
+        if self.slope - self.uncertainty > allowed:
+            return "it grows"
+        if self.slope + self.uncertainty > allowed:
+            return "undecided: measure longer"
+        return "it does not grow"
+
+
+def growth(hours: Sequence[float], mebibytes: Sequence[float]) -> Growth:
+    """Fits a line by least squares. Raises ValueError for fewer than three samples."""
+    count = len(hours)
+    if count < 3:
+        raise ValueError(f"{count} samples show no growth: at least three are needed")
+    mean_hours, mean_mebibytes = sum(hours) / count, sum(mebibytes) / count
+    spread = sum((hour - mean_hours) ** 2 for hour in hours)
+    pairs = list(zip(hours, mebibytes, strict=True))
+    slope = sum((hour - mean_hours) * (value - mean_mebibytes) for hour, value in pairs) / spread
+    residuals = [value - mean_mebibytes - slope * (hour - mean_hours) for hour, value in pairs]
+    error = math.sqrt(sum(each**2 for each in residuals) / (count - 2) / spread)
+    return Growth(slope, 2 * error)

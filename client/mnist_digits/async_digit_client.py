@@ -1,0 +1,154 @@
+"""The client for asyncio."""
+
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Iterable, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import grpc
+
+from mnist_digits import bulk, proto
+from mnist_digits.channel import CHANNEL_OPTIONS, CLASSIFY, EXPLAIN, GET_MODEL, key_metadata
+from mnist_digits.classify_codec import image_bytes, version_bytes
+from mnist_digits.coalescing.coalescer import AsyncCall, Coalescer
+from mnist_digits.coalescing.share_queue import MAX_IMAGES, ShareQueue
+from mnist_digits.errors import call_error, closed_error
+from mnist_digits.explanation import Explanation, explain_request, response_explanation
+from mnist_digits.results import ImageLike, ModelDescription, Prediction, model_description
+
+if TYPE_CHECKING:
+    Method = grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]
+
+
+class AsyncDigitClient:
+    """Client of a digit service, for one event loop. Close it, or use it as a context manager.
+
+    `address`: HOST:PORT. `credentials`: for TLS, from grpc.ssl_channel_credentials(); None connects in plain text.
+    `api_key`: sent with every call. `timeout_seconds`: deadline of each call, retries included. `coalesce`: calls
+    made at the same time share RPCs, which adds no delay and gives several times the throughput; False sends an RPC
+    for each call.
+
+    Calls are retried with backoff, within their deadline, while the server is busy or away. A call that is cancelled
+    leaves the others alone.
+    """
+
+    def __init__(
+        self,
+        address: str = "127.0.0.1:50051",
+        *,
+        credentials: grpc.ChannelCredentials | None = None,
+        api_key: str | None = None,
+        timeout_seconds: float = 10.0,
+        coalesce: bool = True,
+    ) -> None:
+        self._timeout_seconds = timeout_seconds
+        self._metadata = key_metadata(api_key)
+        self._is_closed = False
+        if credentials is None:
+            self._channel = grpc.aio.insecure_channel(address, CHANNEL_OPTIONS)
+        else:
+            self._channel = grpc.aio.secure_channel(address, credentials, CHANNEL_OPTIONS)
+        self._classify: Method = self._channel.unary_unary(CLASSIFY)
+        self._explain: Method = self._channel.unary_unary(EXPLAIN)
+        self._get_model: Method = self._channel.unary_unary(GET_MODEL)
+        self._coalescer = Coalescer(self._classify_rpc, ShareQueue(max_images=MAX_IMAGES if coalesce else 1))
+
+    async def classify(
+        self, images: Sequence[ImageLike], *, model_version: int = 0, timeout_seconds: float | None = None
+    ) -> list[Prediction]:
+        """Classifies the images in one RPC. Returns a prediction for each, in order.
+
+        `images`: each one bytes of a picture file, 784 bytes of pixels, a Path, or an array (784,) or (28, 28) uint8
+        with 0 = paper and 255 = ink; the forms may be mixed. `model_version`: the version that must answer, 0 for the
+        served one. Calls for the same version that wait at the same time may share an RPC; each keeps its own
+        deadline, errors and cancellation.
+
+        Raises CallError, OSError for a file that cannot be read, ValueError for an array of another size or type and
+        for a version that is none, TypeError for anything else.
+        """
+        content = [image_bytes(image) for image in images]
+        timeout = self._timeout_seconds if timeout_seconds is None else timeout_seconds
+        call = self._coalescer.submit(b"".join(content), len(content), version_bytes(model_version), timeout)
+        return await self._coalescer.wait(call)
+
+    def classify_many(
+        self,
+        images: AsyncIterable[ImageLike] | Iterable[ImageLike],
+        *,
+        model_version: int = 0,
+        timeout_seconds: float | None = None,
+    ) -> AsyncIterator[Prediction]:
+        """Classifies any number of images, even without end. Yields a prediction for each, in order.
+
+        Several RPCs are in flight, and at most 256 images or 16 MiB of them are held. An ordinary iterable is read on
+        the event loop. `timeout_seconds`: deadline of each image, from when it is drawn. To leave early at once, and
+        not only when the iterator is collected, use contextlib.aclosing: it cancels what is in flight and closes a
+        generator that was the source.
+
+        Raises ImageError at the place of an image that has no prediction, and whatever `images` raises.
+        """
+        version = version_bytes(model_version)
+        timeout = self._timeout_seconds if timeout_seconds is None else timeout_seconds
+
+        def submit(image: ImageLike) -> AsyncCall:
+            return self._coalescer.submit(image_bytes(image), 1, version, timeout)
+
+        return bulk.predictions_async(images, self._coalescer, submit)
+
+    async def explain(
+        self,
+        image: ImageLike,
+        *,
+        model_version: int = 0,
+        with_kernels: bool = True,
+        timeout_seconds: float | None = None,
+    ) -> Explanation:
+        """Explains how the network saw one image: feature maps of every layer, and which pixels mattered.
+
+        Takes the server a hundred times as long as `classify`, one image at a time. `with_kernels`: False leaves out
+        the kernels and biases, which are the same for every image of a version.
+
+        Raises what `classify` raises; CallError has the code FAILED_PRECONDITION where the model cannot be explained,
+        and RESOURCE_EXHAUSTED while others wait for explanations.
+        """
+        request = explain_request(image, model_version, with_kernels)
+        return response_explanation(await self._call(self._explain, request, timeout_seconds))
+
+    async def get_model(self) -> ModelDescription:
+        """Describes the served model and the server's limits. Raises CallError."""
+        return model_description(await self._call(self._get_model, proto.GetModelRequest().SerializeToString(), None))
+
+    async def close(self) -> None:
+        """Closes the connection. Calls under way fail with CallError, code CANCELLED, and so does any later one."""
+        self._is_closed = True
+        await self._coalescer.close()
+        await self._channel.close()
+
+    async def __aenter__(self) -> "AsyncDigitClient":
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def _classify_rpc(self, request: bytes, timeout_seconds: float) -> Awaitable[bytes]:
+        return self._classify(request, timeout=timeout_seconds, metadata=self._metadata)
+
+    async def _call(self, method: "Method", request: bytes, timeout_seconds: float | None) -> bytes:
+        if self._is_closed:
+            raise closed_error()
+        timeout = self._timeout_seconds if timeout_seconds is None else timeout_seconds
+        # In a task of its own: a channel that closes ends its calls with CancelledError, which the caller must not
+        # take for its own cancellation.
+        rpc = asyncio.ensure_future(method(request, timeout=timeout, metadata=self._metadata))
+        try:
+            await asyncio.wait([rpc])
+        finally:
+            rpc.cancel()  # does nothing once it has ended
+        if rpc.cancelled():
+            raise closed_error()
+        try:
+            return rpc.result()
+        except grpc.RpcError as error:
+            raise call_error(error) from error

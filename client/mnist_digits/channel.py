@@ -1,0 +1,49 @@
+"""How the clients connect: retries where they are safe, every address of a name in turn, room for large batches."""
+
+import json
+
+from mnist_digits import proto
+
+LARGEST_MESSAGE_BYTES = 64 * 2**20
+
+SERVICE = proto.DESCRIPTOR.services_by_name["DigitClassifier"].full_name
+CLASSIFY = f"/{SERVICE}/Classify"
+EXPLAIN = f"/{SERVICE}/Explain"
+GET_MODEL = f"/{SERVICE}/GetModel"
+
+# Retries are safe: no call changes anything. UNAVAILABLE and RESOURCE_EXHAUSTED mean that the server did no work;
+# CANCELLED, where the caller did not cancel, means that gRPC itself refused the call in a flood.
+_RETRY = {
+    "maxAttempts": 5,  # gRPC's limit; over three seconds in all, by when a restarted server answers again
+    "initialBackoff": "0.1s",
+    "maxBackoff": "2s",
+    "backoffMultiplier": 3,
+    "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED", "CANCELLED"],
+}
+_SERVICE_CONFIG = {
+    "loadBalancingConfig": [{"round_robin": {}}],
+    "methodConfig": [{"name": [{"service": SERVICE}], "retryPolicy": _RETRY}],
+    # When most attempts fail, the service is down or full: retries stop, so as not to make it worse.
+    "retryThrottling": {"maxTokens": 100, "tokenRatio": 0.5},
+}
+
+CHANNEL_OPTIONS: list[tuple[str, str | int]] = [
+    ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
+    # gRPC's default waits one second after a failed connection and up to two minutes after several: longer than a
+    # worker that died, or a server that restarts, is away.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+    ("grpc.max_send_message_length", LARGEST_MESSAGE_BYTES),
+    ("grpc.max_receive_message_length", LARGEST_MESSAGE_BYTES),
+]
+
+Metadata = tuple[tuple[str, str], ...]
+
+
+def key_metadata(api_key: str | None) -> Metadata:
+    """Metadata that shows the key with a call. Raises ValueError for text that can be no key."""
+    if api_key is None:
+        return ()
+    if not (api_key.isascii() and api_key.isprintable() and api_key.strip() == api_key != ""):
+        raise ValueError("an API key is one line of printable ASCII, without spaces around it")
+    return (("x-api-key", api_key),)

@@ -1,0 +1,94 @@
+"""The requests of Classify and its responses, with a short way for raw pixels and for plain predictions.
+
+1. A request is the bytes of its images, one after the other, and those of its model version. So the calls of several
+   callers become one request by joining bytes: nothing is serialized twice.
+2. A raw image is 784 pixels behind a few bytes that never change.
+3. A response whose records all have the length and the tags of a plain prediction (no remarks) is unpacked with
+   `struct`; any other is parsed by protobuf. Property tests compare the two ways.
+"""
+
+import struct
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from google.protobuf.message import DecodeError
+
+from mnist_digits import proto
+from mnist_digits.errors import CallError
+from mnist_digits.results import PIXELS, ImageLike, Prediction, prediction, refusal_name
+
+SIGNATURES = (b"\x89PNG", b"\xff\xd8\xff", b"BM", b"RIFF", b"II*\0", b"MM\0*")
+_RAW_HEADER = proto.ClassifyRequest(images=[proto.Image(pixels=bytes(PIXELS))]).SerializeToString()[:-PIXELS]
+
+# Tag and length, then digit, probability, ten probabilities, novelty, refused, refusal, each behind its tag.
+_RECORD = struct.Struct("<BBBBBfBB10fBfBBBB")
+_SAMPLE = proto.ClassifyResponse(
+    predictions=[
+        proto.Prediction(
+            digit=1, probability=1, probabilities=[1] * 10, novelty=1, refused=True, refusal=proto.REFUSAL_NOVEL
+        )
+    ]
+).SerializeToString()
+
+
+def _fixed(record: tuple[float, ...]) -> tuple[float, ...]:
+    """Tags and lengths of a record, the same in all plain ones."""
+    return (*record[:3], record[4], record[6], record[7], record[18], record[20], record[22])
+
+
+_FIXED = _fixed(_RECORD.unpack(_SAMPLE))
+_LONGER_VARINT = 0x80  # this bit set: more bytes of the number follow
+
+
+def image_bytes(image: ImageLike) -> bytes:
+    """Serializes one image for a request.
+
+    Raises OSError for an unreadable file, ValueError for an array that is not 784 uint8, TypeError for anything else.
+    """
+    if isinstance(image, np.ndarray):
+        if image.dtype != np.uint8 or image.size != PIXELS:
+            raise ValueError(f"expected {PIXELS} pixels of uint8, got {image.size} of {image.dtype}")
+        return _RAW_HEADER + image.tobytes()
+    content = image.read_bytes() if isinstance(image, Path) else image
+    if not isinstance(content, bytes):
+        raise TypeError(f"expected bytes, a Path or an array, got {type(content).__name__}")
+    if len(content) == PIXELS and not content.startswith(SIGNATURES):
+        return _RAW_HEADER + content
+    return proto.ClassifyRequest(images=[proto.Image(encoded=content)]).SerializeToString()
+
+
+@lru_cache(maxsize=8)
+def version_bytes(model_version: int) -> bytes:
+    """Serializes the model version for a request. Raises ValueError or TypeError for anything but an int64."""
+    return proto.ClassifyRequest(model_version=model_version).SerializeToString()
+
+
+def response_predictions(content: bytes, images: int) -> list[Prediction]:
+    """Parses a serialized ClassifyResponse to a request of `images` images: their predictions, in order.
+
+    Raises CallError, code INTERNAL, for bytes that are no such response.
+    """
+    try:
+        predictions = _plain_predictions(content)
+        if predictions is None:
+            predictions = [prediction(message) for message in proto.ClassifyResponse.FromString(content).predictions]
+    except DecodeError as error:
+        raise CallError("INTERNAL", f"the server's answer is no ClassifyResponse: {error}") from error
+    if len(predictions) != images:
+        raise CallError("INTERNAL", f"the server answered {len(predictions)} predictions to {images} images")
+    return predictions
+
+
+def _plain_predictions(content: bytes) -> list[Prediction] | None:
+    """Unpacks the predictions; None when not all of them are plain."""
+    end = len(content) - len(content) % _RECORD.size
+    predictions = []
+    for record in _RECORD.iter_unpack(memoryview(content)[:end]):
+        digit, is_refused, refusal = record[3], record[21], record[23]
+        if _fixed(record) != _FIXED or (digit | is_refused | refusal) & _LONGER_VARINT:
+            return None
+        name = refusal_name(refusal) if is_refused else None
+        predictions.append(Prediction(digit, record[5], record[8:18], record[19], bool(is_refused), name))
+    # The model version follows the last record; or a prediction of another form does.
+    return None if proto.ClassifyResponse.FromString(content[end:]).predictions else predictions

@@ -1,0 +1,147 @@
+"""The command `mnist-digits`: its flags, their environment variables, its exit status."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+
+from mnist_digits.channel import key_metadata
+from mnist_digits.classify_files import classify_files, find_image_files, print_table
+from mnist_digits.digit_client import DigitClient
+
+ENVIRONMENT_PREFIX = "MNIST_CLIENT_"
+NOT_ALL_CLASSIFIED = 1
+USAGE_ERROR = 2
+INTERRUPTED = 130
+
+
+def _switch(text: str) -> bool:
+    words = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+    if text.strip().lower() not in words:
+        raise ValueError("expected true or false")
+    return words[text.strip().lower()]
+
+
+@dataclass(frozen=True, slots=True)
+class _Setting:
+    """A flag that a variable can set, too. A `parse` of `_switch` makes it a flag without a value."""
+
+    name: str
+    parse: Callable[[str], Any]
+    default: Any
+    metavar: str
+    help: str
+
+    @property
+    def flag(self) -> str:
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def variable(self) -> str:
+        return ENVIRONMENT_PREFIX + self.name.upper()
+
+
+_SETTINGS = (
+    _Setting("address", str, "127.0.0.1:50051", "HOST:PORT", "where the service listens for gRPC"),
+    _Setting("json", _switch, False, "", "print one JSON object a line instead of a table"),
+    _Setting("timeout_seconds", float, 30.0, "SECONDS", "deadline of each call, which carries up to 64 images"),
+    _Setting("tls", _switch, False, "", "connect with TLS and trust the system's certificate authorities"),
+    _Setting("tls_ca_file", Path, None, "PEM", "connect with TLS and trust the certificate authorities in this file"),
+    _Setting("api_key_file", Path, None, "FILE", "file that holds the API key and nothing else"),
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command. Exit status: 0: every image was classified; 1: not all; 2: wrong usage; 130: Ctrl-C."""
+    try:
+        return _run(arguments)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    try:
+        options = _parser(_defaults(os.environ)).parse_args(arguments)
+        files = find_image_files(options.paths)
+        credentials = _credentials(options)
+        api_key = _api_key(options.api_key_file)
+    except (OSError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return USAGE_ERROR
+    if not files:
+        print(
+            "error: no image files there (looked for PNG, JPEG, BMP, WebP, TIFF and 784-byte .bin or .raw)",
+            file=sys.stderr,
+        )
+        return USAGE_ERROR
+    timeout = options.timeout_seconds
+    with DigitClient(options.address, credentials=credentials, api_key=api_key, timeout_seconds=timeout) as client:
+        outcomes = classify_files(client, files, options.json)
+    if not options.json:
+        print_table(outcomes)
+    return NOT_ALL_CLASSIFIED if any(outcome.error for outcome in outcomes) else 0
+
+
+def _defaults(environment: Mapping[str, str]) -> dict[str, Any]:
+    """Defaults of the flags: the variables' values where set and not empty.
+
+    Raises ValueError, naming the variable, for a value that cannot be used and for an unknown variable.
+    """
+    settings = {setting.variable: setting for setting in _SETTINGS}
+    defaults = {setting.name: setting.default for setting in _SETTINGS}
+    for variable, text in environment.items():
+        if not variable.startswith(ENVIRONMENT_PREFIX):
+            continue
+        if variable not in settings:
+            raise ValueError(f"{variable}: there is no such setting, only {', '.join(settings)}")
+        if text:
+            try:
+                defaults[settings[variable].name] = settings[variable].parse(text)
+            except ValueError as error:
+                raise ValueError(f"{variable}: {error}, got {text!r}") from None
+    return defaults
+
+
+def _parser(defaults: dict[str, Any]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="mnist-digits", description="Calls a service that reads handwritten digits.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    classify = commands.add_parser(
+        "classify",
+        help="read the digit in each picture",
+        description="Reads the digit in each picture. Every flag has an environment variable for its default.",
+    )
+    classify.add_argument(
+        "paths", nargs="+", type=Path, metavar="FILE_OR_FOLDER", help="pictures, folders of them, or - for stdin"
+    )
+    for setting in _SETTINGS:
+        if setting.parse is _switch:
+            classify.add_argument(setting.flag, action="store_true", help=f"{setting.help} ({setting.variable})")
+        else:
+            default = "" if setting.default is None else f"default: {setting.default}; "
+            help_text = f"{setting.help} ({default}{setting.variable})"
+            classify.add_argument(setting.flag, type=setting.parse, metavar=setting.metavar, help=help_text)
+    classify.set_defaults(**defaults)
+    return parser
+
+
+def _credentials(options: argparse.Namespace) -> grpc.ChannelCredentials | None:
+    if options.tls_ca_file:
+        return grpc.ssl_channel_credentials(options.tls_ca_file.read_bytes())
+    return grpc.ssl_channel_credentials() if options.tls else None
+
+
+def _api_key(file: Path | None) -> str | None:
+    """Reads the key. Raises OSError, or ValueError naming the file where it holds no key."""
+    if file is None:
+        return None
+    try:
+        api_key = file.read_text().strip()
+        key_metadata(api_key)
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from error
+    return api_key

@@ -1,0 +1,1 @@
+"""Calls made at the same time share RPCs: one queue that decides, and a thin shell each for asyncio and threads."""

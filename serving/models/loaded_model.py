@@ -1,0 +1,106 @@
+"""Loaded model version: read from disk, checked against its checksums and golden answers, warmed up, ready to run."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from serving.errors import ModelRejectedError, NotExplainableError
+from serving.models.checks import check_explaining_graph, check_golden_answers, warm_up
+from serving.models.graph_layers import Layer, read_layers, with_outputs
+from serving.models.metadata import Form
+from serving.models.onnx_session import ExplainingSession, OnnxSession
+from serving.predictions import BatchPredictions, Pixels
+
+# Largest difference from the recorded answers. Another processor or device than the training framework's rounds
+# float32 differently; int8 differs more, since processors round integer sums at different places (decision 0014).
+GOLDEN_TOLERANCE = {"float32": 1e-3, "int8": 0.03}
+
+OpenSession = Callable[[bytes], OnnxSession]  # takes the bytes of model.onnx
+
+
+@dataclass(frozen=True, slots=True)
+class ExplainingGraph:
+    """Served network as a graph that also returns the output of each layer."""
+
+    layers: list[Layer]
+    session: ExplainingSession
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """Model version that passed every check and is warm."""
+
+    session: OnnxSession
+    name: str
+    version: int
+    created: str  # RFC 3339, UTC
+    precision: str  # float32 or int8
+    sha256: str  # of model.onnx
+    novelty_threshold: float  # 0 to 1; predictions with a higher novelty are refused
+    test_accuracy: float  # 0 to 1, on MNIST's test set, as metadata.json records it
+    seconds_per_image: float = 0.0  # in a largest batch, measured at warm-up
+    explaining: ExplainingGraph | NotExplainableError = NotExplainableError("it was loaded without its layers")
+
+    def run(self, pixels: Pixels) -> BatchPredictions:
+        """Predicts `pixels`, (n, 784) uint8, n at least 1, with the refusals and the version set."""
+        predictions = self.session.run(pixels)
+        predictions.refuse(pixels, self.novelty_threshold)
+        predictions.version = self.version
+        return predictions
+
+
+def load_form(form: Form, open_session: OpenSession, largest_batch: int) -> LoadedModel:
+    """Loads, checks and warms up the graph of `form` for batches of up to `largest_batch` images.
+
+    Raises ModelRejectedError, and OSError for files that cannot be read.
+    """
+    # Each file is read once, and what was read is hashed and used: a file that changes meanwhile cannot slip through.
+    metadata, folder = form.metadata, form.folder
+    try:
+        files = {file: _read_checked(folder / file, metadata["files"][file]) for file in ("model.onnx", "golden.npz")}
+        tolerance = GOLDEN_TOLERANCE[form.precision]
+        loaded = LoadedModel(
+            session=open_session(files["model.onnx"]),
+            name=form.name,
+            version=form.version,
+            created=str(metadata["created"]),
+            precision=form.precision,
+            sha256=form.sha256,
+            novelty_threshold=float(metadata["novelty_threshold"]),
+            test_accuracy=float(metadata["metrics"]["mnist_test"]["accuracy"]),
+        )
+    except (KeyError, TypeError, ValueError, ArithmeticError) as error:
+        raise ModelRejectedError(f"metadata.json lacks or garbles a field: {error!r}", "metadata") from error
+    if not 0 <= loaded.novelty_threshold <= 1:
+        threshold = loaded.novelty_threshold
+        raise ModelRejectedError(f"metadata.json has novelty_threshold {threshold}, expected 0 to 1", "metadata")
+    check_golden_answers(loaded.session, files["golden.npz"], tolerance, largest_batch)
+    seconds_per_image = warm_up(loaded.session, largest_batch)
+    explaining = _explaining_graph(files["model.onnx"], loaded.session)
+    return replace(loaded, seconds_per_image=seconds_per_image, explaining=explaining)
+
+
+def _explaining_graph(graph: bytes, session: OnnxSession) -> ExplainingGraph | NotExplainableError:
+    """Returns the explaining graph of `session`, or the reason why there is none: the version is served without it."""
+    try:
+        layers = read_layers(graph)
+        values = sorted({name for layer in layers for name in (layer.before_activation, layer.output) if name})
+        explaining = ExplainingSession(with_outputs(graph, values), values)
+        check_explaining_graph(explaining, session)
+        return ExplainingGraph(layers, explaining)
+    except ModelRejectedError as error:
+        return NotExplainableError(str(error))
+    except NotExplainableError as error:
+        return error
+
+
+def _read_checked(path: Path, sha256: str) -> bytes:
+    """Returns the file's content. Raises ModelRejectedError where its checksum is another."""
+    content = path.read_bytes()
+    found = hashlib.sha256(content).hexdigest()
+    if found != sha256:
+        raise ModelRejectedError(
+            f"{path.name} has SHA-256 {found}, metadata.json says {sha256}: the file was changed or cut", "checksum"
+        )
+    return content

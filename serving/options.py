@@ -1,0 +1,120 @@
+"""Command-line options for the settings of Config, with click: a flag and a variable `MNIST_*` for each.
+
+A flag takes precedence over its variable. An empty variable means the default, and an unknown one is an error.
+"""
+
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import Field, fields
+from typing import Any, TypeVar
+
+import click
+
+from serving.config import ENVIRONMENT_PREFIX, Config, flag, parse_boolean, variable
+from serving.errors import ConfigError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+CONTEXT = {"auto_envvar_prefix": ENVIRONMENT_PREFIX.rstrip("_"), "max_content_width": 120}
+# Prefixes of variables for the trainer, the experiments and the client, which may be set in the same shell.
+_OTHER_PROGRAMS = ("MNIST_TRAIN_", "MNIST_EXPERIMENT_", "MNIST_CLIENT_")
+# Names that Kubernetes makes for a Service named mnist: MNIST_SERVICE_HOST, MNIST_PORT_50051_TCP and so on.
+_SERVICE_LINK = re.compile(r"_SERVICE_HOST$|_SERVICE_PORT(_|$)|_PORT_\d+_(TCP|UDP)(_|$)")
+
+
+class _SettingType(click.ParamType[Any]):
+    """Parses the text of one setting with the setting's own function."""
+
+    def __init__(self, setting: Field[Any]) -> None:
+        self._parse = setting.metadata["parse"]
+        self._setting = setting
+        self.name = "true|false" if self._parse is parse_boolean else "value"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not isinstance(value, str):  # the default
+            return value
+        try:
+            return self._parse(value)
+        except ValueError as error:
+            source = ctx.get_parameter_source(self._setting.name) if ctx else None
+            from_environment = source is click.core.ParameterSource.ENVIRONMENT
+            hint = variable(self._setting) if from_environment else None  # None: the flag
+            raise click.BadParameter(f"{error}, got {value!r}", ctx, param, hint) from error
+
+
+class _SettingOption(click.Option):
+    """Option that ignores a variable which Kubernetes sets for a Service named mnist, such as MNIST_PORT."""
+
+    def resolve_envvar_value(self, ctx: click.Context) -> str | None:
+        value = super().resolve_envvar_value(ctx)
+        name = f"{ENVIRONMENT_PREFIX}{(self.name or '').upper()}"
+        return None if value is None or _is_service_link(name, value) else value
+
+
+def setting_options(command: F) -> F:
+    """Decorates a click command with an option for each setting of Config; make_config() takes their values."""
+    for setting in reversed(fields(Config)):  # decorators apply from the last to the first; --help keeps the order
+        optional: dict[str, Any] = {}
+        if setting.metadata["parse"] is parse_boolean:
+            optional = {"is_flag": False, "flag_value": "true"}  # `--tune` alone, and `--tune false`
+        command = click.option(
+            flag(setting),
+            setting.name,
+            cls=_SettingOption,
+            type=_SettingType(setting),
+            default=setting.default,
+            show_default=setting.default not in (None, ""),
+            show_envvar=True,
+            help=setting.metadata["help"],
+            **optional,
+        )(command)
+    return command
+
+
+def make_config(values: Mapping[str, Any]) -> Config:
+    """Makes the configuration from parsed options, and checks the environment.
+
+    Raises click.UsageError for settings that contradict each other, and for an unknown variable `MNIST_*`.
+    """
+    known = {variable(setting) for setting in fields(Config)}
+    for name, text in os.environ.items():
+        is_ours = name.startswith(ENVIRONMENT_PREFIX) and not name.startswith(_OTHER_PROGRAMS)
+        if is_ours and name not in known and not _is_service_link(name, text):
+            raise click.UsageError(f"{name}: there is no such setting; `python -m serving --help` lists them")
+    try:
+        return Config(**values)
+    except ConfigError as error:
+        raise click.UsageError(str(error)) from error
+
+
+def load_config(arguments: Sequence[str]) -> Config:
+    """Parses flags and the environment into the configuration. Raises click.UsageError, which names the setting."""
+
+    @click.command(context_settings=CONTEXT)
+    @setting_options
+    def load(**values: Any) -> Config:
+        return make_config(values)
+
+    config: Config = load.main(list(arguments), prog_name="python -m serving", standalone_mode=False)
+    return config
+
+
+def run_command(command: click.Command, arguments: Sequence[str] | None = None, obj: object = None) -> int:
+    """Runs a click command and returns its exit status: the command's own, 2 for wrong usage, 130 when interrupted.
+
+    `obj`: object of the click context.
+    """
+    try:
+        status = command.main(None if arguments is None else list(arguments), standalone_mode=False, obj=obj)
+        return status if isinstance(status, int) else 0
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return 130
+
+
+def _is_service_link(name: str, text: str) -> bool:
+    """Returns True for a variable that Kubernetes sets in every pod for a Service named mnist."""
+    return bool(_SERVICE_LINK.search(name)) or (name.endswith("_PORT") and "://" in text)

@@ -1,0 +1,42 @@
+"""Results: medians, ratios, and the file they are written to."""
+
+from pathlib import Path
+
+from benchmarks.compare.results import Footprint, Results, read_results
+from benchmarks.load.arrivals import Tail
+from benchmarks.load.measurement import Load, Measurement, Spread
+
+
+def measurement(rate: float) -> Measurement:
+    return Measurement(requests_per_second=rate, p50_ms=1.0, p99_ms=2.0, cpu_us_per_request=3.0)
+
+
+def results_of(**rates: list[float]) -> Results:
+    results = Results({name: name.title() for name in rates}, {"when": "2026-11-24"})
+    for name, measured in rates.items():
+        for rate in measured:
+            results.add(name, Load(32, 1), measurement(rate))
+    return results
+
+
+def test_medians_and_ratios_are_taken_over_rounds() -> None:
+    results = results_of(ours=[100, 300, 200], peer=[50, 100, 200])
+    load = Load(32, 1)
+    assert results.spread("ours", load, lambda each: each.requests_per_second) == Spread(200, 100, 300)
+    assert results.ratio("ours", "peer", load) == Spread(2, 1, 3)
+
+
+def test_written_results_are_read_back(tmp_path: Path) -> None:
+    results = results_of(ours=[100], peer=[50])
+    results.alone["ours"] = Footprint(120.5, 1.25)
+    results.add_tail("ours", Tail(200, 1, 2, 3, 4, 0, 0.5))
+    results.drop("peer", "it failed")
+    results.write(tmp_path / "results.json")
+    assert read_results(tmp_path / "results.json") == results
+
+
+def test_a_server_that_failed_has_no_figures() -> None:
+    results = results_of(ours=[100], peer=[50])
+    results.drop("peer", "it failed")
+    assert set(results.rounds) == {"ours"}
+    assert results.failed == {"peer": "it failed"}
