@@ -1,5 +1,6 @@
 """`python -m benchmarks [COMMAND]`: compares servers, or runs one of the scripts that measure one thing."""
 
+import signal
 import sys
 from importlib import import_module
 
@@ -27,4 +28,7 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
+    # Both end the servers that it has started; a shell without job control starts background jobs with SIGINT ignored.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     main(sys.argv[1:])

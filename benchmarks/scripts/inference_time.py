@@ -19,7 +19,6 @@ import onnxruntime
 from rich.console import Console
 from rich.table import Table
 
-from experiments.time_to_accuracy.keras_example import example_network
 from training.data.arrays import SIDE
 
 CALLS_A_ROUND = 50
@@ -73,6 +72,8 @@ def repository_graphs(repository: Path) -> dict[str, bytes]:
 
 def keras_example() -> bytes:
     """Keras' example for MNIST (34,826 parameters), untrained, as `model.export(format="onnx")` writes it."""
+    from experiments.time_to_accuracy.keras_example import example_network  # here: --help need not wait for TensorFlow
+
     network = example_network()
     network(np.zeros((1, SIDE, SIDE, 1), np.float32))  # Keras exports only what has been called
     with tempfile.TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""`python -m tests.chaos`: the long forms of what the tests do in short, and a table of what came of them.
+"""`python -m tests.chaos`: long forms of short tests, and a table of their outcomes.
 
 `python -m tests.chaos soak --minutes 60` is what `make soak` runs; `--without leaving impatient` keeps callers away who
 do not wait for their answers, whose calls leak memory in grpcio (grpc/grpc#43360).
@@ -30,7 +30,7 @@ STORM_ROUNDS, KILL_SECONDS, KILL_PAUSE_SECONDS, RESTARTS, SWAPS = 2000, 60, 3.0,
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What was broken, how often, what came of it, and how many calls were lost."""
+    """A fault, how often it was tried, its outcome, and the number of calls that were lost."""
 
     fault: str
     tried: str
@@ -39,13 +39,13 @@ class Row:
 
 
 def main() -> int:
-    """0 when nothing was lost and nothing grew."""
+    """Returns 0 when nothing was lost and nothing grew."""
     options = _parser().parse_args()
-    asked = options.scenarios or [name for name in SCENARIOS if name != "soak"]
+    names = options.scenarios or [name for name in SCENARIOS if name != "soak"]
     with tempfile.TemporaryDirectory() as folder:
         repository = Path(folder) / "models"
         write_tiny_version(repository)
-        rows = [row for name in asked for row in asyncio.run(SCENARIOS[name](repository, options))]
+        rows = [row for name in names for row in asyncio.run(SCENARIOS[name](repository, options))]
     table = Table("fault", "tried", "outcome", "lost")
     for row in rows:
         table.add_row(row.fault, row.tried, row.outcome, str(row.lost))
@@ -58,37 +58,37 @@ async def _storm(repository: Path, _: argparse.Namespace) -> list[Row]:
     for workers in ("1", "2"):
         async with running(repository, "--workers", workers, "--max-batch-size", "16") as service:
             result = await storm(service.grpc_address, STORM_ROUNDS, kinds=KINDS_WITH_RAISING)
-        told = ", ".join(sorted(f"{kind.value} {code} {n:,}" for (kind, code), n in result.outcomes.items()))
+        outcome = ", ".join(sorted(f"{kind.value} {code} {n:,}" for (kind, code), n in result.outcomes.items()))
         tried = f"{result.calls:,} calls, 32 at a time, {result.rounds:,} rounds"
-        rows.append(Row(f"a storm, {workers} worker(s)", tried, told, result.faults))
+        rows.append(Row(f"a storm, {workers} worker(s)", tried, outcome, result.faults))
     return rows
 
 
 async def _kills(repository: Path, _: argparse.Namespace) -> list[Row]:
     ended = await ends.workers_killed(repository, int(KILL_SECONDS / KILL_PAUSE_SECONDS), KILL_PAUSE_SECONDS)
-    outcome = f"{ended.told.answered:,} calls answered, each worker replaced; {dict(ended.told.failed)}"
-    return [Row("a worker killed with -9 every few seconds", f"{ended.ends} kills", outcome, ended.told.lost)]
+    outcome = f"{ended.calls.answered:,} calls answered, each worker replaced; {dict(ended.calls.failed)}"
+    return [Row("a worker killed with -9 every few seconds", f"{ended.ends} kills", outcome, ended.calls.lost)]
 
 
 async def _restarts(repository: Path, _: argparse.Namespace) -> list[Row]:
     ended = await ends.restarted_in_turn(repository, RESTARTS)
-    outcome = f"{ended.told.answered:,} calls answered, exit status 0 each time; {dict(ended.told.failed)}"
-    return [Row("two servers restarted in turn by SIGTERM", f"{ended.ends} restarts", outcome, ended.told.lost)]
+    outcome = f"{ended.calls.answered:,} calls answered, exit status 0 each time; {dict(ended.calls.failed)}"
+    return [Row("two servers restarted in turn by SIGTERM", f"{ended.ends} restarts", outcome, ended.calls.lost)]
 
 
 async def _reloads(repository: Path, _: argparse.Namespace) -> list[Row]:
     swapped = await reloads.swapped(repository, SWAPS)
-    outcome = f"{swapped.told.answered:,} calls answered; {swapped.refused} broken versions refused"
-    return [Row("versions swapped, every third one broken", f"{SWAPS} versions", outcome, swapped.told.lost)]
+    outcome = f"{swapped.calls.answered:,} calls answered; {swapped.refused} broken versions refused"
+    return [Row("versions swapped, every third one broken", f"{SWAPS} versions", outcome, swapped.calls.lost)]
 
 
 async def _soak(_: Path, options: argparse.Namespace) -> list[Row]:
     minutes = options.minutes
 
-    def tell(sample: Sample) -> None:
+    def show(sample: Sample) -> None:
         print(sample, flush=True)
 
-    soaked = await soak(minutes * 60, max(5.0, minutes), tell, without=options.without)
+    soaked = await soak(minutes * 60, max(5.0, minutes), show, without=options.without)
     busy = soaked.samples[int(len(soaked.samples) * SETTLING) : -1]
     found = growth([each.seconds / 3600 for each in busy], [each.resident_mebibytes for each in busy])
     verdict = found.verdict(ALLOWED_MEBIBYTES_AN_HOUR)

@@ -1,4 +1,4 @@
-"""Callers without end, as programs are that use our client: what each was told, and whether it was right."""
+"""Callers without end, like programs that use our client: what became of each call, and whether it was right."""
 
 import asyncio
 from collections import Counter
@@ -11,26 +11,26 @@ from tests.support.tiny_model import image_of
 
 
 @dataclass(slots=True)
-class Told:
-    """What became of the calls."""
+class CallOutcomes:
+    """Calls that were answered, that failed, and whose response was another's."""
 
     answered: int = 0
-    failed: Counter[str] = field(default_factory=Counter)  # by what they were told
+    failed: Counter[str] = field(default_factory=Counter)  # by message
     wrong: int = 0
 
     @property
     def lost(self) -> int:
-        """Calls that got no answer or another's."""
+        """Calls that got no response or another's."""
         return self.failed.total() + self.wrong
 
 
 @asynccontextmanager
-async def calling(addresses: list[str], callers: int = 8, connections: int = 4) -> AsyncIterator[Told]:
-    """Callers, each with one call after the other, over connections of our client that know all `addresses`.
+async def calling(addresses: list[str], callers: int = 8, connections: int = 4) -> AsyncIterator[CallOutcomes]:
+    """Runs callers, each with one call after the other, over connections of our client that know all `addresses`.
 
     The client's retries are on; nothing else is done again. A call that began before the block ends is waited for.
     """
-    told, stop = Told(), asyncio.Event()
+    outcomes, stop = CallOutcomes(), asyncio.Event()
     target = addresses[0] if len(addresses) == 1 else "ipv4:" + ",".join(addresses)
     clients = [AsyncDigitClient(target, coalesce=False, timeout_seconds=30) for _ in range(connections)]
 
@@ -40,26 +40,26 @@ async def calling(addresses: list[str], callers: int = 8, connections: int = 4) 
         images = [image_of(digit) for digit in digits]
         while not stop.is_set():
             try:
-                answers = await client.classify(images)
+                predictions = await client.classify(images)
             except CallError as error:
-                told.failed[str(error)] += 1
+                outcomes.failed[str(error)] += 1
             else:
-                told.answered += 1
-                told.wrong += [answer.digit for answer in answers] != digits
+                outcomes.answered += 1
+                outcomes.wrong += [prediction.digit for prediction in predictions] != digits
 
     try:
         async with asyncio.TaskGroup() as group:
             for number in range(callers):
                 group.create_task(call(number))
-            yield told
+            yield outcomes
             stop.set()
     finally:
         await asyncio.gather(*(client.close() for client in clients))
 
 
-async def until_answered(told: Told, more: int) -> None:
+async def until_answered(outcomes: CallOutcomes, more: int) -> None:
     """Returns when so many more calls were answered."""
-    goal = told.answered + more
+    goal = outcomes.answered + more
     async with asyncio.timeout(60):
-        while told.answered < goal:
+        while outcomes.answered < goal:
             await asyncio.sleep(0.001)

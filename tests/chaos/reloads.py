@@ -1,4 +1,4 @@
-"""Model versions that come, whole and broken, while a server of two workers is asked."""
+"""Model versions that come, whole and broken, while a server of two workers is under load."""
 
 import asyncio
 import os
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mnist_digits import AsyncDigitClient
-from tests.chaos.callers import Told, calling
+from tests.chaos.callers import CallOutcomes, calling
 from tests.chaos.service_process import running
 from tests.support.tiny_model import write_tiny_version
 
@@ -18,9 +18,9 @@ BROKEN_EVERY = 3
 
 @dataclass(frozen=True, slots=True)
 class Swapped:
-    """What callers were told meanwhile, and how many broken versions were refused."""
+    """Outcomes of the calls meanwhile, and number of broken versions that were refused."""
 
-    told: Told
+    calls: CallOutcomes
     refused: int
 
 
@@ -29,7 +29,7 @@ async def swapped(repository: Path, versions: int) -> Swapped:
     highest = max(int(folder.name) for folder in (repository / "mnist").iterdir() if folder.name.isdecimal())
     refused = 0
     flags = ("--workers", "2", "--model-poll-seconds", POLL_SECONDS)
-    async with running(repository, *flags) as service, calling([service.grpc_address]) as told:
+    async with running(repository, *flags) as service, calling([service.grpc_address]) as calls:
         for version in range(highest + 1, highest + 1 + versions):
             broken = version % BROKEN_EVERY == 0
             _put(repository, version, broken=broken)
@@ -42,11 +42,11 @@ async def swapped(repository: Path, versions: int) -> Swapped:
                 else:
                     await _until_served(service.grpc_address, version)
                     shutil.rmtree(repository / "mnist" / str(version - 1), ignore_errors=True)
-    return Swapped(told, refused)
+    return Swapped(calls, refused)
 
 
 def _put(repository: Path, version: int, *, broken: bool) -> None:
-    """A version's folder, all at once."""
+    """Puts a version's folder into the repository, all at once."""
     with tempfile.TemporaryDirectory(dir=repository) as folder:
         whole = write_tiny_version(Path(folder), version)
         if broken:
@@ -56,7 +56,7 @@ def _put(repository: Path, version: int, *, broken: bool) -> None:
 
 
 async def _until_served(address: str, version: int) -> None:
-    """By the worker that a new connection leads to."""
+    """Returns when the worker that a new connection leads to serves the version."""
     while True:
         async with AsyncDigitClient(address) as client:
             if (await client.get_model()).version == version:

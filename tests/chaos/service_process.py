@@ -1,4 +1,4 @@
-"""`python -m serving` as a process of its own, until the block ends; its log lines are kept."""
+"""Server in a process of its own, for asyncio: runs until the block ends and keeps its log lines."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ START_SECONDS = 60.0
 
 
 class ServiceProcess:
-    """One that serves. Use `running`."""
+    """A server that `running` has started."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
@@ -27,17 +27,17 @@ class ServiceProcess:
 
     @property
     def pid(self) -> int:
-        """Of the process that was started: the supervisor, where there are several."""
+        """Process id: of the supervisor, where there are several processes."""
         return self._process.pid
 
     @property
     def port(self) -> int:
-        """Of gRPC."""
+        """Port of gRPC."""
         return int(self.grpc_address.rpartition(":")[2])
 
     @property
     def worker_pids(self) -> list[int]:
-        """Of the processes that it has started and that still are."""
+        """Process ids of the workers that run."""
         children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text()
         return [int(pid) for pid in children.split()]
 
@@ -51,7 +51,7 @@ class ServiceProcess:
             raise RuntimeError(f"it ended before it served: {self.events[-3:]}")
 
     async def metric(self, name: str) -> float:
-        """The sum of all series of this name, as /metrics tells now."""
+        """Sum of all series of this name at /metrics."""
         async with aiohttp.ClientSession() as session, session.get(f"http://{self.http_address}/metrics") as response:
             lines = (await response.text()).splitlines()
         samples = [line.rpartition(" ") for line in lines if not line.startswith("#")]
@@ -62,7 +62,7 @@ class ServiceProcess:
         self._process.send_signal(number)
 
     async def until_ended(self) -> int:
-        """Its exit status."""
+        """Waits for its end and returns its exit status. Raises TimeoutError after END_SECONDS."""
         async with asyncio.timeout(END_SECONDS):
             status = await self._process.wait()
             await self._reading
@@ -81,7 +81,7 @@ class ServiceProcess:
 
 @asynccontextmanager
 async def running(repository: Path, *flags: str, port: int = 0) -> AsyncIterator[ServiceProcess]:
-    """One that serves the models of `repository` on `port` (0: any), until the block ends."""
+    """Server of the models of `repository`, with gRPC on `port` (0: any), until the block ends."""
     command = server_command("--grpc-port", str(port), "--model-repository", repository, *flags)
     pipe = asyncio.subprocess.PIPE
     async with started_on_loop(command, env=without_settings(), stderr=pipe) as process:

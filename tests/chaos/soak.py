@@ -1,7 +1,7 @@
-"""Hours of good and bad traffic at a server of the committed model: what it holds must not grow, and nobody be misled.
+"""Hours of good and bad traffic: what the server holds must not grow, and every response be right.
 
 Callers of each kind, side by side: digits in calls of changing size, pictures, streams, calls that are too impatient,
-that leave, and that are wrong. What is right was asked once, at the begin.
+that leave, and that are wrong. The server has the committed model; what is right it says once, at the beginning.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ LARGEST_CALL = 256
 CALLERS_OF_A_KIND = 2
 CONNECTIONS = 16  # the kernel deals them out by chance: with eight, a worker of two may get none for minutes
 A_FEW = 8  # pools start their threads late, and a scrape is a task: what one call in a thousand leaves is far more
-# Each with a connection of its own. Without a service config nothing is asked again but what gRPC itself does: a call
+# Each with a connection of its own. Without a service config nothing is retried but what gRPC itself retries: a call
 # that the server has not seen, as its connection had come of age.
 CHANNEL_OPTIONS = [("grpc.use_local_subchannel_pool", 1)]
 PATIENCE_SECONDS = 60.0
@@ -36,7 +36,7 @@ SETTLING_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What the server's processes held together, and when."""
+    """Resources that the server's processes hold together, so many seconds after the start."""
 
     seconds: float
     resident_mebibytes: float
@@ -47,14 +47,14 @@ class Sample:
 
 @dataclass(slots=True)
 class Soaked:
-    """What was seen."""
+    """Samples, outcomes and faults of one soak."""
 
     samples: list[Sample] = field(default_factory=list)
     outcomes: Counter[str] = field(default_factory=Counter)  # by kind and status
-    faults: list[str] = field(default_factory=list)  # what no caller of this kind may be told
+    faults: list[str] = field(default_factory=list)  # outcomes that no caller of this kind may get
 
     def left_over(self) -> list[str]:
-        """What the server holds at the end and did not before, memory apart: descriptors, threads and tasks."""
+        """Resources that the server holds at the end and did not before: descriptors, threads and tasks."""
         before, *busy, after = self.samples
         threads = max(each.threads for each in busy[: max(1, len(busy) // 3)])  # the pools have theirs by then
         allowed = {"descriptors": before.descriptors, "threads": threads, "tasks": before.tasks}
@@ -65,11 +65,11 @@ class Soaked:
 async def soak(
     seconds: float,
     sample_seconds: float,
-    tell: Callable[[Sample], None] = lambda _: None,
+    show: Callable[[Sample], None] = lambda _: None,
     workers: int = 2,
     without: Collection[str] = (),
 ) -> Soaked:
-    """Asks for so long. The first sample is taken before anybody asks, the last when nobody does any more.
+    """Calls for so long. The first sample is taken before any call, the last when all callers have gone.
 
     `without`: KINDS of callers that stay away.
     """
@@ -79,7 +79,7 @@ async def soak(
 
         async def take_sample() -> None:
             soaked.samples.append(await _sample(service, asyncio.get_running_loop().time() - began))
-            tell(soaked.samples[-1])
+            show(soaked.samples[-1])
 
         async with AsyncExitStack() as stack:
             stubs = []
@@ -132,7 +132,7 @@ class _Traffic:
         )
 
     async def learn(self) -> None:
-        """Asks once for all that will be asked again."""
+        """Makes every call once and keeps the digits, which are right from then on."""
         self._digits = await self._classify(self._raw(range(len(self._pixels))), PATIENCE_SECONDS)
         self._picture_digits = await self._classify(self._encoded(range(len(self._pictures))), PATIENCE_SECONDS)
 
@@ -140,33 +140,33 @@ class _Traffic:
         while True:
             # Small calls and large ones are equally likely: every size up to the largest batch comes to be run.
             which = self._some(int(2 ** self._dice.uniform(0, LARGEST_CALL.bit_length() - 1)))
-            await self._ask("digits", self._raw(which), [self._digits[n] for n in which])
+            await self._call("digits", self._raw(which), [self._digits[n] for n in which])
 
     async def _pictures_of_people(self) -> None:
         while True:
             which = [self._dice.randrange(len(self._pictures)) for _ in range(self._dice.randint(1, 3))]
-            await self._ask("pictures", self._encoded(which), [self._picture_digits[n] for n in which])
+            await self._call("pictures", self._encoded(which), [self._picture_digits[n] for n in which])
 
     async def _streams(self) -> None:
         while True:
-            asked = {n: self._some(3) for n in range(20)}
+            sent = {n: self._some(3) for n in range(20)}
             call = self._dice.choice(self._stubs).ClassifyStream(
-                [digits_pb2.ClassifyStreamRequest(id=n, request=self._raw(which)) for n, which in asked.items()],
+                [digits_pb2.ClassifyStreamRequest(id=n, request=self._raw(which)) for n, which in sent.items()],
                 timeout=PATIENCE_SECONDS,
             )
             async for answer in call:
-                wanted = [self._digits[n] for n in asked.pop(answer.id)]
+                wanted = [self._digits[n] for n in sent.pop(answer.id)]
                 given = [prediction.digit for prediction in answer.response.predictions]
                 self._count("streams", "OK" if given == wanted else f"{given} for {wanted}", {"OK"})
-            if asked:
-                self._count("streams", f"{len(asked)} requests without an answer", {"OK"})
+            if sent:
+                self._count("streams", f"{len(sent)} requests without an answer", {"OK"})
 
     async def _impatient(self) -> None:
         while True:
             which = self._some(4)
             wanted, seconds = [self._digits[n] for n in which], self._dice.uniform(0.0005, 0.005)
             allowed = {"OK", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED"}
-            await self._ask("impatient", self._raw(which), wanted, seconds, allowed)
+            await self._call("impatient", self._raw(which), wanted, seconds, allowed)
 
     async def _leaving(self) -> None:
         while True:
@@ -179,14 +179,14 @@ class _Traffic:
 
     async def _wrong(self) -> None:
         while True:
-            await self._ask("wrong", self._dice.choice(BAD_REQUESTS), [], allowed={"INVALID_ARGUMENT"})
+            await self._call("wrong", self._dice.choice(BAD_REQUESTS), [], allowed={"INVALID_ARGUMENT"})
             damaged = bytearray(self._dice.choice(self._pictures))
             for _ in range(5):
                 damaged[self._dice.randrange(len(damaged))] = self._dice.randrange(256)
             request = digits_pb2.ClassifyRequest(images=[digits_pb2.Image(encoded=bytes(damaged))])
-            await self._ask("damaged", request, None, allowed={"OK", "INVALID_ARGUMENT"})
+            await self._call("damaged", request, None, allowed={"OK", "INVALID_ARGUMENT"})
 
-    async def _ask(
+    async def _call(
         self,
         kind: str,
         request: digits_pb2.ClassifyRequest,
@@ -194,7 +194,7 @@ class _Traffic:
         seconds: float = PATIENCE_SECONDS,
         allowed: set[str] | None = None,
     ) -> None:
-        """One call; `wanted`: its digits, None for any."""
+        """Makes one call and counts its outcome. `wanted`: its digits; None: any."""
         try:
             digits = await self._classify(request, seconds)
         except grpc.aio.AioRpcError as error:

@@ -1,6 +1,6 @@
 """Seconds of good and bad traffic: every outcome is permitted, and nothing is left over when the callers have gone.
 
-`make soak` does it for an hour, and judges the memory's slope, of which seconds can tell nothing.
+`make soak` runs it for an hour and judges the memory's slope, which takes that long to show.
 """
 
 import pytest

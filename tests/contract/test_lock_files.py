@@ -26,7 +26,7 @@ def test_lock_files_hold_versions_and_hashes_and_no_address(path: Path) -> None:
 
 @pytest.mark.parametrize("peer", PEERS, ids=lambda path: path.name)
 def test_requirements_of_each_peer_are_locked(peer: Path) -> None:
-    asked = re.findall(r"^([\w.-]+)", (peer / "requirements.in").read_text(), re.MULTILINE)
+    required = re.findall(r"^([\w.-]+)", (peer / "requirements.in").read_text(), re.MULTILINE)
     locked = set(re.findall(r"^([\w.-]+)(?:\[\S+\])?==", (peer / "requirements.txt").read_text(), re.MULTILINE))
-    assert asked
-    assert set(asked) <= locked
+    assert required
+    assert set(required) <= locked

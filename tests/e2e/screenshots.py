@@ -14,7 +14,7 @@ STROKES_TIMED = 30
 
 
 def main() -> int:
-    """0; 2 where there is no browser."""
+    """Takes the pictures. Returns 0; 2 where there is no browser."""
     if CHROMIUM is None:
         print("chromium is not installed (Debian package chromium)", file=sys.stderr)
         return 2

@@ -37,7 +37,7 @@ def visitor(browser: Browser, server: ServerProcess) -> Iterator[Visitor]:
     yield visitor
     visitor.context.close()
     assert visitor.complaints == []
-    assert {url for url in visitor.asked if not url.startswith((visitor.url, "blob:", "data:"))} == set()
+    assert {url for url in visitor.requested if not url.startswith((visitor.url, "blob:", "data:"))} == set()
 
 
 @pytest.mark.parametrize(
@@ -95,9 +95,7 @@ def test_file_that_is_no_picture_shows_an_error_and_the_page_goes_on(browser: Br
     visitor.draw(DIGITS[7])
     visitor.reads("This is the digit 7")
     assert visitor.page.locator("#error").is_hidden()
-    assert all(
-        "400" in complaint for complaint in visitor.complaints
-    )  # Chromium tells of every answer that is an error
+    assert all("400" in complaint for complaint in visitor.complaints)  # Chromium logs every response that is an error
     visitor.context.close()
 
 
@@ -136,15 +134,15 @@ def numbers(visitor: Visitor, table: str) -> list[float]:
 
 
 def assert_products_add_up(visitor: Visitor) -> None:
-    """As far as two decimals tell."""
+    """Compares the products with their sum, which the page shows with two decimals."""
     window, kernel, products = (numbers(visitor, f"#walk-{name}") for name in ("window", "kernel", "products"))
     assert all(abs(x * y - z) < 0.05 for x, y, z in zip(window, kernel, products, strict=True))
-    told = visitor.text("#walk-sum")
-    computed, of_the_network = re.search(r"= (-?\d+\.?\d*); after ReLU (\d+(?:\.\d+)?)", told).groups()  # type: ignore[union-attr]
+    shown = visitor.text("#walk-sum")
+    computed, of_the_network = re.search(r"= (-?\d+\.?\d*); after ReLU (\d+(?:\.\d+)?)", shown).groups()  # type: ignore[union-attr]
     assert (
         abs(max(0.0, float(computed)) - float(of_the_network)) < 0.02
     )  # padding, kernel, input maps and bias are right
-    assert abs(sum(products) - float(told.split(": ")[1].split(". ")[0])) < 0.15
+    assert abs(sum(products) - float(shown.split(": ")[1].split(". ")[0])) < 0.15
 
 
 def walked_to(visitor: Visitor, name: str) -> str:
@@ -240,15 +238,22 @@ def test_a_digit_is_drawn_by_keys_alone_and_the_lifted_pen_is_no_ink(visitor: Vi
     visitor.reads("Nothing is drawn yet")
 
 
+ALL_LAYERS = "#walk-layers button"
+ONE_OF_A_KIND = ", ".join(f"{ALL_LAYERS}:text-is('{name}')" for name in ("Convolution 1", "Max pooling 1", "Ten sums"))
+
+
+@pytest.mark.parametrize("layers", [ONE_OF_A_KIND, pytest.param(ALL_LAYERS, marks=pytest.mark.long)], ids=["", "all"])
 @pytest.mark.parametrize(("scheme", "viewport"), [("light", DESK), ("dark", PHONE)], ids=["desk", "phone in the dark"])
 def test_axe_finds_no_serious_accessibility_fault(
-    browser: Browser, server: ServerProcess, scheme: str, viewport: dict[str, int]
+    browser: Browser, server: ServerProcess, scheme: str, viewport: dict[str, int], layers: str
 ) -> None:
     visitor = Visitor(browser, server, color_scheme=scheme, viewport=viewport)
     assert visitor.serious_faults() == []
     visitor.draw(DIGITS[2])
     visitor.page.locator("#walk").wait_for()
-    for button in visitor.page.locator("#walk-layers button").all():
+    buttons = visitor.page.locator(layers).all()
+    assert len(buttons) >= 3
+    for button in buttons:
         button.click()
         assert visitor.serious_faults() == []
     wide = visitor.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")

@@ -29,7 +29,7 @@ def serving(*flags: str | Path, ignores_interrupt: bool = False) -> AbstractCont
 
 
 def address_of(process: Popen[str], measured: list[str] | None = None) -> str:
-    """Where the server says that it listens. `measured` gets the lines that --tune writes before."""
+    """Address that the server logs once it serves. `measured` gets the lines that --tune writes before."""
     assert process.stderr
     for line in process.stderr:
         if not line.startswith("{"):
@@ -42,7 +42,7 @@ def address_of(process: Popen[str], measured: list[str] | None = None) -> str:
 
 
 def until_line(process: Popen[str], end: str) -> str:
-    """What the process writes up to the line that holds `end`."""
+    """Standard output up to the line that holds `end`."""
     shown = ""
     assert process.stdout
     for line in process.stdout:

@@ -1,4 +1,4 @@
-"""Somebody before the page, in a browser: draws, reads, looks what is wrong."""
+"""A visitor of the page, in a browser: draws, reads, looks for faults."""
 
 import shutil
 from pathlib import Path
@@ -18,16 +18,16 @@ SERIOUS = {"serious", "critical"}
 
 
 class Visitor:
-    """Somebody before the page. Whatever the browser complains of is kept."""
+    """A visitor of the page. Keeps every complaint of the browser and every URL that it requested."""
 
     def __init__(self, browser: Browser, server: ServerProcess, **settings: Any) -> None:
         self.context = browser.new_context(**({"viewport": DESK, "locale": "en-GB"} | settings))
         self.page: Page = self.context.new_page()
         self.complaints: list[str] = []
-        self.asked: list[str] = []
+        self.requested: list[str] = []
         self.page.on("console", lambda message: self.complaints.append(message.text))
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("request", lambda request: self.asked.append(request.url))
+        self.page.on("request", lambda request: self.requested.append(request.url))
         self.url = f"http://127.0.0.1:{server.http_port}/"
         self.page.goto(self.url)
 
@@ -41,7 +41,7 @@ class Visitor:
             mouse.move(*points[0])
             mouse.down()
             for point in points[1:]:
-                mouse.move(*point, steps=3)
+                mouse.move(*point)  # Chromium takes one a frame, 16 ms
             mouse.up()
 
     def reads(self, text: str) -> None:
@@ -52,6 +52,6 @@ class Visitor:
         return self.page.inner_text(selector)
 
     def serious_faults(self) -> list[str]:
-        """What axe-core finds, as far as it is serious."""
+        """Serious and critical faults that axe-core finds."""
         found = Axe().run(self.page).response["violations"]
         return [f"{each['id']}: {each['nodes'][0]['html']}" for each in found if each["impact"] in SERIOUS]

@@ -36,13 +36,13 @@ with atheris.instrument_imports(include=["serving", "PIL"], enable_loader_overri
 def main(arguments: list[str]) -> None:
     """Runs the fuzzer, which ends the process."""
     end = arguments.index("--") if "--" in arguments else len(arguments)
-    asked = _parser().parse_args(arguments[:end])
-    target = bounded(TARGETS[asked.target])
+    parsed = _parser().parse_args(arguments[:end])
+    target = bounded(TARGETS[parsed.target])
     warnings_are_findings()
     with tempfile.TemporaryDirectory() as scratch:
-        again = f"{sys.executable} -m tests.fuzz {asked.target} --"  # how libFuzzer, when it merges, calls itself
-        options = [again, *_options(asked, Path(scratch)), *arguments[end + 1 :]]
-        atheris.Setup(options, target, **({"custom_mutator": mutate} if asked.target == "intake" else {}))
+        again = f"{sys.executable} -m tests.fuzz {parsed.target} --"  # how libFuzzer, when it merges, calls itself
+        options = [again, *_options(parsed, Path(scratch)), *arguments[end + 1 :]]
+        atheris.Setup(options, target, **({"custom_mutator": mutate} if parsed.target == "intake" else {}))
         atheris.Fuzz()
 
 
@@ -58,24 +58,24 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _options(asked: argparse.Namespace, scratch: Path) -> list[str]:
+def _options(parsed: argparse.Namespace, scratch: Path) -> list[str]:
     """libFuzzer's command line."""
-    asked.findings.mkdir(parents=True, exist_ok=True)
+    parsed.findings.mkdir(parents=True, exist_ok=True)
     options = [
         f"-timeout={SECONDS_AN_INPUT}",
         f"-rss_limit_mb={MAX_MEMORY_MB}",
-        f"-max_len={MAX_INPUT_BYTES[asked.target]}",
-        f"-artifact_prefix={asked.findings}/{asked.target}-",
-        f"-dict={HERE / asked.target}.dict",
+        f"-max_len={MAX_INPUT_BYTES[parsed.target]}",
+        f"-artifact_prefix={parsed.findings}/{parsed.target}-",
+        f"-dict={HERE / parsed.target}.dict",
         "-print_final_stats=1",
     ]
-    if asked.input:
-        files = [asked.input] if asked.input.is_file() else sorted(p for p in asked.input.rglob("*") if p.is_file())
+    if parsed.input:
+        files = [parsed.input] if parsed.input.is_file() else sorted(p for p in parsed.input.rglob("*") if p.is_file())
         return [*options, *map(str, files)]
-    new = asked.corpus or scratch
+    new = parsed.corpus or scratch
     new.mkdir(parents=True, exist_ok=True)
-    limits = [f"-runs={asked.runs}", f"-max_total_time={asked.seconds}", f"-seed={asked.seed}"]
-    return [*options, *limits, str(new), str(HERE / "corpus" / asked.target)]
+    limits = [f"-runs={parsed.runs}", f"-max_total_time={parsed.seconds}", f"-seed={parsed.seed}"]
+    return [*options, *limits, str(new), str(HERE / "corpus" / parsed.target)]
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`python -m tests.fuzz.make_corpus`: writes the seeds again, whatever the fuzzer found beside them stays.
+"""`python -m tests.fuzz.make_corpus`: writes the seeds again; what the fuzzer has found stays.
 
 Files change with Pillow's version, which need not be committed: the corpus is as good.
 """

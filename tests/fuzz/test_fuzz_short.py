@@ -1,4 +1,4 @@
-"""The fuzzer's corpus, and some mutations of it, through each target. tests/fuzz/README.md tells of long runs."""
+"""The fuzzer's corpus, and some mutations of it, through each target. tests/fuzz/README.md describes long runs."""
 
 import os
 import platform
@@ -32,8 +32,8 @@ def name_of(path: Path) -> str:
 def test_fuzzer_finds_nothing_in_the_corpus_and_some_mutations_of_it(target: str, tmp_path: Path) -> None:
     # As nearly the same mutations each time as libFuzzer makes them: a test should not fail by chance, and new ones are
     # what long runs are for. Addresses, which differ, are in what it learns from comparisons (use_cmp).
-    asked = ["--runs", str(RUNS[target]), "--seed", "1", "--findings", str(tmp_path), "--", "-use_cmp=0"]
-    command = [sys.executable, "-m", "tests.fuzz", target, *asked]
+    options = ["--runs", str(RUNS[target]), "--seed", "1", "--findings", str(tmp_path), "--", "-use_cmp=0"]
+    command = [sys.executable, "-m", "tests.fuzz", target, *options]
     ran = completed(command, seconds=300, env={**os.environ, "PYTHONHASHSEED": "0"})
     assert ran.returncode == 0, ran.stderr[-6000:]
     assert f"Done {RUNS[target]} runs" in ran.stderr

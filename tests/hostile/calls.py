@@ -86,7 +86,7 @@ def odd_calls() -> list[Call]:
         Call("10,000 keys", refused, headers={f"x-{number}": "y" for number in range(10_000)}),
         Call("a key of 100 kB", {*refused, "INTERNAL"}, headers={"x" * 100_000: "y"}),
         Call("a value of 4 MB", refused, headers={"x": "y" * 4_000_000}),
-        Call("asking for stages, badly", {"OK"}, headers={"mnist-stages": _OFF_CHARSET}),
+        Call("requesting stages, badly", {"OK"}, headers={"mnist-stages": _OFF_CHARSET}),
     ]
 
 
@@ -98,12 +98,12 @@ def paths_that_are_no_text() -> list[Call]:
 
 def unfinished_calls() -> list[Call]:
     """Calls that end before their message does."""
-    told = {"INTERNAL", "INVALID_ARGUMENT", "UNIMPLEMENTED", "CANCELLED"}
+    refused = {"INTERNAL", "INVALID_ARGUMENT", "UNIMPLEMENTED", "CANCELLED"}
     return [
-        Call("no message", told, b""),
-        Call("a length and no message", told, grpc_message(GOOD)[:5]),
-        Call("a message cut short", told, grpc_message(GOOD)[:-1]),
-        Call("half a length", told, b"\0\0"),
+        Call("no message", refused, b""),
+        Call("a length and no message", refused, grpc_message(GOOD)[:5]),
+        Call("a message cut short", refused, grpc_message(GOOD)[:-1]),
+        Call("half a length", refused, b"\0\0"),
     ]
 
 
@@ -162,9 +162,9 @@ async def make(connection: HostileConnection, call: Call, seconds: float = 20.0)
 
 
 async def make_all(port: int, calls: list[Call], rounds: int = 1) -> Counter[str]:
-    """Each call on a connection of its own; what ended otherwise than is right is told by the call's name."""
+    """Each call on a connection of its own; a wrong ending is counted with the call's name."""
 
-    async def told(call: Call) -> str:
+    async def named_ending(call: Call) -> str:
         async with HostileConnection(port) as connection:
             await connection.settled()
             ending = await make(connection, call)
@@ -173,7 +173,7 @@ async def make_all(port: int, calls: list[Call], rounds: int = 1) -> Counter[str
     outcomes: Counter[str] = Counter()
     for _ in range(rounds):
         for at in range(0, len(calls), AT_ONCE):
-            outcomes.update(await asyncio.gather(*map(told, calls[at : at + AT_ONCE])))
+            outcomes.update(await asyncio.gather(*map(named_ending, calls[at : at + AT_ONCE])))
     return outcomes
 
 

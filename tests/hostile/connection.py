@@ -25,7 +25,7 @@ NO_ANSWER, HUNG_UP, DATA = "no answer", "hung up", "DATA"
 
 
 class HostileConnection:
-    """`async with HostileConnection(port) as connection:` sends whatever it is told, and hangs up at the end.
+    """`async with HostileConnection(port) as connection:` sends any bytes, and hangs up at the end.
 
     `acknowledges`: whether it answers SETTINGS and PING, as it must. `preface`: what it says first.
     """
@@ -110,13 +110,13 @@ class HostileConnection:
         return await self._first(self._end(stream), seconds)
 
     async def answered(self, stream: int, seconds: float = 20.0) -> str:
-        """The same of a stream that may never end: `DATA` once it has sent anything."""
+        """Outcome of a stream that may never end: `DATA` once the server has sent anything."""
         return await self._first(self._answer(stream), seconds)
 
-    async def _first(self, told: "asyncio.Future[str]", seconds: float) -> str:
-        await asyncio.wait({told, self.is_over}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        if told.done():
-            return told.result()
+    async def _first(self, outcome: "asyncio.Future[str]", seconds: float) -> str:
+        await asyncio.wait({outcome, self.is_over}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        if outcome.done():
+            return outcome.result()
         return self.is_over.result() if self.is_over.done() else NO_ANSWER
 
     def _end(self, stream: int) -> "asyncio.Future[str]":
@@ -166,9 +166,9 @@ class HostileConnection:
         self._is_settled.set()
 
     def _finish(self, stream: int, outcome: str) -> None:
-        for told in (self._end(stream), self._answer(stream)):
-            if not told.done():
-                told.set_result(outcome)
+        for waiting in (self._end(stream), self._answer(stream)):
+            if not waiting.done():
+                waiting.set_result(outcome)
         self._windows.pop(stream, None)
 
     def _is_over(self, outcome: str) -> None:

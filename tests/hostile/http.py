@@ -1,4 +1,4 @@
-"""The HTTP port, asked by people who do not mean well: whatever it gets, it answers with a 4xx or hangs up."""
+"""Hostile HTTP requests: whatever the port gets, it responds with a 4xx or hangs up."""
 
 import asyncio
 import random
@@ -68,7 +68,7 @@ PATHS = [b"/livez", b"/readyz", b"/metrics"]
 
 
 async def odd_requests(port: int, rounds: int) -> Counter[str]:
-    """Targets, methods and headers that nobody needs, and bodies that nobody asked for."""
+    """Targets, methods and headers that nobody needs, and bodies that no request needs."""
     requests = [b"GET " + target + _HOST + b"\r\n" for target in _TARGETS]
     requests += [method + b" /livez" + _HOST + b"\r\n" for method in _METHODS]
     requests += [b"GET " + path + _HOST + header + b"\r\n\r\n" for header in _HEADERS for path in PATHS]
@@ -77,7 +77,7 @@ async def odd_requests(port: int, rounds: int) -> Counter[str]:
 
 
 async def odd_accepts(port: int, rounds: int) -> Counter[str]:
-    """Scrapers that ask for metrics in forms that do not exist."""
+    """Scrapers that accept only forms of metrics that do not exist."""
     return await _all(
         port, [b"GET /metrics" + _HOST + b"Accept: " + accept + b"\r\n\r\n" for accept in _ACCEPTS] * rounds
     )
@@ -92,9 +92,9 @@ async def garbage(port: int, count: int) -> Counter[str]:
 
 
 async def scrapes(port: int, count: int) -> Counter[str]:
-    """`count` people who ask for the metrics, all at once."""
+    """`count` scrapes of the metrics, all at once."""
     request = b"GET /metrics" + _HOST + b"\r\n"
-    return Counter(await asyncio.gather(*(ask(port, request) for _ in range(count))))
+    return Counter(await asyncio.gather(*(fetch(port, request) for _ in range(count))))
 
 
 async def slow(port: int, count: int) -> Counter[str]:
@@ -110,7 +110,7 @@ async def slow(port: int, count: int) -> Counter[str]:
     return Counter({"connections": len(opened)})
 
 
-async def ask(port: int, request: bytes) -> str:
+async def fetch(port: int, request: bytes) -> str:
     """The status of the answer, `hung up` or `no answer`."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
@@ -133,7 +133,7 @@ async def ask(port: int, request: bytes) -> str:
 async def _all(port: int, requests: list[bytes]) -> Counter[str]:
     outcomes: Counter[str] = Counter()
     for at in range(0, len(requests), AT_ONCE):
-        outcomes.update(await asyncio.gather(*(ask(port, request) for request in requests[at : at + AT_ONCE])))
+        outcomes.update(await asyncio.gather(*(fetch(port, request) for request in requests[at : at + AT_ONCE])))
     return outcomes
 
 

@@ -1,4 +1,4 @@
-"""An attack on a server in a process of its own, while somebody asks well: what was tried, answered, and what it cost.
+"""An attack on a server in a process of its own, with a well-behaved caller: what was tried, answered, and its cost.
 
 The tests run each attack in its short form; a longer one is the same call with a larger count.
 """
@@ -20,7 +20,7 @@ _FEW_DESCRIPTORS = 8  # of the good callers' own connections, which come and go
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What became of an attack and of those who asked well meanwhile. Memory is the server's resident set."""
+    """Outcomes of an attack and of the good calls meanwhile. Memory is the server's resident set."""
 
     tried: int
     outcomes: Counter[str]
@@ -71,11 +71,11 @@ async def _descriptors_left(server: ServerProcess, before: int) -> int:
     while (left := server.descriptors() - before - _FEW_DESCRIPTORS) > 0:
         if asyncio.get_running_loop().time() > deadline:
             return left
-        await asyncio.to_thread(_ask_once, server)  # the server has had a turn since we looked
+        await asyncio.to_thread(_call_once, server)  # the server has had a turn since we looked
     return 0
 
 
-def _ask_once(server: ServerProcess) -> None:
+def _call_once(server: ServerProcess) -> None:
     with GoodCalls(server.grpc_port):
         pass
 

@@ -83,8 +83,9 @@ def random_messages(service: str) -> Attack:
     """The attack of `count` payloads by chance, divided among the methods of a service."""
 
     async def attack(port: int, count: int) -> Counter[str]:
-        chance, asked = random.Random(count), methods(service)
-        return await _send_all(port, {each: by_chance(each.request, chance, -(-count // len(asked))) for each in asked})
+        chance, of_service = random.Random(count), methods(service)
+        of_each = -(-count // len(of_service))
+        return await _send_all(port, {each: by_chance(each.request, chance, of_each) for each in of_service})
 
     return attack
 
@@ -97,20 +98,20 @@ async def limits(port: int, rounds: int) -> Counter[str]:
     return outcomes
 
 
-async def _send_all(port: int, asked: Mapping[Method, Iterator[bytes]]) -> Counter[str]:
+async def _send_all(port: int, messages: Mapping[Method, Iterator[bytes]]) -> Counter[str]:
     outcomes: Counter[str] = Counter()
     async with HostileConnection(port) as connection:
 
-        async def send(method: Method, payloads: Iterator[bytes]) -> None:
+        async def send_each(method: Method, payloads: Iterator[bytes]) -> None:
             for payload in payloads:
-                outcomes[await ask(connection, method, payload)] += 1
+                outcomes[await send(connection, method, payload)] += 1
 
-        for method, payloads in asked.items():
-            await asyncio.gather(*(send(method, payloads) for _ in range(IN_FLIGHT)))
+        for method, payloads in messages.items():
+            await asyncio.gather(*(send_each(method, payloads) for _ in range(IN_FLIGHT)))
     return outcomes
 
 
-async def ask(connection: HostileConnection, method: Method, payload: bytes) -> str:
+async def send(connection: HostileConnection, method: Method, payload: bytes) -> str:
     """Sends one request and says how it ended; what never ends is cancelled at its first answer."""
     stream = connection.new_stream()
     connection.send(headers(stream, call_headers(method.path)))

@@ -49,13 +49,13 @@ class ServerProcess:
             self._reader.join()
 
     def wait_until_logged(self, event: str, times: int) -> None:
-        """Returns when its log has told of this event so often. Raises RuntimeError when it does not."""
+        """Returns when it has logged this event so often. Raises RuntimeError when it does not."""
 
-        def is_told() -> bool:
+        def is_logged() -> bool:
             return sum(f'"{event}"' in line for line in self.log) >= times
 
         with self._has_logged:
-            if not self._has_logged.wait_for(is_told, END_SECONDS):
+            if not self._has_logged.wait_for(is_logged, END_SECONDS):
                 raise RuntimeError(f"the server did not log {event} {times} times:\n" + "".join(self.log))
 
     @property

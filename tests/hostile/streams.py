@@ -108,14 +108,14 @@ async def burst(port: int, count: int) -> Counter[str]:
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         stub = DigitClassifierStub(channel)
 
-        async def ask() -> str:
+        async def call() -> str:
             try:
                 await stub.Classify(request)
             except grpc.aio.AioRpcError as error:
                 return error.code().name
             return "OK"
 
-        return Counter(await asyncio.gather(*(ask() for _ in range(count))))
+        return Counter(await asyncio.gather(*(call() for _ in range(count))))
 
 
 async def slow(port: int, count: int) -> Counter[str]:
@@ -142,7 +142,7 @@ async def silent(port: int, count: int) -> Counter[str]:
 
 
 async def unread_answers(port: int, count: int) -> Counter[str]:
-    """`count` streams, each of which asks as much as the server will take and reads no answer."""
+    """`count` streams, each of which sends as much as the server takes and reads no response."""
     images = [digits_pb2.Image(pixels=image_of(number % 10)) for number in range(IMAGES)]
     request = digits_pb2.ClassifyStreamRequest(request=digits_pb2.ClassifyRequest(images=images))
     return await _unread(port, count, grpc_message(request.SerializeToString()) * 400)
@@ -151,7 +151,7 @@ async def unread_answers(port: int, count: int) -> Counter[str]:
 async def _unread(port: int, count: int, body: bytes) -> Counter[str]:
     async with connections(port, count, preface=UNREADING) as opened:
 
-        async def ask(connection: HostileConnection) -> str:
+        async def call(connection: HostileConnection) -> str:
             await connection.settled()
             connection.send(headers(connection.new_stream(), call_headers(CLASSIFY_STREAM)))
             try:
@@ -161,7 +161,7 @@ async def _unread(port: int, count: int, body: bytes) -> Counter[str]:
                 return "took a part"
             return "took all"
 
-        return Counter(await asyncio.gather(*map(ask, opened)))
+        return Counter(await asyncio.gather(*map(call, opened)))
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""The HTTP port answers what it does not understand with a 4xx, and bears whoever does not come to an end."""
+"""The HTTP port answers what it does not understand with a 4xx, and bears callers that do not come to an end."""
 
 import asyncio
 from collections.abc import Iterator
@@ -60,7 +60,7 @@ async def test_a_flood_of_scrapes_holds_up_no_call(server: ServerProcess) -> Non
 async def test_slow_connections_hold_up_no_call_and_are_closed(server: ServerProcess) -> None:
     report = await attacked(server, hostile_http.slow, CONNECTIONS, is_http=True)
     assert_unharmed(report)
-    assert await hostile_http.ask(server.http_port, b"GET /readyz HTTP/1.0\r\n\r\n") == "200"
+    assert await hostile_http.fetch(server.http_port, b"GET /readyz HTTP/1.0\r\n\r\n") == "200"
 
 
 @pytest.mark.xfail(

@@ -17,7 +17,7 @@ HONEST.add("FAILED_PRECONDITION")  # of Explain: the tiny model has no layers th
 read_by_grpcio = pytest.mark.xfail(
     strict=True,
     raises=AssertionError,
-    reason="grpcio's generated handlers parse before our code is asked: bytes that are no message end as UNKNOWN",
+    reason="grpcio's generated handlers parse before our code is called: bytes that are no message end as UNKNOWN",
 )
 
 

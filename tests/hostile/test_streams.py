@@ -1,4 +1,4 @@
-"""Whoever begins and does not go on costs the server little, and others nothing; gone, they leave nothing."""
+"""Callers that begin and do not go on cost the server little and others nothing; gone, they leave nothing."""
 
 import asyncio
 from collections.abc import Iterator

@@ -110,7 +110,7 @@ class Stage:
         self._closings: list[asyncio.Task[None]] = []
 
     async def play(self) -> None:
-        """Everything that was asked ends, before anybody closes the batcher and after."""
+        """Plays all actions; every call must end, before the batcher is closed and after."""
         self.batcher.start()
         try:
             for action in self.schedule.actions:
@@ -121,7 +121,7 @@ class Stage:
             self.runner.end_batch()  # so that no thread outlives a failure
 
     def callers_of(self, numbers: Sequence[int]) -> list[Caller]:
-        """In the order of their images, each once."""
+        """Callers of these images, in the order of the images, each once."""
         return [self.callers[index] for index in dict.fromkeys(number // MOST_IMAGES for number in numbers)]
 
     def finished_numbers(self) -> set[int]:
@@ -136,7 +136,7 @@ class Stage:
         return finished
 
     def has_failed_part(self, caller: Caller) -> bool:
-        """Whether a batch that held images of this caller has failed.
+        """Says whether a batch that held images of this caller has failed.
 
         One that was split, and leaves between that and its waking, still gets the failure (asyncio.gather prefers it
         to the cancellation), and what is left of it may be run meanwhile.

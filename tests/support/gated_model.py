@@ -1,4 +1,4 @@
-"""A model that answers when a test lets it, and what batcher tests ask and read with it."""
+"""A model that runs when a test lets it, and what the batcher's tests submit and read."""
 
 import asyncio
 import threading
@@ -30,18 +30,18 @@ def digits_in(answer: Predictions) -> list[int]:
 
 
 class GatedModel:
-    """Answers like the tiny model, one batch for each opening of its gate; remembers its batches."""
+    """Answers like the tiny model, one batch for each permit; remembers its batches."""
 
     def __init__(self) -> None:
         self.batches: list[int] = []
         self.began = threading.Semaphore(0)
-        self.gate = threading.Semaphore(0)
+        self.permits = threading.Semaphore(0)
         self.error: Exception | None = None
 
     def __call__(self, pixels: Pixels) -> BatchPredictions:
         self.batches.append(len(pixels))
         self.began.release()
-        assert self.gate.acquire(timeout=30)
+        assert self.permits.acquire(timeout=30)
         if self.error:
             error, self.error = self.error, None
             raise error
@@ -51,7 +51,7 @@ class GatedModel:
         await asyncio.to_thread(self.began.acquire)
 
     def open(self, batches: int = 100) -> None:
-        self.gate.release(batches)
+        self.permits.release(batches)
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""Someone who asks well while others do not: one right answer after another, and how long the slowest took."""
+"""A well-behaved caller during an attack: one right response after another, and the time of the slowest."""
 
 import json
 import threading
@@ -11,8 +11,8 @@ from protos.mnist.v1 import digits_pb2
 from protos.mnist.v1.digits_pb2_grpc import DigitClassifierStub
 from tests.support.tiny_model import image_of
 
-# In a flood gRPC's own threads turn calls away as CANCELLED, and clients ask again (docs/reliability.md, known limits).
-_ASKED_AGAIN = {
+# In a flood gRPC's own threads turn calls away as CANCELLED, and clients retry (docs/reliability.md, known limits).
+_RETRIED = {
     "name": [{"service": "mnist.v1.DigitClassifier"}],
     "retryPolicy": {
         "maxAttempts": 5,
@@ -24,12 +24,12 @@ _ASKED_AGAIN = {
 }
 _OWN_CONNECTION = (
     ("grpc.use_local_subchannel_pool", 1),
-    ("grpc.service_config", json.dumps({"methodConfig": [_ASKED_AGAIN]})),
+    ("grpc.service_config", json.dumps({"methodConfig": [_RETRIED]})),
 )
 
 
 class GoodCalls:
-    """`with GoodCalls(port) as calls:` asks until the block ends, by turns on a kept and on a new connection.
+    """`with GoodCalls(port) as calls:` calls until the block ends, by turns on a kept and on a new connection.
 
     A call that fails or is answered wrongly is in `failures`, and its time counts.
     """
@@ -38,7 +38,7 @@ class GoodCalls:
         self._patience_seconds = patience_seconds
         self._address = f"127.0.0.1:{port}"
         self._is_over = threading.Event()
-        self._thread = threading.Thread(target=self._ask_on)
+        self._thread = threading.Thread(target=self._call_on)
         self.longest_seconds = 0.0
         self.answered = 0
         self.failures: list[str] = []
@@ -53,17 +53,17 @@ class GoodCalls:
         self._is_over.set()
         self._thread.join()
 
-    def _ask_on(self) -> None:
+    def _call_on(self) -> None:
         with grpc.insecure_channel(self._address, options=_OWN_CONNECTION) as kept:
             number = 0
             while number == 0 or not self._is_over.is_set():
-                self._ask(kept, number % 10)
+                self._call(kept, number % 10)
                 with grpc.insecure_channel(self._address, options=_OWN_CONNECTION) as new:
-                    self._ask(new, number % 10)
+                    self._call(new, number % 10)
                 number += 1
                 self._is_over.wait(0.005)  # not a load of its own
 
-    def _ask(self, channel: grpc.Channel, digit: int) -> None:
+    def _call(self, channel: grpc.Channel, digit: int) -> None:
         request = digits_pb2.ClassifyRequest(images=[digits_pb2.Image(pixels=image_of(digit))])
         began = time.monotonic()
         try:

@@ -21,7 +21,7 @@ class HeldRpc:
         self.was_cancelled = asyncio.Event()
 
     def answer(self) -> None:
-        """As the tiny model does: the digit is the place of the inked pixel."""
+        """Responds as the tiny model does: the digit is the place of the inked pixel."""
         self.ended.set_result(grpc.StatusCode.OK)
 
     def fail(self, code: grpc.StatusCode) -> None:

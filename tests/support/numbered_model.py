@@ -48,7 +48,7 @@ class Verdict(Enum):
 
 
 class BatchFailedError(Exception):
-    """What the model raises: tells which images it was given."""
+    """Error of the model, with the numbers of the images that it was given."""
 
     def __init__(self, numbers: Sequence[int]) -> None:
         super().__init__(f"the model raised at {numbers}")

@@ -26,7 +26,7 @@ def tiny_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
-    """With one version, for a test that changes it."""
+    """Repository with one version, for a test that changes it."""
     write_tiny_version(tmp_path, 1)
     return tmp_path
 

@@ -1,4 +1,4 @@
-"""An event loop whose time is a number that the test moves: timers fire when they are told to, and nothing waits."""
+"""An event loop whose time is a number that the test moves: its timers fire by it, and nothing waits."""
 
 import asyncio
 import threading
@@ -8,19 +8,19 @@ from dataclasses import dataclass
 from typing import Any, TypeVarTuple, Unpack
 
 Ts = TypeVarTuple("Ts")
-MOST_ASKED = 10_000  # in one test: far more than any schedule needs
+MOST_READS = 10_000  # in one test: far more than any schedule needs
 
 
 @dataclass
 class Clock:
-    """Stands in for the module `time` where a module under test asks it for nothing but monotonic()."""
+    """Stands in for the module `time` where a module under test uses nothing of it but monotonic()."""
 
     now: float = 1000.0  # seconds
-    asked: int = 0
+    reads: int = 0
 
     def monotonic(self) -> float:
-        self.asked += 1
-        assert self.asked < MOST_ASKED, "it spins until the clock moves"
+        self.reads += 1
+        assert self.reads < MOST_READS, "it spins until the clock moves"
         return self.now
 
 
@@ -46,6 +46,6 @@ class SteppedLoop(asyncio.SelectorEventLoop):
 
 
 async def turns(count: int) -> None:
-    """Lets the loop turn."""
+    """Lets the loop turn `count` times."""
     for _ in range(count):
         await asyncio.sleep(0)

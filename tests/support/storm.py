@@ -4,7 +4,7 @@ Round after round, `callers` calls are in flight together, each over one of a fe
 with follows from its kind alone:
 
 1. A patient caller gets its own digits, in its order; so does each request of a stream, under its own id, once.
-2. An impatient one, with some milliseconds, gets its own digits too, or is told that it was too late.
+2. An impatient one, with some milliseconds, gets its own digits too, or a status that says that it was too late.
 3. One that leaves gets its own digits, or is cancelled.
 4. A bad request is refused as what it is, and an image at which inference raises fails its own caller alone.
 
@@ -28,11 +28,11 @@ from tests.support.tiny_model import image_of, image_that_fails
 PATIENCE_SECONDS = 60.0
 CONNECTIONS = 8  # enough for each worker to get some
 MOST_IMAGES = 24
-MOST_FAULTS_TOLD = 20
+MOST_FAULTS_SHOWN = 20
 
 
 class Kind(Enum):
-    """What a caller does."""
+    """Behaviour of a caller."""
 
     PATIENT = "patient"
     STREAM = "stream"
@@ -46,7 +46,7 @@ OWN = "OK"  # its own digits; every other outcome is the name of a status
 PERMITTED = {
     Kind.PATIENT: {OWN},
     Kind.STREAM: {OWN},
-    Kind.IMPATIENT: {OWN, "DEADLINE_EXCEEDED", "CANCELLED", "RESOURCE_EXHAUSTED"},  # the last: told at once
+    Kind.IMPATIENT: {OWN, "DEADLINE_EXCEEDED", "CANCELLED", "RESOURCE_EXHAUSTED"},  # the last: refused at once
     Kind.LEAVES: {OWN, "CANCELLED"},
     Kind.BAD: {"INVALID_ARGUMENT"},
     Kind.RAISES: {"INTERNAL"},
@@ -65,7 +65,7 @@ BAD_REQUESTS = (
 
 @dataclass(slots=True)
 class StormResult:
-    """What became of the calls; of a stream, each request counts as one."""
+    """Outcomes of the calls; of a stream, each request counts as one."""
 
     rounds: int = 0
     outcomes: Counter[tuple[Kind, str]] = field(default_factory=Counter)
@@ -74,7 +74,7 @@ class StormResult:
 
     @property
     def calls(self) -> int:
-        """All of them."""
+        """Number of calls."""
         return self.outcomes.total()
 
     def add(self, kind: Kind, outcome: str) -> None:
@@ -83,14 +83,14 @@ class StormResult:
         if outcome in PERMITTED[kind]:
             return
         self.faults += 1
-        if len(self.first_faults) < MOST_FAULTS_TOLD:
+        if len(self.first_faults) < MOST_FAULTS_SHOWN:
             self.first_faults.append(f"round {self.rounds}: {kind.value} got {outcome}")
 
 
 async def storm(
     address: str, rounds: int, callers: int = 32, kinds: Sequence[Kind] = USUAL_KINDS, seed: int = 0
 ) -> StormResult:
-    """Storms the server at `address` (host:port). The same seed asks the same."""
+    """Storms the server at `address` (host:port). The same seed makes the same calls."""
     result, dice = StormResult(), random.Random(seed)
     async with AsyncExitStack() as stack:
         stubs = []
@@ -133,7 +133,7 @@ async def _unary(
     seconds: float,
     turns: int | None = None,
 ) -> str:
-    """Asks, and leaves after so many turns of the loop, if any."""
+    """Makes a call, and cancels it after so many turns of the loop, if any."""
     call = stub.Classify(request, timeout=seconds)
     if turns is not None:
         for _ in range(turns):
@@ -151,19 +151,19 @@ async def _unary(
 
 async def _stream(stub: DigitClassifierStub, dice: random.Random) -> list[str]:
     """A stream of several requests under ids of its own, and a bad one among them."""
-    asked = {identity: _digits(dice) for identity in dice.sample(range(1, 1000), dice.randint(2, 6))}
-    bad, *_ = asked
-    asked[bad] = []
-    outcomes: dict[int, list[str]] = {identity: [] for identity in asked}
+    sent = {identity: _digits(dice) for identity in dice.sample(range(1, 1000), dice.randint(2, 6))}
+    bad, *_ = sent
+    sent[bad] = []
+    outcomes: dict[int, list[str]] = {identity: [] for identity in sent}
 
     async def requests() -> AsyncIterator[digits_pb2.ClassifyStreamRequest]:
-        for identity, digits in asked.items():
+        for identity, digits in sent.items():
             yield digits_pb2.ClassifyStreamRequest(id=identity, request=_request(digits))
 
     try:
         async for answer in stub.ClassifyStream(requests(), timeout=PATIENCE_SECONDS):
             if answer.WhichOneof("outcome") == "response":
-                seen = _seen(answer.response, asked.get(answer.id, []))
+                seen = _seen(answer.response, sent.get(answer.id, []))
             else:
                 (seen,) = (code.name for code in grpc.StatusCode if code.value[0] == answer.failure.code)
             if answer.id == bad and seen == "INVALID_ARGUMENT":

@@ -1,4 +1,4 @@
-"""Somebody who asks by HTTP."""
+"""HTTP client of a server."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -8,7 +8,7 @@ import aiohttp
 
 
 class Web:
-    """Asks one server by HTTP."""
+    """Calls of one server by HTTP."""
 
     def __init__(self, session: aiohttp.ClientSession, port: int) -> None:
         self._session = session
@@ -17,13 +17,13 @@ class Web:
     async def classify(
         self, body: object, headers: dict[str, str] | None = None, query: str = ""
     ) -> tuple[int, dict[str, Any], dict[str, str]]:
-        """Status, JSON and headers of the answer."""
+        """Posts a body to /v1/classify; returns status, JSON and headers."""
         sent = self._session.post(f"{self._url}/v1/classify{query}", data=body, headers=headers)
         async with sent as response:
             return response.status, await response.json(), dict(response.headers)
 
     async def metrics(self) -> dict[str, float]:
-        """As /metrics tells now."""
+        """Value of each series at /metrics."""
         async with self._session.get(f"{self._url}/metrics") as response:
             lines = (await response.text()).splitlines()
         return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line[0] != "#")}

@@ -1,6 +1,6 @@
-"""KServe's Python server with its gRPC face: `PORT HTTP_PORT GRAPH`.
+"""KServe's Python server with its gRPC endpoint: `PORT HTTP_PORT GRAPH`.
 
-KServe's workers are of its HTTP face; the gRPC server is one process whatever is asked for.
+KServe's workers serve HTTP only; its gRPC server is one process whatever their number.
 """
 
 import logging

@@ -1,7 +1,7 @@
 """Triton Inference Server out of PyTriton's wheel, with a Python backend and its dynamic batcher: `PORT GRAPH FOLDER`.
 
 The wheel holds Triton's own binary and stubs. PyTriton itself would put a proxy process between Triton and the model;
-Triton's Python backend is asked directly, which is Triton at its better. The stub embeds Debian's Python 3.11.
+requests go directly to Triton's Python backend, which is faster. The stub embeds Debian's Python 3.11.
 """
 
 import os

@@ -15,6 +15,7 @@ from mnist_digits import cli
 from mnist_digits.classify_files import BATCH_IMAGES
 from serving.process.standalone import Standalone
 from tests.support.held_service import served
+from tests.support.processes import started_on_loop
 from tests.support.tiny_model import image_of
 
 
@@ -170,12 +171,8 @@ async def test_ctrl_c_ends_it_with_130_and_no_traceback(tmp_path: Path) -> None:
     (tmp_path / "1.bin").write_bytes(image_of(1))
     async with served() as service:
         command = (sys.executable, "-m", "mnist_digits", "classify", "--address", service.address, str(tmp_path))
-        process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE)
-        try:
+        async with started_on_loop(command, stderr=asyncio.subprocess.PIPE) as process:
             await service.next_rpc()
             process.send_signal(signal.SIGINT)
             _, errors = await asyncio.wait_for(process.communicate(), 10)
-        finally:
-            if process.returncode is None:
-                process.kill()
     assert (process.returncode, errors) == (130, b"")

@@ -17,6 +17,7 @@ import pytest_asyncio
 from serving.config import Config
 from serving.logging import get_logger
 from serving.process.standalone import Standalone
+from tests.support.processes import started_on_loop
 
 ROOT = Path(__file__).parents[3]
 PROGRAM = Path(__file__).with_name("client_program.py")
@@ -36,10 +37,9 @@ async def address() -> AsyncIterator[str]:
 async def output_of(*command: str | Path, folder: Path = ROOT, **variables: str) -> str:
     """Standard output of a command that must succeed, without the variables that would show it our own packages."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "MNIST_"))}
-    process = await asyncio.create_subprocess_exec(
-        *command, cwd=folder, env=environment | variables, stdout=asyncio.subprocess.PIPE
-    )
-    output, _ = await process.communicate()
+    options: dict[str, Any] = {"cwd": folder, "env": environment | variables, "stdout": asyncio.subprocess.PIPE}
+    async with started_on_loop(command, **options) as process:
+        output, _ = await process.communicate()
     assert process.returncode == 0
     return output.decode()
 

@@ -13,8 +13,6 @@ from experiments.shift_invariance.results import draw_accuracies, draw_shuffle, 
 from training.data.mnist import Mnist
 from training.fit.run_folder import RunFolder
 
-pytestmark = pytest.mark.xdist_group("shift-invariance")
-
 TRIALS = [Trial("dense", False, 1), Trial("dense", True, 1), Trial("convolutional", False, 1)]
 Stopped = tuple[Path, list[Outcome], list[Outcome]]  # the folder, what came before the stop, and all
 

@@ -1,17 +1,21 @@
+"""Both sides train, are evaluated and leave their points."""
+
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 
 from experiments.time_to_accuracy.__main__ import main
 from experiments.time_to_accuracy.command import run_race
 from experiments.time_to_accuracy.keras_example import KerasExample, example_network
+from experiments.time_to_accuracy.prediction import Reader
 from experiments.time_to_accuracy.race import Race, Run
-from experiments.time_to_accuracy.recipe_run import RecipeRun
+from experiments.time_to_accuracy.recipe_run import RecipeRun, race_network
 from experiments.time_to_accuracy.recipes import RECIPES, Recipe
 from experiments.time_to_accuracy.results import draw_race
 from training.data.arrays import LabelledDigits
@@ -44,14 +48,19 @@ def test_both_sides_train_and_are_evaluated_on_the_same_rows(small_mnist: Mnist,
 
 
 def test_preparing_moves_no_weight(digits: LabelledDigits) -> None:
-    candidate, reference = RecipeRun("ours", TINY, digits, 128, seed=1), KerasExample(digits, 128, seed=1)
-    for competitor in (candidate, reference):
-        competitor.prepare()
-        once = competitor.read(digits.pixels)
-        competitor.prepare()
-        np.testing.assert_array_equal(competitor.read(digits.pixels), once)
-    network = example_network()
-    assert network.count_params() == 34_826
+    sides: list[tuple[RecipeRun | KerasExample, Callable[[], keras.Model]]] = [
+        (RecipeRun("ours", TINY, digits, 128, seed=1), lambda: race_network(TINY)),
+        (KerasExample(digits, 128, seed=1), example_network),
+    ]
+    for side, network in sides:
+        keras.utils.set_random_seed(1)
+        untrained = Reader(network())
+        side.prepare()
+        np.testing.assert_array_equal(side.read(digits.pixels), untrained.read(digits.pixels))
+
+
+def test_the_reference_is_the_network_of_keras_example() -> None:
+    assert example_network().count_params() == 34_826
 
 
 def test_a_candidate_learns_and_the_same_seed_learns_the_same(digits: LabelledDigits) -> None:

@@ -6,15 +6,15 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
 import pytest
 from rich.console import Console
 
-from tests.support.tiny_training import REPOSITORY
+from tests.support.processes import completed, started
 from training.cli import main
 from training.config import default_cache_folder
 from training.data.mnist import Mnist
@@ -34,31 +34,16 @@ TINY_FLAGS = [
 ]
 
 
-@contextmanager
-def _started(arguments: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
+def _started(arguments: Sequence[str]) -> AbstractContextManager[subprocess.Popen[str]]:
     """`python -m training` as a job of a shell without job control: SIGINT is ignored when it starts."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "training", *arguments],
-        cwd=REPOSITORY,
-        stderr=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
+    command = [sys.executable, "-m", "training", *arguments]
+    return started(command, ignores_interrupt=True, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
 
 
 def _finished(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """`python -m …`, to its end."""
     command = [sys.executable, "-m", *arguments]
-    surroundings = {**os.environ, **environment}
-    return subprocess.run(
-        command, cwd=REPOSITORY, env=surroundings, capture_output=True, text=True, check=False, timeout=120
-    )
+    return completed(command, env={**os.environ, **environment})
 
 
 def _failed(arguments: Sequence[str], capsys: pytest.CaptureFixture[str]) -> str:

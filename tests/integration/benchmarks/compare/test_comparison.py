@@ -5,24 +5,44 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from benchmarks.__main__ import COMMANDS, main
+from benchmarks.compare import cli
 from benchmarks.compare.results import read_results
 from benchmarks.load.measurement import Load
+from benchmarks.system.process_tree import stop
 from tests.support.h2load import needs_h2load
 
 ROOT = Path(__file__).parents[4]
 
 
-def benchmark(runs: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "benchmarks", "--runs", str(runs), "--rounds", "1", "--seconds", "0.3"]
-    command += ["--ours", "ours-classify", "--peers", "echo", *arguments]
+OPTIONS = ["--rounds", "1", "--seconds", "0.3", "--ours", "ours-classify", "--peers", "echo"]
+
+
+def benchmark(*arguments: str) -> tuple[int, str, str]:
+    """Exit status and output of `python -m benchmarks`."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MNIST_")}
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks", *arguments],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        output, errors = process.communicate(timeout=120)
+    finally:
+        stop(process)
+    return process.returncode, output, errors
 
 
 @needs_h2load
 def test_our_server_and_the_echo_are_measured_written_and_drawn(runs: Path) -> None:
-    done = benchmark(runs, "--loads", "32", "64x8")
-    assert done.returncode == 0, done.stderr
+    status, output, errors = benchmark("--runs", str(runs), *OPTIONS, "--loads", "32", "64x8")
+    assert status == 0, errors
     results = read_results(runs.parent / "benchmark.json")
     assert results.failed == {}
     assert results.loads() == [Load(32, 1), Load(8, 64)]
@@ -35,15 +55,26 @@ def test_our_server_and_the_echo_are_measured_written_and_drawn(runs: Path) -> N
             assert 0 < measured.p50_ms <= measured.p99_ms
             assert measured.cpu_us_per_request > 0
     assert (runs.parent / "benchmark.png").read_bytes().startswith(b"\x89PNG")
-    assert "32 at once" in done.stdout
+    assert "32 at once" in output
 
 
 @needs_h2load
 def test_tails_are_measured_at_fixed_rates(runs: Path) -> None:
-    done = benchmark(runs, "--open-loop", "50")
-    assert done.returncode == 0, done.stderr
+    cli.main(["--runs", str(runs), *OPTIONS, "--open-loop", "50"])
     results = read_results(runs.parent / "open_loop.json")
     assert set(results.tails) == {"ours-classify", "echo"}
     ((tail,),) = results.tails["ours-classify"].values()
     assert tail.unanswered == 0
     assert 0 < tail.p50_ms <= tail.p99_ms <= tail.p999_ms <= tail.worst_ms
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match=r"^0$"):
+        main([command, "--help"])
+    assert "usage: python -m benchmarks" in capsys.readouterr().out
+
+
+def test_an_unknown_command_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(SystemExit, match="'speed' is not a command; expected one of compare, revisions"):
+        main(["speed"])

@@ -1,4 +1,4 @@
-"""What a caller that asks is told of where its time went, over both contracts."""
+"""Stage times that a call can request, over both contracts."""
 
 import re
 from pathlib import Path
@@ -12,12 +12,12 @@ from protos.mnist.v1 import digits_pb2
 from protos.mnist.v1.digits_pb2_grpc import DigitClassifierStub
 from tests.support.tiny_model import image_of
 
-ASKING = (("mnist-stages", "1"),)
+WITH_STAGES = (("mnist-stages", "1"),)
 STAGES = re.compile(r'decode;dur=(\S+), queue;dur=(\S+), inference;dur=(\S+), encode;dur=(\S+), batch;desc="(\d+)"')
 RAW = digits_pb2.ClassifyRequest(images=[digits_pb2.Image(pixels=image_of(digit)) for digit in (1, 2)])
 
 
-async def told(call: "grpc.aio.UnaryUnaryCall[bytes, bytes]") -> tuple[list[float], int]:
+async def stage_times(call: "grpc.aio.UnaryUnaryCall[bytes, bytes]") -> tuple[list[float], int]:
     """Milliseconds of decode, queue, inference and encode, and the images in the batch."""
     await call
     trailing = dict(await call.trailing_metadata())
@@ -27,7 +27,7 @@ async def told(call: "grpc.aio.UnaryUnaryCall[bytes, bytes]") -> tuple[list[floa
 
 
 async def test_call_that_requests_them_gets_stage_times_and_batch_size(stub: DigitClassifierStub) -> None:
-    (decode, queue, inference, encode), images = await told(stub.Classify(RAW, metadata=ASKING))
+    (decode, queue, inference, encode), images = await stage_times(stub.Classify(RAW, metadata=WITH_STAGES))
     assert images == 2
     assert decode == 0
     assert queue > 0
@@ -38,7 +38,7 @@ async def test_call_that_requests_them_gets_stage_times_and_batch_size(stub: Dig
 async def test_decoding_time_of_a_picture_is_reported(stub: DigitClassifierStub) -> None:
     picture = (Path(__file__).parents[4] / "samples/tiny-6.png").read_bytes()
     request = digits_pb2.ClassifyRequest(images=[digits_pb2.Image(encoded=picture)])
-    (decode, *_), _ = await told(stub.Classify(request, metadata=ASKING))
+    (decode, *_), _ = await stage_times(stub.Classify(request, metadata=WITH_STAGES))
     assert decode > 0
 
 
@@ -48,7 +48,7 @@ async def test_open_inference_protocol_reports_stage_times_too(channel: grpc.aio
         model_name="mnist", inputs=[tensor], raw_input_contents=[image_of(3)]
     )
     infer: Any = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
-    _, images = await told(infer(request.SerializeToString(), metadata=ASKING))
+    _, images = await stage_times(infer(request.SerializeToString(), metadata=WITH_STAGES))
     assert images == 1
 
 

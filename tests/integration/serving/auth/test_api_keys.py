@@ -55,7 +55,7 @@ async def channel(port: int) -> AsyncIterator[grpc.aio.Channel]:
         yield opened
 
 
-async def ask(port: int, *metadata: tuple[str, str]) -> str:
+async def classify(port: int, *metadata: tuple[str, str]) -> str:
     """OK, or the status and what it says."""
     async with channel(port) as opened:
         try:
@@ -72,14 +72,14 @@ async def test_only_calls_with_a_known_key_are_answered(
     secret = make_key("forms")
     async with start_server(api_keys=file) as server:
         port = server.grpc_port
-        assert await ask(port, ("authorization", f"Bearer {secret}")) == "OK"
-        assert await ask(port, ("authorization", f"bearer {secret}")) == "OK"
-        assert await ask(port, ("x-api-key", secret)) == "OK"
-        assert (await ask(port)).startswith("UNAUTHENTICATED: an API key is needed")
+        assert await classify(port, ("authorization", f"Bearer {secret}")) == "OK"
+        assert await classify(port, ("authorization", f"bearer {secret}")) == "OK"
+        assert await classify(port, ("x-api-key", secret)) == "OK"
+        assert (await classify(port)).startswith("UNAUTHENTICATED: an API key is needed")
         for wrong in ("", "x", secret[:-1], secret + "a", secret.upper(), "é"):
-            assert (await ask(port, ("authorization", "Basic " + secret))).startswith("UNAUTHENTICATED")
+            assert (await classify(port, ("authorization", "Basic " + secret))).startswith("UNAUTHENTICATED")
             if wrong.isascii():
-                assert (await ask(port, ("x-api-key", wrong))).startswith("UNAUTHENTICATED")
+                assert (await classify(port, ("x-api-key", wrong))).startswith("UNAUTHENTICATED")
 
 
 def test_the_file_holds_no_key_only_its_hash_and_others_cannot_read_it(file: Path, make_key: MakeKey) -> None:
@@ -96,18 +96,18 @@ async def test_a_key_that_is_taken_from_the_file_is_good_no_more(
     with_one = file.read_text()
     second = make_key("second")
     async with start_server(api_keys=file) as server:
-        assert await ask(server.grpc_port, ("x-api-key", second)) == "OK"
+        assert await classify(server.grpc_port, ("x-api-key", second)) == "OK"
         file.write_text(with_one)
-        assert (await ask(server.grpc_port, ("x-api-key", second))).startswith("UNAUTHENTICATED")
-        assert await ask(server.grpc_port, ("x-api-key", first)) == "OK"
+        assert (await classify(server.grpc_port, ("x-api-key", second))).startswith("UNAUTHENTICATED")
+        assert await classify(server.grpc_port, ("x-api-key", first)) == "OK"
         third = make_key("third")
-        assert await ask(server.grpc_port, ("x-api-key", third)) == "OK"
+        assert await classify(server.grpc_port, ("x-api-key", third)) == "OK"
         file.write_text("")
-        assert (await ask(server.grpc_port, ("x-api-key", first))).startswith("UNAUTHENTICATED")
+        assert (await classify(server.grpc_port, ("x-api-key", first))).startswith("UNAUTHENTICATED")
         file.write_text(with_one)
-        assert await ask(server.grpc_port, ("x-api-key", first)) == "OK"
+        assert await classify(server.grpc_port, ("x-api-key", first)) == "OK"
         file.write_text("half a [")
-        assert await ask(server.grpc_port, ("x-api-key", first)) == "OK"  # a slip of the pen locks nobody out
+        assert await classify(server.grpc_port, ("x-api-key", first)) == "OK"  # a slip of the pen locks nobody out
 
 
 async def test_stream_is_refused_further_requests_once_its_key_is_gone(
@@ -136,7 +136,9 @@ async def test_what_changes_the_server_needs_the_scope_admin(
             await stub.RepositoryModelLoad(LOAD, metadata=[("x-api-key", reader)])
         assert raised.value.code() is grpc.StatusCode.PERMISSION_DENIED
         assert "key reader has not the scope admin" in (raised.value.details() or "")
-        assert (await ask(server.grpc_port, ("x-api-key", admin))).startswith("PERMISSION_DENIED: key boss has not")
+        assert (await classify(server.grpc_port, ("x-api-key", admin))).startswith(
+            "PERMISSION_DENIED: key boss has not"
+        )
 
 
 async def test_without_keys_the_admin_rpc_is_answered_on_loopback_alone(start_server: StartServer) -> None:
@@ -145,7 +147,7 @@ async def test_without_keys_the_admin_rpc_is_answered_on_loopback_alone(start_se
         with pytest.raises(grpc.aio.AioRpcError) as raised:
             await stub.RepositoryModelLoad(LOAD)
         assert raised.value.code() is grpc.StatusCode.PERMISSION_DENIED
-        assert await ask(server.grpc_port) == "OK"
+        assert await classify(server.grpc_port) == "OK"
 
 
 async def test_key_beyond_its_rate_is_refused_with_a_time_to_retry(
@@ -153,14 +155,14 @@ async def test_key_beyond_its_rate_is_refused_with_a_time_to_retry(
 ) -> None:
     slow, fast = make_key("slow", "--images-per-second", "0.001"), make_key("fast")
     async with start_server(api_keys=file) as server, channel(server.grpc_port) as opened:
-        assert await ask(server.grpc_port, ("x-api-key", slow)) == "OK"
+        assert await classify(server.grpc_port, ("x-api-key", slow)) == "OK"
         with pytest.raises(grpc.aio.AioRpcError) as raised:
             await DigitClassifierStub(opened).Classify(ONE_IMAGE, metadata=[("x-api-key", slow)])
         assert raised.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         assert "key slow may ask for 0.001 images a second" in (raised.value.details() or "")
         pushback = dict(raised.value.trailing_metadata())["grpc-retry-pushback-ms"]
         assert 400_000 < int(pushback) < 1_600_000
-        assert await ask(server.grpc_port, ("x-api-key", fast)) == "OK"
+        assert await classify(server.grpc_port, ("x-api-key", fast)) == "OK"
 
 
 async def test_our_clients_show_the_key_that_they_are_given(

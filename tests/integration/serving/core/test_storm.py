@@ -1,6 +1,6 @@
 """Every caller gets exactly one answer, its own: thousands of callers over real sockets, 32 at a time.
 
-STORM_ROUNDS asks for more rounds than every test run has time for.
+STORM_ROUNDS sets a number of rounds that a test run has no time for.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""Where a signature is asked for, only versions signed by that key are served; everything else is told as unsigned."""
+"""With a public key, only versions signed by its key are served; every other one is refused as unsigned."""
 
 import shutil
 import sys
@@ -29,7 +29,7 @@ class KeyPair:
         self.public.write_bytes(private.public_key().public_bytes(serialization.Encoding.PEM, info))
 
     def sign(self, version: Path) -> None:
-        """As docs/operations.md says."""
+        """Signs the version by the command in docs/operations.md."""
         command = ["sign", "key", str(version), "--private_key", str(self.private)]
         signature = ["--signature", str(version / "model.sig")]
         done = completed([sys.executable, "-m", "model_signing", *command, *signature])
@@ -66,7 +66,7 @@ def load(version: Path, public_key: Path, precision: str = "auto") -> int:
 
 
 def int8_form(version: Path) -> Path:
-    """Of this version: a model of its own from the same training run."""
+    """Writes the int8 form of this version: a model of its own from the same training run."""
     training = {"seed": 1}
     rewrite_metadata(version, training=training)
     form = version.parents[1] / "mnist-int8" / "1"
@@ -85,7 +85,7 @@ def of_somebody_else(version: Path, folder: Path) -> None:
 
 
 def changed_with_its_description(version: Path, folder: Path) -> None:
-    """Whole in itself: only the signature tells."""
+    """Changes the version consistently: only the signature shows it."""
     del folder
     (version / "model.onnx").write_bytes(tiny_graph(weight=0.05))
     rewrite_metadata(version, novelty_threshold=1.0)

@@ -16,7 +16,7 @@ from tests.chaos.service_process import ServiceProcess, running
 from tests.support.processes import completed, until_ended
 from tests.support.tiny_model import image_of, image_that_hangs
 
-# Serves with its log on a full disk, asks until there is an answer, and tells the digit and the server's exit status.
+# Serves with its log on a full disk, calls until there is a response, and prints the digit and the exit status.
 PROGRAM = """
 import subprocess, sys, time
 from mnist_digits import CallError, DigitClient
@@ -44,7 +44,7 @@ HANGS = digits_pb2.ClassifyRequest(images=[digits_pb2.Image(pixels=image_that_ha
 ONE_IMAGE = digits_pb2.ClassifyRequest(images=[digits_pb2.Image(pixels=image_of(1))])
 
 
-async def ask(address: str, request: digits_pb2.ClassifyRequest) -> int:
+async def classify(address: str, request: digits_pb2.ClassifyRequest) -> int:
     """Over a connection of its own, without retries."""
     options = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0)]
     async with grpc.aio.insecure_channel(address, options) as channel:
@@ -52,7 +52,7 @@ async def ask(address: str, request: digits_pb2.ClassifyRequest) -> int:
     return int(answer.predictions[0].digit)
 
 
-async def until_asked(service: ServiceProcess) -> None:
+async def until_called(service: ServiceProcess) -> None:
     """Returns when a call has begun there."""
     async with asyncio.timeout(30):
         while await service.metric("grpc_server_started_total") < 1:
@@ -61,17 +61,17 @@ async def until_asked(service: ServiceProcess) -> None:
 
 async def test_a_worker_killed_under_load_loses_no_call_of_our_client(tiny_repository: Path) -> None:
     ended = await ends.workers_killed(tiny_repository, kills=2)
-    assert ended.told.lost == 0, ended.told
-    assert ended.told.answered > 2 * ends.CALLS_BETWEEN
+    assert ended.calls.lost == 0, ended.calls
+    assert ended.calls.answered > 2 * ends.CALLS_BETWEEN
 
 
 async def test_two_servers_restarted_in_turn_lose_no_call_of_a_client_that_knows_both(tiny_repository: Path) -> None:
     ended = await ends.restarted_in_turn(tiny_repository, rounds=2)
-    assert ended.told.lost == 0, ended.told
+    assert ended.calls.lost == 0, ended.calls
 
 
 async def test_a_drain_under_load_answers_all_that_was_admitted_then_ends_with_status_0(tiny_repository: Path) -> None:
-    """No retries: a call that was let in is answered, one that was not is told UNAVAILABLE."""
+    """No retries: a call that was let in is answered, one that was not gets UNAVAILABLE."""
     async with running(tiny_repository, "--workers", "2", "--max-queue-delay-seconds", "0.2") as service:
         options = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0)]
         async with grpc.aio.insecure_channel(service.grpc_address, options) as channel:
@@ -94,8 +94,8 @@ async def test_a_second_signal_ends_at_once_with_its_workers(tiny_repository: Pa
     flags = ("--workers", "2", "--inference-threads", "2", "--drain-grace-seconds", "60")
     async with running(tiny_repository, *flags) as service:
         workers = service.worker_pids
-        call = asyncio.create_task(ask(service.grpc_address, HANGS))
-        await until_asked(service)
+        call = asyncio.create_task(classify(service.grpc_address, HANGS))
+        await until_called(service)
         service.signal(signal.SIGTERM)
         async with asyncio.timeout(30):
             while await service.metric("mnist_ready"):
@@ -110,7 +110,7 @@ async def test_a_second_signal_ends_at_once_with_its_workers(tiny_repository: Pa
 async def test_a_worker_whose_inference_hangs_is_replaced_and_the_others_answer(tiny_repository: Path) -> None:
     async with running(tiny_repository, "--workers", "2", "--inference-timeout-seconds", "0.5") as service:
         with pytest.raises(grpc.aio.AioRpcError) as raised:
-            await ask(service.grpc_address, HANGS)
+            await classify(service.grpc_address, HANGS)
         assert raised.value.code() is grpc.StatusCode.UNAVAILABLE
         async with AsyncDigitClient(service.grpc_address) as client:
             (answer,) = await client.classify([image_of(3)])
@@ -126,7 +126,7 @@ async def test_alone_a_process_whose_inference_hangs_ends_itself(threads: str, t
     flags = ("--workers", "1", "--inference-threads", threads, "--inference-timeout-seconds", "0.5")
     async with running(tiny_repository, *flags) as service:
         with pytest.raises(grpc.aio.AioRpcError) as raised:
-            await ask(service.grpc_address, HANGS)
+            await classify(service.grpc_address, HANGS)
         assert raised.value.code() is grpc.StatusCode.UNAVAILABLE
         assert await service.until_ended() == (1 if threads == "1" else 70)
 
@@ -137,8 +137,8 @@ async def test_an_inference_that_hangs_does_not_hold_up_the_end(
 ) -> None:
     flags = ("--workers", workers, "--inference-threads", "2", "--inference-timeout-seconds", "2")
     async with running(tiny_repository, *flags, "--drain-grace-seconds", "600") as service:
-        call = asyncio.create_task(ask(service.grpc_address, HANGS))
-        await until_asked(service)
+        call = asyncio.create_task(classify(service.grpc_address, HANGS))
+        await until_called(service)
         service.signal(signal.SIGTERM)
         assert await service.until_ended() == status
         with pytest.raises(grpc.aio.AioRpcError):
@@ -152,8 +152,8 @@ async def test_without_a_watchdog_a_hanging_inference_ends_with_the_grace(
 ) -> None:
     flags = ("--workers", workers, "--inference-threads", "2", "--inference-timeout-seconds", "0")
     async with running(tiny_repository, *flags, "--drain-grace-seconds", "0.2") as service:
-        call = asyncio.create_task(ask(service.grpc_address, HANGS))
-        await until_asked(service)
+        call = asyncio.create_task(classify(service.grpc_address, HANGS))
+        await until_called(service)
         service.signal(signal.SIGTERM)
         assert await service.until_ended() == status
         with pytest.raises(grpc.aio.AioRpcError):

@@ -1,4 +1,4 @@
-"""Start, readiness, drain, and what is told to orchestrators and Prometheus meanwhile."""
+"""Start, readiness, drain, and what orchestrators and Prometheus see meanwhile."""
 
 import asyncio
 import json
@@ -114,14 +114,14 @@ async def test_drain_answers_the_admitted_and_refuses_the_new(start_server: Star
         while server.server.images_in_flight == 0:  # the call is on its way
             await asyncio.sleep(0)
 
-        async def ask_while_draining() -> grpc.StatusCode:
+        async def call_while_draining() -> grpc.StatusCode:
             assert (await watch.read()).status == NOT_SERVING
             assert (await get(server, "/readyz"))[0] == 503
             with pytest.raises(grpc.aio.AioRpcError) as raised:
                 await stub.Classify(ONE_IMAGE)
             return raised.value.code()
 
-        late = asyncio.create_task(ask_while_draining())
+        late = asyncio.create_task(call_while_draining())
     assert (await admitted).predictions[0].digit == 1
     assert await late is grpc.StatusCode.UNAVAILABLE
     await channel.close()

@@ -1,4 +1,4 @@
-"""What is served follows the model's folder, while it is asked."""
+"""Served versions follow the model's folder, under load."""
 
 import asyncio
 import shutil
@@ -28,12 +28,12 @@ from tests.support.tiny_model import image_of, write_tiny_version
 async def test_new_versions_are_swapped_in_under_load_with_no_failed_call(
     start_server: StartServer, repository: Path
 ) -> None:
-    async with start_server(model_repository=repository, **POLL) as server, callers(server) as asked:
+    async with start_server(model_repository=repository, **POLL) as server, callers(server) as calls:
         for version in (2, 3, 4):
             write_tiny_version(repository, version)
-            await until(server, lambda told, version=version: told.version == version)  # type: ignore[misc]  # bound now
-    assert asked.failures == []
-    assert asked.answered > CALLERS
+            await until(server, lambda description, version=version: description.version == version)  # type: ignore[misc]  # bound now
+    assert calls.failures == []
+    assert calls.answered > CALLERS
 
 
 async def test_pictures_that_are_read_during_a_swap_are_answered_by_the_new_version(
@@ -59,15 +59,15 @@ async def test_one_command_rolls_back_and_another_forward_under_load(
     write_tiny_version(repository, 2)
     (repository / "mnist" / "config.pbtxt").write_text('name: "mnist"  # ours\nmax_batch_size: 256\n')
     command = ["--model-repository", str(repository)]
-    async with start_server(model_repository=repository, **POLL) as server, callers(server) as asked:
+    async with start_server(model_repository=repository, **POLL) as server, callers(server) as calls:
         assert (await model(server)).version == 2
         assert run_command(versions, [*command, "rollback"]) == 0
-        await until(server, lambda told: told.version == 1)
+        await until(server, lambda description: description.version == 1)
         assert run_command(versions, [*command, "unpin"]) == 0
-        await until(server, lambda told: told.version == 2)
-    assert asked.failures == []
-    told = [line for line in capsys.readouterr().out.splitlines() if line[0] in "12" and "[" not in line]
-    assert told == ["1  to be served", "2", "1", "2  to be served"]
+        await until(server, lambda description: description.version == 2)
+    assert calls.failures == []
+    printed = [line for line in capsys.readouterr().out.splitlines() if line[0] in "12" and "[" not in line]
+    assert printed == ["1  to be served", "2", "1", "2  to be served"]
     assert (repository / "mnist" / "config.pbtxt").read_text() == 'name: "mnist"  # ours\nmax_batch_size: 256\n'
 
 
@@ -81,8 +81,8 @@ async def test_policy_all_serves_every_version_at_once(start_server: StartServer
                 (answer,) = await client.classify([image_of(3)], model_version=version)
                 assert answer.digit == 3
         write_tiny_version(repository, 3)
-        told = await until(server, lambda told: told.version == 3)
-        assert list(told.served_versions) == [1, 2, 3]
+        description = await until(server, lambda description: description.version == 3)
+        assert list(description.served_versions) == [1, 2, 3]
 
 
 async def test_the_admin_rpc_has_the_server_look_at_once_and_says_what_it_refused(
@@ -118,17 +118,17 @@ async def test_the_admin_rpc_can_be_closed(start_server: StartServer, repository
 async def test_wanted_versions_that_are_missing_are_logged_once(repository: Path) -> None:
     flags = ("--workers", "1", "--model-version", "1,7", "--model-poll-seconds", "0.02")
     async with running(repository, *flags) as service, AsyncDigitClient(service.grpc_address) as client:
-        write_tiny_version(repository, 2)  # noticed and not asked for
+        write_tiny_version(repository, 2)  # noticed and not wanted
         write_tiny_version(repository, 7)
         async with asyncio.timeout(30):
             while (await client.get_model()).version != 7:
                 pass  # each look is a call
-    told = [event["missing"] for event in service.events if event["event"] == "model_versions_missing"]
-    assert told == [[7]]
+    missing = [event["missing"] for event in service.events if event["event"] == "model_versions_missing"]
+    assert missing == [[7]]
 
 
 async def test_when_the_folder_goes_what_is_served_stays(start_server: StartServer, repository: Path) -> None:
-    async with start_server(model_repository=repository, **POLL) as server, callers(server) as asked:
+    async with start_server(model_repository=repository, **POLL) as server, callers(server) as calls:
         shutil.move(repository / "mnist", repository / "gone")
         for _ in range(20):
             assert (await model(server)).version == 1
@@ -137,5 +137,5 @@ async def test_when_the_folder_goes_what_is_served_stays(start_server: StartServ
             assert (await model(server)).version == 1
         (repository / "mnist").unlink()
         write_tiny_version(repository, 2)
-        await until(server, lambda told: told.version == 2)
-    assert asked.failures == []
+        await until(server, lambda description: description.version == 2)
+    assert calls.failures == []

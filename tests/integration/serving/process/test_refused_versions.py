@@ -1,4 +1,4 @@
-"""A version that fails a check is refused and told, and what was served goes on."""
+"""A version that fails a check is refused and reported, and the served one goes on."""
 
 import shutil
 from collections.abc import Callable
@@ -79,11 +79,11 @@ async def test_version_that_fails_a_check_is_refused_and_reported_and_the_old_on
 ) -> None:
     aside = write_tiny_version(tmp_path / "aside", 2)
     break_it(aside)
-    async with start_server(model_repository=repository, **POLL) as server, callers(server) as asked:
+    async with start_server(model_repository=repository, **POLL) as server, callers(server) as calls:
         aside.rename(repository / "mnist" / "2")  # at once: a copy may be looked at in the middle on a slow machine
-        told = await until(server, lambda told: bool(told.refused_versions))
-        assert (told.version, list(told.served_versions)) == (1, [1])
-        (refused,) = told.refused_versions
+        description = await until(server, lambda description: bool(description.refused_versions))
+        assert (description.version, list(description.served_versions)) == (1, [1])
+        (refused,) = description.refused_versions
         assert (refused.version, refused.check) == (2, check)
         assert str(repository / "mnist" / "2") in refused.reason or check == "slow"
         assert await metric(server, 'mnist_model_refused_info{check="' + check + '",version="2"} 1.0')
@@ -91,9 +91,9 @@ async def test_version_that_fails_a_check_is_refused_and_reported_and_the_old_on
         # Made whole, it is served.
         shutil.rmtree(repository / "mnist" / "2")
         write_tiny_version(repository, 2)
-        told = await until(server, lambda told: told.version == 2)
-        assert list(told.refused_versions) == []
-    assert asked.failures == []
+        description = await until(server, lambda description: description.version == 2)
+        assert list(description.refused_versions) == []
+    assert calls.failures == []
 
 
 async def test_a_version_is_not_tried_while_it_is_copied(
@@ -111,8 +111,8 @@ async def test_a_version_is_not_tried_while_it_is_copied(
                 file.write(content[start : start + 2048])
                 file.flush()
                 await model(server)
-        told = await until(server, lambda told: told.version == 2)
-        assert list(told.refused_versions) == []
+        description = await until(server, lambda description: description.version == 2)
+        assert list(description.refused_versions) == []
 
 
 async def test_what_is_broken_from_the_start_is_passed_over_for_an_older_version(
@@ -120,8 +120,8 @@ async def test_what_is_broken_from_the_start_is_passed_over_for_an_older_version
 ) -> None:
     changed_after_it_was_described(write_tiny_version(repository, 2))
     async with start_server(model_repository=repository) as server:
-        told = await model(server)
-        assert (told.version, told.refused_versions[0].check) == (1, "checksum")
+        description = await model(server)
+        assert (description.version, description.refused_versions[0].check) == (1, "checksum")
 
 
 async def test_nothing_good_at_the_start_is_an_error_that_names_the_check(
@@ -141,5 +141,5 @@ async def test_refused_version_is_no_longer_reported_once_a_newer_one_is_served(
     async with start_server(model_repository=repository, **POLL) as server:
         assert [each.version for each in (await model(server)).refused_versions] == [2]
         write_tiny_version(repository, 3)
-        await until(server, lambda told: told.version == 3 and not told.refused_versions)
+        await until(server, lambda description: description.version == 3 and not description.refused_versions)
         assert not await metric(server, 'mnist_model_refused_info{check="checksum",version="2"}')

@@ -46,8 +46,8 @@ def start_workers(tiny_repository: Path) -> StartWorkers:
     return start
 
 
-async def ask(supervisor: Supervisor, digit: int) -> int:
-    """Asks over a connection of its own."""
+async def classify(supervisor: Supervisor, digit: int) -> int:
+    """Classifies over a connection of its own."""
     options = [("grpc.use_local_subchannel_pool", 1)]
     async with grpc.aio.insecure_channel(f"127.0.0.1:{supervisor.grpc_port}", options) as channel:
         response = await DigitClassifierStub(channel).Classify(request(digit), timeout=30, wait_for_ready=True)
@@ -70,7 +70,7 @@ async def until_replaced(supervisor: Supervisor, died: int) -> None:
 async def test_workers_share_one_port_and_are_counted_together(start_workers: StartWorkers) -> None:
     async with start_workers() as supervisor:
         digits = [n % 10 for n in range(40)]
-        assert await asyncio.gather(*(ask(supervisor, digit) for digit in digits)) == digits
+        assert await asyncio.gather(*(classify(supervisor, digit) for digit in digits)) == digits
         metrics = await metrics_of(supervisor)
         assert [metrics[f'mnist_predictions_total{{digit="{digit}"}}'] for digit in range(10)] == [4.0] * 10
         assert metrics["mnist_workers"] == 2
@@ -82,12 +82,12 @@ async def test_a_worker_that_dies_is_replaced_and_counted_and_what_it_counted_st
     start_workers: StartWorkers,
 ) -> None:
     async with start_workers() as supervisor:
-        await asyncio.gather(*(ask(supervisor, 3) for _ in range(20)))
+        await asyncio.gather(*(classify(supervisor, 3) for _ in range(20)))
         await metrics_of(supervisor)
         died = supervisor.worker_pids[0]
         os.kill(died, signal.SIGKILL)
         await until_replaced(supervisor, died)
-        assert await ask(supervisor, 7) == 7
+        assert await classify(supervisor, 7) == 7
         metrics = await metrics_of(supervisor)
         assert metrics["mnist_worker_restarts_total"] == 1
         assert metrics['mnist_predictions_total{digit="3"}'] == 20
@@ -127,12 +127,12 @@ async def test_metrics_are_those_of_all_workers_until_they_have_drained(start_wo
 
 async def test_worker_that_dies_during_a_scrape_is_not_counted_twice(start_workers: StartWorkers) -> None:
     async with start_workers() as supervisor:
-        await asyncio.gather(*(ask(supervisor, 3) for _ in range(20)))
+        await asyncio.gather(*(classify(supervisor, 3) for _ in range(20)))
         assert (await metrics_of(supervisor))['mnist_predictions_total{digit="3"}'] == 20
         died = supervisor.worker_pids[0]
         os.kill(died, signal.SIGSTOP)  # so that it does not answer
         scrape = asyncio.create_task(supervisor.collect())
-        await asyncio.sleep(0)  # it has asked now
+        await asyncio.sleep(0)  # it has sent its requests now
         os.kill(died, signal.SIGKILL)
         await until_ended(died)
         samples = [sample for family in await scrape for sample in family.samples]
@@ -215,19 +215,19 @@ async def test_a_worker_that_has_grown_is_replaced_while_the_others_answer(
 ) -> None:
     monkeypatch.setattr(memory_growth, "LOOK_SECONDS", 0.01)
     async with start_workers(worker_memory_growth_bytes=1) as supervisor:
-        before, asked = set(supervisor.worker_pids), 0
+        before, calls = set(supervisor.worker_pids), 0
         url = f"127.0.0.1:{supervisor.grpc_port}"
         async with asyncio.timeout(120), AsyncDigitClient(url) as client:
-            while before & set(supervisor.worker_pids):  # nobody asks for metrics meanwhile
-                (answer,) = await client.classify([image_of(asked % 10)])
-                assert answer.digit == asked % 10
-                asked += 1
+            while before & set(supervisor.worker_pids):  # nothing scrapes meanwhile
+                (answer,) = await client.classify([image_of(calls % 10)])
+                assert answer.digit == calls % 10
+                calls += 1
             await client.classify([image_of(0)])
             while (metrics := await metrics_of(supervisor))["mnist_worker_renewals_total"] < 2:
                 pass  # each look is a call
         assert metrics["mnist_worker_restarts_total"] == 0
-        told = sum(value for name, value in metrics.items() if name.startswith("mnist_predictions_total"))
-        assert told == asked + 1
+        counted = sum(value for name, value in metrics.items() if name.startswith("mnist_predictions_total"))
+        assert counted == calls + 1
 
 
 async def test_a_worker_that_cannot_be_renewed_goes_on(
@@ -242,7 +242,7 @@ async def test_a_worker_that_cannot_be_renewed_goes_on(
             monkeypatch.setattr(memory_growth, "LOOK_SECONDS", 0.01)
             async with asyncio.timeout(120):
                 while not any(line["event"] == "worker_not_replaced" for line in lines):
-                    assert await ask(supervisor, 4) == 4
+                    assert await classify(supervisor, 4) == 4
         assert supervisor.worker_pids == before
 
 
@@ -256,7 +256,7 @@ async def test_a_worker_that_cannot_even_be_spawned_for_a_renewal_is_tried_again
             monkeypatch.setattr(memory_growth, "LOOK_SECONDS", 0.01)
             async with asyncio.timeout(120):
                 while sum(line["event"] == "worker_not_replaced" for line in lines) < 2:
-                    assert await ask(supervisor, 4) == 4
+                    assert await classify(supervisor, 4) == 4
                 assert set(supervisor.worker_pids) == before
                 monkeypatch.setattr(sys, "executable", python)
                 while before & set(supervisor.worker_pids):
@@ -281,7 +281,7 @@ async def test_a_renewed_worker_serves_what_a_later_look_finds(
 
 
 async def versions_of(supervisor: Supervisor) -> set[int]:
-    """Which versions answer, over connections enough to reach both workers."""
+    """Versions that answer, over connections enough to reach both workers."""
     options = [("grpc.use_local_subchannel_pool", 1)]
     found = set()
     for _ in range(12):

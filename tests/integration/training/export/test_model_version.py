@@ -27,8 +27,6 @@ from training.network.architecture import network_from_weights, network_weights
 from training.network.folding import fold
 from training.network.outputs import network_outputs
 
-pytestmark = pytest.mark.xdist_group("tiny-run")
-
 TEMPERATURE = 1.3
 
 

@@ -14,8 +14,6 @@ from training.export.quantization import quantized
 from training.fit.run_folder import RunFolder
 from training.network.folding import fold
 
-pytestmark = pytest.mark.xdist_group("tiny-run")
-
 
 @pytest.fixture(scope="module")
 def graph(finished_run: RunFolder) -> bytes:

@@ -19,8 +19,6 @@ from training.fit.trainer import Trainer
 from training.fit.training_run import begin, fit
 from training.fit.training_state import new_state
 
-pytestmark = pytest.mark.xdist_group("tiny-run")
-
 
 class StoppedAt:
     """Progress that presses Ctrl-C after a step."""

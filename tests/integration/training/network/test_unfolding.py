@@ -23,8 +23,6 @@ from training.network.folding import fold
 from training.network.outputs import as_images, network_outputs
 from training.network.unfolding import settle, unfolded
 
-pytestmark = pytest.mark.xdist_group("tiny-run")
-
 
 def _write_graph(path: Path, weights: dict[str, Any], depths: tuple[int, ...]) -> Path:
     path.write_bytes(onnx_model(fold(weights, depths), 1.3, {}, 1, "text").SerializeToString())

@@ -29,8 +29,6 @@ from training.report.plots import draw_sheet
 from training.report.report_text import report_text
 from training.report.seeds import seed_figures
 
-pytestmark = pytest.mark.xdist_group("tiny-run")
-
 
 @pytest.fixture(scope="module")
 def data(digits: LabelledDigits) -> EvaluationData:

@@ -31,7 +31,7 @@ message Response { string model_name = 1; repeated Tensor outputs = 5; repeated 
 def message_class(proto: Path, folder: Path, name: str) -> Any:
     """A message class of a .proto, in a pool of its own: its names may be taken in the default one."""
     compiled = folder / "descriptors"
-    # A process of its own: beside other libraries that bring protobuf's C++ along, the compiler may crash.
+    # A process of its own: next to other libraries that bring protobuf's C++ along, the compiler may crash.
     command = [sys.executable, "-m", "grpc_tools.protoc", f"-I{proto.parent}", f"--descriptor_set_out={compiled}"]
     subprocess.run([*command, str(proto)], check=True)
     pool = descriptor_pool.DescriptorPool()

@@ -9,7 +9,7 @@ def curve(precision: str, threads: int, images_per_second: float, seconds_per_ba
 
 
 def test_the_largest_batch_is_no_larger_than_pays() -> None:
-    assert pick([curve("float32", 1, 16_000)]).max_batch_size == 32  # 65 us beside 2 ms: 3 %
+    assert pick([curve("float32", 1, 16_000)]).max_batch_size == 32  # 65 us of 2 ms: 3 %
     assert pick([curve("float32", 1, 100_000)]).max_batch_size == 256
 
 

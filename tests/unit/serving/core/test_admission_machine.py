@@ -20,12 +20,12 @@ CLIENTS = ("flooding", "modest", "rare")
 
 
 async def _turns() -> None:
-    for _ in range(3):  # whoever may wake has woken
+    for _ in range(3):  # all who may wake have woken
         await asyncio.sleep(0)
 
 
 class AdmissionMachine(RuleBasedStateMachine):
-    """It holds what was admitted and not released, never more than it may, and wakes whoever waits for none."""
+    """Admission holds what was admitted and not released, never too much, and wakes who waits for it to be empty."""
 
     @initialize(capacity=st.integers(1, 24))
     def begin(self, capacity: int) -> None:

@@ -31,7 +31,7 @@ class Request:
 
 
 class BatchQueueMachine(RuleBasedStateMachine):
-    """Whoever was offered leaves once, in order, and as what it is; no batch is too large, too small or too early."""
+    """Each request leaves once, in order, and unchanged; no batch is too large, too small or too early."""
 
     @initialize(largest=st.integers(1, 6), delay=st.sampled_from([0.0, 2.0]))
     def begin(self, largest: int, delay: float) -> None:

@@ -58,10 +58,10 @@ async def test_many_waiting_requests_are_answered_in_a_row_each_with_its_own() -
     model = RecordingModel()
     batcher = Batcher(LoopRunner(model), Metrics(CollectorRegistry()), max_batch_size=4)
     batcher.start()
-    asked = [n % 10 for n in range(3 * BACKLOG)]
-    answers = await asyncio.gather(*(batcher.submit(images(digit)) for digit in asked))
-    assert [digits_in(answer) for answer in answers] == [[digit] for digit in asked]
-    assert sum(model.batches) == len(asked)
+    sent = [n % 10 for n in range(3 * BACKLOG)]
+    answers = await asyncio.gather(*(batcher.submit(images(digit)) for digit in sent))
+    assert [digits_in(answer) for answer in answers] == [[digit] for digit in sent]
+    assert sum(model.batches) == len(sent)
     await batcher.close()
 
 

@@ -18,15 +18,15 @@ def lines(registry: CollectorRegistry) -> set[str]:
 @given(st.lists(st.floats(0, 100, width=32) | st.sampled_from(BOUNDS)), st.booleans())
 def test_a_histogram_exposes_what_prometheus_clients_own_would(values: list[float], at_once: bool) -> None:
     ours, theirs = CollectorRegistry(), CollectorRegistry()
-    tally = LoopHistogram("wait_seconds", "Time", buckets=BOUNDS, registry=ours).labels()
+    fast = LoopHistogram("wait_seconds", "Time", buckets=BOUNDS, registry=ours).labels()
     histogram = Histogram("wait_seconds", "Time", buckets=BOUNDS, registry=theirs)
     values = [float(np.float32(value)) for value in values]
     if at_once:
-        tally.observe_all(np.array(values))
+        fast.observe_all(np.array(values))
     for value in values:
         histogram.observe(value)
         if not at_once:
-            tally.observe(value)
+            fast.observe(value)
     as_floats = {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines(theirs) if line[0] != "#"}
     got = {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines(ours) if line[0] != "#"}
     assert got.keys() == as_floats.keys()
@@ -36,11 +36,11 @@ def test_a_histogram_exposes_what_prometheus_clients_own_would(values: list[floa
 
 def test_a_counter_exposes_what_prometheus_clients_own_would() -> None:
     ours, theirs = CollectorRegistry(), CollectorRegistry()
-    tally = LoopCounter("calls", "Calls", ("code",), registry=ours)
+    fast = LoopCounter("calls", "Calls", ("code",), registry=ours)
     counter = Counter("calls", "Calls", ("code",), registry=theirs)
-    for series in (tally.labels("OK"), counter.labels("OK")):
+    for series in (fast.labels("OK"), counter.labels("OK")):
         series.inc()
         series.inc(4)
-    tally.labels("NOT_FOUND")
+    fast.labels("NOT_FOUND")
     counter.labels("NOT_FOUND")
     assert lines(ours) == lines(theirs)

@@ -1,4 +1,4 @@
-"""Only what is known in whole is told of: a graph with anything else is refused."""
+"""Layers are read where all of them are known; a graph with anything else is refused."""
 
 from collections.abc import Callable
 

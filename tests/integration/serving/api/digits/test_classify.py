@@ -93,15 +93,15 @@ async def test_an_uncertain_image_is_refused_as_novel(stub: DigitClassifierStub,
 async def test_a_hundred_callers_at_once_each_get_their_own_answer(
     stub: DigitClassifierStub, server: Standalone
 ) -> None:
-    asked = [random.Random(n).choices(range(10), k=n % 7 + 1) for n in range(100)]
-    calls = [stub.Classify(digits_pb2.ClassifyRequest(images=map(raw, digits))) for digits in asked]
+    sent = [random.Random(n).choices(range(10), k=n % 7 + 1) for n in range(100)]
+    calls = [stub.Classify(digits_pb2.ClassifyRequest(images=map(raw, digits))) for digits in sent]
     answered = [[p.digit for p in response.predictions] for response in await asyncio.gather(*calls)]
-    assert answered == asked
+    assert answered == sent
     value = server.server.metrics.registry.get_sample_value
     batches, images = value("mnist_batch_size_count"), value("mnist_batch_size_sum")
-    assert images == sum(map(len, asked))
+    assert images == sum(map(len, sent))
     assert batches is not None
-    assert batches < len(asked), "concurrent calls were not batched"
+    assert batches < len(sent), "concurrent calls were not batched"
 
 
 BAD = [

@@ -1,4 +1,4 @@
-"""What Explain tells is what the network does: each number is computed again from the one before, by other means."""
+"""Explain shows what the network does: each number is computed again from the one before, by other means."""
 
 import asyncio
 import json
@@ -71,7 +71,7 @@ async def test_every_number_follows_from_those_before_it(trained: Standalone) ->
     for layer in answer.layers:
         output = maps[layer.name] = array(layer.output)
         if layer.kind == digits_pb2.KIND_DENSE:
-            continue  # its weights are not told
+            continue  # its weights are not in the response
         taken = np.concatenate([maps[name] for name in layer.inputs]) if layer.inputs else pixels
         if layer.kind == digits_pb2.KIND_MAX_POOLING:
             assert np.array_equal(pooled(layer, taken), output)
@@ -123,15 +123,15 @@ async def test_http_and_grpc_explain_alike(trained: Standalone) -> None:
     answer = await explained(trained, digits_pb2.Image(encoded=body))
     async with aiohttp.ClientSession() as session:
         url = f"http://127.0.0.1:{trained.http_port}/v1/explain"
-        told: dict[str, Any] = await (await session.post(url, data=body)).json()
+        by_http: dict[str, Any] = await (await session.post(url, data=body)).json()
         short: dict[str, Any] = await (await session.post(url + "?kernels=0", data=body)).json()
         assert (await session.post(url + "?kernels=2", data=body)).status == 400
         assert (await session.post(url, data=bytes(3))).status == 400
         assert (await session.post(url + "?model_version=77", data=body)).status == 404
-    assert told["prediction"]["digit"] == answer.prediction.digit
-    assert b64decode(told["pixels"]) == answer.pixels
-    assert told["importance"]["shape"] == [28, 28]
-    for layer, given in zip(answer.layers, told["layers"], strict=True):
+    assert by_http["prediction"]["digit"] == answer.prediction.digit
+    assert b64decode(by_http["pixels"]) == answer.pixels
+    assert by_http["importance"]["shape"] == [28, 28]
+    for layer, given in zip(answer.layers, by_http["layers"], strict=True):
         assert (given["name"], given["inputs"], given["padding"]) == (layer.name, layer.inputs, layer.padding)
         for name in ("kernel", "bias", "before_activation", "output"):
             tensor = getattr(layer, name) if layer.HasField(name) else None
@@ -185,15 +185,15 @@ async def test_beyond_a_handful_callers_are_refused_at_once_and_classify_goes_on
         grpc.aio.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel,
     ):
         image = digits_pb2.Image(encoded=SAMPLE.read_bytes())
-        asked = digits_pb2.ExplainRequest(image=image, without_kernels=True)
-        calls = [stub_of(channel).Explain(asked, timeout=60) for _ in range(3 * CAPACITY)]
+        request = digits_pb2.ExplainRequest(image=image, without_kernels=True)
+        calls = [stub_of(channel).Explain(request, timeout=60) for _ in range(3 * CAPACITY)]
         codes = [await call.code() for call in calls]
         assert set(codes) == {grpc.StatusCode.OK, grpc.StatusCode.RESOURCE_EXHAUSTED}
         refused = calls[codes.index(grpc.StatusCode.RESOURCE_EXHAUSTED)]
         assert "grpc-retry-pushback-ms" in dict(await refused.trailing_metadata())
         answer = await stub_of(channel).Classify(digits_pb2.ClassifyRequest(images=[image]), timeout=30)
         assert answer.predictions[0].digit == 3
-        assert (await stub_of(channel).Explain(asked, timeout=60)).prediction.digit == 3  # the room is given back
+        assert (await stub_of(channel).Explain(request, timeout=60)).prediction.digit == 3  # the room is given back
 
 
 async def test_explain_honours_deadlines_and_cancellation(start_server: StartServer) -> None:
@@ -201,11 +201,11 @@ async def test_explain_honours_deadlines_and_cancellation(start_server: StartSer
         start_server(model_repository=ROOT / "models", model_name="mnist-accurate") as server,
         grpc.aio.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel,
     ):
-        asked = digits_pb2.ExplainRequest(image=digits_pb2.Image(pixels=image_of(1)))
+        request = digits_pb2.ExplainRequest(image=digits_pb2.Image(pixels=image_of(1)))
         with pytest.raises(grpc.aio.AioRpcError) as raised:
-            await stub_of(channel).Explain(asked, timeout=0.002)
+            await stub_of(channel).Explain(request, timeout=0.002)
         assert raised.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-        left = asyncio.ensure_future(stub_of(channel).Explain(asked))
+        left = asyncio.ensure_future(stub_of(channel).Explain(request))
         await asyncio.sleep(0)
         left.cancel()
-        assert (await stub_of(channel).Explain(asked, timeout=30)).model_version == 1
+        assert (await stub_of(channel).Explain(request, timeout=30)).model_version == 1

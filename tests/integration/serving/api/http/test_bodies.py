@@ -78,17 +78,17 @@ async def test_all_bodies_together_take_no_more_than_is_allowed(
         await go_on.wait()
         yield image_of(6)[700:]
 
-    async with start_server(max_image_bytes=784) as server, web(server.http_port) as asking:
-        first = asyncio.create_task(asking.classify(slow()))
+    async with start_server(max_image_bytes=784) as server, web(server.http_port) as caller:
+        first = asyncio.create_task(caller.classify(slow()))
         await arrived.wait()
         async with asyncio.timeout(10):
-            while (refused := await asking.classify(image_of(2)))[0] == 200:
+            while (refused := await caller.classify(image_of(2)))[0] == 200:
                 pass  # the first body's beginning is on its way
         assert (refused[0], refused[1]["code"]) == (429, "RESOURCE_EXHAUSTED")
         go_on.set()
         status, answer, _ = await first
         assert (status, answer["digit"]) == (200, 6)
-        assert (await asking.classify(image_of(2)))[0] == 200  # the room is given back
+        assert (await caller.classify(image_of(2)))[0] == 200  # the room is given back
 
 
 async def test_connection_that_does_not_read_its_response_is_closed(
@@ -102,10 +102,10 @@ async def test_connection_that_does_not_read_its_response_is_closed(
             deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             deaf.connect(("127.0.0.1", server.http_port))
             deaf.sendall(5 * (head + body))  # the kernel takes the first answers for itself
-            async with web(server.http_port) as asking, asyncio.timeout(30):
+            async with web(server.http_port) as caller, asyncio.timeout(30):
                 while is_established(server.http_port, deaf.getsockname()[1]):
-                    await asking.metrics()
-                assert (await asking.classify(image_of(3)))[0] == 200
+                    await caller.metrics()
+                assert (await caller.classify(image_of(3)))[0] == 200
 
 
 def is_established(port: int, client_port: int) -> bool:

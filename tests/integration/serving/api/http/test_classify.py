@@ -36,7 +36,7 @@ async def small(start_server: StartServer) -> AsyncIterator[Web]:
 
 
 async def test_what_comes_by_http_is_answered_as_by_grpc(start_server: StartServer) -> None:
-    async with start_server() as server, web(server.http_port) as asking:
+    async with start_server() as server, web(server.http_port) as caller:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel:
             stub = DigitClassifierStub(channel)
             images = [(digits_pb2.Image(encoded=path.read_bytes()), path.read_bytes()) for path in PICTURES]
@@ -45,7 +45,7 @@ async def test_what_comes_by_http_is_answered_as_by_grpc(start_server: StartServ
             for image, body in images:
                 wanted = await stub.Classify(digits_pb2.ClassifyRequest(images=[image]))
                 prediction = wanted.predictions[0]
-                status, answer, _ = await asking.classify(body)
+                status, answer, _ = await caller.classify(body)
                 assert status == 200
                 assert answer["digit"] == prediction.digit
                 assert answer["probabilities"] == list(prediction.probabilities)
@@ -54,7 +54,7 @@ async def test_what_comes_by_http_is_answered_as_by_grpc(start_server: StartServ
                 assert (answer["refused"], answer["model_version"]) == (prediction.refused, wanted.model_version)
                 assert answer["refusal"] == {0: None, 1: "novel", 2: "blank"}[prediction.refusal]
                 assert len(answer["quality"]) == len(prediction.quality)
-        assert (await asking.metrics())['mnist_http_requests_total{code="OK",method="Classify"}'] == len(images)
+        assert (await caller.metrics())['mnist_http_requests_total{code="OK",method="Classify"}'] == len(images)
 
 
 async def test_requested_version_answers_or_is_not_found(small: Web) -> None:
@@ -93,11 +93,11 @@ async def test_the_type_that_a_body_says_it_is_does_not_matter(small: Web) -> No
 
 
 async def test_it_is_as_its_description_says_whatever_is_sent(start_server: StartServer, tmp_path: Path) -> None:
-    # Which bytes are a picture no schema can tell: what it says is valid may be refused.
-    told = ["--exclude-checks", "positive_data_acceptance", "--continue-on-failure", "--max-examples", "100"]
+    # No schema can say which bytes are a picture: what it calls valid may be refused.
+    options = ["--exclude-checks", "positive_data_acceptance", "--continue-on-failure", "--max-examples", "100"]
     async with start_server(model_repository=ROOT / "models") as server:
         url = f"http://127.0.0.1:{server.http_port}/v1/openapi.json"
-        command = [sys.executable, "-m", "schemathesis.cli", "run", url, *told]
+        command = [sys.executable, "-m", "schemathesis.cli", "run", url, *options]
         pipes = {"stdout": asyncio.subprocess.PIPE, "stderr": asyncio.subprocess.STDOUT}
         async with started_on_loop(command, cwd=tmp_path, **pipes) as tool:
             output, _ = await tool.communicate()
@@ -114,34 +114,34 @@ async def test_keys_are_required_and_rates_enforced(
         make_key("slow", "--images-per-second", "0.001"),
         make_key("x", "--scopes", "admin"),
     )
-    async with start_server(api_keys=file) as server, web(server.http_port) as asking:
-        status, answer, headers = await asking.classify(image_of(1))
+    async with start_server(api_keys=file) as server, web(server.http_port) as caller:
+        status, answer, headers = await caller.classify(image_of(1))
         assert (status, answer["code"], headers["WWW-Authenticate"]) == (401, "UNAUTHENTICATED", "Bearer")
-        assert (await asking.classify(image_of(1), {"Authorization": f"Bearer {key}"}))[0] == 200
-        assert (await asking.classify(image_of(1), {"X-Api-Key": key}))[0] == 200
-        assert (await asking.classify(image_of(1), {"X-Api-Key": key + "a"}))[0] == 401
-        assert (await asking.classify(image_of(1), {"X-Api-Key": other}))[0] == 403
-        assert (await asking.classify(image_of(1), {"X-Api-Key": slow}))[0] == 200
-        status, answer, headers = await asking.classify(image_of(1), {"X-Api-Key": slow})
+        assert (await caller.classify(image_of(1), {"Authorization": f"Bearer {key}"}))[0] == 200
+        assert (await caller.classify(image_of(1), {"X-Api-Key": key}))[0] == 200
+        assert (await caller.classify(image_of(1), {"X-Api-Key": key + "a"}))[0] == 401
+        assert (await caller.classify(image_of(1), {"X-Api-Key": other}))[0] == 403
+        assert (await caller.classify(image_of(1), {"X-Api-Key": slow}))[0] == 200
+        status, answer, headers = await caller.classify(image_of(1), {"X-Api-Key": slow})
         assert (status, answer["code"]) == (429, "RESOURCE_EXHAUSTED")
         assert 400 < int(headers["Retry-After"]) < 1600
 
 
 async def test_where_grpc_wants_tls_plain_text_does_not_go_round_it(start_server: StartServer, tmp_path: Path) -> None:
     settings = Authority(tmp_path / "ours").issue("localhost")
-    async with start_server(**settings) as server, web(server.http_port) as asking:
-        status, answer, _ = await asking.classify(image_of(1))
+    async with start_server(**settings) as server, web(server.http_port) as caller:
+        status, answer, _ = await caller.classify(image_of(1))
         assert (status, answer["code"]) == (403, "PERMISSION_DENIED")
 
 
 async def test_call_whose_caller_hangs_up_is_not_computed(start_server: StartServer) -> None:
-    async with start_server(max_queue_delay_seconds=1.0) as server, web(server.http_port) as asking:
-        left = asyncio.create_task(asking.classify(image_of(1)))
+    async with start_server(max_queue_delay_seconds=1.0) as server, web(server.http_port) as caller:
+        left = asyncio.create_task(caller.classify(image_of(1)))
         while not server.server.images_in_flight:
             await asyncio.sleep(0)  # until it waits for others to fill its batch
         left.cancel()
         async with asyncio.timeout(30):
-            while (metrics := await asking.metrics()).get(
+            while (metrics := await caller.metrics()).get(
                 'mnist_http_requests_total{code="CANCELLED",method="Classify"}'
             ) != 1:
                 pass  # each look is a call
@@ -151,13 +151,13 @@ async def test_call_whose_caller_hangs_up_is_not_computed(start_server: StartSer
 async def test_a_drain_answers_what_came_by_http_and_refuses_the_rest(start_server: StartServer) -> None:
     async with AsyncExitStack() as stack:
         server = await stack.enter_async_context(start_server(max_queue_delay_seconds=1.0))
-        asking = await stack.enter_async_context(web(server.http_port))
-        admitted = asyncio.create_task(asking.classify(image_of(7)))
+        caller = await stack.enter_async_context(web(server.http_port))
+        admitted = asyncio.create_task(caller.classify(image_of(7)))
         while not server.server.images_in_flight:
             await asyncio.sleep(0)
         drain = asyncio.create_task(server.server.drain())
         await asyncio.sleep(0)
-        status, answer, _ = await asking.classify(image_of(7))
+        status, answer, _ = await caller.classify(image_of(7))
         assert (status, answer["code"]) == (503, "UNAVAILABLE")
         status, answer, _ = await admitted
         assert (status, answer["digit"]) == (200, 7)
@@ -178,33 +178,33 @@ def start_workers(tiny_repository: Path) -> StartWorkers:
     @asynccontextmanager
     async def start() -> AsyncIterator[tuple[Supervisor, Web]]:
         config = Config(model_repository=tiny_repository, device="cpu", grpc_port=0, http_port=0)
-        async with Supervisor(config, get_logger(), workers=2) as supervisor, web(supervisor.http_port) as asking:
-            yield supervisor, asking
+        async with Supervisor(config, get_logger(), workers=2) as supervisor, web(supervisor.http_port) as caller:
+            yield supervisor, caller
 
     return start
 
 
 async def test_workers_share_the_calls_and_each_caller_gets_its_own_response(start_workers: StartWorkers) -> None:
-    async with start_workers() as (_, asking):
+    async with start_workers() as (_, caller):
         digits = [n % 10 for n in range(60)]
-        answers = await asyncio.gather(*(asking.classify(image_of(digit)) for digit in digits))
+        answers = await asyncio.gather(*(caller.classify(image_of(digit)) for digit in digits))
         assert [answer["digit"] for _, answer, _ in answers] == digits
-        assert (await asking.classify(bytes(3)))[0] == 400
-        metrics = await asking.metrics()
+        assert (await caller.classify(bytes(3)))[0] == 400
+        metrics = await caller.metrics()
         assert metrics['mnist_http_requests_total{code="OK",method="Classify"}'] == 60
         assert metrics['mnist_http_requests_total{code="INVALID_ARGUMENT",method="Classify"}'] == 1
 
 
 async def test_worker_that_dies_leaves_no_caller_waiting(start_workers: StartWorkers) -> None:
-    async with start_workers() as (supervisor, asking):
+    async with start_workers() as (supervisor, caller):
         endless = bytes(782) + b"\xff\x00"  # this inference never ends
-        waiting = asyncio.create_task(asking.classify(endless))
-        await asking.metrics()  # is asked of the workers after it
+        waiting = asyncio.create_task(caller.classify(endless))
+        await caller.metrics()  # reaches the workers after it
         for pid in supervisor.worker_pids:
             os.kill(pid, signal.SIGKILL)
         status, answer, _ = await waiting
         assert (status, answer["code"]) == (503, "UNAVAILABLE")
         async with asyncio.timeout(60):
-            while (reply := await asking.classify(image_of(2)))[0] == 503:
+            while (reply := await caller.classify(image_of(2)))[0] == 503:
                 pass  # each look is a call
         assert (reply[0], reply[1]["digit"]) == (200, 2)

@@ -1,4 +1,4 @@
-"""The page is a few files, told to be what they are; nothing else is read from the disk."""
+"""The page is a few files, each with its content type; nothing else is read from the disk."""
 
 import asyncio
 

@@ -74,16 +74,16 @@ async def test_both_protocols_answer_the_same_to_the_same_pixels(inference: Any,
 async def test_a_hundred_callers_of_both_protocols_at_once_each_get_their_own_answer(
     inference: Any, stub: DigitClassifierStub
 ) -> None:
-    asked = [random.Random(n).choices(range(10), k=n % 7 + 1) for n in range(100)]
+    sent = [random.Random(n).choices(range(10), k=n % 7 + 1) for n in range(100)]
 
     async def by_number(n: int) -> list[int]:
-        images = [image_of(digit) for digit in asked[n]]
+        images = [image_of(digit) for digit in sent[n]]
         if n % 2:
             return column(await inference.ModelInfer(request(images, id=str(n))), "digit")
         pixels = [digits_pb2.Image(pixels=image) for image in images]
         return [p.digit for p in (await stub.Classify(digits_pb2.ClassifyRequest(images=pixels))).predictions]
 
-    assert await asyncio.gather(*map(by_number, range(100))) == asked
+    assert await asyncio.gather(*map(by_number, range(100))) == sent
 
 
 def shaped(*shape: int) -> protocol.ModelInferRequest:
@@ -149,10 +149,10 @@ async def test_a_timeout_that_passes_in_the_queue_ends_the_call_and_no_other(sta
 
 async def test_pictures_are_decoded_within_the_servers_limits(inference: Any) -> None:
     def pictures(*files: bytes) -> protocol.ModelInferRequest:
-        asked = request([])
-        asked.inputs[0].datatype, asked.inputs[0].shape[:] = "BYTES", [len(files), 1]
-        asked.raw_input_contents[0] = b"".join(len(file).to_bytes(4, "little") + file for file in files)
-        return asked
+        sent = request([])
+        sent.inputs[0].datatype, sent.inputs[0].shape[:] = "BYTES", [len(files), 1]
+        sent.raw_input_contents[0] = b"".join(len(file).to_bytes(4, "little") + file for file in files)
+        return sent
 
     buffer = io.BytesIO()
     Image.fromarray(np.full((28, 28), 255, np.uint8)).save(buffer, "PNG")
@@ -192,7 +192,7 @@ async def test_a_draining_server_is_alive_not_ready_and_unavailable(start_server
         while server.server.images_in_flight == 0:  # the call is on its way
             await asyncio.sleep(0)
 
-        async def ask_while_draining() -> None:
+        async def call_while_draining() -> None:
             while (await inference.ServerReady(ready)).ready:  # the drain begins when the block below ends
                 pass
             assert (await inference.ServerLive(protocol.ServerLiveRequest())).live
@@ -205,7 +205,7 @@ async def test_a_draining_server_is_alive_not_ready_and_unavailable(start_server
                 assert code is grpc.StatusCode.UNAVAILABLE
                 assert "shutting down" in details
 
-        late = asyncio.create_task(ask_while_draining())
+        late = asyncio.create_task(call_while_draining())
     assert column(await admitted, "digit") == [5]
     await late
     await channel.close()
@@ -215,8 +215,8 @@ async def test_a_draining_server_is_alive_not_ready_and_unavailable(start_server
 async def test_reflection_describes_each_service(service: str, channel: grpc.aio.Channel) -> None:
     opened: Any = channel  # the stubs know the blocking channel only
     stub: Any = reflection_pb2_grpc.ServerReflectionStub(opened)
-    asked = reflection_pb2.ServerReflectionRequest
-    call = stub.ServerReflectionInfo(iter([asked(list_services=""), asked(file_containing_symbol=service)]))
+    request_of = reflection_pb2.ServerReflectionRequest
+    call = stub.ServerReflectionInfo(iter([request_of(list_services=""), request_of(file_containing_symbol=service)]))
     assert service in [found.name for found in (await call.read()).list_services_response.service]
     (file,) = (await call.read()).file_descriptor_response.file_descriptor_proto
     assert service.rpartition(".")[2].encode() in file

@@ -32,9 +32,9 @@ WHOLE = (np.uint8, np.uint16, np.uint32, np.uint64, np.int16, np.int32, np.int64
 
 
 def digits(dtype: Any = np.uint8, shape: tuple[int, ...] = (3, 784)) -> Any:
-    asked = DIGITS if shape[0] == 3 else DIGITS[:1]
-    images = np.zeros((len(asked), 784), dtype)
-    images[range(len(asked)), asked] = 1 if np.issubdtype(dtype, np.floating) else 255
+    digits = DIGITS if shape[0] == 3 else DIGITS[:1]
+    images = np.zeros((len(digits), 784), dtype)
+    images[range(len(digits)), digits] = 1 if np.issubdtype(dtype, np.floating) else 255
     return images.reshape(shape)
 
 

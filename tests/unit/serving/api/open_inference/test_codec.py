@@ -195,12 +195,12 @@ def answered(
     return Predictions(batch, 0, len(batch))
 
 
-asked = st.lists(st.sampled_from(ALL_OUTPUTS), unique=True, min_size=1).map(tuple)
+requested = st.lists(st.sampled_from(ALL_OUTPUTS), unique=True, min_size=1).map(tuple)
 
 
-@given(rows, st.sampled_from(["", "7", "é"]), asked)
+@given(rows, st.sampled_from(["", "7", "é"]), requested)
 def test_an_answer_reads_back_through_protobuf_raw_and_typed(
-    rows: list[tuple[int, float, list[float], Refusal]], id: str, asked: tuple[RequestedOutput, ...]
+    rows: list[tuple[int, float, list[float], Refusal]], id: str, requested: tuple[RequestedOutput, ...]
 ) -> None:
     digits, novelties, tens, refusals = map(list, zip(*rows, strict=True))
     answer = answered(digits, novelties, tens, refusals)
@@ -210,11 +210,11 @@ def test_an_answer_reads_back_through_protobuf_raw_and_typed(
         "novelty": np.array(novelties, np.float32),
         "refused": np.array([refusal is not Refusal.NONE for refusal in refusals]),
     }
-    raw = ModelInferResponse.FromString(raw_response("mnist", id, asked, answer))
-    typed = ModelInferResponse.FromString(typed_response("mnist", id, asked, answer))
+    raw = ModelInferResponse.FromString(raw_response("mnist", id, requested, answer))
+    typed = ModelInferResponse.FromString(typed_response("mnist", id, requested, answer))
     for response in (raw, typed):
         assert (response.model_name, response.model_version, response.id) == ("mnist", "2", id)
-        assert [tensor.name for tensor in response.outputs] == [output.name for output in asked]
+        assert [tensor.name for tensor in response.outputs] == [output.name for output in requested]
     for tensor, content, like in zip(raw.outputs, raw.raw_output_contents, typed.outputs, strict=True):
         values, kind = expected[tensor.name], OUTPUTS[tensor.name]
         assert (tensor.datatype, list(tensor.shape)) == (like.datatype, list(like.shape))
@@ -229,9 +229,9 @@ def test_classes_are_the_likeliest_digits_raw_and_typed(
 ) -> None:
     tens = [row[2] for row in rows]
     answer = answered([0] * len(rows), [0.0] * len(rows), tens, [Refusal.NONE] * len(rows))
-    asked = (RequestedOutput("probabilities", classes),)
-    typed = ModelInferResponse.FromString(typed_response("mnist", "", asked, answer))
-    raw = ModelInferResponse.FromString(raw_response("mnist", "", asked, answer))
+    requested = (RequestedOutput("probabilities", classes),)
+    typed = ModelInferResponse.FromString(typed_response("mnist", "", requested, answer))
+    raw = ModelInferResponse.FromString(raw_response("mnist", "", requested, answer))
     texts = list(typed.outputs[0].contents.bytes_contents)
     assert raw.raw_output_contents[0] == b"".join(len(text).to_bytes(4, "little") + text for text in texts)
     assert raw.outputs[0].datatype == "BYTES"
