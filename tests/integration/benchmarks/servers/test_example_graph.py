@@ -1,18 +1,10 @@
 """The network of the comparison is Keras' example, in the form that our server loads."""
 
 import numpy as np
-import pytest
 
 from benchmarks.servers.example_graph import trained_example_graph
 from serving.models.onnx_session import OnnxSession
-from training.config import TrainingConfig
-from training.environment import make_deterministic
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _tensorflow_threads_of_the_training_tests() -> None:
-    """TensorFlow's threads are set once for a process, and the example network is made by TensorFlow in this one."""
-    make_deterministic(TrainingConfig().threads)
+from tests.support.tiny_training import deterministic  # noqa: F401  # TensorFlow's threads are set once a process
 
 
 def test_the_graph_gives_what_keras_gives_with_the_servers_signature() -> None:
