@@ -8,10 +8,10 @@ PEERS ?= triton kserve mlserver mlserver-batching fastapi grpcio-tutorial litser
 CHECKED := training experiments serving client protos tests benchmarks deploy
 
 .DEFAULT_GOAL := help
-.PHONY: help run test train bench chaos soak pythons fuzz sbom audit proto dist lock clean
+.PHONY: help run test train bench chaos soak conformance pythons fuzz sbom audit proto dist lock clean
 
 help: ## list what can be done
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
 
 # One environment, grown on demand: serving first, the rest only when something needs it.
 $(BIN)/python:
@@ -71,6 +71,9 @@ chaos: $(VENV)/development.installed $(VENV)/checkout.installed ## break the ser
 
 soak: $(VENV)/development.installed $(VENV)/checkout.installed ## an hour of good and bad traffic: nothing may grow
 	$(BIN)/python -m tests.chaos soak
+
+conformance: $(VENV)/development.installed $(VENV)/checkout.installed ## long forms of tests: every digit and layer on the page, many requests against its description
+	$(BIN)/python -m pytest --long -m long
 
 pythons: ## serving's and the client's unit tests on each Python 3.11 to 3.13 that is installed here
 	tests/on_each_python.sh $(VENV)/pythons

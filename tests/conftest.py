@@ -57,7 +57,8 @@ class OneProcessForTensorFlow(LoadFileScheduling):  # type: ignore[misc]  # xdis
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> OneProcessForTensorFlow:
-    """The scheduler of `-n`."""
+    """The scheduler of `-n`. Files keep their order: short ones, the unit tests, come last and fill the gaps."""
+    config.option.loadscopereorder = False
     return OneProcessForTensorFlow(config, log)
 
 
