@@ -55,6 +55,7 @@ test: $(VENV)/development.installed $(VENV)/tritonclient.installed $(VENV)/check
 	$(BIN)/lint-imports
 	@mkdir -p .mypy_cache; failed=; \
 	{ $(BIN)/mypy && $(BIN)/mypy deploy/sbom.py; } >.mypy_cache/report.txt 2>&1 & types=$$!; \
+	trap "kill $$types 2>/dev/null" INT TERM; \
 	$(BIN)/python -m pytest -n 2 -m "not serial" || failed="$$failed tests"; \
 	wait $$types || failed="$$failed types"; cat .mypy_cache/report.txt; \
 	$(BIN)/python -m pytest -m serial || failed="$$failed serial-tests"; \

@@ -16,7 +16,11 @@ from serving.errors import ConfigError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-CONTEXT = {"auto_envvar_prefix": ENVIRONMENT_PREFIX.rstrip("_"), "max_content_width": 120}
+CONTEXT = {
+    "auto_envvar_prefix": ENVIRONMENT_PREFIX.rstrip("_"),
+    "max_content_width": 120,
+    "help_option_names": ["-h", "--help"],
+}
 # Prefixes of variables for the trainer, the experiments and the client, which may be set in the same shell.
 _OTHER_PROGRAMS = ("MNIST_TRAIN_", "MNIST_EXPERIMENT_", "MNIST_CLIENT_")
 # Names that Kubernetes makes for a Service named mnist: MNIST_SERVICE_HOST, MNIST_PORT_50051_TCP and so on.

@@ -14,7 +14,7 @@ from training.environment import stderr_held_back
 from training.errors import RunError
 
 PREFIX = "MNIST_TRAIN"
-_WIDE = {"max_content_width": 120}
+_WIDE = {"max_content_width": 120, "help_option_names": ["-h", "--help"]}
 # The prefix again for each command, or click would put the command's name into the variable: a flag has one variable.
 _COMMAND: dict[str, Any] = {"cls": SettingsCommand, "context_settings": {**_WIDE, "auto_envvar_prefix": PREFIX}}
 

@@ -15,7 +15,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return run_command(shift_invariance, arguments, "python -m experiments.shift_invariance", "MNIST_EXPERIMENT")
 
 
-@click.command(cls=SettingsCommand, context_settings={"max_content_width": 120})
+@click.command(cls=SettingsCommand, context_settings={"max_content_width": 120, "help_option_names": ["-h", "--help"]})
 @click.option("--run", default="lesson", metavar="NAME", help="name of the run (default: lesson)")
 @settings_options()
 def shift_invariance(places: Places, run: str) -> None:

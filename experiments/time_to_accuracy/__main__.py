@@ -16,7 +16,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return run_command(time_to_accuracy, arguments, "python -m experiments.time_to_accuracy", "MNIST_EXPERIMENT")
 
 
-@click.command(cls=SettingsCommand, context_settings={"max_content_width": 120})
+@click.command(cls=SettingsCommand, context_settings={"max_content_width": 120, "help_option_names": ["-h", "--help"]})
 @click.option("--run", default="race", metavar="NAME", help="name of the run (default: race)")
 @click.option("--seconds", type=float, default=600, metavar="N", help="limit of each training (default: 600)")
 @settings_options(["seed"])

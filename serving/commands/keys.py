@@ -13,7 +13,7 @@ _SCOPE = click.Choice(sorted(SCOPES))
 NEW_FILE_MODE = 0o640  # readable by the group, which may be the server's
 
 
-@click.group()
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def keys() -> None:
     """Makes API keys for the digit service."""
 

@@ -18,7 +18,7 @@ from serving.models.repository import CONFIG, ModelRepository
 _POLICY = re.compile(r"\n*^[ \t]*version_policy[ \t]*:?[ \t\n]*\{", re.MULTILINE)
 
 
-@click.group()
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--model-repository", type=click.Path(path_type=Path), default=Path("models"), show_default=True)
 @click.option("--model-name", default="mnist", show_default=True)
 @click.pass_context

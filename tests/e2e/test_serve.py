@@ -189,3 +189,28 @@ def test_workers_end_when_their_supervisor_is_killed() -> None:
         for worker in workers:
             assert select.select([worker], [], [], 30)[0], "a worker outlived its supervisor"
             os.close(worker)
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        ["serving"],
+        ["serving", "keys"],
+        ["serving.keys"],
+        ["serving.versions"],
+        ["serving.tune"],
+        ["serving.client"],
+        ["mnist_digits"],
+        ["training"],
+        ["training", "train"],
+        ["experiments.time_to_accuracy"],
+        ["experiments.shift_invariance"],
+    ],
+    ids=" ".join,
+)
+@pytest.mark.parametrize("flag", ["-h", "--help"])
+def test_every_program_shows_its_help(program: list[str], flag: str) -> None:
+    command = [sys.executable, "-m", *program, flag]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0
+    assert done.stdout.lower().startswith("usage:")
