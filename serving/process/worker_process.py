@@ -80,8 +80,14 @@ class WorkerProcess:
             except BaseException:  # a cancellation, too
                 ours.close()
                 raise
-        link = await WorkerLink.open(ours)
-        await link.send(Begin(config, number, rates))
+        try:
+            link = await WorkerLink.open(ours)
+            await link.send(Begin(config, number, rates))
+        except BaseException:  # a cancellation, as by a drain: nothing else knows of the process yet
+            with suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+            raise
         return WorkerProcess(number, process, link, reload_all)
 
     async def until_ready(self) -> None:
