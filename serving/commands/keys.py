@@ -13,20 +13,35 @@ _SCOPE = click.Choice(sorted(SCOPES))
 NEW_FILE_MODE = 0o640  # readable by the group, which may be the server's
 
 
+class _NewCommand(click.Command):
+    """Reads `--scopes admin classify` as both; click's options take a fixed number of values."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        repeated: list[str] = []
+        scopes = 0  # behind the last --scopes; 0 also behind any other flag
+        is_scope = False
+        for argument in args:
+            if argument.startswith("-"):
+                is_scope, scopes = argument == "--scopes", 0
+            elif is_scope:
+                scopes += 1
+            repeated += ["--scopes", argument] if scopes > 1 else [argument]
+        return super().parse_args(ctx, repeated)
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def keys() -> None:
     """Makes API keys for the digit service."""
 
 
-@keys.command()
+@keys.command(cls=_NewCommand)
 @click.argument("name")
 @click.option("--file", "path", type=click.Path(path_type=Path), default=Path("keys.toml"), show_default=True)
 @click.option("--scopes", type=_SCOPE, multiple=True, help=f"What the key is for, one or more. (default: {CLASSIFY})")
-@click.argument("more_scopes", type=_SCOPE, nargs=-1, metavar="")  # so that `--scopes admin classify` means both
 @click.option("--images-per-second", type=float, default=0.0, show_default=True, help="0: no limit.")
-def new(name: str, path: Path, scopes: tuple[str], more_scopes: tuple[str], images_per_second: float) -> None:
+def new(name: str, path: Path, scopes: tuple[str], images_per_second: float) -> None:
     """Makes a key and stores its hash in a file for --api-keys. NAME: letters, digits, - and _."""
-    wanted = {*scopes, *more_scopes} or {CLASSIFY}
+    wanted = set(scopes) or {CLASSIFY}
     try:
         secret = _add(path, name, sorted(wanted), images_per_second)
     except (ConfigError, ValueError, OSError) as error:

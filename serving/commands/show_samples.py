@@ -2,10 +2,14 @@
 
 import asyncio
 import os
+import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 from serving.api.listening_port import address
+
+CLIENT = "mnist_digits"
 
 
 async def show_samples(folder: Path, host: str, grpc_port: int, http_port: int) -> None:
@@ -13,18 +17,27 @@ async def show_samples(folder: Path, host: str, grpc_port: int, http_port: int) 
     # A wildcard address can be listened on, not connected to.
     reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     grpc, http = address(reachable, grpc_port), address(reachable, http_port)
-    client = (sys.executable, "-m", "mnist_digits")
-    process = await asyncio.create_subprocess_exec(*client, "classify", "--address", grpc, str(folder))
-    try:
-        status = await process.wait()
-    finally:
-        if process.returncode is None:  # cancelled: the server stops before the client ends
-            process.kill()
-    if status:
+    if find_spec(CLIENT) is None:
+        print("The samples need the Python client: pip install ./client", file=sys.stderr)
+    elif await _classify(folder, grpc):
         print("Not every sample could be classified: see above.", file=sys.stderr)
     print(f"""
 Serving digits: gRPC on {grpc}; http://{http} has a page to draw on, /metrics, /livez and /readyz.
 Open http://{http}/ in a browser, or try in another terminal:
-  {os.path.relpath(sys.executable)} -m mnist_digits classify --address {grpc} YOUR_PICTURE_OR_FOLDER
+  {os.path.relpath(sys.executable)} -m {CLIENT} classify --address {grpc} YOUR_PICTURE_OR_FOLDER
   curl --data-binary @YOUR_PICTURE http://{http}/v1/classify
 Ctrl-C ends it.""", flush=True)  # fmt: skip
+
+
+async def _classify(folder: Path, grpc_address: str) -> int:
+    """Runs the client's program and returns its exit status."""
+    command = [sys.executable, "-m", CLIENT, "classify", "--address", grpc_address, str(folder)]
+    # The user's settings of the client, a TLS file for instance, are for other servers.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MNIST_CLIENT_")}
+    # Not by the event loop: uvloop forks, and a process alone runs gRPC's threads already, whose fork handlers write to
+    # the log. subprocess uses vfork, which runs no handlers.
+    process = subprocess.Popen(command, env=environment)
+    try:
+        return await asyncio.to_thread(process.wait)
+    finally:
+        process.kill()  # harmless when it has ended; otherwise the server stops before the client ends

@@ -8,10 +8,11 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from subprocess import Popen
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -22,10 +23,13 @@ from tests.support.processes import ROOT, completed, server_command, session_of,
 SAMPLES = ROOT / "samples"
 
 
-def serving(*flags: str | Path, ignores_interrupt: bool = False) -> AbstractContextManager[Popen[str]]:
+def serving(
+    *flags: str | Path, ignores_interrupt: bool = False, variables: Mapping[str, str] = MappingProxyType({})
+) -> AbstractContextManager[Popen[str]]:
     """The server as a process that ends with the block."""
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return started(server_command(*flags), ignores_interrupt=ignores_interrupt, env=without_settings(), **pipes)
+    environment = without_settings() | dict(variables)
+    return started(server_command(*flags), ignores_interrupt=ignores_interrupt, env=environment, **pipes)
 
 
 def address_of(process: Popen[str], measured: list[str] | None = None) -> str:
@@ -92,14 +96,17 @@ def test_the_clients_former_command_still_works_and_names_the_new_one(address: s
     assert client(*arguments, module="serving.client").returncode == 2
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])  # one process runs gRPC itself, and must not fork
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_server_started_with_samples_shows_them_and_drains_with_status_0(number: signal.Signals) -> None:
-    with serving("--show-samples", "samples") as process:  # a short path, so that the table does not fold it
+def test_server_started_with_samples_shows_them_and_drains_with_status_0(number: signal.Signals, workers: str) -> None:
+    flags = ("--workers", workers, "--show-samples", "samples")  # a short path, so that the table does not fold it
+    settings_of_the_client = {"MNIST_CLIENT_JSON": "true", "MNIST_CLIENT_UNKNOWN": "1"}  # not for the samples
+    with serving(*flags, variables=settings_of_the_client) as process:
         shown = until_line(process, "Ctrl-C ends it")
         process.send_signal(number)
         _, errors = process.communicate(timeout=30)
         assert process.returncode == 0
-    assert "photo-8.jpg" in shown
+    assert re.search(r"^samples/photo-8\.jpg +8 ", shown, re.MULTILINE)
     assert re.search(r"-m mnist_digits classify --address 127\.0\.0\.1:\d+ YOUR_PICTURE", shown)
     events = [json.loads(line) for line in errors.splitlines()]
     assert [event["event"] for event in events if "worker" not in event][-2:] == ["draining", "stopped"]

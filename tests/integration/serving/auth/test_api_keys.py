@@ -1,6 +1,7 @@
 """API keys: who is let in, to what, and how often; keys that come and go while the server runs."""
 
 import asyncio
+import tomllib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -247,3 +248,26 @@ def test_a_key_that_cannot_be_made_leaves_no_file(tmp_path: Path, capsys: pytest
     assert run_command(keys, ["new", "no name", "--file", str(tmp_path / "keys.toml")]) == 2
     assert "no name" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "scopes"),
+    [
+        (["--scopes", "admin", "classify", "--file", "FILE", "forms"], {"admin", "classify"}),
+        (["forms", "--file", "FILE", "--scopes", "classify", "admin"], {"admin", "classify"}),
+        (["forms", "--file", "FILE", "--scopes", "admin"], {"admin"}),
+        (["forms", "--file", "FILE", "--scopes", "admin", "--scopes", "classify"], {"admin", "classify"}),
+        (["forms", "--file", "FILE"], {"classify"}),
+    ],
+)
+def test_a_key_has_the_scopes_behind_the_flag(arguments: list[str], scopes: set[str], file: Path) -> None:
+    given = [str(file) if argument == "FILE" else argument for argument in arguments]
+    assert run_command(keys, ["new", *given]) == 0
+    [table] = tomllib.loads(file.read_text())["keys"].values()
+    assert set(table["scopes"]) == scopes
+
+
+@pytest.mark.parametrize("arguments", [["forms", "admin"], ["forms", "--scopes", "root"], ["forms", "--scopes"]])
+def test_a_scope_without_its_flag_makes_no_key(arguments: list[str], file: Path) -> None:
+    assert run_command(keys, ["new", "--file", str(file), *arguments]) == 2
+    assert not file.exists()
