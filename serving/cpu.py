@@ -4,7 +4,6 @@ ONNX Runtime sizes its threads by the host's processors (microsoft/onnxruntime#2
 """
 
 import os
-import platform
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -15,17 +14,6 @@ def usable_cpus(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
     quota = _quota(cgroup)
     # Rounded down: a second thread on 1.5 processors would be throttled for a quarter of every period.
     return affinity if quota is None else max(1, min(affinity, int(quota)))
-
-
-def processor_name() -> str:
-    """Returns the processor's model, as far as the system names it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    return next(
-        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor()
-    )
 
 
 def _quota(cgroup: Path) -> float | None:

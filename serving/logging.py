@@ -45,14 +45,15 @@ def configure_logging(log_format: str, level: str) -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             *stacks,
-            _renderer(log_format),
+            renderer(log_format),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
         logger_factory=structlog.WriteLoggerFactory(file=cast(TextIO, LogStream(sys.stderr))),
     )
 
 
-def _renderer(log_format: str) -> structlog.typing.Processor:
+def renderer(log_format: str) -> structlog.typing.Processor:
+    """Returns the processor that makes a line of an event. `log_format`: console or json."""
     if log_format == "json":
         return structlog.processors.JSONRenderer()
     plain = structlog.dev.plain_traceback
@@ -62,11 +63,4 @@ def _renderer(log_format: str) -> structlog.typing.Processor:
 def get_logger() -> Logger:
     """Returns a logger: `log.info("event_name", key=value)`."""
     logger: Logger = structlog.get_logger().bind()  # without bind() structlog assembles it anew for each line
-    return logger
-
-
-def get_access_logger(log: Logger) -> Logger:
-    """Returns a logger with the context of `log` that writes info events at any configured log level."""
-    wrapper = structlog.make_filtering_bound_logger(logging.INFO)
-    logger: Logger = structlog.wrap_logger(None, wrapper_class=wrapper).bind(**structlog.get_context(log))
     return logger

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from serving.api.access_log import AccessLog
 from serving.api.status import INTERNAL_REASON, ErrorStatus, error_status
 from serving.auth.api_keys import CLASSIFY, Caller
 from serving.auth.authenticator import Authenticator
@@ -51,7 +52,7 @@ class ForwardedCalls:
         authenticator: Authenticator,
         metrics: "Metrics",
         log: Logger,
-        access_log: Logger | None,
+        access_log: AccessLog | None,
     ) -> None:
         self._operations = operations
         self._authenticator = authenticator
@@ -68,10 +69,7 @@ class ForwardedCalls:
         finally:
             self._metrics.http_requests.labels(call.method, code).inc()
             if self._access_log:
-                seconds = round(time.monotonic() - begun, 6)
-                self._access_log.info(
-                    "rpc", method=f"HTTP {call.method}", code=code, seconds=seconds, peer=call.address
-                )
+                self._access_log.add(f"HTTP {call.method}", code, time.monotonic() - begun, call.address)
         return response
 
     async def _answer(self, call: ForwardedRequest, deadline: float) -> ForwardedResponse:

@@ -14,6 +14,7 @@ from typing import NamedTuple, NoReturn, TypeVar
 
 import grpc
 
+from serving.api.access_log import AccessLog
 from serving.api.status import REASONS, ErrorStatus, error_status
 from serving.auth.api_keys import Caller
 from serving.auth.authenticator import Authenticator
@@ -41,7 +42,7 @@ class RpcObserver:
     """Authenticates, counts and logs the RPCs of one service. `service`: its full name, a label of the metrics."""
 
     def __init__(
-        self, service: str, authenticator: Authenticator, metrics: Metrics, log: Logger, access_log: Logger | None
+        self, service: str, authenticator: Authenticator, metrics: Metrics, log: Logger, access_log: AccessLog | None
     ) -> None:
         """`access_log`: gets a line for each call; None: no lines."""
         self._service = service
@@ -80,8 +81,7 @@ class RpcObserver:
                 rpc.handled[code].inc()
                 rpc.seconds.observe(elapsed)
                 if self._access_log:
-                    seconds, peer = round(elapsed, 6), context.peer()
-                    self._access_log.info("rpc", method=method, code=code.name, seconds=seconds, peer=peer)
+                    self._access_log.add(method, code.name, elapsed, context.peer())
 
         return call
 

@@ -12,6 +12,7 @@ import grpc
 from prometheus_client import CollectorRegistry, Metric
 
 from serving import __version__
+from serving.api.access_log import AccessLog
 from serving.api.digits import service as digits
 from serving.api.digits.operations import DigitOperations
 from serving.api.digits.service import DigitService
@@ -34,7 +35,7 @@ from serving.core.runner import LoopRunner, ThreadRunner
 from serving.cpu import usable_cpus
 from serving.errors import ConfigError
 from serving.image.picture import ImageLimits
-from serving.logging import Logger, get_access_logger
+from serving.logging import Logger
 from serving.metrics.metrics import Metrics
 from serving.models.loaded_model import LoadedModel
 from serving.models.onnx_session import RUNTIME_VERSION, OnnxSession, available_providers
@@ -94,7 +95,8 @@ class Server:
         authenticator = (
             ApiKeyAuthenticator(config.api_keys, log) if config.api_keys else OpenAuthenticator(is_admin_open)
         )
-        observed = (authenticator, self.metrics, log, get_access_logger(log) if config.access_log else None)
+        self._access_log = AccessLog(log, config.log_format) if config.access_log else None
+        observed = (authenticator, self.metrics, log, self._access_log)
         operations = DigitOperations(classifier, self._explainer)
         reload = self._reload_everywhere if config.admin else None
         self._services = (
@@ -219,6 +221,8 @@ class Server:
     async def _stop(self) -> None:
         """Stops what was started: traffic first, then the model, then the decoders."""
         await self._grpc.stop(FLUSH_SECONDS)
+        if self._access_log:
+            self._access_log.write()
         try:
             async with asyncio.timeout(FLUSH_SECONDS):
                 await self._reloader.close()

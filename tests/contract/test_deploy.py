@@ -57,6 +57,7 @@ def metrics_in(expression: str) -> set[str]:
 
 
 def rule_expressions() -> list[str]:
+    assert RULES
     return [rule["expr"] for rule in RULES]
 
 

@@ -12,6 +12,7 @@ from functools import partial
 import grpc
 
 from protos.mnist.v1 import digits_pb2
+from serving.api.access_log import AccessLog
 from serving.api.digits.codec import response_bytes, stream_response_bytes
 from serving.api.digits.operations import DigitOperations
 from serving.api.rpc import Call, RpcObserver, deadline
@@ -42,7 +43,7 @@ class DigitService:
         authenticator: Authenticator,
         metrics: Metrics,
         log: Logger,
-        access_log: Logger | None,
+        access_log: AccessLog | None,
     ) -> None:
         self._operations = operations
         self._classifier = classifier

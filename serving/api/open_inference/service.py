@@ -12,6 +12,7 @@ import grpc
 import numpy as np
 
 from protos.inference import open_inference_pb2 as protocol
+from serving.api.access_log import AccessLog
 from serving.api.open_inference.codec import AcceptedModel, InferRequest, infer_response, parse_infer
 from serving.api.open_inference.description import (
     CallTotals,
@@ -47,7 +48,7 @@ class OpenInferenceService:
         authenticator: Authenticator,
         metrics: Metrics,
         log: Logger,
-        access_log: Logger | None,
+        access_log: AccessLog | None,
         reload: Callable[[], Awaitable[None]] | None,
     ) -> None:
         """`reload`: reloads models in all workers, or raises ModelRejectedError; None: no RepositoryModelLoad."""
