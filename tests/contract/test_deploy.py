@@ -11,8 +11,8 @@ import pytest
 import yaml
 from prometheus_client import CollectorRegistry
 
-from serving.api.digits import service as grpc_face
-from serving.api.open_inference import service as open_inference_face
+from serving.api.digits import service as digits
+from serving.api.open_inference import service as open_inference
 from serving.config import Config, variable
 from serving.metrics.metrics import Metrics
 from tests.support.processes import ROOT, completed
@@ -149,7 +149,7 @@ def test_where_rules_and_panels_choose_a_service_they_choose_both_contracts() ->
     assert chosen
     for operator, pattern in chosen:
         assert operator == "=~"
-        assert all(re.fullmatch(pattern, service) for service in (grpc_face.SERVICE, open_inference_face.SERVICE))
+        assert all(re.fullmatch(pattern, service) for service in (digits.SERVICE, open_inference.SERVICE))
 
 
 @pytest.mark.parametrize("name", ["docker-compose.yml", *DOCKERFILES])

@@ -21,7 +21,7 @@ from protos.mnist.v1.digits_pb2_grpc import DigitClassifierStub
 from serving.config import Config
 from serving.errors import ConfigError, ModelRejectedError
 from serving.logging import get_logger
-from serving.process import recycling as memory_growth
+from serving.process import recycling
 from serving.process.supervisor import Supervisor
 from serving.version_policy import parse_policy
 from tests.support.processes import until_ended
@@ -213,7 +213,7 @@ async def test_a_taken_port_is_refused_before_any_worker_starts(start_workers: S
 async def test_a_worker_that_has_grown_is_replaced_while_the_others_answer(
     start_workers: StartWorkers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(memory_growth, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(recycling, "LOOK_SECONDS", 0.01)
     async with start_workers(worker_memory_growth_bytes=1) as supervisor:
         before, calls = set(supervisor.worker_pids), 0
         url = f"127.0.0.1:{supervisor.grpc_port}"
@@ -239,7 +239,7 @@ async def test_a_worker_that_cannot_be_renewed_goes_on(
         before = supervisor.worker_pids
         shutil.rmtree(repository)
         with capture_logs() as lines:
-            monkeypatch.setattr(memory_growth, "LOOK_SECONDS", 0.01)
+            monkeypatch.setattr(recycling, "LOOK_SECONDS", 0.01)
             async with asyncio.timeout(120):
                 while not any(line["event"] == "worker_not_replaced" for line in lines):
                     assert await classify(supervisor, 4) == 4
@@ -253,7 +253,7 @@ async def test_a_worker_that_cannot_even_be_spawned_for_a_renewal_is_tried_again
         before, python = set(supervisor.worker_pids), sys.executable
         with capture_logs() as lines:
             monkeypatch.setattr(sys, "executable", "/nowhere/python")
-            monkeypatch.setattr(memory_growth, "LOOK_SECONDS", 0.01)
+            monkeypatch.setattr(recycling, "LOOK_SECONDS", 0.01)
             async with asyncio.timeout(120):
                 while sum(line["event"] == "worker_not_replaced" for line in lines) < 2:
                     assert await classify(supervisor, 4) == 4
@@ -269,11 +269,11 @@ async def test_a_renewed_worker_serves_what_a_later_look_finds(
     settings = {"model_repository": repository, "model_poll_seconds": 0, "worker_memory_growth_bytes": 1}
     async with start_workers(**settings) as supervisor:
         before = set(supervisor.worker_pids)
-        monkeypatch.setattr(memory_growth, "LOOK_SECONDS", 0.01)
+        monkeypatch.setattr(recycling, "LOOK_SECONDS", 0.01)
         async with asyncio.timeout(120):
             while before & set(supervisor.worker_pids):
                 await metrics_of(supervisor)
-            monkeypatch.setattr(memory_growth, "LOOK_SECONDS", 60.0)
+            monkeypatch.setattr(recycling, "LOOK_SECONDS", 60.0)
             write_tiny_version(repository, 2)
             await supervisor.reload_models()
             while (await metrics_of(supervisor)).get("mnist_workers") != 2 or await versions_of(supervisor) != {2}:
