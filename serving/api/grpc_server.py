@@ -31,6 +31,7 @@ HANDSHAKE_MILLISECONDS = 10_000
 # Time for calls in progress on a connection that has reached its maximum age. Bounded, because a call whose request
 # message never arrives would never end.
 AGE_GRACE_MILLISECONDS = 3_600_000
+WINDOW_BYTES = 1 << 20  # how far a stream may be ahead of its reader (decision 0040)
 RETRY_SECONDS = 1.0  # between two attempts to listen again
 
 
@@ -61,6 +62,10 @@ class GrpcServer:
             # Half of the process's file descriptors, divided among the listeners: model files, HTTP and workers need
             # some.
             ("grpc.max_allowed_incoming_connections", max(1, getrlimit(RLIMIT_NOFILE)[0] // 2 // listeners)),
+            # gRPC would grow a stream's window with the throughput, to tens of MiB, all of which a stream that reads no
+            # response can leave in memory.
+            ("grpc.http2.bdp_probe", 0),
+            ("grpc.http2.lookahead_bytes", WINDOW_BYTES),
             ("grpc.server_handshake_timeout_ms", HANDSHAKE_MILLISECONDS),
             ("grpc.http2.settings_timeout", HANDSHAKE_MILLISECONDS),
             # Clients ping to keep idle connections open through proxies. By default gRPC allows one ping in 5 minutes
