@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
@@ -87,7 +87,8 @@ def _run(config: Config, flags: Sequence[str]) -> int:
     set_up_heap()
     configure_logging(config.log_format, config.log_level)
     try:
-        uvloop.run(_serve(config, get_logger()))
+        with asyncio.Runner(loop_factory=_loop_factory(config)) as runner:
+            runner.run(_serve(config, get_logger()))
     except (ConfigError, ModelRejectedError, DeviceUnavailableError, WorkerDiedError) as error:
         print(f"error: {error}", file=sys.stderr)
         return USAGE_ERROR if isinstance(error, ConfigError) else CANNOT_START
@@ -168,6 +169,15 @@ def _service(config: Config, log: Logger) -> "tuple[Standalone | Supervisor, int
     from serving.process.supervisor import Supervisor
 
     return Supervisor(config, log, workers), workers
+
+
+def _loop_factory(config: Config) -> Callable[[], asyncio.AbstractEventLoop]:
+    """Returns the event loop's maker. A supervisor answers HTTP alone, and loads no gRPC."""
+    if worker_count(config.workers, config.device) > 1:
+        return uvloop.new_event_loop
+    from serving.api.engine.loop import CompletionQueueLoop
+
+    return CompletionQueueLoop
 
 
 def _stop_on_signals(stop: asyncio.Event, service: Running) -> None:

@@ -126,6 +126,11 @@ class Config:
         _number(float, 0, 3600),
     )
 
+    grpc_engine: str = _setting(
+        "auto",
+        "completion-queue, or aio for grpc.aio; auto: completion-queue with a grpcio that it was tested with",
+        _choice("auto", "completion-queue", "aio"),
+    )
     host: str = _setting("127.0.0.1", "address to listen on; 0.0.0.0 for every interface", str)
     grpc_port: int = _setting(50051, "port of the gRPC service; 0: any free one", _port)
     http_port: int = _setting(

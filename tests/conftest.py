@@ -1,7 +1,8 @@
 """What every test gets, which tests run in this run, and which of two processes runs them."""
 
+import asyncio
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import structlog
 from hypothesis import settings
 from xdist.scheduler import LoadFileScheduling
 
+from serving.api.engine.loop import CompletionQueueLoop
 from tests.support.examples import SEARCHED
 
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before any test imports onnxruntime: it would report its use
@@ -27,6 +29,11 @@ TENSORFLOW = ("tests/integration/training", "tests/integration/experiments", "te
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--long` runs the long forms too."""
     parser.addoption("--long", action="store_true", help="run the tests marked `long` too")
+
+
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Runs every test on the event loop that the server runs on, which any other program can run on too."""
+    return {"queue": CompletionQueueLoop}
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

@@ -10,7 +10,7 @@ from benchmarks.protocols.open_inference import ECHO, open_inference
 from benchmarks.protocols.peer_contracts import TUTORIAL, base64_json, raw_http
 from benchmarks.protocols.protocol import Protocol
 from benchmarks.servers.environments import DEBIAN_PYTHON
-from serving.api.grpc_server import LISTENERS
+from serving.api.engine.engines import LISTENERS
 from serving.cpu import worker_count
 
 ROOT = Path(__file__).parents[2]

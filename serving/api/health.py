@@ -9,12 +9,12 @@ import asyncio
 import grpc
 from grpc_health.v1 import health_pb2
 
+from serving.api.engine.call import Call, Method
 from serving.api.wire_format import parse_message
 from serving.errors import InvalidRequestError
 from serving.metrics.metrics import Metrics
 
 SERVICE = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
-Context = grpc.aio.ServicerContext[bytes, bytes]
 Response = health_pb2.HealthCheckResponse
 
 
@@ -28,13 +28,13 @@ class Health:
         self._metrics = metrics
         self._changed = asyncio.Event()  # set and replaced at each change: wakes all watchers at once
 
-    def add_to(self, server: grpc.aio.Server) -> None:
-        """Registers Check and Watch of grpc.health.v1.Health, without authentication: orchestrators have no keys."""
-        handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {
-            "Check": grpc.unary_unary_rpc_method_handler(self._check),
-            "Watch": grpc.unary_stream_rpc_method_handler(self._watch),
-        }
-        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
+    def methods(self) -> list[Method]:
+        """Returns Check, List and Watch, without authentication: orchestrators have no keys."""
+        return [
+            Method(SERVICE, "Check", "unary", self._check),
+            Method(SERVICE, "List", "unary", self._list),
+            Method(SERVICE, "Watch", "server_stream", self._begin_watch),
+        ]
 
     def set_ready(self, is_ready: bool) -> None:
         """Changes the readiness, in the metrics and for watchers too."""
@@ -43,23 +43,33 @@ class Health:
         self._changed.set()  # the old one, for those who wait; later watchers wait for the new one
         self._changed = asyncio.Event()
 
-    async def _check(self, request: bytes, context: Context) -> bytes:
-        name = _requested_service(request, context)
+    def _check(self, call: Call, request: bytes) -> None:
+        name = _requested_service(call, request)
         if name is None:
-            return b""
-        if name not in self._services:
-            # The protocol's rule: Check ends with NOT_FOUND for an unknown service; Watch sends SERVICE_UNKNOWN.
-            context.set_code(grpc.StatusCode.NOT_FOUND)
-            return b""  # grpc sends no message with a status that is not OK
-        return self._response(name).SerializeToString()
+            return
+        if name in self._services:
+            call.respond(self._response(name).SerializeToString())
+        else:  # the protocol's rule: Check ends with NOT_FOUND for an unknown service; Watch sends SERVICE_UNKNOWN
+            call.finish(grpc.StatusCode.NOT_FOUND)
 
-    async def _watch(self, request: bytes, context: Context) -> None:
-        name, last_sent = _requested_service(request, context), None
-        while name is not None:  # until the client cancels or the server stops
+    def _list(self, call: Call, _: bytes) -> None:
+        statuses = {name: self._response(name) for name in self._services}
+        # The types of this package are older than List.
+        response = health_pb2.HealthListResponse(statuses=statuses)  # type: ignore[attr-defined]
+        call.respond(response.SerializeToString())
+
+    def _begin_watch(self, call: Call, request: bytes) -> None:
+        name = _requested_service(call, request)
+        if name is not None:
+            call.run(self._watch(call, name))
+
+    async def _watch(self, call: Call, name: str) -> None:
+        last_sent = None
+        while True:  # until the client cancels or the server stops
             changed = self._changed  # taken before the status is read: a change during the write is not missed
             response = self._response(name)
             if response != last_sent:
-                await context.write(response.SerializeToString())  # waits for this client's flow control alone
+                await call.write(response.SerializeToString())  # waits for this client's flow control alone
                 last_sent = response
             await changed.wait()
 
@@ -69,11 +79,10 @@ class Health:
         return Response(status=Response.SERVING if self.is_ready else Response.NOT_SERVING)
 
 
-def _requested_service(request: bytes, context: Context) -> str | None:
-    """Returns the service's name; None, with the call's status set, for bytes that are no HealthCheckRequest."""
+def _requested_service(call: Call, request: bytes) -> str | None:
+    """Returns the service's name; None, with the call ended, for bytes that are no HealthCheckRequest."""
     try:
         return str(parse_message(health_pb2.HealthCheckRequest, request).service)
     except InvalidRequestError as error:
-        context.set_code(grpc.StatusCode.INVALID_ARGUMENT)
-        context.set_details(str(error))
+        call.finish(grpc.StatusCode.INVALID_ARGUMENT, str(error))
         return None

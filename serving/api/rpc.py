@@ -1,41 +1,30 @@
-"""Wraps handlers into RPCs: authenticates, counts and times them, and turns exceptions into statuses.
+"""Makes methods of handlers: authenticates, counts and times each call, and turns exceptions into statuses.
 
-1. Every call is counted as started and once as handled, whatever ends it. When its client or its deadline ends it, the
-   handler gets CancelledError, which is counted and raised again, never swallowed.
-2. Everything else that a handler raises becomes a status by serving.api.status. Handlers never set statuses themselves.
+1. Every call is counted as started and once as handled, whatever ends it.
+2. Everything that a handler raises becomes a status by serving.api.status. Handlers never set statuses themselves.
 3. A status is sent alone, without initial metadata or a message before it, so that clients may retry the call.
 """
 
-import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple, NoReturn, TypeVar
 
 import grpc
 
 from serving.api.access_log import AccessLog
+from serving.api.engine.call import OK, Call, Kind, Method
 from serving.api.status import REASONS, ErrorStatus, error_status
-from serving.auth.api_keys import Caller
 from serving.auth.authenticator import Authenticator
 from serving.logging import Logger
 from serving.metrics.metrics import Metrics
 
-R = TypeVar("R")  # request: bytes, or an iterator of bytes for a stream
-T = TypeVar("T")  # response: bytes; None for a stream, which writes to the context
-Context = grpc.aio.ServicerContext[bytes, bytes]
-
-
-class Call(NamedTuple):
-    """An authenticated call: grpc's context and the caller whom the authenticator found."""
-
-    context: Context
-    caller: Caller
-
-
-Handler = Callable[[R, Call], Awaitable[T]]
-# The handler in the form that grpc calls.
-Observed = Callable[[R, Context], Awaitable[T]]
+# Answers a unary call: returns the response.
+Unary = Callable[[bytes, Call], Awaitable[bytes]]
+# Begins to answer a unary call, and ends it now or later by Call.respond(); what it raises ends the call too.
+Direct = Callable[[bytes, Call], None]
+# Answers a stream, by read() and write(). The call ends when it returns.
+Stream = Callable[[Call], Awaitable[None]]
+Count = Callable[[float, bool], None]  # of one call: its seconds, and whether it got a response
 
 
 class RpcObserver:
@@ -53,37 +42,58 @@ class RpcObserver:
         # Made before they are needed: a series that appears with its first event hides that event from rate().
         self._rejected = {reason: metrics.rejected.labels(reason) for reason in REASONS}
 
-    def observed(self, kind: str, method: str, handler: Handler[R, T], scope: str | None = None) -> Observed[R, T]:
-        """Wraps `handler` for grpc. `kind`: unary or bidi_stream. `scope`: what the key must permit; None: nothing."""
-        rpc = _Rpc(self._metrics, kind, self._service, method)
+    def unary(self, name: str, handler: Unary, scope: str | None = None) -> Method:
+        """Makes a method of a coroutine. `scope`: what the key must permit; None: nothing."""
 
-        async def call(request: R, context: Context) -> T:
-            begun = time.perf_counter()
-            rpc.started.inc()  # before authentication: the drain waits until no call starts any more
-            code = grpc.StatusCode.OK
+        async def answer(request: bytes, call: Call) -> None:
             try:
-                return await handler(request, Call(context, self._authenticator.authenticate(context, scope)))
-            except (
-                asyncio.CancelledError
-            ):  # grpc.aio cancels the handler's task: the client left, or the deadline passed
-                code = _code_of_cancellation(context)
-                raise
+                response = await handler(request, call)
             except Exception as error:  # the border of the RPC
-                status = self.status(error, method)
-                code = status.code
-                # abort() raises an exception whose traceback holds this frame, which in turn holds the exception. That
-                # cycle would keep the request, and all that was made of it, until the garbage collector runs.
-                del request
-                _forget_frames(error)
-                await _abort(context, status)
-            finally:  # also where abort() raises, as it always does
-                elapsed = time.perf_counter() - begun
-                rpc.handled[code].inc()
-                rpc.seconds.observe(elapsed)
-                if self._access_log:
-                    self._access_log.add(method, code.name, elapsed, context.peer())
+                self.fail(call, error, name)
+            else:
+                call.respond(response)
 
-        return call
+        return self.direct(name, lambda request, call: call.run(answer(request, call)), scope)
+
+    def direct(self, name: str, handler: Direct, scope: str | None = None, count: Count | None = None) -> Method:
+        """Makes a method of a function: no task is made for its calls. `count`: also sees how they end."""
+        return self._method("unary", name, handler, scope, count)
+
+    def bidi_stream(self, name: str, handler: Stream, scope: str | None = None) -> Method:
+        """Makes a stream of a coroutine."""
+
+        async def answer(call: Call) -> None:
+            try:
+                await handler(call)
+            except Exception as error:  # the border of the RPC
+                self.fail(call, error, name)
+            else:
+                call.finish()
+
+        return self._method("bidi_stream", name, lambda _, call: call.run(answer(call)), scope)
+
+    def _method(self, kind: Kind, name: str, handler: Direct, scope: str | None, count: Count | None = None) -> Method:
+        rpc = _Rpc(self._metrics, kind, self._service, name, self._access_log, count)
+
+        def begin(call: Call, request: bytes) -> None:
+            call.begun = time.perf_counter()
+            rpc.started.inc()  # before authentication: the drain waits until no call starts any more
+            call.observer = rpc
+            try:
+                call.caller = self._authenticator.authenticate(call, scope)
+                handler(request, call)
+            except Exception as error:  # the border of the RPC
+                self.fail(call, error, name)
+
+        return Method(self._service, name, kind, begin)
+
+    def fail(self, call: Call, error: Exception, method: str) -> None:
+        """Ends the call with the status for `error`, with metadata that says when a retry is worthwhile."""
+        if call.is_over:
+            return
+        status = self.status(error, method)
+        call.trailing_metadata = _pushback(status)
+        call.finish(status.code, status.message)
 
     def status(self, error: Exception, method: str) -> ErrorStatus:
         """Returns the status for `error` and counts it by reason. A fault of the server is logged with its stack."""
@@ -97,33 +107,33 @@ class RpcObserver:
 class _Rpc:
     """Counters of one method, looked up once: `labels()` takes a lock and a dictionary look-up."""
 
-    def __init__(self, metrics: Metrics, kind: str, service: str, method: str) -> None:
+    def __init__(
+        self,
+        metrics: Metrics,
+        kind: str,
+        service: str,
+        method: str,
+        access_log: AccessLog | None,
+        count: Count | None,
+    ) -> None:
         labels = (kind, service, method)
         self.started = metrics.started.labels(*labels)
-        self.seconds = metrics.handling_seconds.labels(*labels)
+        self._seconds = metrics.handling_seconds.labels(*labels)
         # Every code from the start, so that rate() sees the first of each.
-        self.handled = {code: metrics.handled.labels(*labels, code.name) for code in grpc.StatusCode}
+        self._handled = {code: metrics.handled.labels(*labels, code.name) for code in grpc.StatusCode}
+        self._method = method
+        self._access_log = access_log
+        self._count = count
 
-
-def deadline(context: Context) -> float:
-    """Returns the caller's deadline in time.monotonic() seconds, infinity when the call has none."""
-    remaining = context.time_remaining()
-    return float("inf") if remaining is None else time.monotonic() + remaining
-
-
-async def _abort(context: Context, status: ErrorStatus) -> NoReturn:
-    """Ends the call with `status` and nothing before it: clients do not retry a call that received anything else."""
-    try:
-        await context.abort(status.code, status.message, _pushback(status))
-    except grpc.aio.InternalError as gone:  # the caller left meanwhile; raised as it is, grpc would log a stack for it
-        raise asyncio.CancelledError from gone
-
-
-def _forget_frames(error: BaseException | None) -> None:
-    """Releases the frames in which `error`, and the errors that caused it, were raised."""
-    while error is not None:
-        error.__traceback__ = None  # after logging: the stack is gone
-        error = error.__cause__ or error.__context__
+    def ended(self, call: Call, code: grpc.StatusCode) -> None:
+        """Counts and logs a call that has ended."""
+        elapsed = time.perf_counter() - call.begun
+        self._handled[code].inc()
+        self._seconds.observe(elapsed)
+        if self._count:
+            self._count(elapsed, code is OK)
+        if self._access_log:
+            self._access_log.add(self._method, code.name, elapsed, call.peer())
 
 
 def _pushback(status: ErrorStatus) -> tuple[tuple[str, str], ...]:
@@ -132,10 +142,3 @@ def _pushback(status: ErrorStatus) -> tuple[tuple[str, str], ...]:
         return ()
     milliseconds = round(status.retry_after_seconds * 1000 * random.uniform(0.5, 1.5))
     return (("grpc-retry-pushback-ms", str(max(1, milliseconds))),)  # 0: retry at once
-
-
-def _code_of_cancellation(context: Context) -> grpc.StatusCode:
-    # grpc.aio cancels the task in both cases; only the clock distinguishes a passed deadline from a client that left.
-    remaining = context.time_remaining()
-    is_late = remaining is not None and remaining <= 0
-    return grpc.StatusCode.DEADLINE_EXCEEDED if is_late else grpc.StatusCode.CANCELLED

@@ -7,23 +7,21 @@ HTTP's header of that name (https://www.w3.org/TR/server-timing/): milliseconds 
 import time
 from collections.abc import Callable
 
-from serving.api.rpc import Context
+from serving.api.engine.call import Call
 from serving.predictions import Predictions
 
 REQUEST_KEY = "mnist-stages"
 RESPONSE_KEY = "server-timing"
 
 
-def encode_with_stage_times(
-    context: Context, encode: Callable[[Predictions], bytes], predictions: Predictions
-) -> bytes:
+def encode_with_stage_times(call: Call, encode: Callable[[Predictions], bytes], predictions: Predictions) -> bytes:
     """Encodes the predictions, and sets the stage times in the trailing metadata if the caller requested them."""
-    if not any(key == REQUEST_KEY for key, _ in context.invocation_metadata() or ()):
+    if not any(key == REQUEST_KEY for key, _ in call.invocation_metadata()):
         return encode(predictions)
     began = time.perf_counter()
     response = encode(predictions)  # here, so that its own time is known before the trailing metadata is set
     encode_seconds = time.perf_counter() - began
-    context.set_trailing_metadata(((RESPONSE_KEY, _server_timing(predictions, encode_seconds)),))
+    call.trailing_metadata = ((RESPONSE_KEY, _server_timing(predictions, encode_seconds)),)
     return response
 
 

@@ -16,6 +16,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 
@@ -30,12 +31,28 @@ LONGEST_TURN_SECONDS = 0.05  # then the loop gets a turn, for health checks, tim
 SMOOTHING = 0.2  # weight of the newest batch in the moving average of seconds per image
 
 
+class Result(Protocol):
+    """Receives the predictions of one request, or its error: an asyncio.Future, or an object that acts at once."""
+
+    def cancelled(self) -> bool:
+        """Returns True when the caller has gone: the request need not run."""
+
+    def done(self) -> bool:
+        """Returns True when the caller has gone or has a result: it takes no other."""
+
+    def set_result(self, predictions: Predictions, /) -> None:
+        """Takes the predictions. It must not raise."""
+
+    def set_exception(self, error: Exception, /) -> None:
+        """Takes the error. It must not raise."""
+
+
 class _Request:
-    """One request's images, (n, 784) uint8, and the future that its caller awaits."""
+    """One request's images, (n, 784) uint8, and what receives their predictions."""
 
     __slots__ = ("arrived", "deadline", "images", "pixels", "result")
 
-    def __init__(self, pixels: Pixels, arrived: float, deadline: float, result: "asyncio.Future[Predictions]") -> None:
+    def __init__(self, pixels: Pixels, arrived: float, deadline: float, result: Result) -> None:
         self.pixels = pixels
         self.images = len(pixels)
         self.arrived = arrived
@@ -44,7 +61,42 @@ class _Request:
 
     def is_abandoned(self) -> bool:
         """Returns True when the caller has gone."""
-        return self.result.cancelled()  # asyncio cancels what a cancelled task awaits: no other sign is needed
+        return self.result.cancelled()  # of a future: asyncio cancels what a cancelled task awaits
+
+
+class _Whole:
+    """Result of a request that is larger than a batch, from those of its parts."""
+
+    def __init__(self, result: Result, parts: int) -> None:
+        self.result = result
+        self._parts: list[Predictions | None] = [None] * parts
+
+    def add(self, index: int, predictions: Predictions) -> None:
+        """Takes the predictions of one part. The last one completes the result."""
+        self._parts[index] = predictions
+        found = [part for part in self._parts if part is not None]
+        if len(found) == len(self._parts):
+            self.result.set_result(join(found))
+
+
+class _Part:
+    """Result of a part. When another part failed or the caller left, it need not run."""
+
+    def __init__(self, whole: _Whole, index: int) -> None:
+        self._whole = whole
+        self._index = index
+
+    def cancelled(self) -> bool:
+        return self._whole.result.done()
+
+    def done(self) -> bool:
+        return self._whole.result.done()
+
+    def set_result(self, predictions: Predictions, /) -> None:
+        self._whole.add(self._index, predictions)
+
+    def set_exception(self, error: Exception, /) -> None:
+        self._whole.result.set_exception(error)
 
 
 class Batcher:
@@ -98,15 +150,22 @@ class Batcher:
         `deadline`: in time.monotonic() seconds. Raises ExpiredError when it passes in the queue, NotReadyError after
         close(), or the error that inference raised.
         """
+        result: asyncio.Future[Predictions] = self._loop.create_future()
+        self.enqueue(pixels, deadline, result)
+        return await result
+
+    def enqueue(self, pixels: Pixels, deadline: float, result: Result) -> None:
+        """Queues `pixels` as submit() does; `result` receives the outcome. Raises NotReadyError after close()."""
+        if self.is_closing:
+            raise NotReadyError("the server is shutting down")
         largest = self.max_batch_size
         if len(pixels) <= largest:
-            return await self._enqueue(pixels, deadline)
-        parts = [self._enqueue(pixels[i : i + largest], deadline) for i in range(0, len(pixels), largest)]
-        try:
-            return join(await asyncio.gather(*parts))
-        finally:
-            for part in parts:
-                part.cancel()  # when one part failed or the caller left, the others need not run
+            self._enqueue(pixels, deadline, result)
+            return
+        starts = range(0, len(pixels), largest)
+        whole = _Whole(result, len(starts))
+        for index, start in enumerate(starts):
+            self._enqueue(pixels[start : start + largest], deadline, _Part(whole, index))
 
     @property
     def queued_images(self) -> int:
@@ -122,15 +181,11 @@ class Batcher:
         """Estimates the seconds until `images` more would be answered: the running batch, the queue, and they."""
         return (self._running_images + self._queue.images + images) * self._seconds_per_image
 
-    def _enqueue(self, pixels: Pixels, deadline: float) -> "asyncio.Future[Predictions]":
-        if self.is_closing:
-            raise NotReadyError("the server is shutting down")
-        request = _Request(pixels, time.monotonic(), deadline, self._loop.create_future())
-        self._queue.offer(request)
+    def _enqueue(self, pixels: Pixels, deadline: float, result: Result) -> None:
+        self._queue.offer(_Request(pixels, time.monotonic(), deadline, result))
         waits_for_delay = self._delay_timer is not None and not self._queue.is_full
         if not (self._running or waits_for_delay):  # while a batch runs, its end dispatches
             self._dispatch_soon()
-        return request.result
 
     def _dispatch_soon(self) -> None:
         # Not at once: the calls that the loop has yet to handle in this turn join the same batch.

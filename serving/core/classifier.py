@@ -12,7 +12,7 @@ import numpy as np
 from serving.auth.api_keys import Caller
 from serving.auth.rate_limits import RateLimits
 from serving.core.admission import Admission
-from serving.core.batcher import Batcher
+from serving.core.batcher import Batcher, Result
 from serving.core.registry import Registry
 from serving.errors import ExpiredError, InvalidRequestError, OverloadedError, TooLateError
 from serving.image.picture import Framed, ImageLimits, Quality
@@ -31,6 +31,43 @@ class EncodedImage:
 ImageInput = bytes | EncodedImage
 # Images of one request: raw pixels alone, in one array (n, 784); or a mixture of both kinds.
 Images = Pixels | Sequence[ImageInput]
+
+
+class Admitted:
+    """Result of an admitted request: gives its room back at the first outcome, and then hands the outcome on."""
+
+    __slots__ = ("_admission", "_client", "_images", "_result")
+
+    def __init__(self, admission: Admission, client: str, images: int, result: Result) -> None:
+        self._admission = admission
+        self._client = client
+        self._images = images
+        self._result = result
+
+    def cancelled(self) -> bool:
+        """Returns True when the caller has gone."""
+        return self._result.cancelled()
+
+    def done(self) -> bool:
+        """Returns True when the caller has gone or has a result."""
+        return self._result.done()
+
+    def set_result(self, predictions: Predictions, /) -> None:
+        """Takes the predictions."""
+        self.release()
+        self._result.set_result(predictions)
+
+    def set_exception(self, error: Exception, /) -> None:
+        """Takes the error."""
+        self.release()
+        self._result.set_exception(error)
+
+    def release(self) -> None:
+        """Gives the room back: call it when the caller has gone. A second call does nothing."""
+        if self._images:
+            self._admission.release(self._client, self._images)
+            self._images = 0
+
 
 NO_DEADLINE = float("inf")
 MIN_RETRY_SECONDS = 0.05  # that a refused client should wait at least
@@ -77,6 +114,13 @@ class Classifier:
         Raises InvalidRequestError, UnknownVersionError, OverloadedError, RateLimitedError, TooLateError, NotReadyError
         or ExpiredError; then no image of the request is answered.
         """
+        if isinstance(images, np.ndarray):
+            result: asyncio.Future[Predictions] = asyncio.get_running_loop().create_future()
+            admitted = self.begin(images, caller, result, version, deadline)
+            try:
+                return await result
+            finally:
+                admitted.release()
         served = self._registry.served(version)
         count = len(images)
         if not count:
@@ -84,8 +128,6 @@ class Classifier:
         self._admit(caller.name, count, served.batcher, deadline)
         try:
             self.charge(caller, count)  # after admission: what the server has no room for costs a key nothing
-            if isinstance(images, np.ndarray):
-                return await served.batcher.submit(images, deadline)
             began = time.monotonic()
             pixels, remarks = await self.decode(images)
             decode_seconds = time.monotonic() - began
@@ -95,6 +137,27 @@ class Classifier:
             return predictions._replace(decode_seconds=decode_seconds, remarks=remarks)
         finally:
             self._admission.release(caller.name, count)
+
+    def begin(
+        self, pixels: Pixels, caller: Caller, result: Result, version: int = 0, deadline: float = NO_DEADLINE
+    ) -> Admitted:
+        """Predicts `pixels` as classify() does, without a coroutine: `result` receives the outcome, later.
+
+        Raises what classify() raises before inference. Release what it returns when the caller has gone.
+        """
+        served = self._registry.served(version)
+        count = len(pixels)
+        if not count:
+            raise InvalidRequestError("the request holds no image")
+        self._admit(caller.name, count, served.batcher, deadline)
+        admitted = Admitted(self._admission, caller.name, count, result)
+        try:
+            self.charge(caller, count)  # after admission: what the server has no room for costs a key nothing
+            served.batcher.enqueue(pixels, deadline, admitted)
+        except Exception:
+            admitted.release()
+            raise
+        return admitted
 
     def charge(self, caller: Caller, images: int) -> None:
         """Counts `images` against the rate of the caller's key. Raises RateLimitedError."""

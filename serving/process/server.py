@@ -16,12 +16,12 @@ from serving.api.access_log import AccessLog
 from serving.api.digits import service as digits
 from serving.api.digits.operations import DigitOperations
 from serving.api.digits.service import DigitService
+from serving.api.engine.engines import choose_engine, make_engine
 from serving.api.forwarding import ForwardedCalls, ForwardedRequest, ForwardedResponse
-from serving.api.grpc_server import LISTENERS, GrpcServer
 from serving.api.health import Health
 from serving.api.open_inference import service as open_inference
 from serving.api.open_inference.service import OpenInferenceService
-from serving.api.reflection import add_reflection
+from serving.api.reflection import reflection_methods
 from serving.api.tls import TlsCredentials, TlsFiles
 from serving.auth.authenticator import ApiKeyAuthenticator, OpenAuthenticator
 from serving.auth.rate_limits import RateLimits
@@ -99,14 +99,20 @@ class Server:
         observed = (authenticator, self.metrics, log, self._access_log)
         operations = DigitOperations(classifier, self._explainer)
         reload = self._reload_everywhere if config.admin else None
-        self._services = (
-            DigitService(operations, classifier, self._registry, *observed),
-            OpenInferenceService(classifier, self._registry, *observed, reload),
-        )
+        methods = [
+            *DigitService(operations, classifier, self._registry, *observed).methods(),
+            *OpenInferenceService(classifier, self._registry, *observed, reload).methods(),
+            *self._health.methods(),
+            *(reflection_methods() if config.reflection else ()),
+        ]
         self._forwarded = ForwardedCalls({"Classify": operations.classify, "Explain": operations.explain}, *observed)
-        self._grpc = GrpcServer(
-            self._register,
-            max(2, LISTENERS // self._workers),  # decision 0005
+        self._engine, why = choose_engine(config.grpc_engine, asyncio.get_running_loop())
+        if why:
+            log.warning("aio_chosen", why=why)
+        self._grpc = make_engine(
+            self._engine,
+            methods,
+            self._workers,
             config.max_request_bytes,
             config.max_connection_age_seconds,
             log,
@@ -194,6 +200,7 @@ class Server:
                 "python": platform.python_version(),
                 "onnxruntime": RUNTIME_VERSION,
                 "grpcio": grpc.__version__,
+                "grpc_engine": self._engine,
             }
         )
         await self._reloader.start(self._config.model_poll_seconds)  # HTTP answers liveness meanwhile
@@ -231,13 +238,6 @@ class Server:
         self._explainer.close()
         self._decoders.shutdown(wait=False, cancel_futures=True)
         self._log.info("stopped")
-
-    def _register(self, listener: grpc.aio.Server) -> None:
-        """Adds every service to a listener."""
-        for service in (*self._services, self._health):
-            service.add_to(listener)
-        if self._config.reflection:
-            add_reflection(listener)
 
     async def _reload_everywhere(self) -> None:
         """Reloads models in all workers."""

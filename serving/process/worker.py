@@ -9,8 +9,7 @@ import signal
 import socket
 import sys
 
-import uvloop
-
+from serving.api.engine.loop import CompletionQueueLoop
 from serving.auth.rate_limits import RateLimits
 from serving.errors import ConfigError, DeviceUnavailableError, ModelRejectedError
 from serving.logging import Logger, configure_logging, get_logger
@@ -36,7 +35,8 @@ from serving.version_policy import VersionPolicy
 def main() -> None:
     """Serves until the supervisor sends Drain or has ended."""
     set_up_heap()  # before the first thread
-    uvloop.run(_work(socket.socket(fileno=int(sys.argv[1]))))
+    with asyncio.Runner(loop_factory=CompletionQueueLoop) as runner:
+        runner.run(_work(socket.socket(fileno=int(sys.argv[1]))))
 
 
 async def _work(end: socket.socket) -> None:

@@ -12,6 +12,8 @@ from typing import Any
 
 import psutil
 
+from tests.support import engine
+
 ROOT = Path(__file__).parents[2]
 END_SECONDS = 60.0
 LOG_LINE_BYTES = 2**20  # the longest line that asyncio reads at once
@@ -24,8 +26,9 @@ def server_command(*flags: str | Path) -> list[str]:
 
 
 def without_settings() -> dict[str, str]:
-    """The environment of this process less the variables MNIST_*, which set flags."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("MNIST_")}
+    """The environment of this process less the variables MNIST_*, which set flags, but with the tests' engine."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("MNIST_")}
+    return kept | {engine.VARIABLE: engine.ENGINE}
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from protos.mnist.v1 import digits_pb2_grpc
 from serving.config import Config
 from serving.logging import get_logger
 from serving.process.standalone import Standalone
+from tests.support.engine import ENGINE
 from tests.support.tiny_model import write_tiny_version
 
 StartServer = Callable[..., AbstractAsyncContextManager[Standalone]]
@@ -39,7 +40,8 @@ def start_server(tiny_repository: Path) -> StartServer:
     async def start(**settings: Any) -> AsyncIterator[Standalone]:
         repository = settings.pop("model_repository", tiny_repository)
         ports = {"grpc_port": 0, "http_port": 0} | settings
-        async with Standalone(Config(model_repository=repository, device="cpu", **ports), get_logger()) as server:
+        config = Config(model_repository=repository, device="cpu", grpc_engine=ENGINE, **ports)
+        async with Standalone(config, get_logger()) as server:
             yield server
 
     return start

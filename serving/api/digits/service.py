@@ -5,18 +5,16 @@ neither counted nor as INVALID_ARGUMENT (decision 0003).
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import suppress
-from functools import partial
 
-import grpc
+import numpy as np
 
 from protos.mnist.v1 import digits_pb2
 from serving.api.access_log import AccessLog
-from serving.api.digits.codec import response_bytes, stream_response_bytes
+from serving.api.digits.codec import parse_request, response_bytes, stream_response_bytes
 from serving.api.digits.operations import DigitOperations
-from serving.api.rpc import Call, RpcObserver, deadline
-from serving.api.stage_times import encode_with_stage_times
+from serving.api.engine.call import Call, Method
+from serving.api.pending import PendingCall, deliver
+from serving.api.rpc import RpcObserver
 from serving.api.wire_format import parse_message
 from serving.auth.api_keys import CLASSIFY
 from serving.auth.authenticator import Authenticator
@@ -51,24 +49,30 @@ class DigitService:
         self._authenticator = authenticator
         self._rpcs = RpcObserver(SERVICE, authenticator, metrics, log, access_log)
 
-    def add_to(self, server: grpc.aio.Server) -> None:
-        """Registers the four methods."""
-        unary, bidirectional = grpc.unary_unary_rpc_method_handler, grpc.stream_stream_rpc_method_handler
-        observed = self._rpcs.observed
-        handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {
-            "Classify": unary(observed("unary", "Classify", self._classify, CLASSIFY)),
-            "ClassifyStream": bidirectional(observed("bidi_stream", "ClassifyStream", self._classify_stream, CLASSIFY)),
-            "Explain": unary(observed("unary", "Explain", self._explain, CLASSIFY)),
-            "GetModel": unary(observed("unary", "GetModel", self._get_model)),
-        }
-        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
+    def methods(self) -> list[Method]:
+        """Returns the four methods."""
+        rpcs = self._rpcs
+        return [
+            rpcs.direct("Classify", self._classify, CLASSIFY),
+            rpcs.bidi_stream("ClassifyStream", self._classify_stream, CLASSIFY),
+            rpcs.unary("Explain", self._explain, CLASSIFY),
+            rpcs.unary("GetModel", self._get_model),
+        ]
 
-    async def _classify(self, request: bytes, call: Call) -> bytes:
-        encode = partial(encode_with_stage_times, call.context, response_bytes)
-        return await self._operations.classify(request, call.caller, deadline(call.context), encode)
+    def _classify(self, request: bytes, call: Call) -> None:
+        images, version = parse_request(request, self._classifier.max_images_per_request)
+        result = PendingCall(call, response_bytes, self._fail_classify)
+        if isinstance(images, np.ndarray):
+            admitted = self._classifier.begin(images, call.caller, result, version, call.deadline)
+            call.on_cancel = admitted.release
+        else:  # pictures
+            call.run(deliver(self._classifier.classify(images, call.caller, version, call.deadline), result))
+
+    def _fail_classify(self, call: Call, error: Exception) -> None:
+        self._rpcs.fail(call, error, "Classify")
 
     async def _explain(self, request: bytes, call: Call) -> bytes:
-        return await self._operations.explain(request, call.caller, deadline(call.context))
+        return await self._operations.explain(request, call.caller, call.deadline)
 
     async def _get_model(self, request: bytes, _: Call) -> bytes:
         message = parse_message(digits_pb2.GetModelRequest, request)
@@ -96,22 +100,21 @@ class DigitService:
             ],
         ).SerializeToString()
 
-    async def _classify_stream(self, requests: AsyncIterator[bytes], call: Call) -> None:
+    async def _classify_stream(self, call: Call) -> None:
         """Answers requests as they complete, in any order. Ends when the client has sent all and all are answered."""
         room = asyncio.Semaphore(STREAM_REQUESTS_IN_FLIGHT)
-        write_lock = asyncio.Lock()  # grpc.aio allows one write at a time
+        write_lock = asyncio.Lock()  # a call allows one write at a time
 
         async def answer(message: digits_pb2.ClassifyStreamRequest) -> None:
             response = await self._stream_response(message, call)
             del message  # its pixels need not wait until a slow client reads the response
             async with write_lock:
-                with suppress(grpc.aio.BaseError):  # the client has left
-                    await call.context.write(response)
+                await call.write(response)
             room.release()
 
         garbled: InvalidRequestError | None = None
         async with asyncio.TaskGroup() as responses:  # waits for all at its end; a cancellation cancels all
-            async for request in requests:
+            while (request := await call.read()) is not None:
                 try:
                     message = parse_message(digits_pb2.ClassifyStreamRequest, request)
                 except (
@@ -128,8 +131,8 @@ class DigitService:
         """Answers one request of the stream, with a Failure where it fails: the stream goes on either way."""
         try:
             # Again for each request: a stream may outlive the key, which can be revoked meanwhile.
-            caller = self._authenticator.authenticate(call.context, CLASSIFY)
-            response = await self._operations.classify(message.request, caller, deadline(call.context))
+            caller = self._authenticator.authenticate(call, CLASSIFY)
+            response = await self._operations.classify(message.request, caller, call.deadline)
             return stream_response_bytes(message.id, response)
         except Exception as error:  # the border of one request within the stream
             status = self._rpcs.status(error, "ClassifyStream")

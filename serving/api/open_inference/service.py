@@ -8,12 +8,12 @@ import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 
-import grpc
 import numpy as np
 
 from protos.inference import open_inference_pb2 as protocol
 from serving.api.access_log import AccessLog
-from serving.api.open_inference.codec import AcceptedModel, InferRequest, infer_response, parse_infer
+from serving.api.engine.call import Call, Method
+from serving.api.open_inference.codec import AcceptedModel, infer_response, parse_infer
 from serving.api.open_inference.description import (
     CallTotals,
     model_config,
@@ -22,8 +22,8 @@ from serving.api.open_inference.description import (
     repository_index,
     server_metadata,
 )
-from serving.api.rpc import Call, Handler, RpcObserver, deadline
-from serving.api.stage_times import encode_with_stage_times
+from serving.api.pending import PendingCall, deliver
+from serving.api.rpc import RpcObserver, Unary
 from serving.api.wire_format import parse_message
 from serving.auth.api_keys import ADMIN, CLASSIFY
 from serving.auth.authenticator import Authenticator
@@ -32,10 +32,10 @@ from serving.core.registry import Registry
 from serving.errors import ModelRejectedError, NotReadyError, VersionRefusedError
 from serving.logging import Logger
 from serving.metrics.metrics import Metrics
-from serving.predictions import PIXELS, Predictions
+from serving.predictions import PIXELS
 
 SERVICE = protocol.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
-_SCOPES = {"ModelInfer": CLASSIFY, "RepositoryModelLoad": ADMIN}  # the other methods need no scope
+_SCOPES = {"RepositoryModelLoad": ADMIN}  # the other methods need no scope
 
 
 class OpenInferenceService:
@@ -59,50 +59,44 @@ class OpenInferenceService:
         self._rpcs = RpcObserver(SERVICE, authenticator, metrics, log, access_log)
         self._answered, self._failed = CallTotals(), CallTotals()  # ModelInfer calls, in this worker
 
-    def add_to(self, server: grpc.aio.Server) -> None:
-        """Registers the methods."""
-        methods: dict[str, Handler[bytes, bytes]] = {
+    def methods(self) -> list[Method]:
+        """Returns the methods."""
+        unary: dict[str, Unary] = {
             "ServerLive": self._server_live,
             "ServerReady": self._server_ready,
             "ModelReady": self._model_ready,
             "ServerMetadata": self._server_metadata,
             "ModelMetadata": self._model_metadata,
-            "ModelInfer": self._model_infer,
             "ModelConfig": self._model_config,
             "ModelStatistics": self._model_statistics,
             "RepositoryIndex": self._repository_index,
         }
         if self._reload:  # otherwise gRPC answers UNIMPLEMENTED, as for any unknown method
-            methods["RepositoryModelLoad"] = self._repository_model_load
-        handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {
-            method: grpc.unary_unary_rpc_method_handler(
-                self._rpcs.observed("unary", method, handler, _SCOPES.get(method))
-            )
-            for method, handler in methods.items()
-        }
-        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
+            unary["RepositoryModelLoad"] = self._repository_model_load
+        return [
+            self._rpcs.direct("ModelInfer", self._model_infer, CLASSIFY, self._count_infer),
+            *(self._rpcs.unary(name, handler, _SCOPES.get(name)) for name, handler in unary.items()),
+        ]
 
-    async def _model_infer(self, request: bytes, call: Call) -> bytes:
-        begun, outcome = time.perf_counter_ns(), self._failed  # unless a response is reached
-        try:
-            model = self._model()
-            message = parse_infer(request, model)
-            predictions = await self._classify(message, call)
-            response = encode_with_stage_times(call.context, partial(infer_response, message, model.name), predictions)
-            outcome = self._answered
-            return response
-        finally:
-            outcome.add(time.perf_counter_ns() - begun)
-
-    async def _classify(self, message: InferRequest, call: Call) -> Predictions:
+    def _model_infer(self, request: bytes, call: Call) -> None:
+        model = self._model()
+        message = parse_infer(request, model)
         # The earlier of the gRPC deadline (tritonclient's client_timeout) and the parameter `timeout`.
-        until = min(deadline(call.context), time.monotonic() + message.head.timeout_seconds)
+        until = min(call.deadline, time.monotonic() + message.head.timeout_seconds)
         version = int(message.head.model_version or 0)  # a served one: parse_infer() has checked it
         images = message.images
+        result = PendingCall(call, partial(infer_response, message, model.name), self._fail_infer)
         if isinstance(images, bytes):
             pixels = np.frombuffer(images, np.uint8).reshape(-1, PIXELS)
-            return await self._classifier.classify(pixels, call.caller, version, until)
-        return await self._classifier.classify(images, call.caller, version, until)
+            call.on_cancel = self._classifier.begin(pixels, call.caller, result, version, until).release
+        else:  # pictures
+            call.run(deliver(self._classifier.classify(images, call.caller, version, until), result))
+
+    def _fail_infer(self, call: Call, error: Exception) -> None:
+        self._rpcs.fail(call, error, "ModelInfer")
+
+    def _count_infer(self, seconds: float, is_answered: bool) -> None:
+        (self._answered if is_answered else self._failed).add(round(seconds * 1e9))
 
     async def _server_live(self, request: bytes, _: Call) -> bytes:
         parse_message(protocol.ServerLiveRequest, request)

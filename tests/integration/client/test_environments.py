@@ -17,6 +17,7 @@ import pytest_asyncio
 from serving.config import Config
 from serving.logging import get_logger
 from serving.process.standalone import Standalone
+from tests.support.engine import ENGINE
 from tests.support.processes import started_on_loop
 
 ROOT = Path(__file__).parents[3]
@@ -29,7 +30,7 @@ PIP = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check")
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def address() -> AsyncIterator[str]:
-    config = Config(model_repository=ROOT / "models", device="cpu", grpc_port=0, http_port=0)
+    config = Config(model_repository=ROOT / "models", device="cpu", grpc_engine=ENGINE, grpc_port=0, http_port=0)
     async with Standalone(config, get_logger()) as server:
         yield f"127.0.0.1:{server.grpc_port}"
 

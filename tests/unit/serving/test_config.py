@@ -30,6 +30,7 @@ def test_every_setting_can_be_given_both_ways(monkeypatch: pytest.MonkeyPatch) -
     texts = {bool: "false", int: "7", float: "0.25", type(Path()): "elsewhere", type(None): "elsewhere"}
     special = {
         "device": "cpu",
+        "grpc_engine": "aio",
         "precision": "int8",
         "log_format": "json",
         "log_level": "debug",

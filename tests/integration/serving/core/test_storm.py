@@ -14,6 +14,7 @@ from prometheus_client import Metric
 from serving.config import Config
 from serving.logging import configure_logging, get_logger
 from serving.process.supervisor import Supervisor
+from tests.support.engine import ENGINE
 from tests.support.servers import StartServer
 from tests.support.storm import KINDS_WITH_RAISING, OWN, USUAL_KINDS, Kind, StormResult, storm
 
@@ -69,7 +70,12 @@ async def test_behind_two_workers_every_caller_gets_exactly_one_answer_its_own(
     tiny_repository: Path, kinds: tuple[Kind, ...]
 ) -> None:
     config = Config(
-        model_repository=tiny_repository, device="cpu", grpc_port=0, http_port=0, max_batch_size=LARGEST_BATCH
+        model_repository=tiny_repository,
+        device="cpu",
+        grpc_engine=ENGINE,
+        grpc_port=0,
+        http_port=0,
+        max_batch_size=LARGEST_BATCH,
     )
     async with Supervisor(config, get_logger(), workers=2) as supervisor:
         check(await storm(f"127.0.0.1:{supervisor.grpc_port}", ROUNDS, kinds=kinds))

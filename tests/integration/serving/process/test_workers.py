@@ -24,6 +24,7 @@ from serving.logging import get_logger
 from serving.process import recycling
 from serving.process.supervisor import Supervisor
 from serving.version_policy import parse_policy
+from tests.support.engine import ENGINE
 from tests.support.processes import until_ended
 from tests.support.tiny_model import image_of, write_tiny_version
 
@@ -39,7 +40,7 @@ def start_workers(tiny_repository: Path) -> StartWorkers:
     @asynccontextmanager
     async def start(**settings: Any) -> AsyncIterator[Supervisor]:
         given: dict[str, Any] = {"model_repository": tiny_repository, "grpc_port": 0, "http_port": 0} | settings
-        config = Config(device="cpu", **given)
+        config = Config(device="cpu", grpc_engine=ENGINE, **given)
         async with Supervisor(config, get_logger(), workers=2) as supervisor:
             yield supervisor
 
@@ -142,7 +143,9 @@ async def test_worker_that_dies_during_a_scrape_is_not_counted_twice(start_worke
 
 async def test_without_polling_a_replacement_serves_what_the_others_serve(tmp_path: Path) -> None:
     write_tiny_version(tmp_path, 1)
-    config = Config(model_repository=tmp_path, device="cpu", grpc_port=0, http_port=0, model_poll_seconds=0)
+    config = Config(
+        model_repository=tmp_path, device="cpu", grpc_engine=ENGINE, grpc_port=0, http_port=0, model_poll_seconds=0
+    )
     async with Supervisor(config, get_logger(), workers=2) as supervisor:
         write_tiny_version(tmp_path, 2)
         died = supervisor.worker_pids[0]
@@ -160,6 +163,7 @@ async def test_after_a_look_on_request_a_replacement_serves_what_it_found(tmp_pa
         model_repository=tmp_path,
         model_version=everything,
         device="cpu",
+        grpc_engine=ENGINE,
         grpc_port=0,
         http_port=0,
         model_poll_seconds=0,
@@ -195,7 +199,7 @@ async def test_a_replacement_that_cannot_be_spawned_is_tried_again(
 
 
 async def test_first_start_that_fails_says_why_and_leaves_no_process(tmp_path: Path) -> None:
-    config = Config(model_repository=tmp_path, device="cpu", grpc_port=0, http_port=0)
+    config = Config(model_repository=tmp_path, device="cpu", grpc_engine=ENGINE, grpc_port=0, http_port=0)
     supervisor = Supervisor(config, get_logger(), workers=2)
     with pytest.raises(ModelRejectedError, match="there is no model mnist"):
         async with supervisor:

@@ -18,6 +18,7 @@ from serving.logging import get_logger
 from serving.process.supervisor import Supervisor
 from tests.integration.serving.api.test_tls import Authority
 from tests.integration.serving.auth.test_api_keys import MakeKey
+from tests.support.engine import ENGINE
 from tests.support.processes import ROOT, started_on_loop
 from tests.support.servers import StartServer
 from tests.support.tiny_model import image_of
@@ -180,7 +181,7 @@ async def test_inference_that_raises_reveals_nothing_internal(small: Web) -> Non
 def start_workers(tiny_repository: Path) -> StartWorkers:
     @asynccontextmanager
     async def start() -> AsyncIterator[tuple[Supervisor, Web]]:
-        config = Config(model_repository=tiny_repository, device="cpu", grpc_port=0, http_port=0)
+        config = Config(model_repository=tiny_repository, device="cpu", grpc_engine=ENGINE, grpc_port=0, http_port=0)
         async with Supervisor(config, get_logger(), workers=2) as supervisor, web(supervisor.http_port) as caller:
             yield supervisor, caller
 

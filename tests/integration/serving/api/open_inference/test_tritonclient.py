@@ -3,20 +3,20 @@
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
-import pytest_asyncio
 
 from protos.mnist.v1 import digits_pb2
 from protos.mnist.v1.digits_pb2_grpc import DigitClassifierStub
+from serving.api.engine.loop import CompletionQueueLoop
 from serving.config import Config
 from serving.logging import get_logger
 from serving.process.standalone import Standalone
+from tests.support.engine import ENGINE
 from tests.support.processes import ROOT, completed, started_on_loop
 
 ENVIRONMENT = Path(sys.prefix) / "tritonclient"
@@ -26,11 +26,16 @@ PICTURE = ROOT / "samples/photo-8.jpg"
 Outcomes = dict[str, Any]
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def saw(tiny_repository: Path) -> AsyncIterator[Outcomes]:
+@pytest.fixture(scope="module")
+def saw(tiny_repository: Path) -> Outcomes:
     """What the program saw, and under "mnist.v1" what our own contract answers to the same picture."""
+    with asyncio.Runner(loop_factory=CompletionQueueLoop) as runner:
+        return runner.run(_see(tiny_repository))
+
+
+async def _see(tiny_repository: Path) -> Outcomes:
     assert ENVIRONMENT.is_dir(), f"{ENVIRONMENT} is missing: `make .venv/tritonclient.installed` makes it"
-    config = Config(model_repository=tiny_repository, device="cpu", grpc_port=0, http_port=0)
+    config = Config(model_repository=tiny_repository, device="cpu", grpc_engine=ENGINE, grpc_port=0, http_port=0)
     slow = replace(config, max_queue_delay_seconds=1.0)
     async with Standalone(config, get_logger()) as server, Standalone(slow, get_logger()) as slow_server:
         address, slow_address = (f"127.0.0.1:{each.grpc_port}" for each in (server, slow_server))
@@ -41,7 +46,8 @@ async def saw(tiny_repository: Path) -> AsyncIterator[Outcomes]:
         async with grpc.aio.insecure_channel(address) as channel:
             image = digits_pb2.Image(encoded=PICTURE.read_bytes())
             answer = await DigitClassifierStub(channel).Classify(digits_pb2.ClassifyRequest(images=[image]))
-        yield json.loads(output) | {"mnist.v1": answer.predictions[0]}
+        seen: Outcomes = json.loads(output) | {"mnist.v1": answer.predictions[0]}
+        return seen
 
 
 def test_it_finds_the_server_alive_and_ready_and_reads_what_it_is(saw: Outcomes) -> None:

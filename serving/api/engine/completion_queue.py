@@ -1,0 +1,177 @@
+"""The completion-queue engine: gRPC calls as callbacks on the event loop, from grpcio's own core.
+
+1. A unary call is three events: the call, its message, and its end. No task and no future is made for it; one batch
+   sends the response's headers, message and status.
+2. A stream's method runs as a task, which reads and writes with futures.
+3. gRPC's own threads read and write the connections. Everything of ours runs on the loop's thread.
+"""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import grpc
+
+from serving.api.engine import grpc_core
+from serving.api.engine.call import NO_DEADLINE, OK, Call, Metadata, Method
+from serving.api.engine.loop import CompletionQueueLoop
+from serving.api.listening_port import address
+from serving.api.tls import TlsCredentials
+
+# Calls that gRPC may hand over before we ask for more. Those that it has not handed over when the server ends get
+# CANCELLED from gRPC itself, and no status of ours.
+REQUESTED_CALLS = 256
+_FOREVER = 9e18  # seconds since the epoch: the deadline of a call without one
+
+
+class CompletionQueueEngine:
+    """One gRPC server on the running loop's completion queue."""
+
+    def __init__(self, methods: Mapping[bytes, Method], options: list[tuple[str, int]]) -> None:
+        """`methods`: by path. `options`: gRPC's channel arguments."""
+        self._methods = methods
+        self._options = options
+        self._server: Any = None
+        self._has_ended: asyncio.Future[None] | None = None
+
+    async def start(self, host: str, port: int, tls: TlsCredentials | None = None) -> None:
+        """Listens on `host` and `port`. `tls`: None means plain text. Raises OSError when it cannot."""
+        loop = asyncio.get_running_loop()
+        if not isinstance(loop, CompletionQueueLoop):
+            raise OSError(None, "needs serving.api.engine.loop.CompletionQueueLoop as the event loop")
+        await loop.open_queue()
+        self._queue = loop.queue
+        server = grpc_core.Server(self._options, False)
+        server.register_completion_queue(self._queue)
+        credentials = [grpc_core.server_credentials(tls.for_listener())] if tls else []
+        if not server.add_http2_port(address(host, port).encode(), *credentials):
+            raise OSError(None, "cannot be bound")
+        server.start()
+        self._server = server
+        self._has_ended = loop.create_future()
+        for _ in range(REQUESTED_CALLS):
+            server.request_call(self._queue, self._queue, self._begin)
+
+    async def stop(self, grace_seconds: float) -> None:
+        """Refuses new calls, waits up to `grace_seconds` for those in flight, then cancels them."""
+        if self._server is None or self._has_ended is None:
+            return
+        server, self._server = self._server, None
+        server.shutdown(self._queue, self._note_end)
+        await asyncio.wait({self._has_ended}, timeout=grace_seconds)
+        if not self._has_ended.done():
+            server.cancel_all_calls()
+            await self._has_ended
+
+    def _note_end(self, _: Any) -> None:
+        if self._has_ended:
+            self._has_ended.set_result(None)
+
+    def _begin(self, event: Any) -> None:
+        """Begins a call that gRPC hands over, and asks for another."""
+        if not event.success:  # the server has ended
+            return
+        details = event.call_details
+        if self._server is not None:
+            self._server.request_call(self._queue, self._queue, self._begin)
+        call = _QueueCall(event.call, details.deadline, event.invocation_metadata)
+        method = self._methods.get(details.method)
+        if method is None:
+            call.finish(grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
+        elif method.kind == "bidi_stream":
+            call.watch()
+            method.begin(call, b"")
+        else:
+            call.watch()
+            call.receive(method)
+
+
+class _QueueCall(Call):
+    """A call of gRPC's core."""
+
+    __slots__ = ("_core", "_has_begun_to_send", "_metadata", "_method", "_reading", "_writing")
+
+    def __init__(self, core: Any, until: float, metadata: Any) -> None:
+        super().__init__(NO_DEADLINE if until > _FOREVER else time.monotonic() + until - time.time())
+        self._core = core
+        self._metadata = metadata
+        self._has_begun_to_send = False
+        self._method: Method | None = None
+        self._reading: asyncio.Future[bytes | None] | None = None
+        self._writing: asyncio.Future[None] | None = None
+
+    def peer(self) -> str:
+        peer: bytes = self._core.peer()
+        return peer.decode()
+
+    def invocation_metadata(self) -> Metadata:
+        metadata: Metadata = self._metadata
+        return metadata
+
+    def watch(self) -> None:
+        """Gets the call's end, which may come at any time."""
+        self._core.start_server_batch((grpc_core.receive_close(),), self._note_close)
+
+    def _note_close(self, event: Any) -> None:
+        if event.batch_operations[0].cancelled():
+            self.cancelled()
+        for waiting in (self._reading, self._writing):
+            if waiting is not None and not waiting.done():
+                waiting.cancel()
+
+    def receive(self, method: Method) -> None:
+        """Begins the method once the message is there."""
+        self._method = method
+        self._core.start_server_batch((grpc_core.receive_message(),), self._note_message)
+
+    def _note_message(self, event: Any) -> None:
+        message: bytes | None = event.batch_operations[0].message()
+        if self._method is None or self.is_over:
+            return
+        if message is None:
+            self.finish(grpc.StatusCode.INVALID_ARGUMENT, "the call ended before its message")
+        else:
+            self._method.begin(self, message)
+
+    async def read(self) -> bytes | None:
+        if self.is_over:
+            return None
+        self._reading = asyncio.get_running_loop().create_future()
+        self._core.start_server_batch((grpc_core.receive_message(),), self._note_read)
+        return await self._reading
+
+    def _note_read(self, event: Any) -> None:
+        message: bytes | None = event.batch_operations[0].message()
+        if self._reading is not None and not self._reading.done():
+            self._reading.set_result(message)
+
+    async def write(self, message: bytes) -> None:
+        if self.is_over:
+            return
+        self._writing = asyncio.get_running_loop().create_future()
+        self._core.start_server_batch((*self._headers(), grpc_core.send_message(message)), self._note_write)
+        await self._writing
+
+    def _note_write(self, _: Any) -> None:
+        if self._writing is not None and not self._writing.done():
+            self._writing.set_result(None)
+
+    def _headers(self) -> tuple[Any, ...]:
+        """Returns what must be sent first, unless it has been."""
+        if self._has_begun_to_send:
+            return ()
+        self._has_begun_to_send = True
+        return (grpc_core.SEND_NO_METADATA,)
+
+    def _send(self, code: grpc.StatusCode, details: str, message: bytes | None) -> None:
+        if code is OK and not self.trailing_metadata:
+            status = grpc_core.SEND_OK
+        else:
+            status = grpc_core.send_status(code, details, self.trailing_metadata)
+        body = () if message is None else (grpc_core.send_message(message),)
+        self._core.start_server_batch((*self._headers(), *body, status), _note_sent)
+
+
+def _note_sent(_: Any) -> None:
+    """Does nothing: gRPC frees the call."""

@@ -1,0 +1,162 @@
+"""What either engine promises of a call: how it ends, who hears of it, and that nothing is left of it."""
+
+import asyncio
+import time
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf.descriptor_pb2 import FileDescriptorProto
+from grpc_health.v1 import health_pb2
+from grpc_reflection.v1alpha import reflection_pb2
+
+from protos.mnist.v1 import digits_pb2
+from protos.mnist.v1.digits_pb2_grpc import DigitClassifierStub
+from serving.process.standalone import Standalone
+from tests.support.servers import StartServer
+from tests.support.tiny_model import image_of
+
+PATIENCE_SECONDS = 10.0
+ONE = digits_pb2.ClassifyRequest(images=[digits_pb2.Image(pixels=image_of(7))])
+
+
+def handled(server: Standalone, code: str, method: str = "Classify") -> float:
+    """Calls of a method that ended with a code."""
+    kind = "bidi_stream" if method.endswith("Stream") else "unary"
+    labels = {"grpc_type": kind, "grpc_service": "mnist.v1.DigitClassifier", "grpc_method": method, "grpc_code": code}
+    return server.server.metrics.registry.get_sample_value("grpc_server_handled_total", labels) or 0.0
+
+
+async def until(condition: Any) -> None:
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not condition():
+            await asyncio.sleep(0.001)
+
+
+async def test_a_caller_who_leaves_a_waiting_call_is_counted_as_cancelled_and_gives_its_room_back(
+    start_server: StartServer,
+) -> None:
+    async with (
+        start_server(max_queue_delay_seconds=5.0) as server,
+        grpc.aio.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel,
+    ):
+        call = DigitClassifierStub(channel).Classify(ONE)
+        await until(lambda: server.server.images_in_flight == 1)
+        call.cancel()
+        await until(lambda: server.server.images_in_flight == 0)
+        await until(lambda: handled(server, "CANCELLED") == 1)
+
+
+async def test_a_deadline_that_passes_while_a_call_waits_is_counted_as_such(start_server: StartServer) -> None:
+    async with (
+        start_server(max_queue_delay_seconds=5.0) as server,
+        grpc.aio.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel,
+    ):
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await DigitClassifierStub(channel).Classify(ONE, timeout=0.1)
+        assert raised.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        await until(lambda: handled(server, "DEADLINE_EXCEEDED") == 1)
+        assert server.server.images_in_flight == 0
+
+
+@pytest.mark.parametrize("compression", [grpc.Compression.Gzip, grpc.Compression.Deflate])
+async def test_compressed_requests_are_read(server: Standalone, compression: grpc.Compression) -> None:
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel:
+        response = await DigitClassifierStub(channel).Classify(ONE, compression=compression)
+    assert response.predictions[0].digit == 7
+
+
+async def test_a_message_over_the_limit_is_refused_and_the_connection_lives(start_server: StartServer) -> None:
+    many = digits_pb2.ClassifyRequest(images=[digits_pb2.Image(pixels=image_of(7))] * 100)
+    async with (
+        start_server(max_request_bytes=10_000) as server,
+        grpc.aio.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel,
+    ):
+        stub = DigitClassifierStub(channel)
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await stub.Classify(many)
+        assert raised.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert (await stub.Classify(ONE)).predictions[0].digit == 7
+
+
+async def test_a_stream_that_its_client_leaves_ends_and_is_counted(server: Standalone) -> None:
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel:
+        call = DigitClassifierStub(channel).ClassifyStream()
+        await call.write(digits_pb2.ClassifyStreamRequest(id=1, request=ONE))
+        response: Any = await call.read()
+        assert response.response.predictions[0].digit == 7
+        call.cancel()
+        await until(lambda: handled(server, "CANCELLED", "ClassifyStream") == 1)
+
+
+async def test_a_slow_reader_gets_all_responses_of_its_stream(server: Standalone) -> None:
+    """More responses than fit into a window of HTTP/2, so that writing waits for the reader."""
+    images = [digits_pb2.Image(pixels=image_of(number % 10)) for number in range(100)]
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel:
+        call = DigitClassifierStub(channel).ClassifyStream()
+
+        async def send() -> None:
+            for number in range(100):
+                request = digits_pb2.ClassifyRequest(images=images)
+                await call.write(digits_pb2.ClassifyStreamRequest(id=number, request=request))
+            await call.done_writing()
+
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(send())
+            await until(lambda: server.server.metrics.started.total >= 1)
+            ids = {response.id async for response in call if not await asyncio.sleep(0.0005)}
+        assert ids == set(range(100))
+        assert await call.code() is grpc.StatusCode.OK
+
+
+async def test_many_calls_at_once_each_get_their_own_response(server: Standalone) -> None:
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel:
+        stub = DigitClassifierStub(channel)
+        requests = [
+            digits_pb2.ClassifyRequest(images=[digits_pb2.Image(pixels=image_of(number % 10))]) for number in range(500)
+        ]
+        responses = await asyncio.gather(*(stub.Classify(request) for request in requests))
+    assert [response.predictions[0].digit for response in responses] == [number % 10 for number in range(500)]
+
+
+async def test_health_lists_every_service(server: Standalone) -> None:
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel:
+        method: Any = channel.unary_unary("/grpc.health.v1.Health/List")
+        response: Any = health_pb2.HealthListResponse.FromString(await method(b""))  # type: ignore[attr-defined]
+    serving = health_pb2.HealthCheckResponse(status=health_pb2.HealthCheckResponse.SERVING)
+    assert dict(response.statuses) == dict.fromkeys(
+        ("", "mnist.v1.DigitClassifier", "inference.GRPCInferenceService"), serving
+    )
+
+
+@pytest.mark.parametrize("version", ["v1", "v1alpha"])
+async def test_both_versions_of_reflection_describe_every_service(server: Standalone, version: str) -> None:
+    path = f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo"
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel:
+
+        async def ask(**question: str) -> reflection_pb2.ServerReflectionResponse:
+            call: Any = channel.stream_stream(path)()
+            await call.write(reflection_pb2.ServerReflectionRequest(**question).SerializeToString())
+            await call.done_writing()
+            return reflection_pb2.ServerReflectionResponse.FromString(await call.read())
+
+        listed = await ask(list_services="")
+        services = {service.name for service in listed.list_services_response.service}
+        assert {"mnist.v1.DigitClassifier", "inference.GRPCInferenceService"} <= services
+        assert {f"grpc.reflection.{each}.ServerReflection" for each in ("v1", "v1alpha")} <= services
+        for service in services:
+            found = await ask(file_containing_symbol=service)
+            (content, *_) = found.file_descriptor_response.file_descriptor_proto
+            file = FileDescriptorProto.FromString(content)
+            assert f"{file.package}.{file.service[0].name}" == service
+
+
+async def test_calls_after_the_end_are_refused_at_once(start_server: StartServer) -> None:
+    async with start_server() as server:
+        port = server.grpc_port
+    began = time.monotonic()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await DigitClassifierStub(channel).Classify(ONE)
+    assert raised.value.code() is grpc.StatusCode.UNAVAILABLE
+    assert time.monotonic() - began < PATIENCE_SECONDS
