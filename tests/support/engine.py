@@ -1,7 +1,5 @@
-"""gRPC engine of every server that a test starts. `MNIST_GRPC_ENGINE=aio pytest …` runs them on the other one."""
+"""gRPC engine of the servers that tests start. `TEST_GRPC_ENGINE=aio pytest …` runs them on the other one."""
 
 import os
 
-VARIABLE = "MNIST_GRPC_ENGINE"
-ENGINE = os.environ.get(VARIABLE, "completion-queue")  # not auto, which may fall back in silence
-os.environ[VARIABLE] = ENGINE  # for servers in processes of their own
+ENGINE = os.environ.get("TEST_GRPC_ENGINE", "completion-queue")  # not auto, which may fall back

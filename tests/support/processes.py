@@ -12,7 +12,7 @@ from typing import Any
 
 import psutil
 
-from tests.support import engine
+from tests.support.engine import ENGINE
 
 ROOT = Path(__file__).parents[2]
 END_SECONDS = 60.0
@@ -20,15 +20,14 @@ LOG_LINE_BYTES = 2**20  # the longest line that asyncio reads at once
 
 
 def server_command(*flags: str | Path) -> list[str]:
-    """`python -m serving` on free ports, with a log of JSON lines."""
+    """`python -m serving` on free ports and the tests' engine, with a log of JSON lines."""
     ports = ["--grpc-port", "0", "--http-port", "0"]
-    return [sys.executable, "-m", "serving", *ports, "--log-format", "json", *map(str, flags)]
+    return [sys.executable, "-m", "serving", *ports, "--log-format", "json", "--grpc-engine", ENGINE, *map(str, flags)]
 
 
 def without_settings() -> dict[str, str]:
-    """The environment of this process less the variables MNIST_*, which set flags, but with the tests' engine."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("MNIST_")}
-    return kept | {engine.VARIABLE: engine.ENGINE}
+    """The environment of this process less the variables MNIST_*, which set flags."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("MNIST_")}
 
 
 @contextmanager

@@ -118,7 +118,8 @@ class _AioCall(Call):
             return
 
     def _send(self, code: grpc.StatusCode, details: str, message: bytes | None) -> None:
-        self.ended.set_result((code, details, message))
+        if not self.ended.done():  # done: cancelled with its task, which has not noted that yet
+            self.ended.set_result((code, details, message))
 
 
 def _handlers(methods: Iterable[Method]) -> tuple[grpc.GenericRpcHandler, ...]:

@@ -104,7 +104,10 @@ async def test_a_slow_reader_gets_all_responses_of_its_stream(server: Standalone
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(send())
             await until(lambda: server.server.metrics.started.total >= 1)
-            ids = {response.id async for response in call if not await asyncio.sleep(0.0005)}
+            ids = set()
+            async for response in call:
+                ids.add(response.id)
+                await asyncio.sleep(0.0005)
         assert ids == set(range(100))
         assert await call.code() is grpc.StatusCode.OK
 
@@ -134,7 +137,7 @@ async def test_both_versions_of_reflection_describe_every_service(server: Standa
     path = f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo"
     async with grpc.aio.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel:
 
-        async def ask(**question: str) -> reflection_pb2.ServerReflectionResponse:
+        async def ask(**question: Any) -> reflection_pb2.ServerReflectionResponse:
             call: Any = channel.stream_stream(path)()
             await call.write(reflection_pb2.ServerReflectionRequest(**question).SerializeToString())
             await call.done_writing()

@@ -28,7 +28,7 @@ async def test_an_idle_loop_is_woken_by_other_threads_and_by_descriptors() -> No
 
     async with asyncio.timeout(SOON), await asyncio.start_server(greet, "127.0.0.1", 0) as server:
         for number in range(20):  # each time from an idle loop
-            assert await asyncio.to_thread(lambda value=number: value) == number
+            assert await asyncio.to_thread(int, number) == number
             reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
             writer.write(b"hello\n")
             assert await reader.readline() == b"hello\n"
@@ -87,10 +87,10 @@ async def test_opening_twice_at_once_is_opening_once() -> None:
 
 
 async def test_a_cancelled_opening_leaves_the_loop_usable() -> None:
+    task = asyncio.create_task(opened())
+    await asyncio.sleep(0)
+    task.cancel()
     with pytest.raises(asyncio.CancelledError):
-        task = asyncio.create_task(opened())
-        await asyncio.sleep(0)
-        task.cancel()
         await task
     await opened()
     assert await asyncio.to_thread(lambda: 1) == 1
