@@ -106,10 +106,7 @@ class _AioCall(Call):
 
     async def read(self) -> bytes | None:
         message: object = await self._context.read()  # or EOF, of which the types say nothing
-        if isinstance(message, bytes):
-            return message
-        await asyncio.sleep(0)  # grpc.aio reads EOF a moment before it cancels the call of a client that has left
-        return None
+        return message if isinstance(message, bytes) else None
 
     async def write(self, message: bytes) -> None:
         try:
