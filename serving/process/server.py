@@ -5,7 +5,6 @@ import platform
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from types import TracebackType
 
 import grpc
@@ -44,9 +43,6 @@ from serving.process.model_reloader import ModelReloader
 from serving.version_policy import VersionPolicy
 
 FLUSH_SECONDS = 1.0  # for finished responses to leave, once nothing is in flight
-# When no call has begun for this time, gRPC holds none that it has received and not begun: stopping would cancel those.
-QUIET_SECONDS = 0.05
-MAX_UNQUIET_SECONDS = 1.0  # clients that call again and again do not delay the end further
 
 
 class Server:
@@ -187,9 +183,7 @@ class Server:
                 await self._explainer.wait_until_empty()
         except TimeoutError:
             self._log.warning("drain_incomplete", images_in_flight=self.images_in_flight)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(MAX_UNQUIET_SECONDS):
-                await self._until_quiet()
+        await self._grpc.stop(FLUSH_SECONDS)  # here, so that nothing is counted after the drain
 
     async def _start(self) -> None:
         """Loads the model, then listens: the kernel must not spread connections to a worker that cannot answer."""
@@ -217,13 +211,6 @@ class Server:
             await self._grpc.start(config.host, port, tls)
         except OSError as error:
             raise ConfigError(f"grpc_port {port} on {config.host}: {error.strerror}; another: --grpc-port") from error
-
-    async def _until_quiet(self) -> None:
-        """Returns when no call has begun for QUIET_SECONDS: all that arrived have been refused."""
-        begun, before = self.metrics.started.total, -1
-        while begun != before:
-            await asyncio.sleep(QUIET_SECONDS)
-            begun, before = self.metrics.started.total, begun
 
     async def _stop(self) -> None:
         """Stops what was started: traffic first, then the model, then the decoders."""

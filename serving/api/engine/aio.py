@@ -8,7 +8,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, cast
 
 import grpc
@@ -18,6 +18,9 @@ from serving.api.listening_port import address
 from serving.api.tls import TlsCredentials
 from serving.logging import Logger
 
+# When no call has begun for this time, gRPC holds none that it has received and not begun: stopping would cancel those.
+QUIET_SECONDS = 0.05
+MAX_UNQUIET_SECONDS = 1.0  # clients that call again and again do not delay the end further
 RETRY_SECONDS = 1.0  # between two attempts to listen again
 Context = grpc.aio.ServicerContext[bytes, bytes]
 # How a unary call ended: its status, the status's details, and the message.
@@ -32,6 +35,7 @@ class AioEngine:
     ) -> None:
         """`methods`: by path. `options`: gRPC's channel arguments."""
         self._methods = methods.values()
+        self._begun = 0  # calls
         self._options = options
         self._listeners = listeners
         self._log = log
@@ -47,7 +51,7 @@ class AioEngine:
     async def _listen(self, host: str, port: int, tls: TlsCredentials | None) -> grpc.aio.Server:
         """Starts one listener. Raises OSError when the port cannot be bound."""
         server = grpc.aio.server(options=self._options)
-        server.add_generic_rpc_handlers(_handlers(self._methods))
+        server.add_generic_rpc_handlers(self._handlers())
         try:
             if tls:
                 server.add_secure_port(address(host, port), tls.for_listener())  # each listener needs its own
@@ -81,10 +85,51 @@ class AioEngine:
 
     async def stop(self, grace_seconds: float) -> None:
         """Refuses new calls, waits up to `grace_seconds` for those in flight, then cancels them."""
+        if not self._servers:
+            return
+        await self._until_quiet()
         for keeper in self._keepers:  # first: a keeper would replace the listeners that are stopped below
             keeper.cancel()
         await asyncio.gather(*self._keepers, return_exceptions=True)
-        await asyncio.gather(*(server.stop(grace_seconds) for server in self._servers))
+        servers, self._servers = self._servers, set()
+        await asyncio.gather(*(server.stop(grace_seconds) for server in servers))
+
+    async def _until_quiet(self) -> None:
+        """Returns when no call has begun for QUIET_SECONDS: all that arrived have been refused."""
+        ends, before = time.monotonic() + MAX_UNQUIET_SECONDS, -1
+        while self._begun != before and time.monotonic() < ends:
+            before = self._begun
+            await asyncio.sleep(QUIET_SECONDS)
+
+    def _handlers(self) -> tuple[grpc.GenericRpcHandler, ...]:
+        """Returns the methods in the form that grpc.aio calls, a handler for each service."""
+        makers: dict[str, Any] = {
+            "unary": grpc.unary_unary_rpc_method_handler,
+            "server_stream": grpc.unary_stream_rpc_method_handler,
+            "bidi_stream": grpc.stream_stream_rpc_method_handler,
+        }
+        services: dict[str, dict[str, Any]] = {}
+        for method in self._methods:
+            services.setdefault(method.service, {})[method.name] = makers[method.kind](self._handler(method))
+        return tuple(grpc.method_handlers_generic_handler(name, handlers) for name, handlers in services.items())
+
+    def _handler(self, method: Method) -> Any:
+        async def handle(request: Any, context: Context) -> bytes | None:
+            self._begun += 1
+            call = _AioCall(context)
+            try:
+                method.begin(call, request if isinstance(request, bytes) else b"")
+                del request  # it need not wait for the response
+                code, details, message = await call.ended
+            except asyncio.CancelledError:  # the client left, the deadline passed, or the server stops
+                call.cancelled()
+                raise
+            context.set_trailing_metadata(call.trailing_metadata)
+            if code is not OK:
+                await _abort(context, code, details, call.trailing_metadata)
+            return message
+
+        return handle
 
 
 class _AioCall(Call):
@@ -117,37 +162,6 @@ class _AioCall(Call):
     def _send(self, code: grpc.StatusCode, details: str, message: bytes | None) -> None:
         if not self.ended.done():  # done: cancelled with its task, which has not noted that yet
             self.ended.set_result((code, details, message))
-
-
-def _handlers(methods: Iterable[Method]) -> tuple[grpc.GenericRpcHandler, ...]:
-    """Returns the methods in the form that grpc.aio calls, a handler for each service."""
-    makers: dict[str, Any] = {
-        "unary": grpc.unary_unary_rpc_method_handler,
-        "server_stream": grpc.unary_stream_rpc_method_handler,
-        "bidi_stream": grpc.stream_stream_rpc_method_handler,
-    }
-    services: dict[str, dict[str, Any]] = {}
-    for method in methods:
-        services.setdefault(method.service, {})[method.name] = makers[method.kind](_handler(method))
-    return tuple(grpc.method_handlers_generic_handler(name, handlers) for name, handlers in services.items())
-
-
-def _handler(method: Method) -> Any:
-    async def handle(request: Any, context: Context) -> bytes | None:
-        call = _AioCall(context)
-        try:
-            method.begin(call, request if isinstance(request, bytes) else b"")
-            del request  # it need not wait for the response
-            code, details, message = await call.ended
-        except asyncio.CancelledError:  # the client left, the deadline passed, or the server stops
-            call.cancelled()
-            raise
-        context.set_trailing_metadata(call.trailing_metadata)
-        if code is not OK:
-            await _abort(context, code, details, call.trailing_metadata)
-        return message
-
-    return handle
 
 
 async def _abort(context: Context, code: grpc.StatusCode, details: str, trailing: tuple[tuple[str, str], ...]) -> None:

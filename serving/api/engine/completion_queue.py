@@ -22,6 +22,10 @@ from serving.api.tls import TlsCredentials
 # Calls that gRPC may hand over before we ask for more. Those that it has not handed over when the server ends get
 # CANCELLED from gRPC itself, and no status of ours.
 REQUESTED_CALLS = 256
+# Before it ends, the server holds calls that arrive, until none has arrived for this time. Callers who wait for a status
+# send no further call, and so none reaches gRPC after its end, which it would answer as CANCELLED.
+QUIET_SECONDS = 0.02
+MAX_UNQUIET_SECONDS = 0.2  # callers who do not wait delay the end no further
 _FOREVER = 9e18  # seconds since the epoch: the deadline of a call without one
 
 
@@ -34,6 +38,7 @@ class CompletionQueueEngine:
         self._options = options
         self._server: Any = None
         self._has_ended: asyncio.Future[None] | None = None
+        self._held: list[tuple[_QueueCall, Method]] | None = None  # calls to begin once the server has begun to end
 
     async def start(self, host: str, port: int, tls: TlsCredentials | None = None) -> None:
         """Listens on `host` and `port`. `tls`: None means plain text. Raises OSError when it cannot."""
@@ -51,40 +56,58 @@ class CompletionQueueEngine:
         self._server = server
         self._has_ended = loop.create_future()
         for _ in range(REQUESTED_CALLS):
-            server.request_call(self._queue, self._queue, self._begin)
+            server.request_call(self._queue, self._queue, self._arrive)
 
     async def stop(self, grace_seconds: float) -> None:
-        """Refuses new calls, waits up to `grace_seconds` for those in flight, then cancels them."""
+        """Takes no new calls, waits up to `grace_seconds` for those in flight, then cancels them."""
         if self._server is None or self._has_ended is None:
             return
+        self._held = []
+        await self._until_quiet(self._held)
         server, self._server = self._server, None
         server.shutdown(self._queue, self._note_end)
+        held, self._held = self._held, None
+        for call, method in held:
+            _begin(call, method)
         await asyncio.wait({self._has_ended}, timeout=grace_seconds)
         if not self._has_ended.done():
             server.cancel_all_calls()
             await self._has_ended
 
+    async def _until_quiet(self, held: list["tuple[_QueueCall, Method]"]) -> None:
+        ends, before = time.monotonic() + MAX_UNQUIET_SECONDS, -1
+        while len(held) != before and time.monotonic() < ends:
+            before = len(held)
+            await asyncio.sleep(QUIET_SECONDS)
+
     def _note_end(self, _: Any) -> None:
         if self._has_ended:
             self._has_ended.set_result(None)
 
-    def _begin(self, event: Any) -> None:
+    def _arrive(self, event: Any) -> None:
         """Begins a call that gRPC hands over, and asks for another."""
         if not event.success:  # the server has ended
             return
         details = event.call_details
         if self._server is not None:
-            self._server.request_call(self._queue, self._queue, self._begin)
+            self._server.request_call(self._queue, self._queue, self._arrive)
         call = _QueueCall(event.call, details.deadline, event.invocation_metadata)
         method = self._methods.get(details.method)
         if method is None:
             call.finish(grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
-        elif method.kind == "bidi_stream":
-            call.watch()
-            method.begin(call, b"")
+        elif self._held is not None:
+            self._held.append((call, method))
         else:
-            call.watch()
-            call.receive(method)
+            _begin(call, method)
+
+
+def _begin(call: "_QueueCall", method: Method) -> None:
+    """Begins a method: a stream at once, another when its message is there."""
+    call.watch()
+    if method.kind == "bidi_stream":
+        method.begin(call, b"")
+    else:
+        call.receive(method)
 
 
 class _QueueCall(Call):

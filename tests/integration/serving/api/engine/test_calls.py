@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import Counter
 from typing import Any
 
 import grpc
@@ -166,3 +167,28 @@ async def test_calls_after_the_end_are_refused_at_once(start_server: StartServer
             await DigitClassifierStub(channel).Classify(ONE)
     assert raised.value.code() is grpc.StatusCode.UNAVAILABLE
     assert time.monotonic() - began < PATIENCE_SECONDS
+
+
+async def test_in_a_drain_every_caller_is_answered_or_gets_unavailable(
+    start_server: StartServer,
+) -> None:
+    codes: Counter[str] = Counter()
+
+    async def call_until_it_is_gone(port: int) -> None:
+        options = (("grpc.enable_retries", 0), ("grpc.use_local_subchannel_pool", 1))  # a connection for each
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=options) as channel:
+            stub, details = DigitClassifierStub(channel), ""
+            while "connect" not in details:
+                try:
+                    await stub.Classify(ONE)
+                    codes["OK"] += 1
+                except grpc.aio.AioRpcError as error:
+                    details = error.details() or ""
+                    codes[error.code().name] += 1
+
+    async with asyncio.timeout(PATIENCE_SECONDS * 3):
+        async with start_server() as server:
+            callers = [asyncio.create_task(call_until_it_is_gone(server.grpc_port)) for _ in range(16)]
+            await until(lambda: codes["OK"] > 100)
+        await asyncio.gather(*callers)
+    assert set(codes) - ({"CANCELLED"} if ENGINE == "aio" else set()) == {"OK", "UNAVAILABLE"}
