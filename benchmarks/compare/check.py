@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from benchmarks.compare.plan import Need
 from benchmarks.compare.results import Results, failure_name
 from benchmarks.load.arrivals import Tail
-from benchmarks.load.measurement import Load, Measurement, OpenLoop, spread_of
+from benchmarks.load.measurement import Load, Measurement, OpenLoop, Spread, spread_of
 from benchmarks.system.memory_record import MemoryRecord
 
 LATEST = 5  # samples that show the memory at the end of a soak
@@ -47,13 +47,19 @@ class Check:
             return f"{self.at_least:,g} {self.unit}"
         return "" if self.at_most is None else f"≤ {self.at_most:,g} {self.unit}"
 
+    def spread(self, evidence: Evidence) -> Spread | None:
+        """Median and range; None if the figure was not measured, or in too few samples."""
+        try:
+            return spread_of(self.values(evidence))
+        except (LookupError, ValueError):
+            return None
+
     def measured(self, evidence: Evidence) -> str:
         """Median and range in words, one number if the range is empty, or why there are none."""
-        try:
-            spread = spread_of(self.values(evidence))
-        except (LookupError, ValueError):  # ValueError: too few samples
-            reasons = [evidence.results.failed.get(name) for name in self._failure_names()]
-            return next((f"failed: {reason.splitlines()[0]}" for reason in reasons if reason), "not measured")
+        spread = self.spread(evidence)
+        if spread is None:
+            reason = self._failure(evidence)
+            return f"failed: {reason.splitlines()[0]}" if reason else "not measured"
         if spread.lowest < spread.highest:
             return f"{spread} {self.unit}"
         digits = 0 if spread.median >= 10 or spread.median == round(spread.median) else 2
@@ -63,10 +69,9 @@ class Check:
         """`yes`, `no`, `?` if there is no figure or if its uncertainty is too large; empty without a limit."""
         if self.at_least is None and self.at_most is None:
             return ""
-        try:
-            spread = spread_of(self.values(evidence))
-        except (LookupError, ValueError):  # ValueError: too few samples
-            return "no" if any(name in evidence.results.failed for name in self._failure_names()) else "?"
+        spread = self.spread(evidence)
+        if spread is None:
+            return "no" if self._failure(evidence) else "?"
         if self.is_interval and self._is_met(spread.lowest) != self._is_met(spread.highest):
             return "?"
         return "yes" if self._is_met(spread.median) else "no"
@@ -74,8 +79,10 @@ class Check:
     def _is_met(self, value: float) -> bool:
         return (self.at_least is None or value >= self.at_least) and (self.at_most is None or value <= self.at_most)
 
-    def _failure_names(self) -> list[str]:
-        return [name for server, load in self.needs for name in (failure_name(server), failure_name(server, load))]
+    def _failure(self, evidence: Evidence) -> str:
+        """Why a server that is needed has no figure; empty if none failed."""
+        names = [name for server, load in self.needs for name in (failure_name(server), failure_name(server, load))]
+        return next((evidence.results.failed[name] for name in names if name in evidence.results.failed), "")
 
 
 def ratio(

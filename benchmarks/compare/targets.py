@@ -46,9 +46,14 @@ class Target:
 
     def cells(self, evidence: Evidence) -> tuple[str, str, str, str]:
         """The row: what, the limits, the figures, and whether each limit is met."""
-        limits = "; ".join(filter(None, (check.limit() for check in self.checks)))
-        figures = "; ".join(check.measured(evidence) for check in self.checks)
-        return self.what, limits, figures, "; ".join(filter(None, (check.verdict(evidence) for check in self.checks)))
+        figures: list[str] = []
+        for check in self.checks:
+            text = check.measured(evidence)
+            if check.spread(evidence) or text not in figures:  # a reason why there is no figure is named once
+                figures.append(text)
+        limits = filter(None, (check.limit() for check in self.checks))
+        verdicts = filter(None, (check.verdict(evidence) for check in self.checks))
+        return self.what, "; ".join(limits), "; ".join(figures), "; ".join(verdicts)
 
 
 def p50(measured: Measurement) -> float:

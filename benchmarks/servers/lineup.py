@@ -49,11 +49,15 @@ class Server:
 
     def environment(self, deployment: Deployment) -> dict[str, str]:
         """Environment variables that the server gets in addition to the benchmark's own."""
+        python_path = f"{deployment.root}:{deployment.root / 'client'}" if self.peer is None else str(ROOT)
         return {
-            "PYTHONPATH": f"{deployment.root}:{deployment.root / 'client'}" if self.peer is None else str(ROOT),
+            "PYTHONPATH": python_path,
             "GRAPH_FILE": str(deployment.graph),
             "ORT_DISABLE_TELEMETRY": "1",
             "PYTHONDONTWRITEBYTECODE": "",
+            # Our watchdog ends a worker whose loop stood still for longer than an inference may take. A server that is
+            # suspended while the others have their turns stands still for minutes.
+            "MNIST_INFERENCE_TIMEOUT_SECONDS": "0",
         }
 
 
