@@ -4,7 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 REPOSITORY ?= models
-PEERS ?= triton kserve mlserver mlserver-batching fastapi grpcio-tutorial litserve bentoml echo
+PEERS ?= triton kserve mlserver mlserver-batching fastapi grpcio-tutorial litserve bentoml echo echo-completion-queue
+TARGETS ?= all
 CHECKED := training experiments serving client protos tests benchmarks deploy
 
 .DEFAULT_GOAL := help
@@ -64,8 +65,8 @@ test: $(VENV)/development.installed $(VENV)/tritonclient.installed $(VENV)/check
 train: $(VENV)/development.installed ## fetch data, train, evaluate, export a new version into models/
 	$(BIN)/python -m training run
 
-bench: $(VENV)/development.installed $(VENV)/checkout.installed ## our server beside its peers, all on the same network (PEERS="triton kserve")
-	$(BIN)/python -m benchmarks --peers $(PEERS)
+bench: $(VENV)/development.installed $(VENV)/checkout.installed ## our server beside its peers, all on the same network (PEERS="triton kserve" TARGETS=)
+	$(BIN)/python -m benchmarks --peers $(PEERS) $(if $(TARGETS),--targets $(filter-out all,$(TARGETS)))
 
 chaos: $(VENV)/development.installed $(VENV)/checkout.installed ## break the server on purpose, at length: kills, restarts, reloads, storms
 	$(BIN)/python -m tests.chaos

@@ -9,6 +9,7 @@ COMMANDS = {
     "compare": "benchmarks.compare.cli",
     "revisions": "benchmarks.compare.revisions",
     "chart": "benchmarks.compare.chart",
+    "targets": "benchmarks.compare.targets",
     "codec_time": "benchmarks.scripts.codec_time",
     "inference_time": "benchmarks.scripts.inference_time",
     "overload": "benchmarks.scripts.overload",

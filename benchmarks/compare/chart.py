@@ -12,10 +12,10 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
 from benchmarks.compare.results import Results, read_results
-from benchmarks.load.measurement import Load
+from benchmarks.load.measurement import LOADS, Load
 
 OURS_COLOUR, PEER_COLOUR, CEILING_COLOUR = "#1f6f8b", "#b8b8b8", "#e6d9b8"
-CEILINGS = ("echo", "onnxruntime-1", "onnxruntime-2")
+CEILINGS = ("echo", "echo-completion-queue", "onnxruntime-1", "onnxruntime-2")
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -28,13 +28,19 @@ def main(arguments: Sequence[str]) -> None:
         "picture", help="(default: %(default)s)", nargs="?", type=Path, default=Path("docs/images/benchmark.png")
     )
     options = parser.parse_args(arguments)
-    draw(read_results(options.results), options.picture)
+    if not draw(read_results(options.results), options.picture):
+        raise SystemExit(f"error: {options.results} has none of the loads {', '.join(LOADS)}")
     print(f"drawn: {options.picture}")
 
 
-def draw(results: Results, path: Path) -> None:
-    """Draws two panels a row; bars are medians, lines their ranges, the fastest server on top."""
-    loads = results.loads()
+def draw(results: Results, path: Path) -> bool:
+    """Draws two panels a row, a panel for each of LOADS; bars are medians, lines their ranges, the fastest on top.
+
+    Draws nothing and returns False if no server has any of these loads.
+    """
+    loads = [load for load in results.loads() if load in LOADS.values()]
+    if not loads:
+        return False
     rows = -(-len(loads) // 2)
     longest = max(sum(load in measured for measured in results.rounds.values()) for load in loads)
     figure, axes = plt.subplots(rows, min(2, len(loads)), figsize=(13, rows * (1.2 + 0.34 * longest)), squeeze=False)
@@ -54,6 +60,7 @@ def draw(results: Results, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
     plt.close(figure)
+    return True
 
 
 def _panel(axes: Axes, results: Results, load: Load) -> None:

@@ -1,20 +1,21 @@
 """The comparison: every server alone, then all of them in interleaved rounds, the idle ones suspended."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import replace
 
 from rich.console import Console
 from rich.progress import Progress
 
+from benchmarks.compare.plan import Plan
 from benchmarks.compare.results import Footprint, Results
 from benchmarks.load.h2load import LoadError, measure
 from benchmarks.load.in_process import CEILINGS, measure_in_process
-from benchmarks.load.measurement import Load
+from benchmarks.load.measurement import H2LOAD, Load, OpenLoop
 from benchmarks.load.open_loop import measure_open_loop
+from benchmarks.load.python_client import measure_python_client
 from benchmarks.protocols.protocol import RequestError
 from benchmarks.servers.environments import environment
 from benchmarks.servers.example_network import example_repository, graph_file, sample_digits
@@ -23,18 +24,6 @@ from benchmarks.servers.running_server import RunningServer, StartError, check_a
 
 WARM_UP_SECONDS = 1.0  # at most; never longer than a measurement
 BATCHED = 64  # images a request at which ONNX Runtime in process is measured too
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """Servers and loads to measure, and how long. `runs`: the folder for environments, graphs and logs."""
-
-    servers: tuple[Server, ...]
-    loads: tuple[Load, ...]
-    rounds: int
-    seconds: float
-    runs: Path
-    models: Path
 
 
 class Comparison:
@@ -74,63 +63,59 @@ class Comparison:
                 self._results.drop(server.name, f"alone: {error}")
 
     def _measure_alone(self, alone: RunningServer) -> Footprint:
-        for load in self._plan.loads:
+        for load in self._plan.loads_alone(alone.name):
             with ThreadPoolExecutor(1) as generator:
                 loaded = generator.submit(measure, alone, load, self._pixels[: load.images], self._warm_up_seconds)
                 # Answers must be right under load as well: a batcher may return rows to the wrong callers.
                 check_answers(alone, self._pixels, self._expected[alone.name])
                 loaded.result()
-        return Footprint(alone.processes.memory_bytes() / 2**20, alone.start_seconds)
+        return Footprint(
+            ready_mebibytes=alone.ready_bytes / 2**20,
+            memory_mebibytes=alone.processes.memory_bytes() / 2**20,
+            start_seconds=alone.start_seconds,
+        )
 
     def measure_together(self) -> None:
-        """Measures every load on every server in rounds, so that a noisy minute of the machine affects all."""
+        """Measures in rounds, each load on its servers in turn, so that a noisy minute of the machine affects all.
+
+        The order of the servers alternates.
+        """
+        loads = self._plan.every_load()
         with self._all_suspended() as suspended, _progress() as progress:
-            task = progress.add_task(
-                "measuring", total=(self._plan.rounds + 1) * len(self._plan.loads) * len(suspended)
-            )
+            task = progress.add_task("measuring", total=(self._plan.rounds + 1) * self._plan.measurements())
             for number in range(self._plan.rounds + 1):
-                for load in self._plan.loads:
-                    for target in suspended:
-                        if target.name not in self._results.failed:
+                for load in loads:
+                    for target in reversed(suspended) if number % 2 else suspended:
+                        if load in self._plan.loads[target.name]:
                             self._measure_one(target, load, is_warm_up=number == 0)
-                        progress.advance(task)
-                    if number and load.images == BATCHED:
+                            progress.advance(task)
+                    if number and isinstance(load, Load) and load.images == BATCHED:
                         self._measure_ceilings(load)
 
-    def measure_tails(self, rates: Sequence[float]) -> None:
-        """Measures latency at fixed rates, one digit a request, for the servers that speak gRPC."""
-        with self._all_suspended() as every, _progress() as progress:
-            grpc_servers = [target for target in every if target.server.protocol.is_grpc]
-            task = progress.add_task("measuring", total=(self._plan.rounds + 1) * len(rates) * len(grpc_servers))
-            for number in range(self._plan.rounds + 1):
-                for rate in rates:
-                    for target in grpc_servers:
-                        if target.name not in self._results.failed:
-                            self._measure_tail(target, rate, is_warm_up=number == 0)
-                        progress.advance(task)
-
-    def _measure_tail(self, target: RunningServer, rate: float, is_warm_up: bool) -> None:
+    def _measure_one(self, target: RunningServer, load: Load | OpenLoop, is_warm_up: bool) -> None:
+        if self._results.has_failed(target.name, load):
+            return
         seconds = self._warm_up_seconds if is_warm_up else self._plan.seconds
-        with self._resumed(target, f"{rate:,.0f} requests/s"):
-            tail = measure_open_loop(target, rate, self._pixels[:1], seconds)
-            if not is_warm_up:
-                self._results.add_tail(target.name, tail)
-
-    def _measure_one(self, target: RunningServer, load: Load, is_warm_up: bool) -> None:
-        seconds = self._warm_up_seconds if is_warm_up else self._plan.seconds
-        with self._resumed(target, load.title):
-            measured = measure(target, load, self._pixels[: load.images], seconds)
+        with self._resumed(target, load):
+            if isinstance(load, OpenLoop):
+                timed = replace(load, seconds=seconds) if is_warm_up else load
+                tail = measure_open_loop(target, timed, self._pixels[:1])
+                if not is_warm_up:
+                    self._results.add_tail(target.name, tail)
+                return
+            by_client = measure if load.client == H2LOAD else measure_python_client
+            measured = by_client(target, load, self._pixels[: load.images], seconds)
             if not is_warm_up:
                 self._results.add(target.name, load, measured)
 
     @contextmanager
-    def _resumed(self, target: RunningServer, what: str) -> Iterator[None]:
-        """Resumes `target` for the block. A server that fails is dropped: one peer must not end a long run."""
+    def _resumed(self, target: RunningServer, load: Load | OpenLoop) -> Iterator[None]:
+        """Resumes `target` for the block. A load that fails is dropped: one peer must not end a long run."""
         target.processes.resume()
         try:
             yield
         except (LoadError, RequestError) as error:
-            self._results.drop(target.name, f"{what}: {error}")
+            self._results.drop(target.name, str(error), load)
         finally:
             # A batch suspended halfway would look endless to a batcher that learns from how long batches take.
             target.processes.wait_until_idle()

@@ -1,27 +1,26 @@
 """Results of one run of the benchmark: collected, summarized, written as JSON and read again."""
 
 import json
-import os
-import platform
-import re
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
-from importlib.metadata import version
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from benchmarks.load.arrivals import Tail
-from benchmarks.load.measurement import Load, Measurement, Spread, spread_of
+from benchmarks.load.measurement import Load, Measurement, OpenLoop, Spread, spread_of
 
-LIBRARIES = ("grpcio", "onnxruntime", "uvloop", "protobuf", "numpy")
+
+def failure_name(server: str, load: Load | OpenLoop | None = None) -> str:
+    """The key of `Results.failed`."""
+    return server if load is None else f"{server}, {load.title}"
 
 
 @dataclass(frozen=True, slots=True)
 class Footprint:
     """Memory and start of a server while no other runs."""
 
-    memory_mebibytes: float  # proportional set size of all its processes, after every load
+    ready_mebibytes: float  # proportional set size of all its processes, after the first right answer
+    memory_mebibytes: float  # the same after every load
     start_seconds: float  # to the first right answer
 
 
@@ -34,7 +33,7 @@ class Results:
     alone: dict[str, Footprint] = field(default_factory=dict)
     rounds: dict[str, dict[Load, list[Measurement]]] = field(default_factory=dict)
     tails: dict[str, dict[float, list[Tail]]] = field(default_factory=dict)  # by rate
-    failed: dict[str, str] = field(default_factory=dict)  # servers that failed a request, with the reason
+    failed: dict[str, str] = field(default_factory=dict)  # reasons, by server, or by server and load (failure_name)
 
     def add(self, server: str, load: Load, measurement: Measurement) -> None:
         """Adds the measurement of one more round."""
@@ -44,11 +43,20 @@ class Results:
         """Adds one more round at a fixed rate."""
         self.tails.setdefault(server, {}).setdefault(tail.rate, []).append(tail)
 
-    def drop(self, server: str, why: str) -> None:
-        """Removes a server that failed: some of its rounds say nothing."""
-        self.rounds.pop(server, None)
-        self.tails.pop(server, None)
-        self.failed[server] = why
+    def drop(self, server: str, why: str, load: Load | OpenLoop | None = None) -> None:
+        """Removes the rounds of a server that failed a load, since some of them say nothing. None: of all its loads."""
+        if load is None:
+            self.rounds.pop(server, None)
+            self.tails.pop(server, None)
+        elif isinstance(load, Load):
+            self.rounds.get(server, {}).pop(load, None)
+        else:
+            self.tails.get(server, {}).pop(load.rate, None)
+        self.failed[failure_name(server, load)] = why
+
+    def has_failed(self, server: str, load: Load | OpenLoop) -> bool:
+        """True once a server was dropped, or its rounds of this load."""
+        return server in self.failed or failure_name(server, load) in self.failed
 
     def loads(self) -> list[Load]:
         """All loads, in the order in which they were measured."""
@@ -91,25 +99,9 @@ def read_results(path: Path) -> Results:
     results.alone = {name: Footprint(**alone) for name, alone in content["alone"].items()}
     for row in content["results"]:
         for measured in row["rounds"]:
-            results.add(row["server"], Load(row["concurrency"], row["images"]), Measurement(**measured))
+            load = Load(**{each.name: row[each.name] for each in fields(Load)})
+            results.add(row["server"], load, Measurement(**measured))
     for row in content["open_loop"]:
         for tail in row["rounds"]:
             results.add_tail(row["server"], Tail(**tail))
     return results
-
-
-def about_this_run(options: Mapping[str, object]) -> dict[str, Any]:
-    """Date, machine, versions and `options` of this run, so that its figures can be made again."""
-    return {
-        "when": datetime.now(UTC).isoformat(timespec="seconds"),
-        "processor": _processor(),
-        "processors": len(os.sched_getaffinity(0)),
-        "python": platform.python_version(),
-        "versions": {name: version(name) for name in LIBRARIES},
-        **options,
-    }
-
-
-def _processor() -> str:
-    found = re.search(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text(), re.M)
-    return found[1] if found else platform.machine()

@@ -10,7 +10,6 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.compare.results import about_this_run
 from benchmarks.load.h2load import LoadError, check_installed, measure
 from benchmarks.load.measurement import LOADS, Load, Measurement, Spread, spread_of
 from benchmarks.protocols.mnist_v1 import HTTP_PNG, HTTP_RAW
@@ -25,6 +24,7 @@ from benchmarks.servers.running_server import (
     expected_digits,
     run_server,
 )
+from benchmarks.system.this_run import about_this_run
 
 WORKERS = 2
 WARM_UP_SECONDS = 1.0  # at most; never longer than a measurement

@@ -43,7 +43,8 @@ def _tail_table(results: Results, rate: float) -> Table:
     title = f"{rate:,.0f} requests/s of 1 digit at a fixed rate; milliseconds from when each was due"
     table = Table("server", "p50", "p99", "p99.9", "worst", "no response", "sent late, p99", title=title)
     for name, measured in results.tails.items():
-        rounds = measured.get(rate, [])
+        if not (rounds := measured.get(rate, [])):
+            continue
         table.add_row(
             results.titles[name],
             str(spread_of([each.p50_ms for each in rounds])),
@@ -57,8 +58,9 @@ def _tail_table(results: Results, rate: float) -> Table:
 
 
 def _footprint_table(results: Results) -> Table:
-    table = Table("server", "memory MiB (PSS)", "seconds to the first right answer", title="each server alone")
+    columns = ("server", "MiB (PSS) when ready", "after its loads", "seconds to the first right answer")
+    table = Table(*columns, title="each server alone")
     for name, footprint in results.alone.items():
-        memory, start = f"{footprint.memory_mebibytes:.0f}", f"{footprint.start_seconds:.1f}"
-        table.add_row(results.titles[name], memory, start)
+        ready, loaded = f"{footprint.ready_mebibytes:.0f}", f"{footprint.memory_mebibytes:.0f}"
+        table.add_row(results.titles[name], ready, loaded, f"{footprint.start_seconds:.1f}")
     return table

@@ -11,8 +11,6 @@ from benchmarks.load.measurement import Load, Measurement, percentile
 from benchmarks.protocols.protocol import GRPC_HEADERS, GRPC_PREFIX_BYTES, Pixels, Protocol
 from benchmarks.servers.running_server import RunningServer
 
-CONNECTIONS = 8  # at most, of HTTP/2; streams are spread over them. HTTP/1.1 has one request a connection
-
 
 class LoadError(Exception):
     """Requests ended without a response, or with an error."""
@@ -44,8 +42,9 @@ def measure(target: RunningServer, load: Load, pixels: Pixels, seconds: float) -
         body, log = Path(folder, "body"), Path(folder, "log")
         body.write_bytes(protocol.body(pixels))
         cpu_before = target.processes.cpu_seconds()
-        command = _command(protocol, target.port, load, seconds, body, log)
-        output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        output = subprocess.run(
+            command(protocol, target.port, load, seconds, body, log), capture_output=True, text=True, check=True
+        ).stdout
         cpu = target.processes.cpu_seconds() - cpu_before
         rows = log.read_text()
     counts = parse_output(output)
@@ -90,12 +89,13 @@ def _check(name: str, counts: RequestCounts, protocol: Protocol, response_bytes:
         )
 
 
-def _command(protocol: Protocol, port: int, load: Load, seconds: float, body: Path, log: Path) -> list[str]:
+def command(protocol: Protocol, port: int, load: Load, seconds: float, body: Path, log: Path) -> list[str]:
+    """The command line that sends the file `body` in every request, and logs each response to `log`."""
     if protocol.is_grpc:
-        connections = min(CONNECTIONS, load.concurrency)
+        connections = min(load.connections, load.concurrency)  # streams are spread over them
         headers = GRPC_HEADERS
         kind = [f"--max-concurrent-streams={load.concurrency // connections}"]
-    else:
+    else:  # HTTP/1.1 has one request a connection
         connections, headers, kind = load.concurrency, {"content-type": protocol.content_type}, ["--h1"]
     return [
         *(

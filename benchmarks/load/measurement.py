@@ -4,23 +4,51 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+# Clients that send the requests: a C program, and a Python program that uses our own client in one of two ways.
+H2LOAD, PYTHON, PYTHON_SHARING = "h2load", "a Python client", "a Python client that shares RPCs"
+CONNECTIONS = 8  # of HTTP/2, unless the load is about connections
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Load:
-    """A constant number of requests outstanding (`concurrency`), each with `images` images."""
+    """A constant number of requests outstanding (`concurrency`), each with `images` images.
+
+    `connections`: the most connections of HTTP/2 that h2load spreads them over. `client`: what sends the requests.
+    """
 
     concurrency: int
     images: int
+    connections: int = CONNECTIONS
+    client: str = H2LOAD
 
     @property
     def title(self) -> str:
         """The load's name in tables and charts."""
         digits = "1 digit" if self.images == 1 else f"{self.images} digits"
-        return f"{digits} a request, {self.concurrency} at once"
+        title = f"{digits} a request, {self.concurrency} at once"
+        if self.client != H2LOAD:
+            return f"{title}, {self.client}"
+        return title if self.connections == CONNECTIONS else f"{title} on {self.connections} connections"
 
 
 # One digit a request at 1, 32 and 128 at once, and 64 digits at 8: the loads of every comparison.
 LOADS = {"1": Load(1, 1), "32": Load(32, 1), "128": Load(128, 1), "64x8": Load(8, 64)}
+MANY_CONNECTIONS = Load(100, 1, connections=100)
+PYTHON_CALLS = Load(128, 1, client=PYTHON)
+SHARED_PYTHON_CALLS = Load(128, 1, client=PYTHON_SHARING)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class OpenLoop:
+    """Requests of one digit at a fixed `rate` a second, for so many `seconds`."""
+
+    rate: float
+    seconds: float
+
+    @property
+    def title(self) -> str:
+        """The load's name in tables."""
+        return f"{self.rate:,.0f} requests/s"
 
 
 @dataclass(frozen=True, slots=True)

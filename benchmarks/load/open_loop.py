@@ -7,23 +7,25 @@ import time
 from benchmarks.load.arrivals import Arrivals, Tail
 from benchmarks.load.h2load import LoadError
 from benchmarks.load.http2_connection import OnResponse, connect
+from benchmarks.load.measurement import CONNECTIONS, OpenLoop
 from benchmarks.protocols.protocol import GRPC_PREFIX_BYTES, Pixels
 from benchmarks.servers.running_server import RunningServer
 
-CONNECTIONS = 8
 GRACE_SECONDS = 5.0  # for responses, once the last request is sent
 
 
-def measure_open_loop(target: RunningServer, rate: float, pixels: Pixels, seconds: float) -> Tail:
-    """Sends `rate` requests a second for `seconds`, each with `pixels` (n, 784) uint8. gRPC only.
+def measure_open_loop(target: RunningServer, load: OpenLoop, pixels: Pixels) -> Tail:
+    """Sends requests at a fixed rate, each with `pixels` (n, 784) uint8. gRPC only.
 
     Raises LoadError if a response is an error. Requests without a response are counted.
     """
     protocol = target.server.protocol
     response_bytes = len(protocol.call(target.port, pixels)) + GRPC_PREFIX_BYTES
-    tail, errors = run_open_loop(protocol.path, target.port, protocol.body(pixels), rate, seconds, response_bytes)
+    tail, errors = run_open_loop(
+        protocol.path, target.port, protocol.body(pixels), load.rate, load.seconds, response_bytes
+    )
     if errors:
-        raise LoadError(f"{target.name}: {errors} requests ended with an error at {rate:,.0f} a second")
+        raise LoadError(f"{target.name}: {errors} requests ended with an error at {load.title}")
     return tail
 
 

@@ -49,11 +49,15 @@ class Server:
 
     def environment(self, deployment: Deployment) -> dict[str, str]:
         """Environment variables that the server gets in addition to the benchmark's own."""
+        python_path = f"{deployment.root}:{deployment.root / 'client'}" if self.peer is None else str(ROOT)
         return {
-            "PYTHONPATH": f"{deployment.root}:{deployment.root / 'client'}" if self.peer is None else str(ROOT),
+            "PYTHONPATH": python_path,
             "GRAPH_FILE": str(deployment.graph),
             "ORT_DISABLE_TELEMETRY": "1",
             "PYTHONDONTWRITEBYTECODE": "",
+            # Our watchdog ends a worker whose loop stood still for longer than an inference may take. A server that is
+            # suspended while the others have their turns stands still for minutes.
+            "MNIST_INFERENCE_TIMEOUT_SECONDS": "0",
         }
 
 
@@ -86,6 +90,10 @@ def _echo(deployment: Deployment, ports: list[int]) -> list[str]:
     return [str(deployment.python), "-m", "benchmarks.servers.echo_server", str(ports[0]), *arrangement]
 
 
+def _completion_queue_echo(deployment: Deployment, ports: list[int]) -> list[str]:
+    return [str(deployment.python), "-m", "benchmarks.servers.completion_queue_echo", str(ports[0])]
+
+
 def _uvicorn(deployment: Deployment, ports: list[int]) -> list[str]:
     return [
         *(str(deployment.python), "-m", "uvicorn", "--port", str(ports[0]), "--workers", "2", "--no-access-log"),
@@ -111,8 +119,10 @@ OURS = (
         our_server("--model-name", "mnist-int8"), model="mnist-int8",
     ),
 )  # fmt: skip
-# Measured only when named: the cost of the access log (compare with ours) and of metrics (compare with ours-one).
+# Measured only when named or when a target needs them: the other gRPC engine and the access log (compare with ours),
+# metrics (compare with ours-one), and the server whose memory is measured.
 VARIANTS = (
+    Server("ours-aio", "ours, on grpc.aio", _OPEN_INFERENCE, our_server("--grpc-engine", "aio")),
     Server(
         "ours-logged", "ours, with an access log", _OPEN_INFERENCE,
         our_server("--access-log", "--log-format", "json", log_level="info"),
@@ -121,8 +131,10 @@ VARIANTS = (
         "ours-one-unmetered", "ours, one worker, metrics count nothing", _OPEN_INFERENCE,
         our_server("--workers", "1", "--inference-threads", "1", module="benchmarks.servers.unmetered_server"),
     ),
+    Server(
+        "ours-one-mnist", "ours, one worker, model mnist", _OPEN_INFERENCE, our_server("--workers", "1"), model="mnist",
+    ),
 )  # fmt: skip
-SOAKED = Server("soaked", "ours, one worker", _OPEN_INFERENCE, our_server("--workers", "1"), model="mnist")
 PEERS = (
     Server(
         "triton", "Triton, Python backend", _OPEN_INFERENCE,
@@ -139,6 +151,10 @@ PEERS = (
     Server("litserve", "LitServe, 2 workers", base64_json("/read"), _peer("litserve.server"), "litserve"),
     Server("bentoml", "BentoML, batching", base64_json("/read"), _bentoml, "bentoml"),
     Server("echo", "gRPC echo, no work", ECHO, _echo, returns_digits=False),
+    Server(
+        "echo-completion-queue", "completion-queue echo, 1 process", ECHO,
+        _completion_queue_echo, returns_digits=False,
+    ),
 )  # fmt: skip
 SERVERS = {server.name: server for server in (*OURS, *VARIANTS, *PEERS)}
 

@@ -14,7 +14,7 @@ import numpy as np
 from benchmarks.peers.onnx_session import Session
 from benchmarks.protocols.protocol import Pixels, RequestError
 from benchmarks.servers.example_network import example_repository, graph_file, sample_digits
-from benchmarks.servers.lineup import SERVERS, SOAKED, Deployment, Server, our_python
+from benchmarks.servers.lineup import SERVERS, Deployment, Server, our_python
 from benchmarks.system.process_tree import ProcessTree, stop
 
 START_SECONDS = 120
@@ -39,6 +39,7 @@ class RunningServer:
     ports: tuple[int, ...]
     processes: ProcessTree
     start_seconds: float  # from its start to its first right answer
+    ready_bytes: int  # proportional set size of all its processes then
 
     @property
     def port(self) -> int:
@@ -71,7 +72,8 @@ def run_server(server: Server, deployment: Deployment, pixels: Pixels, expected:
         )
     try:
         _wait_for_response(server, process, ports[0], pixels[:1], log)
-        started = RunningServer(server, tuple(ports), ProcessTree(process.pid), time.monotonic() - began)
+        seconds, processes = time.monotonic() - began, ProcessTree(process.pid)
+        started = RunningServer(server, tuple(ports), processes, seconds, processes.memory_bytes())
         check_answers(started, pixels, expected)
         yield started
     finally:
@@ -81,7 +83,7 @@ def run_server(server: Server, deployment: Deployment, pixels: Pixels, expected:
 @contextmanager
 def run_our_server(runs: Path, models: Path | None = None) -> Iterator[RunningServer]:
     """Runs our server for the block: with the example network, or with one worker and the default model of `models`."""
-    server = SOAKED if models else SERVERS["ours"]
+    server = SERVERS["ours-one-mnist" if models else "ours"]
     repository = (models or example_repository(runs)).absolute()
     graph, pixels = graph_file(repository), sample_digits()
     folder = runs / "servers" / "alone"

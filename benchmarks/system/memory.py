@@ -65,13 +65,13 @@ def _mappings(process: psutil.Process) -> Sequence[Mapping]:
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """A slope in MiB an hour. `uncertainty`: twice its standard error, if samples scatter independently."""
+    """A slope, in MiB an hour or bytes a call. `uncertainty`: twice its standard error, for independent samples."""
 
     slope: float
     uncertainty: float
 
     def verdict(self, allowed: float) -> str:
-        """The verdict in words, where at most `allowed` MiB an hour may be added."""
+        """The verdict in words, where the slope may be at most `allowed`."""
         if self.slope - self.uncertainty > allowed:
             return "it grows"
         if self.slope + self.uncertainty > allowed:
@@ -79,15 +79,20 @@ class Growth:
         return "it does not grow"
 
 
-def growth(hours: Sequence[float], mebibytes: Sequence[float]) -> Growth:
-    """Fits a line by least squares. Raises ValueError for fewer than three samples."""
-    count = len(hours)
+def growth(moments: Sequence[float], amounts: Sequence[float]) -> Growth:
+    """Fits a line by least squares: `amounts` of memory by `moments`, in hours or calls.
+
+    Raises ValueError for fewer than three samples, and if all are of one moment.
+    """
+    count = len(moments)
     if count < 3:
         raise ValueError(f"{count} samples show no growth: at least three are needed")
-    mean_hours, mean_mebibytes = sum(hours) / count, sum(mebibytes) / count
-    spread = sum((hour - mean_hours) ** 2 for hour in hours)
-    pairs = list(zip(hours, mebibytes, strict=True))
-    slope = sum((hour - mean_hours) * (value - mean_mebibytes) for hour, value in pairs) / spread
-    residuals = [value - mean_mebibytes - slope * (hour - mean_hours) for hour, value in pairs]
+    mean_moment, mean_amount = sum(moments) / count, sum(amounts) / count
+    spread = sum((moment - mean_moment) ** 2 for moment in moments)
+    if not spread:
+        raise ValueError("samples of one moment show no growth")
+    pairs = list(zip(moments, amounts, strict=True))
+    slope = sum((moment - mean_moment) * (amount - mean_amount) for moment, amount in pairs) / spread
+    residuals = [amount - mean_amount - slope * (moment - mean_moment) for moment, amount in pairs]
     error = math.sqrt(sum(each**2 for each in residuals) / (count - 2) / spread)
     return Growth(slope, 2 * error)

@@ -10,7 +10,7 @@ import pytest
 from benchmarks.__main__ import COMMANDS, main
 from benchmarks.compare import cli
 from benchmarks.compare.results import read_results
-from benchmarks.load.measurement import Load
+from benchmarks.load.measurement import MANY_CONNECTIONS, PYTHON_CALLS, SHARED_PYTHON_CALLS, Load
 from benchmarks.system.process_tree import stop
 from tests.support.h2load import needs_h2load
 
@@ -48,7 +48,7 @@ def test_our_server_and_the_echo_are_measured_written_and_drawn(runs: Path) -> N
     assert results.loads() == [Load(32, 1), Load(8, 64)]
     assert set(results.rounds) == {"ours-classify", "echo", "onnxruntime-1", "onnxruntime-2"}
     for name in ("ours-classify", "echo"):
-        assert results.alone[name].memory_mebibytes > 10
+        assert 10 < results.alone[name].ready_mebibytes <= 2 * results.alone[name].memory_mebibytes
         for rounds in results.rounds[name].values():
             (measured,) = rounds
             assert measured.requests_per_second > 10
@@ -66,6 +66,37 @@ def test_tails_are_measured_at_fixed_rates(runs: Path) -> None:
     ((tail,),) = results.tails["ours-classify"].values()
     assert tail.unanswered == 0
     assert 0 < tail.p50_ms <= tail.p99_ms <= tail.p999_ms <= tail.worst_ms
+
+
+@needs_h2load
+def test_targets_are_measured_with_what_they_need_and_shown(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    short = ["--rounds", "1", "--seconds", "0.3", "--open-loop-seconds", "0.3"]
+    cli.main(["--runs", str(runs), *short, "--ours", "--peers", "--targets", "echo", "python", "connections"])
+    results = read_results(runs.parent / "benchmark.json")
+    assert results.failed == {}
+    assert {name: set(measured) for name, measured in results.rounds.items()} == {
+        "ours": {MANY_CONNECTIONS, PYTHON_CALLS, SHARED_PYTHON_CALLS},
+        "ours-one": {Load(32, 1)},
+        "echo-completion-queue": {Load(32, 1)},
+    }
+    table = capsys.readouterr().out.split("| --- | --- | --- | --- |\n")[1].splitlines()
+    assert len(table) == 3
+    assert not any("not measured" in row for row in table)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["--ours", "--peers"], "no server is named"),
+        (["--open-loop", "50", "--targets"], "without --targets"),
+    ],
+)
+def test_a_plan_that_makes_no_sense_is_refused(
+    arguments: list[str], reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(arguments)
+    assert reason in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from benchmarks.compare.results import Footprint, Results, read_results
 from benchmarks.load.arrivals import Tail
-from benchmarks.load.measurement import Load, Measurement, Spread
+from benchmarks.load.measurement import PYTHON_CALLS, Load, Measurement, OpenLoop, Spread
 
 
 def measurement(rate: float) -> Measurement:
@@ -28,7 +28,8 @@ def test_medians_and_ratios_are_taken_over_rounds() -> None:
 
 def test_written_results_are_read_back(tmp_path: Path) -> None:
     results = results_of(ours=[100], peer=[50])
-    results.alone["ours"] = Footprint(120.5, 1.25)
+    results.add("ours", PYTHON_CALLS, measurement(70))
+    results.alone["ours"] = Footprint(90.5, 120.5, 1.25)
     results.add_tail("ours", Tail(200, 1, 2, 3, 4, 0, 0.5))
     results.drop("peer", "it failed")
     results.write(tmp_path / "results.json")
@@ -40,3 +41,20 @@ def test_a_server_that_failed_has_no_figures() -> None:
     results.drop("peer", "it failed")
     assert set(results.rounds) == {"ours"}
     assert results.failed == {"peer": "it failed"}
+
+
+def test_a_server_that_failed_one_load_keeps_the_others() -> None:
+    results = results_of(ours=[100])
+    results.add("ours", Load(1, 1), measurement(10))
+    results.add_tail("ours", Tail(200, 1, 2, 3, 4, 0, 0.5))
+    results.drop("ours", "an error", Load(32, 1))
+    results.drop("ours", "no response", OpenLoop(200, 60))
+    assert set(results.rounds["ours"]) == {Load(1, 1)}
+    assert results.tails["ours"] == {}
+    assert results.has_failed("ours", Load(32, 1))
+    assert results.has_failed("ours", OpenLoop(200, 60))
+    assert not results.has_failed("ours", Load(1, 1))
+    assert results.failed == {
+        "ours, 1 digit a request, 32 at once": "an error",
+        "ours, 200 requests/s": "no response",
+    }

@@ -1,8 +1,14 @@
 """Output and log of h2load are parsed; failures are not overlooked."""
 
+from pathlib import Path
+
 import pytest
 
-from benchmarks.load.h2load import RequestCounts, parse_log, parse_output
+from benchmarks.load.h2load import RequestCounts, command, parse_log, parse_output
+from benchmarks.load.measurement import MANY_CONNECTIONS, Load
+from benchmarks.protocols.open_inference import open_inference
+from benchmarks.protocols.peer_contracts import raw_http
+from benchmarks.protocols.protocol import Protocol
 
 OUTPUT = """
 finished in 2.00s, 25.00 req/s, 7.26KB/s
@@ -30,3 +36,19 @@ def test_latencies_are_milliseconds_in_ascending_order() -> None:
 def test_a_status_other_than_200_is_refused() -> None:
     with pytest.raises(RuntimeError, match="503"):
         parse_log("1700\t200\t2500\n1701\t503\t500\n")
+
+
+@pytest.mark.parametrize(
+    ("protocol", "load", "options"),
+    [
+        (open_inference(), Load(1, 1), ["--clients=1", "--max-concurrent-streams=1"]),
+        (open_inference(), Load(32, 1), ["--clients=8", "--max-concurrent-streams=4"]),
+        (open_inference(), MANY_CONNECTIONS, ["--clients=100", "--max-concurrent-streams=1"]),
+        (raw_http("/read"), Load(128, 1), ["--clients=128", "--h1"]),
+    ],
+)
+def test_requests_are_spread_over_connections(protocol: Protocol, load: Load, options: list[str]) -> None:
+    line = command(protocol, 50051, load, 2.0, Path("body"), Path("log"))
+    assert set(options) < set(line)
+    assert line[0] == "h2load"
+    assert line[-1] == f"http://127.0.0.1:50051{protocol.path}"

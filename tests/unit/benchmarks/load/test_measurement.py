@@ -1,8 +1,8 @@
-"""Percentiles, medians and ranges."""
+"""Percentiles, and the titles of loads."""
 
 import pytest
 
-from benchmarks.load.measurement import percentile
+from benchmarks.load.measurement import LOADS, MANY_CONNECTIONS, PYTHON_CALLS, SHARED_PYTHON_CALLS, OpenLoop, percentile
 
 
 @pytest.mark.parametrize(("percent", "value"), [(50, 50), (99, 99), (99.9, 100), (100, 100), (0, 1)])
@@ -17,3 +17,10 @@ def test_a_percentile_of_one_value_is_that_value() -> None:
 def test_no_values_have_no_percentile() -> None:
     with pytest.raises(ValueError, match="no values"):
         percentile([], 50)
+
+
+def test_a_load_is_named_by_what_sets_it_apart() -> None:
+    loads = [*LOADS.values(), MANY_CONNECTIONS, PYTHON_CALLS, SHARED_PYTHON_CALLS]
+    titles = {load.title for load in loads} | {OpenLoop(5000, 60).title}
+    assert len(titles) == len(loads) + 1
+    assert MANY_CONNECTIONS.title == "1 digit a request, 100 at once on 100 connections"
