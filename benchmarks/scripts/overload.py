@@ -22,7 +22,7 @@ from benchmarks.servers.example_network import sample_digits
 from benchmarks.servers.running_server import RunningServer, run_our_server
 
 CONNECTIONS = 16
-IN_FLIGHT = 128  # while the peak is measured
+IN_FLIGHT, MOST_IMAGES = 128, 1024  # while the peak is measured
 WARM_UP_SECONDS, PEAK_SECONDS, OVERLOAD_SECONDS, AFTER_SECONDS = 1.0, 3.0, 5.0, 1.0
 TICK_SECONDS = 0.001
 SIZES = (1, 16, 64)
@@ -42,7 +42,8 @@ class Phase:
 class _Load:
     """Calls over several connections, and the outcome of each."""
 
-    def __init__(self, path: str, port: int, body: bytes, deadline_seconds: float) -> None:
+    def __init__(self, path: str, port: int, body: bytes, images: int, deadline_seconds: float) -> None:
+        self._images = images
         self._deadline_seconds = deadline_seconds
         self._arguments = (path, port, body)
         self._connections: list[Http2Connection] = []
@@ -69,7 +70,7 @@ class _Load:
 
             connection.send(on_response, deadline=time.perf_counter() + self._deadline_seconds)
 
-        for number in range(IN_FLIGHT):
+        for number in range(min(IN_FLIGHT, MOST_IMAGES // self._images)):  # fewer than the server would refuse
             send(self._connections[number % CONNECTIONS])
         await asyncio.sleep(WARM_UP_SECONDS)
         before, began = answered, time.perf_counter()
@@ -119,7 +120,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 async def _overload(server: RunningServer, images: int, times: float, deadline: float) -> tuple[float, list[Phase]]:
-    load = _Load(CLASSIFY.path, server.port, CLASSIFY.body(sample_digits()[:images]), deadline)
+    load = _Load(CLASSIFY.path, server.port, CLASSIFY.body(sample_digits()[:images]), images, deadline)
     await load.connect()
     peak = await load.peak()
     phases = [

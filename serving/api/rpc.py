@@ -14,6 +14,7 @@ import grpc
 from serving.api.access_log import AccessLog
 from serving.api.engine.call import OK, Call, Kind, Method
 from serving.api.status import REASONS, ErrorStatus, error_status
+from serving.auth.api_keys import Caller
 from serving.auth.authenticator import Authenticator
 from serving.logging import Logger
 from serving.metrics.metrics import Metrics
@@ -24,6 +25,8 @@ Unary = Callable[[bytes, Call], Awaitable[bytes]]
 Direct = Callable[[bytes, Call], None]
 # Answers a stream, by read() and write(). The call ends when it returns.
 Stream = Callable[[Call], Awaitable[None]]
+# Raises what refuses a call of a caller, with a deadline in time.monotonic() seconds.
+Check = Callable[[Caller, float], None]
 Count = Callable[[float, bool], None]  # of one call: its seconds, and whether it got a response
 
 
@@ -55,9 +58,19 @@ class RpcObserver:
 
         return self.direct(name, lambda request, call: call.run(answer(request, call)), scope)
 
-    def direct(self, name: str, handler: Direct, scope: str | None = None, count: Count | None = None) -> Method:
-        """Makes a method of a function: no task is made for its calls. `count`: also sees how they end."""
-        return self._method("unary", name, handler, scope, count)
+    def direct(
+        self,
+        name: str,
+        handler: Direct,
+        scope: str | None = None,
+        check: Check | None = None,
+        count: Count | None = None,
+    ) -> Method:
+        """Makes a method of a function: no task is made for its calls.
+
+        `check`: may refuse a call before its message is read. `count`: also sees how calls end.
+        """
+        return self._method("unary", name, handler, scope, check, count)
 
     def bidi_stream(self, name: str, handler: Stream, scope: str | None = None) -> Method:
         """Makes a stream of a coroutine."""
@@ -72,20 +85,35 @@ class RpcObserver:
 
         return self._method("bidi_stream", name, lambda _, call: call.run(answer(call)), scope)
 
-    def _method(self, kind: Kind, name: str, handler: Direct, scope: str | None, count: Count | None = None) -> Method:
+    def _method(
+        self,
+        kind: Kind,
+        name: str,
+        handler: Direct,
+        scope: str | None,
+        check: Check | None = None,
+        count: Count | None = None,
+    ) -> Method:
         rpc = _Rpc(self._metrics, kind, self._service, name, self._access_log, count)
 
-        def begin(call: Call, request: bytes) -> None:
+        def arrive(call: Call) -> None:
             call.begun = time.perf_counter()
-            rpc.started.inc()  # before authentication: the drain waits until no call starts any more
+            rpc.started.inc()
             call.observer = rpc
             try:
                 call.caller = self._authenticator.authenticate(call, scope)
+                if check:
+                    check(call.caller, call.deadline)
+            except Exception as error:  # the border of the RPC
+                self.fail(call, error, name)
+
+        def begin(call: Call, request: bytes) -> None:
+            try:
                 handler(request, call)
             except Exception as error:  # the border of the RPC
                 self.fail(call, error, name)
 
-        return Method(self._service, name, kind, begin)
+        return Method(self._service, name, kind, begin, arrive)
 
     def fail(self, call: Call, error: Exception, method: str) -> None:
         """Ends the call with the status for `error`, with metadata that says when a retry is worthwhile."""

@@ -32,16 +32,21 @@ class Admission:
         """Images admitted and not yet released."""
         return self._held
 
+    def has_room(self, client: str, images: int) -> bool:
+        """Returns True where admit() would take `images`, 1 or more, of `client`."""
+        own = self._by_client.get(client, 0)
+        left = self.capacity - self._held - images
+        # `own and`: a client that holds nothing is refused only where the server has no room at all.
+        return left >= 0 and not (own and own + images > THRESHOLD_FACTOR * left)
+
     def admit(self, client: str, images: int) -> bool:
         """Takes room for `images`, 1 or more, of `client`. Returns False, and takes nothing, where there is no room.
 
         Every True must be followed by one release() with the same values, on errors and cancellation too.
         """
-        own = self._by_client.get(client, 0)
-        left = self.capacity - self._held - images
-        # `own and`: a client that holds nothing is refused only where the server has no room at all.
-        if left < 0 or (own and own + images > THRESHOLD_FACTOR * left):
+        if not self.has_room(client, images):
             return False
+        own = self._by_client.get(client, 0)
         if not self._held:
             self._is_empty.clear()
         self._held += images

@@ -159,6 +159,16 @@ class Classifier:
             raise
         return admitted
 
+    def check_room(self, caller: Caller, deadline: float) -> None:
+        """Refuses a request before its images are read, if there is no room or no time for even one.
+
+        Raises OverloadedError, TooLateError, ExpiredError or NotReadyError.
+        """
+        batcher = self._registry.served().batcher  # of the version for most requests; the others' are alike
+        self._check_deadline(1, batcher, deadline)
+        if not self._admission.has_room(caller.name, 1):
+            raise self._overloaded(1, batcher)
+
     def charge(self, caller: Caller, images: int) -> None:
         """Counts `images` against the rate of the caller's key. Raises RateLimitedError."""
         if caller.key:
@@ -192,6 +202,12 @@ class Classifier:
 
     def _admit(self, client: str, images: int, batcher: Batcher, deadline: float) -> None:
         """Admits `images` of `client`. Raises ExpiredError or TooLateError by the deadline, or OverloadedError."""
+        self._check_deadline(images, batcher, deadline)
+        if not self._admission.admit(client, images):
+            raise self._overloaded(images, batcher)
+
+    def _check_deadline(self, images: int, batcher: Batcher, deadline: float) -> None:
+        """Raises ExpiredError or TooLateError unless the response can be ready in time."""
         # On an idle server every request is tried: the estimate may be of slower times, and only running corrects it.
         if deadline != NO_DEADLINE and not batcher.is_idle:
             remaining = deadline - time.monotonic()
@@ -199,11 +215,12 @@ class Classifier:
                 raise ExpiredError
             if (expected := batcher.expected_seconds(images)) > remaining * USABLE_SHARE:
                 raise TooLateError(expected, remaining)
-        if not self._admission.admit(client, images):
-            admission = self._admission
-            # The estimate leaves out images that are being decoded: it is near 0 where only those fill the server.
-            wait = max(batcher.expected_seconds(0), MIN_RETRY_SECONDS)
-            raise OverloadedError(images, admission.held, admission.capacity, wait)
+
+    def _overloaded(self, images: int, batcher: Batcher) -> OverloadedError:
+        admission = self._admission
+        # The estimate leaves out images that are being decoded: it is near 0 where only those fill the server.
+        wait = max(batcher.expected_seconds(0), MIN_RETRY_SECONDS)
+        return OverloadedError(images, admission.held, admission.capacity, wait)
 
     async def _decode_all(self, encoded: dict[int, bytes]) -> dict[int, Framed]:
         """Decodes pictures on the executor's threads, by index. The first that fails, in order, fails the request."""

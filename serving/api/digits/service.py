@@ -53,7 +53,7 @@ class DigitService:
         """Returns the four methods."""
         rpcs = self._rpcs
         return [
-            rpcs.direct("Classify", self._classify, CLASSIFY),
+            rpcs.direct("Classify", self._classify, CLASSIFY, self._classifier.check_room),
             rpcs.bidi_stream("ClassifyStream", self._classify_stream, CLASSIFY),
             rpcs.unary("Explain", self._explain, CLASSIFY),
             rpcs.unary("GetModel", self._get_model),

@@ -118,7 +118,9 @@ class AioEngine:
             self._begun += 1
             call = _AioCall(context)
             try:
-                method.begin(call, request if isinstance(request, bytes) else b"")
+                method.arrive(call)
+                if not call.is_over:
+                    method.begin(call, request if isinstance(request, bytes) else b"")
                 del request  # it need not wait for the response
                 code, details, message = await call.ended
             except asyncio.CancelledError:  # the client left, the deadline passed, or the server stops

@@ -1,6 +1,7 @@
 """A gRPC call as the contracts see it, and the methods that an engine runs: nothing here knows how a call arrives.
 
-1. An engine begins a method with each call: a unary one with its message, a stream without.
+1. An engine lets a method see each call as it arrives, which may refuse it before its message is read. Then it begins
+   the method: a unary one with its message, a stream without.
 2. A call ends exactly once: by respond(), finish() or fail(), or because its client left or its deadline passed. What
    comes after the end is ignored, so a method need not look whether somebody still waits.
 3. `on_cancel` runs when the client or the deadline ended the call first; `observer` sees every end, with its status.
@@ -25,6 +26,10 @@ OK = grpc.StatusCode.OK
 
 def _nothing() -> None:
     """Stands for "nothing is to be done when the call is cancelled"."""
+
+
+def _ignore(_: object) -> None:
+    """Stands for "nothing is to be done when a call arrives"."""
 
 
 class Observer(Protocol):
@@ -102,12 +107,17 @@ class Call(ABC):
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """One RPC. `begin`: takes the call and, for a unary one or a server stream, its message. It must not raise."""
+    """One RPC. Its functions must not raise.
+
+    `begin`: takes the call and, for a unary one or a server stream, its message. `arrive`: sees the call before that,
+    and may end it.
+    """
 
     service: str
     name: str
     kind: Kind
     begin: Callable[[Call, bytes], None]
+    arrive: Callable[[Call], object] = _ignore
 
     @property
     def path(self) -> str:

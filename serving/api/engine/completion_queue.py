@@ -22,7 +22,7 @@ from serving.api.tls import TlsCredentials
 # Calls that gRPC may hand over before we ask for more. Those that it has not handed over when the server ends get
 # CANCELLED from gRPC itself, and no status of ours.
 REQUESTED_CALLS = 256
-# Before it ends, the server holds calls that arrive, until none has arrived for this time. Callers who wait for a status
+# Before it ends, the server holds calls that arrive until none has arrived for this time. Callers who wait for a status
 # send no further call, and so none reaches gRPC after its end, which it would answer as CANCELLED.
 QUIET_SECONDS = 0.02
 MAX_UNQUIET_SECONDS = 0.2  # callers who do not wait delay the end no further
@@ -103,6 +103,9 @@ class CompletionQueueEngine:
 
 def _begin(call: "_QueueCall", method: Method) -> None:
     """Begins a method: a stream at once, another when its message is there."""
+    method.arrive(call)
+    if call.is_over:  # refused
+        return
     call.watch()
     if method.kind == "bidi_stream":
         method.begin(call, b"")

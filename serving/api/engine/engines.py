@@ -75,10 +75,11 @@ def make_engine(
     listeners = max(2, LISTENERS // workers) if name == "aio" else 1  # decision 0005
     by_path = {method.path.encode(): method for method in methods}
     options = _options(listeners, max_request_bytes, max_connection_age_seconds)
+    limits = ("grpc.server.max_pending_requests", "grpc.server.max_pending_requests_hard_limit")
     if name == "aio":
-        limits = ("grpc.server.max_pending_requests", "grpc.server.max_pending_requests_hard_limit")
         return AioEngine(by_path, [*options, *((limit, AIO_PENDING_CALLS) for limit in limits)], listeners, log)
-    return CompletionQueueEngine(by_path, options)
+    # gRPC itself rejects none: a call that waits in it costs little, and each gets a status of ours.
+    return CompletionQueueEngine(by_path, [*options, *((limit, 2**31 - 1) for limit in limits)])
 
 
 def _options(listeners: int, max_request_bytes: int, max_connection_age_seconds: float) -> list[tuple[str, int]]:

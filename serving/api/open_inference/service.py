@@ -74,7 +74,9 @@ class OpenInferenceService:
         if self._reload:  # otherwise gRPC answers UNIMPLEMENTED, as for any unknown method
             unary["RepositoryModelLoad"] = self._repository_model_load
         return [
-            self._rpcs.direct("ModelInfer", self._model_infer, CLASSIFY, self._count_infer),
+            self._rpcs.direct(
+                "ModelInfer", self._model_infer, CLASSIFY, self._classifier.check_room, self._count_infer
+            ),
             *(self._rpcs.unary(name, handler, _SCOPES.get(name)) for name, handler in unary.items()),
         ]
 

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections import Counter
+from contextlib import AsyncExitStack
 from typing import Any
 
 import grpc
@@ -192,3 +193,28 @@ async def test_in_a_drain_every_caller_is_answered_or_gets_unavailable(
             await until(lambda: codes["OK"] > 100)
         await asyncio.gather(*callers)
     assert set(codes) - ({"CANCELLED"} if ENGINE == "aio" else set()) == {"OK", "UNAVAILABLE"}
+
+
+async def test_in_a_flood_every_refusal_says_when_to_retry(start_server: StartServer) -> None:
+    """On our own engine gRPC itself rejects no call. grpc.aio ends some as CANCELLED (decision 0030)."""
+    options = (("grpc.enable_retries", 0), ("grpc.use_local_subchannel_pool", 1))
+    async with (
+        start_server(queue_capacity_images=4, max_images_per_request=1, max_queue_delay_seconds=0.1) as server,
+        AsyncExitStack() as stack,
+    ):
+        target = f"127.0.0.1:{server.grpc_port}"
+        channels = [await stack.enter_async_context(grpc.aio.insecure_channel(target, options)) for _ in range(8)]
+        stubs = [DigitClassifierStub(channel) for channel in channels]
+
+        async def call(number: int) -> tuple[str, bool]:
+            try:
+                await stubs[number % len(stubs)].Classify(ONE)
+            except grpc.aio.AioRpcError as error:
+                return error.code().name, any(key == "grpc-retry-pushback-ms" for key, _ in error.trailing_metadata())
+            return "OK", False
+
+        outcomes = Counter(await asyncio.gather(*(call(number) for number in range(1500))))
+    assert set(outcomes) - ({("CANCELLED", False)} if ENGINE == "aio" else set()) == {
+        ("OK", False),
+        ("RESOURCE_EXHAUSTED", True),
+    }
