@@ -58,6 +58,7 @@ class OpenInferenceService:
         self._reload = reload
         self._rpcs = RpcObserver(SERVICE, authenticator, metrics, log, access_log)
         self._answered, self._failed = CallTotals(), CallTotals()  # ModelInfer calls, in this worker
+        self._accepted = AcceptedModel("", 0, 0)  # the last one that _model() returned
 
     def methods(self) -> list[Method]:
         """Returns the methods."""
@@ -151,8 +152,11 @@ class OpenInferenceService:
 
     def _model(self) -> AcceptedModel:
         """Returns the model that answers now. Raises NotReadyError."""
-        model, registry = self._registry.served().model, self._registry
-        return AcceptedModel(model.name, model.version, self._classifier.max_images_per_request, registry.versions)
+        model, versions, last = self._registry.served().model, self._registry.versions, self._accepted
+        if last.versions is not versions or last.name != model.name:  # the registry makes a new tuple at each change
+            most = self._classifier.max_images_per_request
+            self._accepted = AcceptedModel(model.name, model.version, most, versions)
+        return self._accepted
 
     def _model_if_ready(self) -> AcceptedModel | None:
         try:
