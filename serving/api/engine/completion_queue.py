@@ -52,7 +52,7 @@ class CompletionQueueEngine:
         credentials = [grpc_core.server_credentials(tls.for_listener())] if tls else []
         if not server.add_http2_port(address(host, port).encode(), *credentials):
             raise OSError(None, "cannot be bound")
-        server.start()
+        loop.start_server(server)
         self._server = server
         self._has_ended = loop.create_future()
         for _ in range(REQUESTED_CALLS):
