@@ -46,7 +46,7 @@ class BatchQueue(Generic[T]):
         `max_batch_size`: images in one batch. `max_queue_delay_seconds`: longest wait for a fuller batch.
         """
         self._max_batch_size = max_batch_size
-        self._delay = max_queue_delay_seconds
+        self.delay_seconds = max_queue_delay_seconds  # may be changed at any time
         self._waiting: deque[T] = deque()
         self._images = 0
 
@@ -77,7 +77,7 @@ class BatchQueue(Generic[T]):
             return None
         # The head may be abandoned or expired: then take() comes early, drops it and returns a younger batch. Harmless.
         oldest = self._waiting[0].arrived
-        return oldest if self.is_full else oldest + self._delay
+        return oldest if self.is_full else oldest + self.delay_seconds
 
     def take(self, now: float) -> Taken[T]:
         """Removes the next batch, if it may leave at `now`, and the abandoned and expired requests ahead of its end."""

@@ -140,7 +140,8 @@ class Batcher:
     async def close(self) -> None:
         """Answers the requests in the queue, then ends the runner. A second call is harmless."""
         self.is_closing = True  # first: submit() refuses from here on, so the queue can only shrink
-        self._dispatch()  # requests that wait for the configured delay need not wait any longer
+        self._queue.delay_seconds = 0.0
+        self._dispatch()  # at once, also what waits for the configured delay
         await self._is_drained.wait()
         await self._runner.close()
 

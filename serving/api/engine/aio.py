@@ -91,8 +91,8 @@ class AioEngine:
         for keeper in self._keepers:  # first: a keeper would replace the listeners that are stopped below
             keeper.cancel()
         await asyncio.gather(*self._keepers, return_exceptions=True)
-        servers, self._servers = self._servers, set()
-        await asyncio.gather(*(server.stop(grace_seconds) for server in servers))
+        await asyncio.gather(*(server.stop(grace_seconds) for server in self._servers))
+        self._servers = set()  # not before: a stop that is cancelled may be repeated
 
     async def _until_quiet(self) -> None:
         """Returns when no call has begun for QUIET_SECONDS: all that arrived have been refused."""

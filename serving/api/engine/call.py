@@ -90,9 +90,9 @@ class Call(ABC):
     def cancelled(self) -> None:
         """Notes that the client left, the deadline passed or the server stops. Called by the engine."""
         if not self.is_over:
-            is_late = self.deadline <= time.monotonic()
+            is_late, on_cancel = self.deadline <= time.monotonic(), self.on_cancel
             self._end(grpc.StatusCode.DEADLINE_EXCEEDED if is_late else grpc.StatusCode.CANCELLED)
-            self.on_cancel()
+            on_cancel()
 
     def run(self, work: Awaitable[None]) -> None:
         """Runs a coroutine that ends this call. It is cancelled when the call is."""
@@ -101,6 +101,7 @@ class Call(ABC):
 
     def _end(self, code: grpc.StatusCode) -> None:
         self.is_over = True
+        self.on_cancel = _nothing  # it leads back to this call, which only the garbage collector would free then
         if self.observer is not None:
             self.observer.ended(self, code)
 

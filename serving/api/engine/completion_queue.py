@@ -37,6 +37,7 @@ class CompletionQueueEngine:
         self._methods = methods
         self._options = options
         self._server: Any = None
+        self._takes_calls = False
         self._has_ended: asyncio.Future[None] | None = None
         self._held: list[tuple[_QueueCall, Method]] | None = None  # calls to begin once the server has begun to end
 
@@ -52,27 +53,32 @@ class CompletionQueueEngine:
         credentials = [grpc_core.server_credentials(tls.for_listener())] if tls else []
         if not server.add_http2_port(address(host, port).encode(), *credentials):
             raise OSError(None, "cannot be bound")
-        server.start()
-        self._server = server
+        loop.start_server(server)
+        self._server, self._takes_calls = server, True
         self._has_ended = loop.create_future()
         for _ in range(REQUESTED_CALLS):
             server.request_call(self._queue, self._queue, self._arrive)
 
     async def stop(self, grace_seconds: float) -> None:
-        """Takes no new calls, waits up to `grace_seconds` for those in flight, then cancels them."""
-        if self._server is None or self._has_ended is None:
+        """Takes no new calls, waits up to `grace_seconds` for those in flight, then cancels them.
+
+        A second call does the same: the first may have been cancelled.
+        """
+        if self._has_ended is None or self._has_ended.done():
             return
-        self._held = []
-        await self._until_quiet(self._held)
-        server, self._server = self._server, None
-        server.shutdown(self._queue, self._note_end)
-        held, self._held = self._held, None
-        for call, method in held:
-            _begin(call, method)
+        if self._takes_calls:
+            held = self._held = self._held or []
+            await self._until_quiet(held)
+        if self._takes_calls:  # still: no other stop() has come here meanwhile
+            self._takes_calls = False
+            self._server.shutdown(self._queue, self._note_end)
+            held, self._held = self._held or [], None
+            for call, method in held:
+                _begin(call, method)
         await asyncio.wait({self._has_ended}, timeout=grace_seconds)
         if not self._has_ended.done():
-            server.cancel_all_calls()
-            await self._has_ended
+            self._server.cancel_all_calls()
+            await asyncio.wait({self._has_ended})
 
     async def _until_quiet(self, held: list["tuple[_QueueCall, Method]"]) -> None:
         ends, before = time.monotonic() + MAX_UNQUIET_SECONDS, -1
@@ -89,7 +95,7 @@ class CompletionQueueEngine:
         if not event.success:  # the server has ended
             return
         details = event.call_details
-        if self._server is not None:
+        if self._takes_calls:
             self._server.request_call(self._queue, self._queue, self._arrive)
         call = _QueueCall(event.call, details.deadline, event.invocation_metadata)
         method = self._methods.get(details.method)

@@ -6,7 +6,8 @@ says what to do when they move. They are:
 1. `CompletionQueue()`: `poll(deadline)` takes wall time (0: does not wait; None: waits) and releases the GIL meanwhile.
    `shutdown()`. An event has `completion_type`, `success`, and `tag`, the object that its operation was started with.
 2. `Server(options, xds)`: `register_completion_queue(queue)`, `add_http2_port(address[, credentials])`, `start()`,
-   `request_call(queue, queue, tag)`, `shutdown(queue, tag)`, `cancel_all_calls()`.
+   `request_call(queue, queue, tag)`, `shutdown(queue, tag)`, `cancel_all_calls()`. The last two do nothing, and
+   complete nothing, once the server has ended.
 3. The event of a requested call also has `call`, `call_details` (`method` in bytes and `deadline` in wall time) and
    `invocation_metadata`. It has no `success` when the server was shut down instead.
 4. `call.start_server_batch(operations, tag)`, which any thread may call, and `call.peer()`. An empty batch completes at

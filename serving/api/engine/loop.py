@@ -22,7 +22,7 @@ import grpc
 from serving.api.engine import grpc_core
 
 MOST_EVENTS = 256  # taken from the queue in one turn, so that timers and descriptors get theirs
-# A deadline of the queue is wall time, which may be set back: a timer is late by so much then.
+# A deadline of the queue is wall time. When that is set back, the helper, whose waits are not, ends the loop's wait.
 LONGEST_WAIT_SECONDS = 1.0
 UNWAKEABLE_SECONDS = 0.001  # between two looks at the descriptors, until there is a call to wake the queue with
 OPEN_SECONDS = 10.0
@@ -40,6 +40,11 @@ class CompletionQueueLoop(asyncio.SelectorEventLoop):
     def queue(self) -> Any:
         """The completion queue. Use it after open_queue()."""
         return self._queue_selector.queue
+
+    def start_server(self, server: Any) -> None:
+        """Starts a server of the queue. close() ends it, with its calls, where nothing has before."""
+        server.start()
+        self._queue_selector.servers.append(server)
 
     async def open_queue(self) -> None:
         """Starts to wait in the queue. A second call does nothing. Raises OSError when that is not possible here."""
@@ -60,8 +65,8 @@ class CompletionQueueLoop(asyncio.SelectorEventLoop):
         server.register_completion_queue(self.queue)
         if not server.add_http2_port(name.encode()):
             raise OSError(None, "no local socket for gRPC")
-        server.start()
-        channel = grpc.insecure_channel(name)
+        self.start_server(server)
+        channel = grpc.insecure_channel(name, [("grpc.enable_http_proxy", 0)])  # gRPC exempts `unix:` names alone
         call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary("/wake")
         client = call.future(b"", timeout=OPEN_SECONDS)
 
@@ -87,6 +92,7 @@ class _QueueSelector(selectors.EpollSelector):
         super().__init__()
         self.queue = grpc_core.CompletionQueue()
         self.wake_call: Any = None
+        self.servers: list[Any] = []
         self._loop = loop
         self._is_watched = False  # the helper waits for the descriptors, and will wake the queue
         self._watch = threading.Semaphore(0)
@@ -140,22 +146,25 @@ class _QueueSelector(selectors.EpollSelector):
         poll.register(self.fileno(), select.POLLIN)
         while True:
             self._watch.acquire()
-            if any(descriptor == self._end for descriptor, _ in poll.poll()):
+            if any(descriptor == self._end for descriptor, _ in poll.poll(LONGEST_WAIT_SECONDS * 1000)):
                 return
             self._is_watched = False  # before the wake: the loop may wait again at once
             self.wake_call.start_server_batch((), _wake)
 
     def close(self) -> None:
-        """Ends the helper and the queue. Every server on the queue must have ended."""
+        """Ends the helper, the servers of the queue that have not ended, and the queue."""
         if self._helper:
             os.eventfd_write(self._end, 1)
             self._watch.release()
             self._helper.join()
         self.wake_call = None
         os.close(self._end)
+        for server in self.servers:  # the queue ends after them; both calls do nothing to one that has ended
+            server.shutdown(self.queue, _wake)
+            server.cancel_all_calls()
         self.queue.shutdown()
         while self.queue.poll(None).completion_type != grpc_core.QUEUE_SHUTDOWN:
-            pass  # what was still to come of servers that have ended
+            pass  # what was still to come of the servers
         super().close()
 
 

@@ -100,6 +100,16 @@ async def test_close_answers_what_is_queued_and_refuses_what_comes_after() -> No
         assert len(await asyncio.gather(first, *others)) == 3
 
 
+async def test_close_cuts_a_delay_short() -> None:
+    model = GatedModel()
+    model.open()
+    async with running(model, delay=600.0) as (batcher, _), asyncio.timeout(10.0):
+        answer = asyncio.create_task(batcher.submit(images(1)))
+        await asyncio.sleep(0)
+        await batcher.close()
+        assert digits_in(await answer) == [1]
+
+
 async def test_batches_and_answers_are_counted() -> None:
     model = GatedModel()
     async with running(model) as (batcher, metrics):

@@ -1,6 +1,7 @@
 """What either engine promises of a call: how it ends, who hears of it, and that nothing is left of it."""
 
 import asyncio
+import gc
 import time
 from collections import Counter
 from contextlib import AsyncExitStack
@@ -14,6 +15,8 @@ from grpc_reflection.v1alpha import reflection_pb2
 
 from protos.mnist.v1 import digits_pb2
 from protos.mnist.v1.digits_pb2_grpc import DigitClassifierStub
+from serving.api.engine.call import Call
+from serving.api.pending import PendingCall
 from serving.process.standalone import Standalone
 from tests.support.engine import ENGINE
 from tests.support.servers import StartServer
@@ -28,6 +31,11 @@ def handled(server: Standalone, code: str, method: str = "Classify") -> float:
     kind = "bidi_stream" if method.endswith("Stream") else "unary"
     labels = {"grpc_type": kind, "grpc_service": "mnist.v1.DigitClassifier", "grpc_method": method, "grpc_code": code}
     return server.server.metrics.registry.get_sample_value("grpc_server_handled_total", labels) or 0.0
+
+
+def objects_of_calls() -> int:
+    """Objects of this process's calls that have not been freed."""
+    return sum(isinstance(each, (Call, PendingCall)) for each in gc.get_objects())
 
 
 async def until(condition: Any) -> None:
@@ -60,6 +68,21 @@ async def test_a_deadline_that_passes_while_a_call_waits_is_counted_as_such(star
         assert raised.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
         await until(lambda: handled(server, "DEADLINE_EXCEEDED") == 1)
         assert server.server.images_in_flight == 0
+
+
+async def test_nothing_is_left_of_an_answered_call_for_the_garbage_collector(server: Standalone) -> None:
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel:
+        stub = DigitClassifierStub(channel)
+        await stub.Classify(ONE)
+        gc.collect()
+        gc.disable()
+        before = objects_of_calls()  # servers of other tests may have ended with a call in the queue
+        try:
+            for _ in range(10):
+                await stub.Classify(ONE)
+            await until(lambda: objects_of_calls() <= before)
+        finally:
+            gc.enable()
 
 
 @pytest.mark.parametrize("compression", [grpc.Compression.Gzip, grpc.Compression.Deflate])

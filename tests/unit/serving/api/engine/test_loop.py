@@ -1,6 +1,9 @@
 """The event loop that waits in gRPC's queue does all that asyncio's own does, while the queue is in use."""
 
 import asyncio
+import os
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -94,3 +97,52 @@ async def test_a_cancelled_opening_leaves_the_loop_usable() -> None:
         await task
     await opened()
     assert await asyncio.to_thread(lambda: 1) == 1
+
+
+@pytest.mark.parametrize("variable", ["http_proxy", "https_proxy", "grpc_proxy"])
+def test_a_proxy_of_the_environment_is_not_used_for_the_call_that_wakes_the_loop(variable: str) -> None:
+    """In a process of its own: before the mend the loop could not even be closed."""
+    code = (
+        "import asyncio; from serving.api.engine.loop import CompletionQueueLoop as Loop\n"
+        "with asyncio.Runner(loop_factory=Loop) as runner: runner.run(runner.get_loop().open_queue())"
+    )
+    environment = os.environ | {variable: "http://127.0.0.1:9"}
+    subprocess.run([sys.executable, "-c", code], env=environment, timeout=SOON, check=True)
+
+
+async def test_timers_are_kept_when_the_wall_clock_is_set_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    await opened()
+    hour_ahead = time.time() + 3600.0  # what the wall clock showed when the loop began to wait, before it was set back
+    monkeypatch.setattr("serving.api.engine.loop.time.time", lambda: hour_ahead)
+    began = time.monotonic()
+    await asyncio.sleep(0.05)
+    assert time.monotonic() - began < SOON
+
+
+def test_a_loop_is_closed_while_a_server_on_it_has_a_call() -> None:
+    """In a process of its own, as before: what is left of it must not keep the interpreter from ending either."""
+    code = """
+import asyncio, grpc
+from serving.api.engine.call import Method
+from serving.api.engine.completion_queue import CompletionQueueEngine
+from serving.api.engine.loop import CompletionQueueLoop
+from serving.api.listening_port import reserve_port
+
+async def begin():
+    begun = asyncio.Event()
+    method = Method("service", "stream", "bidi_stream", lambda call, _: begun.set())
+    engine = CompletionQueueEngine({method.path.encode(): method}, [("grpc.so_reuseport", 1)])
+    with reserve_port("127.0.0.1", 0) as port:
+        await engine.start(*port.getsockname())
+        channel = grpc.insecure_channel("%s:%s" % port.getsockname())
+        stream = channel.stream_stream("/service/stream")
+        calls.append(stream(iter([b""])))
+        await begun.wait()
+
+calls = []
+with asyncio.Runner(loop_factory=CompletionQueueLoop) as runner:
+    runner.run(begin())
+print(calls[0].code())
+"""
+    ended = subprocess.run([sys.executable, "-c", code], timeout=SOON, check=True, capture_output=True, text=True)
+    assert ended.stdout == "StatusCode.UNAVAILABLE\n"
