@@ -9,6 +9,7 @@ COMMANDS = {
     "compare": "benchmarks.compare.cli",
     "revisions": "benchmarks.compare.revisions",
     "chart": "benchmarks.compare.chart",
+    "gpu": "benchmarks.gpu.cli",
     "codec_time": "benchmarks.scripts.codec_time",
     "inference_time": "benchmarks.scripts.inference_time",
     "overload": "benchmarks.scripts.overload",
