@@ -94,7 +94,8 @@ def _pick_for_version(config: Config, repository: ModelRepository, version: int)
     if "float32" in precisions and choose_device(config.device, available_providers()) == "cuda":
         candidates += _load_on_cuda(repository, version, config.device)
     curves = measure(candidates)
-    picked = pick(curves, config.max_batch_size or SIZES[-1], card_name())
+    cpu_workers = worker_count(config.workers, "cpu")
+    picked = pick(curves, config.max_batch_size or SIZES[-1], card_name(), cpu_workers)
     click.echo(table(curves, picked), err=True)
     click.echo(f"To start with these settings and without measuring: {picked.flags}", err=True)
     return picked
@@ -137,7 +138,7 @@ def _opener(device: str, threads: int) -> OpenSession:
 
 def _threads_to_measure(config: Config) -> list[int]:
     """Returns 1, 2, 4 and so on, up to a worker's share of the processors, and the share itself."""
-    share = max(1, usable_cpus() // worker_count(config.workers, config.device))
+    share = max(1, usable_cpus() // worker_count(config.workers, "cpu"))
     return sorted({share, *(2**power for power in range(share.bit_length()))})
 
 

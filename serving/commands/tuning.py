@@ -51,16 +51,21 @@ class Picked:
         )
 
 
-def pick(curves: Sequence[Curve], largest: int = SIZES[-1], card: str = "") -> Picked:
-    """Picks settings from one or more curves, for batches of no more than `largest` images; `card`: the GPU's name."""
+def pick(curves: Sequence[Curve], largest: int = SIZES[-1], card: str = "", cpu_workers: int = 1) -> Picked:
+    """Picks settings from one or more curves, for batches of no more than `largest` images.
+
+    `card`: the GPU's name; `cpu_workers`: processes that would serve on the CPU, where a GPU would serve one.
+    """
     best, best_rate = curves[0], 0.0
     # Simplest first: a later curve replaces the best one only if it is worth the change.
     for curve in sorted(curves, key=lambda curve: (curve.device != "cpu", curve.precision != "float32", curve.threads)):
-        rate = max(curve.rates[index] for index in _allowed(curve, largest))
+        processes = cpu_workers if curve.device == "cpu" else 1
+        rate = processes * max(curve.rates[index] for index in _allowed(curve, largest))
         if rate > best_rate * WORTH_CHANGING:
             best, best_rate = curve, rate
-    enough = best_rate * (1 - RATE_LOSS)
-    size = min(index for index in _allowed(best, largest) if best.rates[index] >= enough)
+    allowed = _allowed(best, largest)
+    enough = max(best.rates[index] for index in allowed) * (1 - RATE_LOSS)
+    size = min(index for index in allowed if best.rates[index] >= enough)
     return Picked(best.precision, best.threads, SIZES[size], best.device, card if best.device == "cuda" else "")
 
 

@@ -8,9 +8,12 @@
 """
 
 import threading
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from functools import partial
+from queue import SimpleQueue
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -29,6 +32,7 @@ from serving.predictions import DIGITS, PIXELS, BatchPredictions, Floats, Pixels
 
 GRAPH_OPTIONS = CUDA_OPTIONS | {"enable_cuda_graph": "1"}
 _SHAPES: list[tuple[tuple[int, ...], type[np.generic]]] = [((DIGITS,), np.float32), ((), np.int64), ((), np.float32)]
+T = TypeVar("T")
 _DEVICE = threading.Lock()  # held by whatever uses the card (rule 3)
 
 
@@ -59,20 +63,17 @@ class BoundSession:
         """
         self.device = device
         self.sizes = padded_sizes(largest_batch)
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix=device)
-        self._executor.submit(self._prepare, graph, options).result()
+        self._thread = _DeviceThread(device)
+        weakref.finalize(self, self._thread.end)
+        self._thread.call(partial(self._prepare, graph, options))
 
     def run(self, pixels: Pixels) -> BatchPredictions:
         """Predicts `pixels`, (n, 784) uint8, 0 = paper, 255 = ink, n at least 1, without refusals. Releases the GIL."""
-        return self._executor.submit(self._run, pixels).result()
+        return self._thread.call(partial(self._run, pixels))
 
     def run_here(self, pixels: Pixels) -> BatchPredictions:
         """Predicts as run() does, on the calling thread. For measurements of what a thread of its own costs."""
         return self._run(pixels)
-
-    def close(self) -> None:
-        """Ends the thread. A session that is dropped ends it too."""
-        self._executor.shutdown()
 
     def _prepare(self, graph: bytes, options: Mapping[str, str]) -> None:
         with _DEVICE:
@@ -104,6 +105,36 @@ class BoundSession:
         self._pixels[:images] = pixels
         self._pixels[images:size] = 0
         return [output[:images] for output in self._bound[size].run(self._pixels[:size])]
+
+
+class _DeviceThread:
+    """Thread that does what is called on it, one after the other, until end()."""
+
+    def __init__(self, name: str) -> None:
+        self._work: SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None] = SimpleQueue()
+        # A daemon: an inference that hangs must not keep the process from ending. It knows the queue alone, so that a
+        # session that nobody uses any more can end it.
+        threading.Thread(target=_serve, args=(self._work,), name=name, daemon=True).start()
+
+    def call(self, function: Callable[[], T]) -> T:
+        """Returns what `function` returns on the thread, or raises what it raises there."""
+        future: Future[T] = Future()
+        self._work.put((function, future))
+        return future.result()
+
+    def end(self) -> None:
+        """Ends the thread after what it was given before."""
+        self._work.put(None)
+
+
+def _serve(queue: "SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None]") -> None:
+    while (work := queue.get()) is not None:
+        function, future = work
+        try:
+            future.set_result(function())
+        except BaseException as error:  # raised again by the caller's result()
+            future.set_exception(error)
+        del work, function, future  # they hold the session, while this waits
 
 
 class _Bound:

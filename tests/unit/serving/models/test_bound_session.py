@@ -1,3 +1,4 @@
+import gc
 import itertools
 import threading
 from pathlib import Path
@@ -96,3 +97,14 @@ def test_an_image_that_fails_is_not_left_in_the_padding_of_the_next_batch(tiny: 
     with pytest.raises(Exception, match=r"indices element out of"):
         tiny.run(failing)
     assert tiny.run(digits(5, 6, 7)).digits.tolist() == [5, 6, 7]
+
+
+def test_a_session_that_nobody_uses_ends_its_thread() -> None:
+    before = set(threading.enumerate())
+    session = BoundSession(tiny_graph(), 2, "cpu")
+    assert session.run(digits(3)).digits.tolist() == [3]
+    (thread,) = set(threading.enumerate()) - before
+    del session
+    gc.collect()
+    thread.join(timeout=10)
+    assert not thread.is_alive()
