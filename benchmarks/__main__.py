@@ -10,6 +10,7 @@ COMMANDS = {
     "revisions": "benchmarks.compare.revisions",
     "chart": "benchmarks.compare.chart",
     "targets": "benchmarks.compare.targets",
+    "gpu": "benchmarks.gpu.cli",
     "codec_time": "benchmarks.scripts.codec_time",
     "inference_time": "benchmarks.scripts.inference_time",
     "overload": "benchmarks.scripts.overload",

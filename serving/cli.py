@@ -110,6 +110,7 @@ def _tuned(config: Config, flags: Sequence[str]) -> Config | int:
     picked = Picked(**json.loads(tuning.stdout))
     return replace(
         config,
+        device=picked.device,
         precision=picked.precision,
         inference_threads=picked.inference_threads,
         max_batch_size=config.max_batch_size or picked.max_batch_size,

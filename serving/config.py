@@ -105,7 +105,11 @@ class Config:
         "before serving, measure the model on this host and pick the inference settings that are auto or 0",
         parse_boolean,
     )
-    device: str = _setting("auto", "auto, cpu or cuda; auto falls back to cpu", _choice("auto", "cpu", "cuda"))
+    device: str = _setting(
+        "auto",
+        "auto, cpu or cuda; auto takes cuda where it is there and faster, and cpu for int8",
+        _choice("auto", "cpu", "cuda"),
+    )
     workers: int = _setting(
         0, "worker processes; 0: one for each usable processor, or one with a GPU", _number(int, 0, 256)
     )

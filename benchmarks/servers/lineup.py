@@ -1,5 +1,6 @@
 """The servers of the comparison: how each one is started, and which protocol it speaks."""
 
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -49,9 +50,10 @@ class Server:
 
     def environment(self, deployment: Deployment) -> dict[str, str]:
         """Environment variables that the server gets in addition to the benchmark's own."""
-        python_path = f"{deployment.root}:{deployment.root / 'client'}" if self.peer is None else str(ROOT)
+        # Ours also keeps the folders of packages that the benchmark itself was given.
+        ours = [str(deployment.root), str(deployment.root / "client"), *os.environ.get("PYTHONPATH", "").split(":")]
         return {
-            "PYTHONPATH": python_path,
+            "PYTHONPATH": ":".join(filter(None, ours)) if self.peer is None else str(ROOT),
             "GRAPH_FILE": str(deployment.graph),
             "ORT_DISABLE_TELEMETRY": "1",
             "PYTHONDONTWRITEBYTECODE": "",

@@ -18,8 +18,10 @@ from serving.commands.tuning import SIZES, Curve, Picked, pick, table
 from serving.config import Config
 from serving.cpu import usable_cpus, worker_count
 from serving.errors import DeviceUnavailableError, ModelRejectedError
+from serving.models.cuda_libraries import card_name
+from serving.models.device import choose_device, open_on_device
 from serving.models.loaded_model import LoadedModel, OpenSession
-from serving.models.onnx_session import OnnxSession
+from serving.models.onnx_session import available_providers
 from serving.models.repository import ModelRepository
 from serving.options import CONTEXT, make_config, run_command, setting_options
 from serving.predictions import PIXELS
@@ -80,16 +82,20 @@ def measure(candidates: Sequence[Candidate]) -> list[Curve]:
                 seconds[index] = min(seconds[index], time.perf_counter() - began)
         rounds += 1
     return [
-        Curve(precision, threads, tuple(seconds))
-        for (precision, threads, _), seconds in zip(candidates, shortest, strict=True)
+        Curve(precision, threads, tuple(seconds), model.session.device)
+        for (precision, threads, model), seconds in zip(candidates, shortest, strict=True)
     ]
 
 
 def _pick_for_version(config: Config, repository: ModelRepository, version: int) -> Picked:
     precisions = [config.precision] if config.precision != "auto" else list(repository.forms(version))
     threads = [config.inference_threads] if config.inference_threads else _threads_to_measure(config)
-    curves = measure(_load(repository, version, config.device, precisions, threads))
-    picked = pick(curves, config.max_batch_size or SIZES[-1])
+    candidates = [] if config.device == "cuda" else _load(repository, version, "cpu", precisions, threads)
+    if "float32" in precisions and choose_device(config.device, available_providers()) == "cuda":
+        candidates += _load_on_cuda(repository, version, config.device)
+    curves = measure(candidates)
+    cpu_workers = worker_count(config.workers, "cpu")
+    picked = pick(curves, config.max_batch_size or SIZES[-1], card_name(), cpu_workers)
     click.echo(table(curves, picked), err=True)
     click.echo(f"To start with these settings and without measuring: {picked.flags}", err=True)
     return picked
@@ -115,13 +121,24 @@ def _load(
     return loaded
 
 
+def _load_on_cuda(repository: ModelRepository, version: int, requested: str) -> list[Candidate]:
+    """Loads the float32 form on the card. Where CUDA was not `requested`, a failure only leaves the card out."""
+    try:
+        return _load(repository, version, "cuda", ["float32"], [1])
+    except (ModelRejectedError, DeviceUnavailableError) as error:
+        if requested == "cuda":
+            raise
+        click.echo(f"the card is not measured: {error}", err=True)
+        return []
+
+
 def _opener(device: str, threads: int) -> OpenSession:
-    return lambda graph: OnnxSession(graph, device, threads)
+    return lambda graph, precision: open_on_device(graph, precision, device, threads, SIZES[-1]).session
 
 
 def _threads_to_measure(config: Config) -> list[int]:
     """Returns 1, 2, 4 and so on, up to a worker's share of the processors, and the share itself."""
-    share = max(1, usable_cpus() // worker_count(config.workers, config.device))
+    share = max(1, usable_cpus() // worker_count(config.workers, "cpu"))
     return sorted({share, *(2**power for power in range(share.bit_length()))})
 
 

@@ -3,8 +3,8 @@
 1. The batch size is the smallest whose rate is within RATE_LOSS of the best. Larger batches would gain next to nothing,
    and requests that come meanwhile would wait longer. Batches that take more than LONGEST_SECONDS are left out, except
    those of one image. Rates include the server: each inference costs it SERVER_SECONDS in addition to the model's time.
-2. More threads, or the int8 form, must each improve the rate by WORTH_CHANGING: threads are taken from other calls, and
-   int8 changes the last digits of a probability.
+2. More threads, the int8 form, or a GPU, must each improve the rate by WORTH_CHANGING: threads are taken from other
+   calls, int8 changes the last digits of a probability, and a GPU serves one process.
 """
 
 from collections.abc import Sequence
@@ -24,6 +24,7 @@ class Curve:
     precision: str  # float32 or int8
     threads: int
     seconds: tuple[float, ...]
+    device: str = "cpu"  # or cuda
 
     @property
     def rates(self) -> list[float]:
@@ -38,37 +39,44 @@ class Picked:
     precision: str
     inference_threads: int
     max_batch_size: int
+    device: str = "cpu"  # or cuda
+    card: str = ""  # its name; empty where the device is the CPU
 
     @property
     def flags(self) -> str:
         """Command-line flags that set them."""
         return (
-            f"--precision {self.precision} --inference-threads {self.inference_threads}"
+            f"--device {self.device} --precision {self.precision} --inference-threads {self.inference_threads}"
             f" --max-batch-size {self.max_batch_size}"
         )
 
 
-def pick(curves: Sequence[Curve], largest: int = SIZES[-1]) -> Picked:
-    """Picks settings from one or more curves, for batches of no more than `largest` images."""
+def pick(curves: Sequence[Curve], largest: int = SIZES[-1], card: str = "", cpu_workers: int = 1) -> Picked:
+    """Picks settings from one or more curves, for batches of no more than `largest` images.
+
+    `card`: the GPU's name; `cpu_workers`: processes that would serve on the CPU, where a GPU would serve one.
+    """
     best, best_rate = curves[0], 0.0
     # Simplest first: a later curve replaces the best one only if it is worth the change.
-    for curve in sorted(curves, key=lambda curve: (curve.precision != "float32", curve.threads)):
-        rate = max(curve.rates[index] for index in _allowed(curve, largest))
+    for curve in sorted(curves, key=lambda curve: (curve.device != "cpu", curve.precision != "float32", curve.threads)):
+        processes = cpu_workers if curve.device == "cpu" else 1
+        rate = processes * max(curve.rates[index] for index in _allowed(curve, largest))
         if rate > best_rate * WORTH_CHANGING:
             best, best_rate = curve, rate
-    enough = best_rate * (1 - RATE_LOSS)
-    size = min(index for index in _allowed(best, largest) if best.rates[index] >= enough)
-    return Picked(best.precision, best.threads, SIZES[size])
+    allowed = _allowed(best, largest)
+    enough = max(best.rates[index] for index in allowed) * (1 - RATE_LOSS)
+    size = min(index for index in allowed if best.rates[index] >= enough)
+    return Picked(best.precision, best.threads, SIZES[size], best.device, card if best.device == "cuda" else "")
 
 
 def table(curves: Sequence[Curve], picked: Picked) -> str:
     """Formats the curves as a table for people, a line for each size, and what was picked."""
-    names = [_name(curve.precision, curve.threads) for curve in curves]
+    names = [_name(curve.precision, curve.threads, curve.device) for curve in curves]
     lines = ["images  " + "".join(f"{name:>26}" for name in names)]
     for index, images in enumerate(SIZES):
         cells = [f"{curve.seconds[index] * 1e6:>10,.0f} us {curve.rates[index]:>9,.0f}/s" for curve in curves]
         lines.append(f"{images:>6}  " + "".join(f"{cell:>26}" for cell in cells))
-    chosen = _name(picked.precision, picked.inference_threads)
+    chosen = _name(picked.precision, picked.inference_threads, picked.device, picked.card)
     return "\n".join([*lines, f"picked: {chosen}, batches of up to {picked.max_batch_size} images"])
 
 
@@ -78,5 +86,7 @@ def _allowed(curve: Curve, largest: int) -> list[int]:
     return [index for index, (images, seconds) in sizes if images <= largest and seconds <= LONGEST_SECONDS] or [0]
 
 
-def _name(precision: str, threads: int) -> str:
+def _name(precision: str, threads: int, device: str, card: str = "") -> str:
+    if device == "cuda":
+        return f"{precision}, {card or 'CUDA'}"
     return f"{precision}, {threads} thread{'s' if threads > 1 else ''}"

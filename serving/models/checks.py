@@ -6,7 +6,8 @@ import time
 import numpy as np
 
 from serving.errors import ModelRejectedError, NotExplainableError
-from serving.models.onnx_session import ExplainingSession, OnnxSession
+from serving.models.device import Session
+from serving.models.onnx_session import ExplainingSession
 from serving.predictions import PIXELS, BatchPredictions, Pixels
 
 EXPLAINED_ROWS = 8
@@ -14,7 +15,7 @@ EXPLAINED_ROWS = 8
 EXPLAINED_TOLERANCE = 1e-3
 
 
-def check_golden_answers(session: OnnxSession, content: bytes, tolerance: float, largest_batch: int) -> None:
+def check_golden_answers(session: Session, content: bytes, tolerance: float, largest_batch: int) -> None:
     """Compares the model's answers with those recorded in golden.npz (`content`) when the model was exported.
 
     `tolerance`: largest difference of probabilities and of novelties; NaN always exceeds it. Raises ModelRejectedError.
@@ -45,7 +46,7 @@ def check_golden_answers(session: OnnxSession, content: bytes, tolerance: float,
         raise ModelRejectedError(f"{differing} of {len(digit)} golden images get another digit than recorded", "golden")
 
 
-def check_explaining_graph(explaining: ExplainingSession, session: OnnxSession) -> None:
+def check_explaining_graph(explaining: ExplainingSession, session: Session) -> None:
     """Compares the explaining graph's answers with those of the serving graph. Raises NotExplainableError.
 
     The images are noise, paper and ink rather than the golden ones: the graphs share all weights, so they must agree
@@ -62,7 +63,7 @@ def check_explaining_graph(explaining: ExplainingSession, session: OnnxSession) 
             raise NotExplainableError("the graph that explains gives other answers than the one that serves")
 
 
-def _run_in_batches(session: OnnxSession, pixels: Pixels, largest_batch: int) -> BatchPredictions:
+def _run_in_batches(session: Session, pixels: Pixels, largest_batch: int) -> BatchPredictions:
     """Predicts `pixels` in batches of at most `largest_batch`: the process keeps the memory of its largest batch."""
     parts = [session.run(pixels[at : at + largest_batch]) for at in range(0, len(pixels), largest_batch)]
     return BatchPredictions(
@@ -72,7 +73,7 @@ def _run_in_batches(session: OnnxSession, pixels: Pixels, largest_batch: int) ->
     )
 
 
-def warm_up(session: OnnxSession, largest_batch: int) -> float:
+def warm_up(session: Session, largest_batch: int) -> float:
     """Runs the smallest and the largest batch, so that no request pays for what ONNX Runtime sets up at a first run.
 
     Returns the seconds per image in a largest batch after that. Raises ModelRejectedError.

@@ -7,16 +7,17 @@ from pathlib import Path
 
 from serving.errors import ModelRejectedError, NotExplainableError
 from serving.models.checks import check_explaining_graph, check_golden_answers, warm_up
+from serving.models.device import Session
 from serving.models.graph_layers import Layer, read_layers, with_outputs
 from serving.models.metadata import Form
-from serving.models.onnx_session import ExplainingSession, OnnxSession
+from serving.models.onnx_session import ExplainingSession
 from serving.predictions import BatchPredictions, Pixels
 
 # Largest difference from the recorded answers. Another processor or device than the training framework's rounds
 # float32 differently; int8 differs more, since processors round integer sums at different places (decision 0014).
 GOLDEN_TOLERANCE = {"float32": 1e-3, "int8": 0.03}
 
-OpenSession = Callable[[bytes], OnnxSession]  # takes the bytes of model.onnx
+OpenSession = Callable[[bytes, str], Session]  # takes the bytes of model.onnx and its precision
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ class ExplainingGraph:
 class LoadedModel:
     """Model version that passed every check and is warm."""
 
-    session: OnnxSession
+    session: Session
     name: str
     version: int
     created: str  # RFC 3339, UTC
@@ -61,7 +62,7 @@ def load_form(form: Form, open_session: OpenSession, largest_batch: int) -> Load
         files = {file: _read_checked(folder / file, metadata["files"][file]) for file in ("model.onnx", "golden.npz")}
         tolerance = GOLDEN_TOLERANCE[form.precision]
         loaded = LoadedModel(
-            session=open_session(files["model.onnx"]),
+            session=open_session(files["model.onnx"], form.precision),
             name=form.name,
             version=form.version,
             created=str(metadata["created"]),
@@ -81,7 +82,7 @@ def load_form(form: Form, open_session: OpenSession, largest_batch: int) -> Load
     return replace(loaded, seconds_per_image=seconds_per_image, explaining=explaining)
 
 
-def _explaining_graph(graph: bytes, session: OnnxSession) -> ExplainingGraph | NotExplainableError:
+def _explaining_graph(graph: bytes, session: Session) -> ExplainingGraph | NotExplainableError:
     """Returns the explaining graph of `session`, or the reason why there is none: the version is served without it."""
     try:
         layers = read_layers(graph)

@@ -36,8 +36,9 @@ from serving.errors import ConfigError
 from serving.image.picture import ImageLimits
 from serving.logging import Logger
 from serving.metrics.metrics import Metrics
+from serving.models.device import Session, open_on_device
 from serving.models.loaded_model import LoadedModel
-from serving.models.onnx_session import RUNTIME_VERSION, OnnxSession, available_providers
+from serving.models.onnx_session import RUNTIME_VERSION, available_providers
 from serving.models.repository import ModelRepository
 from serving.process.model_reloader import ModelReloader
 from serving.version_policy import VersionPolicy
@@ -237,16 +238,21 @@ class Server:
         repository = ModelRepository(config.model_repository, config.model_name, config.model_public_key)
         threads = config.inference_threads or max(1, usable_cpus() // self._workers)
 
+        def open_session(graph: bytes, precision: str) -> Session:
+            opened = open_on_device(graph, precision, config.device, threads, self._largest_batch)
+            if config.device == "auto":
+                chosen = opened.session.device
+                self._log.info("device_chosen", device=chosen, why=opened.why, providers=available_providers())
+            return opened.session
+
         def load(version: int) -> LoadedModel:
             loaded = repository.load(
                 version,
-                lambda graph: OnnxSession(graph, config.device, threads),
+                open_session,
                 self._largest_batch,
                 config.precision,
             )
             device = loaded.session.device
-            if config.device == "auto" and device == "cpu":
-                self._log.info("cpu_chosen", why="CUDA is not available", providers=available_providers())
             self._log.info("model_ready", version=loaded.version, device=device, threads=threads, sha256=loaded.sha256)
             return loaded
 

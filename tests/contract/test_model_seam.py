@@ -17,7 +17,7 @@ MODELS = ("mnist", "mnist-accurate", "mnist-int8")
 @pytest.fixture(scope="module", params=MODELS)
 def committed(request: pytest.FixtureRequest) -> LoadedModel:
     repository = ModelRepository(ROOT / "models", request.param)
-    return repository.load(0, lambda graph: OnnxSession(graph, "cpu", threads=1), LARGEST)
+    return repository.load(0, lambda graph, _: OnnxSession(graph, "cpu", threads=1), LARGEST)
 
 
 def test_the_committed_model_passes_every_check_of_the_server(committed: LoadedModel) -> None:

@@ -34,7 +34,8 @@ def tune(repository: Path, *flags: str) -> subprocess.CompletedProcess[str]:
     return completed([sys.executable, "-m", "serving.commands.tune", *settings])
 
 
-def open_model(graph: bytes) -> OnnxSession:
+def open_model(graph: bytes, precision: str) -> OnnxSession:
+    del precision
     return OnnxSession(graph, "cpu", threads=1)
 
 
@@ -46,7 +47,7 @@ def test_picked_settings_are_printed_as_json_and_as_flags_and_nothing_is_written
     assert "float32, 1 thread" in done.stderr
     assert "int8, 1 thread" in done.stderr
     assert (
-        f"--precision {picked['precision']} --inference-threads {picked['inference_threads']}"
+        f"--device cpu --precision {picked['precision']} --inference-threads {picked['inference_threads']}"
         f" --max-batch-size {picked['max_batch_size']}" in done.stderr
     )
     assert sorted(repository.rglob("*")) == before

@@ -62,7 +62,7 @@ def signed(signed_models: Path, tmp_path: Path) -> Path:
 
 def load(version: Path, public_key: Path, precision: str = "auto") -> int:
     repository = ModelRepository(version.parents[1], "mnist", public_key)
-    return repository.load(1, lambda graph: OnnxSession(graph, "cpu", threads=1), 8, precision).version
+    return repository.load(1, lambda graph, _: OnnxSession(graph, "cpu", threads=1), 8, precision).version
 
 
 def int8_form(version: Path) -> Path:

@@ -46,3 +46,20 @@ def test_the_table_shows_every_size_of_every_curve_and_what_was_picked() -> None
     assert [int(line.split()[0]) for line in lines[1:-1]] == list(SIZES)
     assert lines[1].split() == ["1", "100", "us", "6,061/s", "50", "us", "8,696/s"]
     assert lines[-1] == "picked: int8, 2 threads, batches of up to 64 images"
+
+
+@pytest.mark.parametrize(("cpu_workers", "device"), [(1, "cuda"), (4, "cuda"), (16, "cpu")])
+def test_a_card_must_be_worth_more_than_all_the_workers_that_would_serve_on_the_cpu(
+    cpu_workers: int, device: str
+) -> None:
+    on_cpu = curve("float32", 1, 10_000)
+    on_card = Curve("float32", 1, curve("float32", 1, 100_000).seconds, "cuda")
+    picked = pick([on_cpu, on_card], card="Some Card", cpu_workers=cpu_workers)
+    assert (picked.device, picked.card) == (device, "Some Card" if device == "cuda" else "")
+    assert f"--device {device} " in picked.flags
+
+
+def test_the_table_names_the_card() -> None:
+    on_card = Curve("float32", 1, curve("float32", 1, 100_000).seconds, "cuda")
+    lines = table([on_card], Picked("float32", 1, 64, "cuda", "Some Card")).splitlines()
+    assert lines[-1] == "picked: float32, Some Card, batches of up to 64 images"

@@ -5,35 +5,9 @@ import sys
 import numpy as np
 import pytest
 
-from serving.errors import DeviceUnavailableError, ModelRejectedError
-from serving.models.onnx_session import CPU, CUDA, OnnxSession, available_providers, choose_device
+from serving.errors import ModelRejectedError
+from serving.models.onnx_session import OnnxSession
 from tests.support.tiny_model import image_of, tiny_graph
-
-GPU_HOST = [CUDA, CPU]
-CPU_HOST = [CPU]
-
-
-@pytest.mark.parametrize(
-    ("requested", "available", "chosen"),
-    [
-        ("auto", CPU_HOST, "cpu"),
-        ("auto", GPU_HOST, "cuda"),
-        ("cpu", GPU_HOST, "cpu"),
-        ("cuda", GPU_HOST, "cuda"),
-    ],
-)
-def test_requested_device_is_chosen_and_auto_falls_back(requested: str, available: list[str], chosen: str) -> None:
-    assert choose_device(requested, available) == chosen
-
-
-def test_requested_cuda_that_is_missing_is_an_error_that_says_what_to_do() -> None:
-    with pytest.raises(DeviceUnavailableError, match=r"Install onnxruntime-gpu .* or use --device auto or cpu"):
-        choose_device("cuda", CPU_HOST)
-
-
-@pytest.mark.skipif(CUDA in available_providers(), reason="this host has CUDA")
-def test_auto_runs_on_the_cpu_where_there_is_no_cuda() -> None:
-    assert OnnxSession(tiny_graph(), "auto", threads=1).device == "cpu"
 
 
 @pytest.mark.parametrize("images", [1, 2, 65])

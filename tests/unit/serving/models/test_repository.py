@@ -15,7 +15,7 @@ from tests.support.tiny_model import rewrite_metadata, tiny_graph, write_tiny_ve
 
 def load(root: Path, version: int = 0) -> LoadedModel:
     return ModelRepository(root, "mnist").load(
-        version, lambda graph: OnnxSession(graph, "cpu", threads=1), largest_batch=8
+        version, lambda graph, _: OnnxSession(graph, "cpu", threads=1), largest_batch=8
     )
 
 
@@ -42,9 +42,9 @@ def test_the_model_that_is_named_is_loaded_and_no_other(tmp_path: Path) -> None:
     (tmp_path / "mnist").rename(tmp_path / "mnist-int8")
     repository = ModelRepository(tmp_path, "mnist-int8")
     with pytest.raises(ModelRejectedError, match=r"metadata\.json is of mnist version 1"):
-        repository.load(0, lambda graph: OnnxSession(graph, "cpu", threads=1), largest_batch=8)
+        repository.load(0, lambda graph, _: OnnxSession(graph, "cpu", threads=1), largest_batch=8)
     rewrite_metadata(tmp_path / "mnist-int8" / "1", name="mnist-int8")
-    loaded = repository.load(0, lambda graph: OnnxSession(graph, "cpu", threads=1), largest_batch=8)
+    loaded = repository.load(0, lambda graph, _: OnnxSession(graph, "cpu", threads=1), largest_batch=8)
     assert loaded.name == "mnist-int8"
 
 
@@ -70,7 +70,9 @@ def test_largest_batch_that_cannot_be_run_is_refused(tmp_path: Path) -> None:
             return super().run(pixels)
 
     with pytest.raises(ModelRejectedError, match="batch of 16 images cannot be run: out of memory"):
-        ModelRepository(tmp_path, "mnist").load(0, lambda graph: SmallDevice(graph, "cpu", threads=1), largest_batch=16)
+        ModelRepository(tmp_path, "mnist").load(
+            0, lambda graph, _: SmallDevice(graph, "cpu", threads=1), largest_batch=16
+        )
 
 
 def test_missing_version_is_named_with_those_that_exist(tmp_path: Path) -> None:
