@@ -21,7 +21,7 @@ from serving.commands.tuning import Picked
 from serving.config import Config
 from serving.cpu import worker_count
 from serving.errors import ConfigError, DeviceUnavailableError, ModelRejectedError, WorkerDiedError
-from serving.logging import Logger, configure_logging, get_logger
+from serving.logging import Logger, configure_logging, end_logging, get_logger
 from serving.options import CONTEXT, make_config, run_command, setting_options
 from serving.process.heap import set_up_heap
 
@@ -44,7 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell without job control starts background jobs so
         signal.signal(signal.SIGINT, signal.default_int_handler)
     flags = sys.argv[1:] if arguments is None else list(arguments)
-    return run_command(serve, flags, obj=flags)
+    status = run_command(serve, flags, obj=flags)
+    end_logging()
+    return status
 
 
 class _Commands(click.Group):

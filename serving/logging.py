@@ -31,6 +31,14 @@ class LogStream:
             self._stream.flush()
 
 
+def end_logging() -> None:
+    """Drops what standard error cannot take, as on a full disk: Python would try again at its end, and exit with 120."""
+    try:
+        sys.stderr.flush()
+    except OSError:
+        sys.stderr = None  # type: ignore[assignment]  # as the documentation of sys has it, where there is none
+
+
 def configure_logging(log_format: str, level: str) -> None:
     """Sets up structlog for the process. `log_format`: console or json; `level`: debug, info, warning or error."""
     # Pillow warns about pictures that callers send. The response says so to them; the log is for events.

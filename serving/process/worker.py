@@ -12,7 +12,7 @@ import sys
 from serving.api.engine.loop import CompletionQueueLoop
 from serving.auth.rate_limits import RateLimits
 from serving.errors import ConfigError, DeviceUnavailableError, ModelRejectedError
-from serving.logging import Logger, configure_logging, get_logger
+from serving.logging import Logger, configure_logging, end_logging, get_logger
 from serving.process.heap import set_up_heap
 from serving.process.ipc import (
     Begin,
@@ -37,6 +37,7 @@ def main() -> None:
     set_up_heap()  # before the first thread
     with asyncio.Runner(loop_factory=CompletionQueueLoop) as runner:
         runner.run(_work(socket.socket(fileno=int(sys.argv[1]))))
+    end_logging()
 
 
 async def _work(end: socket.socket) -> None:

@@ -18,7 +18,7 @@ from tests.support.tiny_model import image_of, image_that_hangs
 
 # Serves with its log on a full disk, calls until there is a response, and prints the digit and the exit status.
 PROGRAM = """
-import subprocess, sys, time
+import os, subprocess, sys, time
 from mnist_digits import CallError, DigitClient
 from serving.api.listening_port import reserve_port
 workers, repository = sys.argv[1:]
@@ -26,7 +26,8 @@ with reserve_port("127.0.0.1", 0) as holder:
     port = holder.getsockname()[1]
 flags = ["--grpc-port", str(port), "--http-port", "0", "--access-log", "--workers", workers]
 command = [sys.executable, "-m", "serving", *flags, "--model-repository", repository]
-server = subprocess.Popen(command, stderr=open("/dev/full", "w"))
+variables = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}  # so that it keeps lines
+server = subprocess.Popen(command, stderr=open("/dev/full", "w"), env=variables)
 digits, ends = set(), time.monotonic() + 60
 try:
     with DigitClient(f"127.0.0.1:{port}", timeout_seconds=30) as client:
