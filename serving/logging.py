@@ -32,11 +32,11 @@ class LogStream:
 
 
 def end_logging() -> None:
-    """Drops what standard error cannot take, as on a full disk: Python would try again at its end, and exit with 120."""
+    """Drops what standard error cannot take, as on a full disk: Python would try again at its end and exit with 120."""
     try:
         sys.stderr.flush()
     except OSError:
-        sys.stderr = None  # type: ignore[assignment]  # as the documentation of sys has it, where there is none
+        sys.stderr = None  # as the documentation of sys has it, where there is none
 
 
 def configure_logging(log_format: str, level: str) -> None:
