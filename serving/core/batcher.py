@@ -28,6 +28,7 @@ from serving.predictions import BatchPredictions, Pixels, Predictions, join
 
 BACKLOG = 256  # requests; below it, batches alternate with turns of the loop that accept calls
 LONGEST_TURN_SECONDS = 0.05  # then the loop gets a turn, for health checks, timers and cancellations
+MOST_GROWTH = 10.0  # of one batch's seconds per image, to the average so far
 SMOOTHING = 0.2  # weight of the newest batch in the moving average of seconds per image
 
 
@@ -245,6 +246,8 @@ class Batcher:
         batch, self._running = self._running, []
         if self._previous_end is not None:  # from end to end: includes what the loop does between two inferences
             seconds = (ended - self._previous_end) / self._running_images
+            if self._seconds_per_image:  # a process that was suspended took no time that its callers will have to wait
+                seconds = min(seconds, MOST_GROWTH * self._seconds_per_image)
             self._seconds_per_image += SMOOTHING * (seconds - self._seconds_per_image)
         else:  # a small batch on an idle server takes more per image than a full one: it may only lower the estimate
             seconds = (ended - started) / self._running_images

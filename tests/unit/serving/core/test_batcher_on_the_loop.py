@@ -1,6 +1,7 @@
 """The batcher with models that run on the event loop, and what a batch that raises means for each runner."""
 
 import asyncio
+import time
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -90,4 +91,17 @@ async def test_a_model_that_forgets_an_image_fails_the_batch() -> None:
     batcher.start()
     with pytest.raises(RuntimeError, match="answered 1 of 2 images"):
         await batcher.submit(images(1, 2))
+    await batcher.close()
+
+
+async def test_a_pause_of_the_process_spoils_the_estimate_by_little(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A suspended process once refused callers for minutes after it was resumed, as too late."""
+    batcher = Batcher(LoopRunner(rows_of), Metrics(CollectorRegistry()), max_batch_size=1, seconds_per_image=0.001)
+    batcher.start()
+    clock = time.monotonic
+    calls = [asyncio.ensure_future(batcher.submit(images(1))) for _ in range(3)]
+    await calls[0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock() + 1000.0)  # as after SIGSTOP and SIGCONT
+    await asyncio.gather(*calls)
+    assert batcher.expected_seconds(1) < 0.01
     await batcher.close()
