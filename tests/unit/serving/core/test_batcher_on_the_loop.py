@@ -99,7 +99,7 @@ async def test_a_pause_of_the_process_spoils_the_estimate_by_little(monkeypatch:
     batcher = Batcher(LoopRunner(rows_of), Metrics(CollectorRegistry()), max_batch_size=1, seconds_per_image=0.001)
     batcher.start()
     clock = time.monotonic
-    calls = [asyncio.ensure_future(batcher.submit(images(1))) for _ in range(3)]
+    calls = [asyncio.ensure_future(batcher.submit(images(1))) for _ in range(20)]
     await calls[0]
     monkeypatch.setattr(time, "monotonic", lambda: clock() + 1000.0)  # as after SIGSTOP and SIGCONT
     await asyncio.gather(*calls)
