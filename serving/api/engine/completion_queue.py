@@ -148,6 +148,8 @@ class _QueueCall(Call):
     def _note_close(self, event: Any) -> None:
         if event.batch_operations[0].cancelled():
             self.cancelled()
+        elif not self.is_over:  # the status of _note_message has reached the client
+            self._end(grpc.StatusCode.INVALID_ARGUMENT)
         for waiting in (self._reading, self._writing):
             if waiting is not None and not waiting.done():
                 waiting.cancel()
@@ -161,10 +163,14 @@ class _QueueCall(Call):
         message: bytes | None = event.batch_operations[0].message()
         if self._method is None or self.is_over:
             return
-        if message is None:
-            self.finish(grpc.StatusCode.INVALID_ARGUMENT, "the call ended before its message")
-        else:
+        if message is not None:
             self._method.begin(self, message)
+        elif (
+            event.success
+        ):  # or the client has left, or the deadline passed: _note_close sees which, and counts the call
+            self._send(grpc.StatusCode.INVALID_ARGUMENT, "the call ended before its message", None)
+        else:  # too long, or not to be decompressed: gRPC has sent a status of its own
+            self.finish(grpc.StatusCode.INVALID_ARGUMENT)
 
     async def read(self) -> bytes | None:
         if self.is_over:

@@ -13,7 +13,8 @@ says what to do when they move. They are:
 4. `call.start_server_batch(operations, tag)`, which any thread may call, and `call.peer()`. An empty batch completes at
    once, also on a call that has ended.
 5. The operations below. One that sends nothing of its own may be in many batches at a time. One that receives may not:
-   it holds what it received, and sharing it frees that twice. Its event has it as `batch_operations[0]`.
+   it holds what it received, and sharing it frees that twice. Its event has it as `batch_operations[0]`, and no
+   `success` where gRPC itself refused the message.
 
 A kept reference to the last event of an ended call makes the next poll spin (a comment in `grpc._server` says so).
 """

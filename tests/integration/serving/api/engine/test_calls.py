@@ -85,6 +85,20 @@ async def test_nothing_is_left_of_an_answered_call_for_the_garbage_collector(ser
             gc.enable()
 
 
+@pytest.mark.skipif(ENGINE == "aio", reason="grpc.aio does not show its server a call without a message")
+async def test_a_call_that_ends_before_its_message_is_counted_by_how_it_ended(server: Standalone) -> None:
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel:
+        begin: Any = channel.stream_unary("/mnist.v1.DigitClassifier/Classify")  # sends its messages later, or none
+        left = begin()
+        await until(lambda: server.server.metrics.started.total >= 1)
+        left.cancel()
+        await until(lambda: handled(server, "CANCELLED") == 1)
+        assert await begin(timeout=0.1).code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        await until(lambda: handled(server, "DEADLINE_EXCEEDED") == 1)
+        assert await begin(iter(())).code() is grpc.StatusCode.INVALID_ARGUMENT
+        await until(lambda: handled(server, "INVALID_ARGUMENT") == 1)
+
+
 @pytest.mark.parametrize("compression", [grpc.Compression.Gzip, grpc.Compression.Deflate])
 async def test_compressed_requests_are_read(server: Standalone, compression: grpc.Compression) -> None:
     async with grpc.aio.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel:
