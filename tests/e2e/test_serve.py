@@ -118,7 +118,7 @@ def test_server_started_with_samples_shows_them_and_drains_with_status_0(number:
         (["--max-batch-size", "5000"], 2, "'--max-batch-size': expected 0 to 4096, got '5000'"),
         (["--model-repository", "nowhere"], 1, "there is no model mnist at nowhere/mnist"),
         (["--tune", "--model-repository", "nowhere"], 1, "there is no model mnist at nowhere/mnist"),
-        (["--device", "cuda"], 1, "device cuda was asked for"),
+        (["--device", "cuda"], 1, "device cuda was requested"),
         (["--host", "no.such.invalid", "--insecure"], 2, "host no.such.invalid: "),
         (["--host", "0.0.0.0"], 2, "--host 0.0.0.0: others can reach it"),
         (["--no-such-flag"], 2, "No such option '--no-such-flag'"),

@@ -9,14 +9,12 @@ from benchmarks.servers.running_server import run_our_server
 from benchmarks.system.memory_record import MemoryRecord, MemorySample
 
 
-def test_callers_of_every_kind_call_leave_and_are_counted(runs: Path) -> None:
+def test_callers_of_every_kind_call_and_are_counted(runs: Path) -> None:
     record, shown = MemoryRecord({}), list[MemorySample]()
     with run_our_server(runs) as server:
         asyncio.run(soak(server, record, seconds=2, sample_seconds=0.5, without=(), show=shown.append))
     ended = {outcome.split()[0] for outcome in record.outcomes}
     assert ended == set(CALLERS)
-    assert record.outcomes["leaving CANCELLED"]
-    assert record.outcomes["hanging-up before the response"]
     assert record.samples == shown
     first, *_, last = record.samples
     assert first.calls == 0
