@@ -20,7 +20,8 @@ WAIT_SECONDS = 10.0
 def test_one_module_imports_cygrpc() -> None:
     importers = {
         path.relative_to(ROOT).as_posix()
-        for path in (ROOT / "serving").rglob("*.py")
+        for folder in ("serving", "benchmarks")
+        for path in (ROOT / folder).rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text()))
         if (isinstance(node, ast.ImportFrom) and "_cython" in (node.module or ""))
         or (isinstance(node, ast.Import) and any("_cython" in alias.name for alias in node.names))
