@@ -70,11 +70,6 @@ class LoopCounter:
         """Returns the series with these label values; creates it at first use."""
         return self._series.setdefault(values, CounterSeries())
 
-    @property
-    def total(self) -> int:
-        """Sum of all series."""
-        return sum(series.value for series in self._series.values())
-
     def describe(self) -> Iterable[Metric]:
         """Returns the family without samples, from which the registry learns its name."""
         return [CounterMetricFamily(self._name, self._help, labels=self._label_names)]

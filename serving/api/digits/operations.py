@@ -1,16 +1,11 @@
 """Classify and Explain as operations: a serialised request in, a serialised response out, over any transport."""
 
-from collections.abc import Callable
-
 from protos.mnist.v1 import digits_pb2
 from serving.api.digits.codec import parse_request, response_bytes
 from serving.api.digits.explain_codec import explanation_bytes, parse_explain
 from serving.auth.api_keys import Caller
 from serving.core.classifier import Classifier
 from serving.core.explainer import Explainer
-from serving.predictions import Predictions
-
-Encode = Callable[[Predictions], bytes]
 
 
 class DigitOperations:
@@ -23,19 +18,10 @@ class DigitOperations:
         self._classifier = classifier
         self._explainer = explainer
 
-    async def classify(
-        self,
-        request: bytes | digits_pb2.ClassifyRequest,
-        caller: Caller,
-        deadline: float,
-        encode: Encode = response_bytes,
-    ) -> bytes:
-        """Answers a ClassifyRequest with a serialised ClassifyResponse.
-
-        `deadline`: in time.monotonic() seconds. `encode`: makes the response of the predictions.
-        """
+    async def classify(self, request: bytes | digits_pb2.ClassifyRequest, caller: Caller, deadline: float) -> bytes:
+        """Answers a ClassifyRequest with a serialised ClassifyResponse. `deadline`: in time.monotonic() seconds."""
         images, version = parse_request(request, self._classifier.max_images_per_request)
-        return encode(await self._classifier.classify(images, caller, version, deadline))
+        return response_bytes(await self._classifier.classify(images, caller, version, deadline))
 
     async def explain(self, request: bytes, caller: Caller, deadline: float) -> bytes:
         """Answers a serialised ExplainRequest with a serialised ExplainResponse."""
