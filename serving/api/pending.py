@@ -41,10 +41,13 @@ class PendingCall:
         self._fail(self._call, error)
 
 
-async def deliver(predictions: Awaitable[Predictions], result: PendingCall) -> None:
-    """Awaits predictions, which take more than one batch to make, and ends the call with them."""
+async def deliver(predict: Callable[[], Awaitable[Predictions]], result: PendingCall) -> None:
+    """Makes predictions, which takes more than one batch, and ends the call with them.
+
+    `predict`: a function, as a coroutine made for a task that is cancelled before its first step is never awaited.
+    """
     try:
-        found = await predictions
+        found = await predict()
     except Exception as error:  # the border of the call
         result.set_exception(error)
     else:

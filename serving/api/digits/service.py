@@ -5,6 +5,7 @@ neither counted nor as INVALID_ARGUMENT (decision 0003).
 """
 
 import asyncio
+from functools import partial
 
 import numpy as np
 
@@ -66,7 +67,8 @@ class DigitService:
             admitted = self._classifier.begin(images, call.caller, result, version, call.deadline)
             call.on_cancel = admitted.release
         else:  # pictures
-            call.run(deliver(self._classifier.classify(images, call.caller, version, call.deadline), result))
+            classify = partial(self._classifier.classify, images, call.caller, version, call.deadline)
+            call.run(deliver(classify, result))
 
     def _fail_classify(self, call: Call, error: Exception) -> None:
         self._rpcs.fail(call, error, "Classify")

@@ -95,9 +95,20 @@ class Call(ABC):
             on_cancel()
 
     def run(self, work: Awaitable[None]) -> None:
-        """Runs a coroutine that ends this call. It is cancelled when the call is."""
+        """Runs a coroutine that ends this call. It is cancelled when the call is.
+
+        What it raises ends the call too, with INTERNAL, and goes to the event loop's handler.
+        """
         task = asyncio.ensure_future(work)
         self.on_cancel = task.cancel
+        task.add_done_callback(self._ran)
+
+    def _ran(self, task: "asyncio.Future[None]") -> None:
+        if self.is_over:
+            return
+        if not task.cancelled() and (error := task.exception()):
+            task.get_loop().call_exception_handler({"message": "a call's coroutine failed", "exception": error})
+        self.finish(grpc.StatusCode.INTERNAL, "internal error")
 
     def _end(self, code: grpc.StatusCode) -> None:
         self.is_over = True

@@ -93,7 +93,8 @@ class OpenInferenceService:
             pixels = np.frombuffer(images, np.uint8).reshape(-1, PIXELS)
             call.on_cancel = self._classifier.begin(pixels, call.caller, result, version, until).release
         else:  # pictures
-            call.run(deliver(self._classifier.classify(images, call.caller, version, until), result))
+            classify = partial(self._classifier.classify, images, call.caller, version, until)
+            call.run(deliver(classify, result))
 
     def _fail_infer(self, call: Call, error: Exception) -> None:
         self._rpcs.fail(call, error, "ModelInfer")

@@ -1,0 +1,49 @@
+"""Calls end once, whatever the coroutine that answers them does."""
+
+import asyncio
+from typing import Any
+
+import grpc
+import pytest
+
+from tests.support.recorded_call import RecordedCall
+
+
+async def raises() -> None:
+    raise ValueError("secret")
+
+
+async def returns() -> None:
+    pass
+
+
+async def is_cancelled() -> None:
+    raise asyncio.CancelledError
+
+
+@pytest.mark.parametrize(("coroutine", "reports"), [(raises, 1), (returns, 0), (is_cancelled, 0)])
+async def test_a_coroutine_that_leaves_its_call_open_ends_it_as_a_fault_of_the_server(
+    coroutine: Any, reports: int
+) -> None:
+    reported: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
+    call = RecordedCall()
+    call.run(coroutine())
+    async with asyncio.timeout(5):
+        while not call.is_over:
+            await asyncio.sleep(0)
+    assert [(code, message) for code, _, message in call.sent] == [(grpc.StatusCode.INTERNAL, None)]
+    assert "secret" not in call.sent[0][1]
+    assert len(reported) == reports
+
+
+async def test_a_coroutine_that_ends_its_call_is_heard_alone() -> None:
+    call = RecordedCall()
+
+    async def answer() -> None:
+        call.respond(b"response")
+
+    call.run(answer())
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert call.sent == [(grpc.StatusCode.OK, "", b"response")]
