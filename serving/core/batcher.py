@@ -6,28 +6,22 @@
 4. A request whose caller has gone is dropped. The other requests of its batch are not affected.
 5. A batch whose inference raises is run again request by request: only requests fail whose own images cause it.
 6. close() answers every request submitted before it, then ends the runner.
-7. While BACKLOG requests wait, batches run on the loop one after the other, for LONGEST_TURN_SECONDS at a time. Under a
-   flood of small calls the loop would otherwise spend its time on accepting calls that it can only refuse (decision
-   0030).
-8. The batcher estimates how long a response takes from the time between the ends of consecutive batches under load.
+7. The batcher estimates how long a response takes from the time between the ends of consecutive batches under load.
 """
 
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
 
 from serving.core.batch_queue import BatchQueue, Taken
-from serving.core.runner import Done, InferenceRunner
+from serving.core.runner import InferenceRunner
 from serving.errors import ExpiredError, NotReadyError
 from serving.metrics.metrics import Metrics
 from serving.predictions import BatchPredictions, Pixels, Predictions, join
 
-BACKLOG = 256  # requests; below it, batches alternate with turns of the loop that accept calls
-LONGEST_TURN_SECONDS = 0.05  # then the loop gets a turn, for health checks, timers and cancellations
 MOST_GROWTH = 10.0  # of one batch's seconds per image, to the average so far
 SMOOTHING = 0.2  # weight of the newest batch in the moving average of seconds per image
 
@@ -201,18 +195,8 @@ class Batcher:
         if self._delay_timer is not None:
             self._delay_timer.cancel()
             self._delay_timer = None
-        turn_ends = time.monotonic() + LONGEST_TURN_SECONDS
-        while not self._running and self._is_backlogged and time.monotonic() < turn_ends:
-            self._run_next(self._runner.run_here)  # on this thread, whatever the runner: the loop must not accept calls
-        if not self._running:
-            self._run_next(self._runner.run)
-
-    @property
-    def _is_backlogged(self) -> bool:
-        return self._queue.is_full and len(self._queue) >= BACKLOG  # both: many requests, and a full batch of them
-
-    def _run_next(self, run: Callable[[Pixels, Done], None]) -> None:
-        """Takes the next batch and runs it by `run`; schedules the next dispatch where no batch may leave yet."""
+        if self._running:
+            return
         taken = self._take_retry() if self._retries else self._queue.take(time.monotonic())
         if taken.abandoned:
             self._dropped["abandoned"].inc(len(taken.abandoned))
@@ -220,7 +204,7 @@ class Batcher:
             self._dropped["expired"].inc(len(taken.expired))
             _fail(taken.expired, ExpiredError())
         if taken.batch:
-            self._run(taken.batch, run)
+            self._run(taken.batch)
         elif self._retries:  # the one just taken was abandoned or expired
             self._dispatch_soon()
         elif (ready_at := self._queue.ready_at()) is not None:
@@ -234,12 +218,12 @@ class Batcher:
         queue.offer(self._retries.popleft())
         return queue.take(time.monotonic())
 
-    def _run(self, batch: list[_Request], run: Callable[[Pixels, Done], None]) -> None:
+    def _run(self, batch: list[_Request]) -> None:
         self._running = batch
         self.running_since = time.monotonic()
         self._running_images = sum(request.images for request in batch)
         pixels = batch[0].pixels if len(batch) == 1 else np.concatenate([request.pixels for request in batch])
-        run(pixels, self._finish)  # may call _finish before it returns: no statement may follow
+        self._runner.run(pixels, self._finish)  # may call _finish before it returns: no statement may follow
 
     def _finish(self, outcome: BatchPredictions | Exception, started: float, ended: float) -> None:
         """Resolves the running batch's requests. Queued requests leave at the loop's next turn."""

@@ -28,9 +28,6 @@ class InferenceRunner(Protocol):
     def run(self, pixels: Pixels, done: Done) -> None:
         """Runs the model on `pixels`, (n, 784) uint8, and calls `done` on the event loop, perhaps before returning."""
 
-    def run_here(self, pixels: Pixels, done: Done) -> None:
-        """Runs the model on the calling thread and calls `done` before returning."""
-
     async def close(self) -> None:
         """Ends the runner. Call when no batch is running."""
 
@@ -45,10 +42,6 @@ class LoopRunner:
         """Does nothing: there is nothing to start."""
 
     def run(self, pixels: Pixels, done: Done) -> None:
-        """Runs the model, then calls `done`."""
-        self.run_here(pixels, done)
-
-    def run_here(self, pixels: Pixels, done: Done) -> None:
         """Runs the model, then calls `done`."""
         done(*_infer(self._run, pixels))
 
@@ -73,10 +66,6 @@ class ThreadRunner:
     def run(self, pixels: Pixels, done: Done) -> None:
         """Hands the batch to the thread and returns; `done` is called on the event loop later."""
         self._to_thread.put((pixels, done))
-
-    def run_here(self, pixels: Pixels, done: Done) -> None:
-        """Runs the model on the calling thread, then calls `done`."""
-        done(*_infer(self._run, pixels))
 
     async def close(self) -> None:
         """Ends the thread and waits for its end."""

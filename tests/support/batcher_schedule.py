@@ -77,7 +77,6 @@ class Schedule:
     verdicts: Sequence[Verdict]
     largest: int
     delay: float  # seconds
-    backlog: int  # waiting requests that make the batcher run batches on the loop
 
 
 @dataclass(eq=False, slots=True)
@@ -225,7 +224,6 @@ def played(kind: str, schedule: Schedule) -> Stage:
     with pytest.MonkeyPatch.context() as patch, asyncio.Runner(loop_factory=lambda: loop) as runner:
         patch.setattr("serving.core.batcher.time", clock)
         patch.setattr("serving.core.runner.time", clock)
-        patch.setattr("serving.core.batcher.BACKLOG", schedule.backlog)
         stage = Stage(kind, schedule, clock, loop)
         try:
             runner.run(stage.play())

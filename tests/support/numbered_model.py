@@ -97,9 +97,6 @@ class SteppedRunner:
     def run(self, pixels: Pixels, done: Done) -> None:
         self._held.append((pixels, done))
 
-    def run_here(self, pixels: Pixels, done: Done) -> None:
-        self._runner.run(pixels, done)
-
     async def close(self) -> None:
         pass
 
@@ -127,10 +124,6 @@ class GatedThreadRunner(ThreadRunner):
         self._is_held = True
         super().run(pixels, done)
 
-    def run_here(self, pixels: Pixels, done: Done) -> None:
-        self._gate.release()
-        super().run_here(pixels, done)
-
     def end_batch(self) -> None:
         """Lets the batch that is held, if any, run, and returns when its answer has been handed to the loop."""
         if self._is_held:
@@ -153,9 +146,6 @@ class WatchedRunner:
 
     def run(self, pixels: Pixels, done: Done) -> None:
         self._runner.run(pixels, self._watched(pixels, done))
-
-    def run_here(self, pixels: Pixels, done: Done) -> None:
-        self._runner.run_here(pixels, self._watched(pixels, done))
 
     def _watched(self, pixels: Pixels, done: Done) -> Done:
         assert not self.is_running, "two batches at a time"

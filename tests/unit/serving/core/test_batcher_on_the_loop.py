@@ -6,7 +6,7 @@ import time
 import pytest
 from prometheus_client import CollectorRegistry
 
-from serving.core.batcher import BACKLOG, Batcher
+from serving.core.batcher import Batcher
 from serving.core.runner import LoopRunner, ThreadRunner
 from serving.metrics.metrics import Metrics
 from serving.predictions import BatchPredictions, Pixels
@@ -59,7 +59,7 @@ async def test_many_waiting_requests_are_answered_in_a_row_each_with_its_own() -
     model = RecordingModel()
     batcher = Batcher(LoopRunner(model), Metrics(CollectorRegistry()), max_batch_size=4)
     batcher.start()
-    sent = [n % 10 for n in range(3 * BACKLOG)]
+    sent = [n % 10 for n in range(800)]
     answers = await asyncio.gather(*(batcher.submit(images(digit)) for digit in sent))
     assert [digits_in(answer) for answer in answers] == [[digit] for digit in sent]
     assert sum(model.batches) == len(sent)

@@ -53,7 +53,6 @@ def schedules(draw: st.DrawFn) -> Schedule:
         draw(verdicts),
         largest=draw(st.sampled_from([8, 4, 6, 3, 2, 1])),
         delay=draw(st.sampled_from([0.0, 2.0])),
-        backlog=draw(st.sampled_from([1000, 4])),
     )
 
 
