@@ -12,7 +12,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import click
-import uvloop
 
 from serving.api.listening_port import address
 from serving.commands.keys import keys
@@ -177,6 +176,8 @@ def _service(config: Config, log: Logger) -> "tuple[Standalone | Supervisor, int
 def _loop_factory(config: Config) -> Callable[[], asyncio.AbstractEventLoop]:
     """Returns the event loop's maker. A supervisor answers HTTP alone, and loads no gRPC."""
     if worker_count(config.workers, config.device) > 1:
+        import uvloop
+
         return uvloop.new_event_loop
     from serving.api.engine.loop import CompletionQueueLoop
 

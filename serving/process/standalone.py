@@ -8,6 +8,7 @@ from serving.api.listening_port import reserve_port
 from serving.config import Config
 from serving.errors import ModelRejectedError
 from serving.logging import Logger
+from serving.process.heap import heap_trimmed_regularly
 from serving.process.server import Server
 from serving.process.watchdog import end_if_stuck, watchdog
 
@@ -38,6 +39,7 @@ class Standalone:
             self.http_port, self.metrics_port = await http.start()
             await stack.enter_async_context(self.server)
             stuck, allowed = self.server.stuck_seconds, config.inference_timeout_seconds
+            await stack.enter_async_context(heap_trimmed_regularly())
             await stack.enter_async_context(watchdog(stuck, allowed if self._ends_process else 0, self._log))
             # Ends first: an inference that hangs during the drain is still seen by the watchdog.
             stack.push_async_callback(self.server.drain)

@@ -13,7 +13,7 @@ from serving.api.engine.loop import CompletionQueueLoop
 from serving.auth.rate_limits import RateLimits
 from serving.errors import ConfigError, DeviceUnavailableError, ModelRejectedError
 from serving.logging import Logger, configure_logging, end_logging, get_logger
-from serving.process.heap import set_up_heap
+from serving.process.heap import heap_trimmed_regularly, set_up_heap
 from serving.process.ipc import (
     Begin,
     Cancel,
@@ -57,7 +57,8 @@ async def _work(end: socket.socket) -> None:
 
     try:
         server = Server(begin.config, log, begin.config.grpc_port, RateLimits(begin.rates), reload_others)
-        async with server, watchdog(server.stuck_seconds, begin.config.inference_timeout_seconds, log):
+        allowed_seconds = begin.config.inference_timeout_seconds
+        async with server, watchdog(server.stuck_seconds, allowed_seconds, log), heap_trimmed_regularly():
             await link.send(Ready(server.versions))  # it listens: connections come from now on
             drain = asyncio.Event()
             # Goes on during the drain: metrics are collected, and forwarded requests are answered, to the end.

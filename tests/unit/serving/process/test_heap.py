@@ -1,0 +1,25 @@
+"""The heap's free pages go back to the kernel, wherever they are."""
+
+import subprocess
+import sys
+
+PROGRAM = """
+import os
+import numpy as np
+from serving.process.heap import set_up_heap, trim_heap
+from serving.process.recycling import held_bytes
+
+set_up_heap()
+blocks = [np.ones(100_000, np.uint8) for _ in range(1000)]
+full = held_bytes(os.getpid())
+del blocks[:-1]  # the last one keeps the heap's top where it is
+trim_heap()
+print(full - held_bytes(os.getpid()), blocks[0].sum())
+"""
+
+
+def test_trimming_frees_the_pages_below_a_block_that_is_in_use() -> None:
+    printed = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True).stdout
+    freed, held = printed.split()
+    assert int(freed) > 90_000_000
+    assert held == "100000"
