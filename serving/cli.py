@@ -176,9 +176,7 @@ def _service(config: Config, log: Logger) -> "tuple[Standalone | Supervisor, int
 def _loop_factory(config: Config) -> Callable[[], asyncio.AbstractEventLoop]:
     """Returns the event loop's maker. A supervisor answers HTTP alone, and loads no gRPC."""
     if worker_count(config.workers, config.device) > 1:
-        import uvloop
-
-        return uvloop.new_event_loop
+        return asyncio.new_event_loop
     from serving.api.engine.loop import CompletionQueueLoop
 
     return CompletionQueueLoop

@@ -7,7 +7,6 @@
 3. Raw outputs are little-endian and row-major. tritonclient's as_numpy() reads raw outputs only.
 """
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,7 +17,7 @@ import numpy.typing as npt
 
 from protos.inference.open_inference_pb2 import ModelInferResponse
 from serving.api.wire_format import sized_field
-from serving.predictions import DIGITS, BatchPredictions, Encoder, Predictions, Refusal
+from serving.predictions import DIGITS, BatchPredictions, Predictions, Refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +67,9 @@ def raw_response(model: str, id: str, outputs: tuple[RequestedOutput, ...], pred
     if id:  # not cached with the model's fields: it differs in each request
         parts.append(ModelInferResponse(id=id).SerializeToString())
     parts.append(_tensor_fields(outputs, predictions.images))
-    if predictions.images == 1 and (encoder := _one_image_encoder(outputs)):
-        parts.append(predictions.encoded(encoder))
-    else:
-        for output in outputs:
-            raw = _raw(output, predictions)
-            parts += (_raw_header(len(raw)), raw)
+    for output in outputs:
+        raw = _raw(output, predictions)
+        parts += (_raw_header(len(raw)), raw)
     return b"".join(parts)
 
 
@@ -95,30 +91,6 @@ def _raw(output: RequestedOutput, predictions: Predictions) -> bytes:
     if output.classes:  # each element of a BYTES tensor has its length in front, four bytes little-endian
         return b"".join(len(text).to_bytes(4, "little") + text for text in _classifications(output, predictions))
     return predictions.encoded(_ENCODERS[output.name])
-
-
-@lru_cache(maxsize=64)
-def _one_image_encoder(outputs: tuple[RequestedOutput, ...]) -> Encoder | None:
-    """Returns an encoder of all raw_output_contents of a response for one image; None where classes are requested."""
-    if any(output.classes for output in outputs):
-        return None
-    kinds = [OUTPUTS[output.name] for output in outputs]
-    headers = [_raw_header(kind.dtype.itemsize * math.prod(kind.row_shape)) for kind in kinds]
-    # A record holds, for each output, the header and then the value.
-    fields: list[Any] = []
-    for index, (header, kind) in enumerate(zip(headers, kinds, strict=True)):
-        fields += [(f"header {index}", f"V{len(header)}"), (f"value {index}", kind.dtype, kind.row_shape)]
-    record = np.zeros(1, fields)
-    for index, header in enumerate(headers):
-        record[f"header {index}"] = np.void(header)
-
-    def encode(batch: BatchPredictions) -> bytes:
-        records = record.repeat(len(batch))
-        for index, kind in enumerate(kinds):
-            records[f"value {index}"] = kind.array(batch)
-        return records.tobytes()
-
-    return encode
 
 
 def _array(output: Output, predictions: Predictions) -> npt.NDArray[Any]:
