@@ -8,6 +8,7 @@ import asyncio
 import sys
 import time
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import NamedTuple
 
 import structlog
@@ -56,5 +57,11 @@ class AccessLog:
 
     def _line(self, call: _EndedCall) -> str:
         event = self._bound | call._asdict() | {"event": "rpc", "level": "info"}
-        event["timestamp"] = f"{datetime.fromtimestamp(event.pop('ended'), UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
+        second, fraction = divmod(event.pop("ended"), 1)
+        event["timestamp"] = f"{_date_and_time(second)}.{int(fraction * 1_000_000):06}Z"
         return str(self._render(None, "info", event))
+
+
+@lru_cache(maxsize=2)  # formatted once a second and not for each line
+def _date_and_time(second: float) -> str:
+    return f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%S}"

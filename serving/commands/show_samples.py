@@ -34,8 +34,7 @@ async def _classify(folder: Path, grpc_address: str) -> int:
     command = [sys.executable, "-m", CLIENT, "classify", "--address", grpc_address, str(folder)]
     # The user's settings of the client, a TLS file for instance, are for other servers.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MNIST_CLIENT_")}
-    # subprocess uses vfork. A fork would run the handlers of gRPC, whose threads run here already, and they write to the
-    # log.
+    # subprocess uses vfork. A fork would run the handlers of gRPC, whose threads run here already, and these log lines.
     process = subprocess.Popen(command, env=environment)
     try:
         return await asyncio.to_thread(process.wait)
