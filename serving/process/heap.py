@@ -4,8 +4,8 @@
    what it had freed.
 2. Memory that an inference frees stays with the process. glibc would return it to the kernel and fetch it again, page
    by page, for the next inference: a tenth or more of the time of a batch of 64, depending on the heap's layout.
-3. Once a minute the free pages below the heap's top go back to the kernel. Calls of all sizes leave more and more of
-   them between blocks that are in use.
+3. Once the service has started, and then once a minute, free pages go back to the kernel. The start leaves many, and
+   calls of all sizes leave more and more of them between blocks that are in use.
 
 Decision 0025 has the figures.
 """
@@ -34,15 +34,19 @@ def set_up_heap() -> None:
             mallopt(number, value)
 
 
-def trim_heap() -> None:
-    """Returns the free pages below the heap's top to the kernel: 2 to 9 milliseconds. Does nothing without glibc."""
+def trim_heap(kept_bytes: int = _KEPT_BYTES) -> None:
+    """Returns the heap's free pages to the kernel, but for `kept_bytes` at its top. Takes 2 to 9 milliseconds.
+
+    Does nothing with a C library other than glibc.
+    """
     with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(_KEPT_BYTES)
+        ctypes.CDLL(None).malloc_trim(ctypes.c_size_t(kept_bytes))
 
 
 @asynccontextmanager
 async def heap_trimmed_regularly() -> AsyncIterator[None]:
-    """Trims the heap every TRIM_SECONDS while the block runs."""
+    """Trims the heap now, of all that the start took, and then every TRIM_SECONDS while the block runs."""
+    trim_heap(0)
     trimming = asyncio.create_task(_trim())
     try:
         yield

@@ -1,6 +1,6 @@
 """Worker recycling: decides when the memory of a process has grown for good, so that it must be replaced.
 
-gRPC leaks memory for calls whose clients leave (grpc/grpc#43360), and a service runs for months.
+A safety net: a service runs for months. `grpc.aio` leaks memory for calls whose clients leave (grpc/grpc#43360).
 """
 
 from contextlib import suppress
