@@ -1,0 +1,39 @@
+"""The thread that polls the completion queue reads the connections: gRPC's own threads wait for none of the calls."""
+
+from pathlib import Path
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from tests.chaos.service_process import running
+from tests.support.engine import ENGINE
+
+CALLS = 300
+
+
+def times_woken(pid: int) -> int:
+    """How often the threads of gRPC's event engine have waited: once a call or more, where they read connections."""
+    statuses = [(task / "status").read_text() for task in Path(f"/proc/{pid}/task").iterdir()]
+    return sum(
+        int(line.split()[1])
+        for status in statuses
+        if status.startswith("Name:\tevent_engine")
+        for line in status.splitlines()
+        if line.startswith("voluntary_ctxt_switches")
+    )
+
+
+@pytest.mark.skipif(ENGINE == "aio", reason="grpc.aio has a thread of its own for that")
+async def test_no_thread_of_grpcs_is_woken_for_a_call(tiny_repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GRPC_EXPERIMENTS", raising=False)  # importing serving has set it for this process
+    async with (
+        running(tiny_repository, "--workers", "1") as service,
+        grpc.aio.insecure_channel(service.grpc_address) as channel,
+    ):
+        health = health_pb2_grpc.HealthStub(channel)
+        await health.Check(health_pb2.HealthCheckRequest(), timeout=30)
+        before = times_woken(service.pid)
+        for _ in range(CALLS):
+            await health.Check(health_pb2.HealthCheckRequest(), timeout=30)
+        assert times_woken(service.pid) - before < CALLS / 4
