@@ -1,6 +1,7 @@
 """The thread that polls the completion queue reads the connections: gRPC's own threads wait for none of the calls."""
 
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -31,7 +32,7 @@ async def test_no_thread_of_grpcs_is_woken_for_a_call(tiny_repository: Path, mon
         running(tiny_repository, "--workers", "1") as service,
         grpc.aio.insecure_channel(service.grpc_address) as channel,
     ):
-        health = health_pb2_grpc.HealthStub(channel)
+        health: Any = health_pb2_grpc.HealthStub(channel)
         await health.Check(health_pb2.HealthCheckRequest(), timeout=30)
         before = times_woken(service.pid)
         for _ in range(CALLS):
