@@ -61,13 +61,15 @@ def run_server(server: Server, deployment: Deployment, pixels: Pixels, expected:
     ports = free_ports(PORTS)
     log = deployment.folder / "server.log"
     began = time.monotonic()
+    # Each server with its own settings of gRPC: importing `serving` has set ours in this process.
+    environment = {name: value for name, value in os.environ.items() if name != "GRPC_EXPERIMENTS"}
     with log.open("w") as output:
         process = subprocess.Popen(
             server.command(deployment, ports),
             stdout=output,
             stderr=subprocess.STDOUT,
             cwd=deployment.root,
-            env=os.environ | server.environment(deployment),
+            env=environment | server.environment(deployment),
             start_new_session=True,
         )
     try:

@@ -3,7 +3,8 @@
 1. A unary call is three events: the call, its message, and its end. No task and no future is made for it; one batch
    sends the response's headers, message and status.
 2. A stream's method runs as a task, which reads and writes with futures.
-3. gRPC's own threads read and write the connections. Everything of ours runs on the loop's thread.
+3. The loop's thread reads and writes the connections while it polls the queue (`serving/__init__.py` says how), and
+   runs everything of ours.
 """
 
 import asyncio
