@@ -55,10 +55,6 @@ class BatchQueue(Generic[T]):
         """Images in the queue, including those of abandoned and expired requests until take() finds them."""
         return self._images
 
-    def __len__(self) -> int:
-        """Number of requests in the queue."""
-        return len(self._waiting)
-
     @property
     def is_full(self) -> bool:
         """Indicates that the queue holds enough images for a batch of the largest size."""

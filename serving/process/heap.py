@@ -2,8 +2,9 @@
 
 1. One heap for all threads. gRPC starts a dozen; glibc would give each thread a heap of its own, and each would keep
    what it had freed.
-2. Memory that an inference frees stays with the process. glibc would return it to the kernel and fetch it again, page
-   by page, for the next inference: a tenth or more of the time of a batch of 64, depending on the heap's layout.
+2. Memory that an inference frees stays with the process, at least for a while. glibc would return it to the kernel and
+   fetch it again, page by page, for the next inference: a tenth or more of the time of a batch of 64, depending on the
+   heap's layout.
 3. Once the service has started, and then once a minute, free pages go back to the kernel. The start leaves many, and
    calls of all sizes leave more and more of them between blocks that are in use.
 

@@ -109,7 +109,7 @@ class WorkerLink:
 
     async def send(self, message: Message) -> None:
         """Sends a message. It is lost if the other process has ended, which receive() reports."""
-        if self._writer.is_closing():  # asyncio would log each write after the end
+        if self._writer.is_closing():  # asyncio would log such writes
             return
         content = pickle.dumps(message)
         self._writer.write(_LENGTH.pack(len(content)) + content)  # at once: messages of several tasks never mix

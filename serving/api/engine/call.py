@@ -97,18 +97,18 @@ class Call(ABC):
     def run(self, work: Awaitable[None]) -> None:
         """Runs a coroutine that ends this call. It is cancelled when the call is.
 
-        What it raises ends the call too, with INTERNAL, and goes to the event loop's handler.
+        Where it raises, or leaves the call open, the call ends as INTERNAL and the event loop's handler gets the error.
         """
         task = asyncio.ensure_future(work)
         self.on_cancel = task.cancel
         task.add_done_callback(self._ran)
 
     def _ran(self, task: "asyncio.Future[None]") -> None:
-        if self.is_over:
-            return
-        if not task.cancelled() and (error := task.exception()):
-            task.get_loop().call_exception_handler({"message": "a call's coroutine failed", "exception": error})
-        self.finish(grpc.StatusCode.INTERNAL, "internal error")
+        error = None if task.cancelled() else task.exception()
+        if error or not self.is_over:
+            context = {"exception": error} if error else {}
+            task.get_loop().call_exception_handler({"message": "a call's coroutine failed or left it open", **context})
+        self.finish(grpc.StatusCode.INTERNAL, "internal error; the server's log has the details")
 
     def _end(self, code: grpc.StatusCode) -> None:
         self.is_over = True

@@ -55,7 +55,7 @@ async def test_of_a_batch_whose_inference_raises_only_those_fail_whose_images_ma
     await batcher.close()
 
 
-async def test_many_waiting_requests_are_answered_in_a_row_each_with_its_own() -> None:
+async def test_many_waiting_requests_are_answered_each_with_its_own() -> None:
     model = RecordingModel()
     batcher = Batcher(LoopRunner(model), Metrics(CollectorRegistry()), max_batch_size=4)
     batcher.start()

