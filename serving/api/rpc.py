@@ -149,7 +149,6 @@ class _Rpc:
         self._seconds = metrics.handling_seconds.labels(*labels)
         # Every code from the start, so that rate() sees the first of each.
         self._handled = {code: metrics.handled.labels(*labels, code.name) for code in grpc.StatusCode}
-        self._succeeded = self._handled[OK]  # without a look-up: an enum's hash is a Python function
         self._method = method
         self._access_log = access_log
         self._count = count
@@ -157,7 +156,7 @@ class _Rpc:
     def ended(self, call: Call, code: grpc.StatusCode) -> None:
         """Counts and logs a call that has ended."""
         elapsed = time.perf_counter() - call.begun
-        (self._succeeded if code is OK else self._handled[code]).inc()
+        self._handled[code].inc()
         self._seconds.observe(elapsed)
         if self._count:
             self._count(elapsed, code is OK)

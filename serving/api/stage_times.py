@@ -16,10 +16,7 @@ RESPONSE_KEY = "server-timing"
 
 def encode_with_stage_times(call: Call, encode: Callable[[Predictions], bytes], predictions: Predictions) -> bytes:
     """Encodes the predictions, and sets the stage times in the trailing metadata if the caller requested them."""
-    for key, _ in call.invocation_metadata():
-        if key == REQUEST_KEY:
-            break
-    else:
+    if not any(key == REQUEST_KEY for key, _ in call.invocation_metadata()):
         return encode(predictions)
     began = time.perf_counter()
     response = encode(predictions)  # here, so that its own time is known before the trailing metadata is set
