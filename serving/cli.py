@@ -20,7 +20,7 @@ from serving.commands.tuning import Picked
 from serving.config import Config
 from serving.cpu import worker_count
 from serving.errors import ConfigError, DeviceUnavailableError, ModelRejectedError, WorkerDiedError
-from serving.logging import Logger, configure_logging, end_logging, get_logger
+from serving.logging import Logger, configure_logging, end_logging, get_logger, log_loop_failures
 from serving.options import CONTEXT, make_config, run_command, setting_options
 from serving.process.heap import set_up_heap
 
@@ -132,6 +132,7 @@ class Running(Protocol):
 
 
 async def _serve(config: Config, log: Logger) -> None:
+    log_loop_failures(asyncio.get_running_loop(), log)
     service, workers = _service(config, log)
     stop = asyncio.Event()
     reloads: set[asyncio.Task[None]] = set()

@@ -3,6 +3,7 @@
 A line that cannot be written, as on a full disk, is dropped; the request that caused it is not affected.
 """
 
+import asyncio
 import logging
 import sys
 import warnings
@@ -37,6 +38,13 @@ def end_logging() -> None:
         sys.stderr.flush()
     except OSError:
         sys.stderr = None  # as the documentation of sys has it, where there is none
+
+
+def log_loop_failures(loop: asyncio.AbstractEventLoop, log: Logger) -> None:
+    """Makes `loop` log what its callbacks and tasks raise. asyncio would write plain text among the lines."""
+    loop.set_exception_handler(
+        lambda _, context: log.error("callback_failed", what=context["message"], exc_info=context.get("exception"))
+    )
 
 
 def configure_logging(log_format: str, level: str) -> None:

@@ -6,7 +6,6 @@ import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
-from typing import Any
 
 import grpc
 from prometheus_client import CollectorRegistry, Metric
@@ -189,9 +188,6 @@ class Server:
 
     async def _start(self) -> None:
         """Loads the model, then listens: the kernel must not spread connections to a worker that cannot answer."""
-        loop = asyncio.get_running_loop()
-        self._former_handler = loop.get_exception_handler()
-        loop.set_exception_handler(self._log_failure)
         self._health.set_ready(False)  # so that the metric exists from the start
         self.metrics.build_info.info(
             {
@@ -229,12 +225,7 @@ class Server:
             self._log.warning("models_not_closed")
         self._explainer.close()
         self._decoders.shutdown(wait=False, cancel_futures=True)
-        asyncio.get_running_loop().set_exception_handler(self._former_handler)
         self._log.info("stopped")
-
-    def _log_failure(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """Logs what a callback or a task of the event loop raised. asyncio would write plain text among the lines."""
-        self._log.error("callback_failed", what=context["message"], exc_info=context.get("exception"))
 
     async def _reload_everywhere(self) -> None:
         """Reloads models in all workers."""

@@ -12,7 +12,7 @@ import sys
 from serving.api.engine.loop import CompletionQueueLoop
 from serving.auth.rate_limits import RateLimits
 from serving.errors import ConfigError, DeviceUnavailableError, ModelRejectedError
-from serving.logging import Logger, configure_logging, end_logging, get_logger
+from serving.logging import Logger, configure_logging, end_logging, get_logger, log_loop_failures
 from serving.process.heap import heap_trimmed_regularly, set_up_heap
 from serving.process.ipc import (
     Begin,
@@ -51,6 +51,7 @@ async def _work(end: socket.socket) -> None:
         return
     configure_logging(begin.config.log_format, begin.config.log_level)
     log = get_logger().bind(worker=begin.number)
+    log_loop_failures(asyncio.get_running_loop(), log)
 
     async def reload_others() -> None:
         await link.send(ReloadModels())
