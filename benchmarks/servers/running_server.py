@@ -61,7 +61,7 @@ def run_server(server: Server, deployment: Deployment, pixels: Pixels, expected:
     ports = free_ports(PORTS)
     log = deployment.folder / "server.log"
     began = time.monotonic()
-    # Each server with its own settings of gRPC: importing `serving` has set ours in this process.
+    # Each server with its own settings of gRPC: importing our engine has set ours in this process.
     environment = {name: value for name, value in os.environ.items() if name != "GRPC_EXPERIMENTS"}
     with log.open("w") as output:
         process = subprocess.Popen(

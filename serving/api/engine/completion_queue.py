@@ -3,8 +3,8 @@
 1. A unary call is three events: the call, its message, and its end. No task and no future is made for it; one batch
    sends the response's headers, message and status.
 2. A stream's method runs as a task, which reads and writes with futures.
-3. The loop's thread reads and writes the connections while it polls the queue (`serving/__init__.py` says how), and
-   runs everything of ours.
+3. The loop's thread reads and writes the connections while it polls the queue (this package's `__init__.py` says how),
+   and runs everything of ours.
 """
 
 import asyncio
@@ -166,9 +166,8 @@ class _QueueCall(Call):
             return
         if message is not None:
             self._method.begin(self, message)
-        elif (
-            event.success
-        ):  # or the client has left, or the deadline passed: _note_close sees which, and counts the call
+        elif event.success:
+            # It sent none, or the client left, or the deadline passed: _note_close sees which, and counts the call.
             self._send(grpc.StatusCode.INVALID_ARGUMENT, "the call ended before its message", None)
         else:  # too long, or not to be decompressed: gRPC has sent a status of its own
             self.finish(grpc.StatusCode.INVALID_ARGUMENT)

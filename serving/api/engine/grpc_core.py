@@ -4,7 +4,7 @@ grpcio promises nothing about them. Its synchronous server, `grpc._server`, is b
 says what to do when they move. They are:
 
 1. `CompletionQueue()`: `poll(deadline)` takes wall time (0: does not wait; None: waits) and releases the GIL meanwhile.
-   Unless gRPC's own threads read the connections (`serving/__init__.py`), each poll reads one that is ready, and may
+   Unless gRPC's own threads read the connections (`engine/__init__.py`), each poll reads one that is ready, and may
    complete nothing by that. `shutdown()`. An event has `completion_type`, `success`, and `tag`, the object that its
    operation was started with.
 2. `Server(options, xds)`: `register_completion_queue(queue)`, `add_http2_port(address[, credentials])`, `start()`,
