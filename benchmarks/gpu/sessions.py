@@ -1,7 +1,6 @@
 """Steps that measure sessions in this process: start, golden answers, rates by batch size, where the time goes."""
 
 import statistics
-import threading
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -132,21 +131,6 @@ class Sessions:
             print(f"  {size}: {found[str(size)]}", flush=True)
         return found
 
-    def other_thread(self, budget: Budget) -> dict[str, Any]:
-        """Milliseconds of the first runs from another thread than the one that captured: does it capture again?"""
-        del budget
-        session = BoundSession(self._graph, 64, self._device, GRAPH_OPTIONS)
-        found: dict[str, Any] = {"own_thread_ms": _milliseconds(session.run, self._pixels[:64])}
-        found["memory_before"] = memory_mib()
-
-        def work() -> None:
-            found["other_thread_ms"] = _milliseconds(session.run_here, self._pixels[:64])
-
-        thread = threading.Thread(target=work)
-        thread.start()
-        thread.join()
-        return found | {"memory_after": memory_mib()}
-
 
 def median_seconds(call: Callable[[], object]) -> float:
     """Median seconds of one call, of repeated calls in SECONDS_A_POINT, after one that is not counted."""
@@ -157,15 +141,6 @@ def median_seconds(call: Callable[[], object]) -> float:
         call()
         seconds.append(time.perf_counter() - began)
     return statistics.median(seconds)
-
-
-def _milliseconds(run: Run, pixels: Pixels) -> list[float]:
-    found = []
-    for _ in range(6):
-        began = time.perf_counter()
-        run(pixels)
-        found.append((time.perf_counter() - began) * 1e3)
-    return found
 
 
 def _differences(run: Run, golden: Mapping[str, Any]) -> dict[str, float]:

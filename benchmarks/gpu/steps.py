@@ -35,7 +35,6 @@ STEPS = {
     "rates": Limits(10, 60),
     "service on the device": Limits(20, 45),
     "service on the cpu": Limits(20, 45),
-    "threads": Limits(10, 30),
     "pieces": Limits(5, 20),
     "rates of mnist-accurate": Limits(20, 60),
     "service on the device, 4 workers": Limits(20, 45),
@@ -79,5 +78,4 @@ def _step(name: str, models: Path, folder: Path, device: str) -> Callable[[Budge
         "rates": sessions.rates,
         "rates of mnist-accurate": sessions.rates,
         "pieces": sessions.pieces,
-        "threads": sessions.other_thread,
     }[name]

@@ -13,7 +13,6 @@ def summary(steps: Steps) -> str:
     for name in (name for name in steps if name.startswith("rates")):
         lines += [name, *_rates(_result(steps, name, {}))]
     lines += [f"pieces  {size:>5}  {found}" for size, found in _result(steps, "pieces", {}).items()]
-    lines += [f"threads {_result(steps, 'threads', '')}"]
     for name, step in steps.items():
         if name.startswith("service"):
             lines += _service(name, step)

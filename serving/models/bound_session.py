@@ -71,10 +71,6 @@ class BoundSession:
         """Predicts `pixels`, (n, 784) uint8, 0 = paper, 255 = ink, n at least 1, without refusals. Releases the GIL."""
         return self._thread.call(partial(self._run, pixels))
 
-    def run_here(self, pixels: Pixels) -> BatchPredictions:
-        """Predicts as run() does, on the calling thread. For measurements of what a thread of its own costs."""
-        return self._run(pixels)
-
     def _prepare(self, graph: bytes, options: Mapping[str, str]) -> None:
         with _DEVICE:
             self._session = open_session(graph, self.device, self.threads, options)

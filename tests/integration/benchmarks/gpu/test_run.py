@@ -10,7 +10,7 @@ from benchmarks.gpu.cli import main
 def test_a_rehearsal_without_a_card_records_every_chosen_step(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    steps = ["machine", "start", "golden", "threads", "pieces", "service on the cpu, 1 worker"]
+    steps = ["machine", "start", "golden", "pieces", "service on the cpu, 1 worker"]
     main(["run", "--provider", "cpu", "--out", str(tmp_path), "--budget-seconds", "120", "--steps", *steps])
     written = json.loads((tmp_path / "gpu.json").read_text())
     assert [name for name in written if "error" in written[name]] == []
