@@ -56,9 +56,17 @@ class AccessLog:
             stream.flush()
 
     def _line(self, call: _EndedCall) -> str:
-        event = self._bound | call._asdict() | {"event": "rpc", "level": "info"}
-        second, fraction = divmod(event.pop("ended"), 1)
-        event["timestamp"] = f"{_date_and_time(second)}.{int(fraction * 1_000_000):06}Z"
+        second, fraction = divmod(call.ended, 1)
+        event = {
+            **self._bound,
+            "method": call.method,
+            "code": call.code,
+            "seconds": call.seconds,
+            "peer": call.peer,
+            "event": "rpc",
+            "level": "info",
+            "timestamp": f"{_date_and_time(second)}.{int(fraction * 1_000_000):06}Z",
+        }
         return str(self._render(None, "info", event))
 
 

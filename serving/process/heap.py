@@ -5,8 +5,8 @@
 2. Memory that an inference frees stays with the process, at least for a while. glibc would return it to the kernel and
    fetch it again, page by page, for the next inference: a tenth or more of the time of a batch of 64, depending on the
    heap's layout.
-3. Once the service has started, and then once a minute, free pages go back to the kernel. The start leaves many, and
-   calls of all sizes leave more and more of them between blocks that are in use.
+3. Once the service has started, and then every TRIM_SECONDS, all free pages go back to the kernel. The start leaves
+   many, and calls of all sizes leave more and more of them between blocks that are in use.
 
 Decision 0025 has the figures.
 """
@@ -17,13 +17,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 _MEBIBYTE = 2**20
-_KEPT_BYTES = 32 * _MEBIBYTE  # at the heap's top, for the next inference
-TRIM_SECONDS = 60.0
+TRIM_SECONDS = 10.0  # a busy heap has grown to its most within seconds; a trim takes 2 to 9 milliseconds
 # Parameter and value for mallopt(3). Blocks of MMAP_THRESHOLD and more (a decoded picture) still return at once.
 _SETTINGS = {
     "M_ARENA_MAX": (-8, 1),
     "M_MMAP_THRESHOLD": (-3, 16 * _MEBIBYTE),
-    "M_TRIM_THRESHOLD": (-1, _KEPT_BYTES),
+    "M_TRIM_THRESHOLD": (-1, 32 * _MEBIBYTE),  # free at the heap's top, for the next inference
 }
 
 
@@ -35,19 +34,16 @@ def set_up_heap() -> None:
             mallopt(number, value)
 
 
-def trim_heap(kept_bytes: int = _KEPT_BYTES) -> None:
-    """Returns the heap's free pages to the kernel, but for `kept_bytes` at its top. Takes 2 to 9 milliseconds.
-
-    Does nothing with a C library other than glibc.
-    """
+def trim_heap() -> None:
+    """Returns the heap's free pages to the kernel. Does nothing with a C library other than glibc."""
     with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(ctypes.c_size_t(kept_bytes))
+        ctypes.CDLL(None).malloc_trim(ctypes.c_size_t(0))
 
 
 @asynccontextmanager
 async def heap_trimmed_regularly() -> AsyncIterator[None]:
     """Trims the heap now, of all that the start took, and then every TRIM_SECONDS while the block runs."""
-    trim_heap(0)
+    trim_heap()
     trimming = asyncio.create_task(_trim())
     try:
         yield
