@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 
 PACKAGES = (
-    "onnxruntime", "onnxruntime-gpu", "numpy", "grpcio", "protobuf", "aiohttp", "click", "structlog",
+    "onnxruntime", "onnxruntime-gpu", "numpy", "grpcio", "protobuf", "uvicorn", "click", "structlog",
     "pillow", "prometheus-client", "torch", "keras", "nvidia-cudnn-cu13", "nvidia-cublas", "nvidia-cuda-runtime",
     "nvidia-curand", "nvidia-cufft",
 )  # fmt: skip

@@ -1,31 +1,70 @@
-"""Reserves the gRPC port that all workers, and all listeners of each worker, share."""
+"""Reserves the ports that all workers, and all listeners of each worker, share."""
 
 import socket
+import sys
+from types import TracebackType
 
 from serving.errors import ConfigError
 
+ANY_IPV6 = "::"
 
-def reserve_port(host: str, port: int) -> socket.socket:
-    """Returns a socket that holds `port` (0: any free one) on `host` and never listens; servers bind the port as well.
 
-    All set SO_REUSEPORT. Without the check and the holder, a second program that also sets it would silently get a
-    share of the calls. Raises ConfigError when another program has the port.
+class ReservedPort:
+    """A port that is held until close(), by a socket that never listens; servers bind the port as well.
+
+    All set SO_REUSEPORT. Without the checks and the holder, a second program that also sets it would silently get a
+    share of the calls.
     """
+
+    def __init__(self, host: str, port: int, setting: str) -> None:
+        """Reserves `port` (0: any free one) on `host`. `setting`: where it comes from, such as grpc_port.
+
+        Raises ConfigError when another program has the port, or `host` is none of this machine.
+        """
+        self._sockets: list[socket.socket] = []
+        try:
+            family, kind, protocol, _, bound = _resolve(host, port)
+        except (OSError, UnicodeError) as error:
+            raise ConfigError(f"host {host}: {error}; another: --host") from error
+        try:
+            if port:  # port 0 is chosen by the kernel, and is free
+                self._sockets += _locked(host, port)
+                _check_free(family, kind, protocol, bound)
+            self._sockets.append(bind_shared(host, port))
+        except OSError as error:
+            self.close()
+            flag = "--" + setting.replace("_", "-")
+            raise ConfigError(f"{setting} {port} on {host}: {error.strerror}; another: {flag}") from error
+        self.port = int(self._sockets[-1].getsockname()[1])
+
+    def __enter__(self) -> "ReservedPort":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Gives the port back."""
+        for each in self._sockets:
+            each.close()
+
+
+def bind_shared(host: str, port: int) -> socket.socket:
+    """Returns a socket bound to `port` (0: any free one) that shares it with others. Raises OSError."""
+    family, kind, protocol, _, bound = _resolve(host, port)
+    sharing = socket.socket(family, kind, protocol)
     try:
-        family, kind, protocol, _, bound = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    except (OSError, UnicodeError) as error:
-        raise ConfigError(f"host {host}: {error}; another: --host") from error
-    holder = socket.socket(family, kind, protocol)
-    try:
-        if port:  # port 0 is chosen by the kernel, and is free
-            _check_free(family, kind, protocol, bound)
-        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port in TIME_WAIT counts as free
-        holder.bind(bound)
-    except OSError as error:
-        holder.close()
-        raise ConfigError(f"grpc_port {port} on {host}: {error.strerror}; another: --grpc-port") from error
-    return holder
+        if host == ANY_IPV6:  # every interface, IPv4 too, as gRPC binds it
+            sharing.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        sharing.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        sharing.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port in TIME_WAIT counts as free
+        sharing.bind(bound)
+    except OSError:
+        sharing.close()
+        raise
+    return sharing
 
 
 def address(host: str, port: int) -> str:
@@ -33,11 +72,27 @@ def address(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+def _resolve(host: str, port: int) -> tuple[int, int, int, str, tuple[object, ...]]:
+    return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+
+
+def _locked(host: str, port: int) -> list[socket.socket]:
+    """Returns a socket whose name only one process can have, so that of two that begin together one is refused."""
+    if sys.platform != "linux":  # names without a file are Linux's
+        return []
+    lock = socket.socket(socket.AF_UNIX)
+    try:
+        lock.bind(f"\0mnist-digits {host} {port}")
+    except OSError:
+        lock.close()
+        raise
+    return [lock]
+
+
 def _check_free(family: int, kind: int, protocol: int, bound: tuple[object, ...]) -> None:
     """Raises OSError when another program listens on the port, even one that has set SO_REUSEPORT."""
     with socket.socket(family, kind, protocol) as probe:
         # Without SO_REUSEPORT, so that binding fails where anybody listens. A bound socket that does not listen yet
-        # goes unnoticed (Linux allows that with SO_REUSEADDR), and so does the short time between this probe and the
-        # holder.
+        # goes unnoticed (Linux allows that with SO_REUSEADDR): of our own the lock knows.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         probe.bind(bound)

@@ -59,6 +59,13 @@ class Metrics:
             ("method", "code"),
             registry=registry,
         )
+        self.http_seconds = LoopHistogram(
+            "mnist_http_request_seconds",
+            "Time from an HTTP request's headers to its response",
+            ("method",),
+            buckets=SECONDS,
+            registry=registry,
+        )
         self.rejected = LoopCounter(
             "mnist_rejected",
             "Rejected requests, by reason; those of a stream are counted one by one",

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 from prometheus_client import Metric
 
-from serving.api.forwarding import ForwardedRequest, ForwardedResponse
 from serving.config import Config
 from serving.version_policy import VersionPolicy
 
@@ -27,6 +26,7 @@ class Begin:
     config: Config
     number: int
     rates: int  # file descriptor of auth.rate_limits.RateMemory
+    is_first: bool  # it answers HTTP while it loads; one that replaces another does so once it is ready
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,32 +66,39 @@ class ReloadModels:
 class Drain:
     """Message to the worker: finish what was admitted, then end."""
 
-
-@dataclass(frozen=True, slots=True)
-class Forward:
-    """Message to the worker: answer this request."""
-
-    number: int  # of the request, among those of this link
-    request: ForwardedRequest
+    is_last: bool  # the service ends: it says so by HTTP to the end. Otherwise the other workers take new connections
 
 
 @dataclass(frozen=True, slots=True)
-class Cancel:
-    """Message to the worker: the client of this request has left."""
-
-    number: int
+class CollectService:
+    """Message from the worker: send the metrics of the whole service, for a scrape that came to it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Response:
-    """Message from the worker: the response to a forwarded request."""
+class ServiceMetrics:
+    """Message to the worker: the metrics of all processes, summed."""
 
-    number: int
-    response: ForwardedResponse
+    families: list[Metric]
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceReady:
+    """Message to the worker: whether the service answers calls, for /readyz."""
+
+    is_ready: bool
 
 
 Message = (
-    Begin | Ready | StartFailed | CollectMetrics | CollectedMetrics | ReloadModels | Drain | Forward | Cancel | Response
+    Begin
+    | Ready
+    | StartFailed
+    | CollectMetrics
+    | CollectedMetrics
+    | ReloadModels
+    | Drain
+    | CollectService
+    | ServiceMetrics
+    | ServiceReady
 )
 
 

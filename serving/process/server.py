@@ -13,11 +13,14 @@ from prometheus_client import CollectorRegistry, Metric
 from serving import __version__
 from serving.api.access_log import AccessLog
 from serving.api.digits import service as digits
+from serving.api.digits.http import DigitEndpoints
 from serving.api.digits.operations import DigitOperations
 from serving.api.digits.service import DigitService
 from serving.api.engine.engines import choose_engine, make_engine
-from serving.api.forwarding import ForwardedCalls, ForwardedRequest, ForwardedResponse
 from serving.api.health import Health
+from serving.api.http.application import Route
+from serving.api.http.calls import HttpCalls
+from serving.api.http.page import page_routes
 from serving.api.open_inference import service as open_inference
 from serving.api.open_inference.service import OpenInferenceService
 from serving.api.reflection import reflection_methods
@@ -102,7 +105,8 @@ class Server:
             *self._health.methods(),
             *(reflection_methods() if config.reflection else ()),
         ]
-        self._forwarded = ForwardedCalls({"Classify": operations.classify, "Explain": operations.explain}, *observed)
+        calls = HttpCalls(*observed, longest=config.max_request_bytes, is_closed=bool(config.tls_certificate))
+        self._http_routes = [*DigitEndpoints(classifier, operations, calls).routes(), *page_routes()]
         self._engine, why = choose_engine(config.grpc_engine, asyncio.get_running_loop())
         if why:
             log.warning("aio_chosen", why=why)
@@ -145,9 +149,9 @@ class Server:
         """Serves new versions in the repository. Raises ModelRejectedError for a version that is refused."""
         await self._reloader.reload()
 
-    async def answer(self, call: ForwardedRequest) -> ForwardedResponse:
-        """Answers a request that came by HTTP; failures become an ErrorStatus."""
-        return await self._forwarded.answer(call)
+    def http_routes(self) -> list[Route]:
+        """Returns the routes for an HTTP server, which answers what is the whole service's itself."""
+        return self._http_routes
 
     async def collect(self) -> list[Metric]:
         """Returns the metrics of this process."""

@@ -1,10 +1,11 @@
 """A service in one process: the gRPC server and the HTTP server together."""
 
 from contextlib import AsyncExitStack, suppress
+from dataclasses import replace
 from types import TracebackType
 
 from serving.api.http.server import HttpServer
-from serving.api.listening_port import reserve_port
+from serving.api.listening_port import ReservedPort, address
 from serving.config import Config
 from serving.errors import ModelRejectedError
 from serving.logging import Logger
@@ -30,13 +31,23 @@ class Standalone:
         """Starts HTTP first, so that liveness and metrics answer while the model loads. HTTP also stops last."""
         config = self._config
         async with AsyncExitStack() as stack:  # ends what has started if a later step fails
-            port = stack.enter_context(reserve_port(config.host, config.grpc_port))
-            self.grpc_port = port.getsockname()[1]
+            self.grpc_port = stack.enter_context(ReservedPort(config.host, config.grpc_port, "grpc_port")).port
+            self.http_port = stack.enter_context(ReservedPort(config.host, config.http_port, "http_port")).port
+            self.metrics_port, at = self.http_port, config.metrics_at
+            if at:
+                self.metrics_port = stack.enter_context(ReservedPort(*at, "metrics_address")).port
+            config = replace(
+                config,
+                http_port=self.http_port,
+                metrics_address=address(at[0], self.metrics_port) if at else "",
+            )
             self.server = Server(config, self._log, self.grpc_port)
             # Before the server is ready, requests get UNAVAILABLE and /readyz 503.
-            http = HttpServer(config, self.server.collect, lambda: self.server.is_ready, self.server.answer)
+            http = HttpServer(
+                config, self.server.collect, lambda: self.server.is_ready, self.server.http_routes(), self._log
+            )
             stack.push_async_callback(http.close)  # before start(), which may fail half-way
-            self.http_port, self.metrics_port = await http.start()
+            await http.start()
             await stack.enter_async_context(self.server)
             stuck, allowed = self.server.stuck_seconds, config.inference_timeout_seconds
             await stack.enter_async_context(heap_trimmed_regularly())

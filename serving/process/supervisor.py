@@ -1,30 +1,29 @@
-"""The supervisor: several worker processes behind one address, one /metrics and one readiness. It runs no model.
+"""The supervisor: several worker processes behind one address, one /metrics and one readiness. It answers no call.
 
-1. The supervisor holds the port; each worker listens on it (SO_REUSEPORT), and the kernel spreads connections.
+1. The supervisor holds the ports; each worker listens on them (SO_REUSEPORT), and the kernel spreads connections.
+   Whichever worker gets a scrape or a look at readiness answers for all: the supervisor tells it.
 2. Ready once every worker has been ready, and from then on while any is. A worker that dies is replaced and counted.
    Without polling for new versions, the replacement serves the versions of the others.
 3. A worker whose memory has grown is recycled: it goes on until its replacement is ready. One at a time.
 4. The counts of a worker that has ended stay in the sums, once: those at the end of its drain, or those of its last
    collection before it died.
 5. A first start that fails ends the service with the reason. A replacement that fails is tried again, ever less often.
-6. Drain: not ready at once, then each worker drains, and HTTP stops last. A worker without a supervisor drains, too.
+6. Drain: not ready at once, then each worker drains, and its HTTP stops last. A worker without a supervisor drains,
+   too.
 """
 
 import asyncio
 import dataclasses
-import socket
 from collections.abc import Coroutine
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from prometheus_client import Metric
 
-from serving.api.forwarding import ForwardedRequest, ForwardedResponse
-from serving.api.listening_port import reserve_port
-from serving.api.status import error_status
+from serving.api.listening_port import ReservedPort, address
 from serving.auth.rate_limits import RateMemory
 from serving.config import Config
-from serving.errors import NotReadyError, WorkerDiedError
+from serving.errors import WorkerDiedError
 from serving.logging import Logger
 from serving.metrics.merge import lasting, summed
 from serving.metrics.supervisor_metrics import SupervisorMetrics
@@ -33,11 +32,7 @@ from serving.process.recycling import MemoryGrowth, held_bytes
 from serving.process.worker_process import WorkerProcess
 from serving.version_policy import VersionPolicy
 
-if TYPE_CHECKING:
-    from serving.api.http.server import HttpServer
-
 END_SECONDS = 5.0  # for a worker to stop, after the grace of its drain
-_NO_WORKER = error_status(NotReadyError("no worker answers calls now; try again soon"))
 FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.1, 10.0  # before replacing a dead worker; doubled at each failure
 RECYCLING_SECONDS = 120.0  # for the replacement of a grown worker to get ready
 
@@ -57,11 +52,10 @@ class Supervisor:
         self._retired: list[Metric] = []  # sums of the workers that have ended
         self._policy = config.model_version  # for workers that start from now on
         self._rates: RateMemory | None = None
+        self._has_started = False  # every worker has been ready
         self._is_draining = False
-        self._turn = 0  # number of forwarded requests
-        self._http: HttpServer | None = None
-        self._port: socket.socket | None = None
-        self._keepers: list[asyncio.Task[None]] = []  # one for each number; empty until all have been ready
+        self._ports: list[ReservedPort] = []
+        self._keepers: list[asyncio.Task[None]] = []  # one for each number
         self.metrics = SupervisorMetrics()
         self.grpc_port = 0  # known once started
         self.http_port = 0
@@ -70,7 +64,7 @@ class Supervisor:
     @property
     def is_ready(self) -> bool:
         """True while calls are answered."""
-        return bool(self._keepers) and not self._is_draining and any(self._ready_workers())
+        return self._has_started and not self._is_draining and any(self._ready_workers())
 
     @property
     def worker_pids(self) -> list[int]:
@@ -92,8 +86,10 @@ class Supervisor:
     ) -> None:
         self._log.info("draining", workers=len(self._ready_workers()))
         self._is_draining = True
+        await self._announce()
         await self._end_keepers()  # from now on no worker starts
-        await asyncio.gather(*map(self._drain, [*self._workers, *self._others]), *self._drains)
+        ending = [self._drain(worker, is_last=True) for worker in [*self._workers, *self._others]]
+        await asyncio.gather(*ending, *self._drains)
         await self._stop()
 
     def kill(self) -> None:
@@ -113,14 +109,6 @@ class Supervisor:
         self.metrics.workers.set(len(self._ready_workers()))
         return summed([retired, *collected, list(self.metrics.registry.collect())])
 
-    async def answer(self, request: ForwardedRequest) -> ForwardedResponse:
-        """Forwards a request to the ready workers in turn, and returns the response."""
-        ready = self._ready_workers()
-        if self._is_draining or not ready:
-            return _NO_WORKER
-        self._turn += 1
-        return await ready[self._turn % len(ready)].forward(request)
-
     async def reload_models(self) -> None:
         """Reloads models in every worker, and in those that will replace them."""
         self._policy = self._config.model_version  # no longer the versions of the start
@@ -128,39 +116,44 @@ class Supervisor:
         await asyncio.gather(*(worker.reload_models(self._policy) for worker in self._ready_workers()))
 
     async def _start(self) -> None:
-        """Spawns workers first: they load the model while HTTP starts."""
         self._rates = RateMemory()
-        self._port = reserve_port(self._config.host, self._config.grpc_port)
-        self.grpc_port = self._port.getsockname()[1]
-        for number in range(self._count):
-            self._workers.append(await self._spawn(number))
-        from serving.api.http.server import HttpServer  # its import takes a quarter of a second
-
         config = self._config
-        self._http = HttpServer(config, self.collect, lambda: self.is_ready, self.answer)
-        self.http_port, self.metrics_port = await self._http.start()
+        self.grpc_port = self._reserve(config.host, config.grpc_port, "grpc_port")
+        self.http_port = self.metrics_port = self._reserve(config.host, config.http_port, "http_port")
+        if config.metrics_at:
+            self.metrics_port = self._reserve(*config.metrics_at, "metrics_address")
+        for number in range(self._count):
+            self._workers.append(await self._spawn(number, is_first=True))
         await asyncio.gather(*(worker.until_ready() for worker in self._workers))
         if (
             not self._config.model_poll_seconds
         ):  # a replacement must serve what the others do, not what is new in the folder
             self._policy = VersionPolicy(versions=self._workers[0].versions)
+        self._has_started = True
+        await self._announce()
         self._keepers = [asyncio.create_task(self._keep(number)) for number in range(self._count)]
+
+    def _reserve(self, host: str, port: int, setting: str) -> int:
+        self._ports.append(ReservedPort(host, port, setting))
+        return self._ports[-1].port
+
+    async def _announce(self) -> None:
+        """Tells all workers whether the service is ready: call it where that may have changed."""
+        await asyncio.gather(*(worker.tell_ready(self.is_ready) for worker in [*self._workers, *self._others]))
 
     async def _end_keepers(self) -> None:
         for keeper in self._keepers:
             keeper.cancel()
         await asyncio.gather(*self._keepers, return_exceptions=True)
 
-    async def _drain(self, worker: WorkerProcess) -> None:
-        await worker.drain(self._config.drain_grace_seconds + END_SECONDS)
+    async def _drain(self, worker: WorkerProcess, *, is_last: bool) -> None:
+        await worker.drain(self._config.drain_grace_seconds + END_SECONDS, is_last=is_last)
         self._retire(worker)
         self._others.discard(worker)
 
     async def _stop(self) -> None:
-        if self._http:
-            await self._http.close()
-        if self._port:
-            self._port.close()
+        for port in self._ports:
+            port.close()
         if self._rates:
             self._rates.close()
         self._log.info("stopped")
@@ -168,7 +161,7 @@ class Supervisor:
     def _ready_workers(self) -> list[WorkerProcess]:
         return [worker for worker in self._workers if worker.is_ready]
 
-    async def _spawn(self, number: int) -> WorkerProcess:
+    async def _spawn(self, number: int, *, is_first: bool = False) -> WorkerProcess:
         count, config = self._count, self._config
         if not self._rates:
             raise RuntimeError("a worker is spawned before the start: this is a bug")
@@ -178,10 +171,12 @@ class Supervisor:
             workers=count,  # 0 in the configuration means: by the processors
             model_version=self._policy,
             grpc_port=self.grpc_port,
+            http_port=self.http_port,
+            metrics_address=address(config.metrics_at[0], self.metrics_port) if config.metrics_at else "",
             queue_capacity_images=max(config.queue_capacity_images // count, config.max_images_per_request),
             decode_threads=max(config.decode_threads // count, 1),
         )
-        return await WorkerProcess.spawn(share, number, self._rates.descriptor, self.reload_models)
+        return await WorkerProcess.spawn(share, number, self._rates.descriptor, self, is_first=is_first)
 
     async def _keep(self, number: int) -> None:
         """Replaces the worker of this number whenever it ends or has grown, until the service drains."""
@@ -197,6 +192,7 @@ class Supervisor:
             self._retire(worker)
             self.metrics.restarts.inc()  # unexpected ends only; recycling counts as renewals
             self._log.error("worker_died", worker=number, status=status)
+            await self._announce()
             await self._replace(number)
 
     async def _is_recycled(self, worker: WorkerProcess, ended: asyncio.Task[int]) -> bool:
@@ -235,7 +231,8 @@ class Supervisor:
             await new.reload_models(self._policy)
         self.metrics.renewals.inc()
         self._log.info("worker_replaced", worker=new.number, pid=new.pid)
-        drain = asyncio.create_task(self._drain(old))
+        await self._announce()
+        drain = asyncio.create_task(self._drain(old, is_last=False))
         self._drains.add(drain)
         drain.add_done_callback(self._drains.discard)
         return True
@@ -259,6 +256,7 @@ class Supervisor:
                 pause = min(2 * pause, MAX_PAUSE_SECONDS)
             else:
                 self._log.info("worker_replaced", worker=number, pid=worker.pid)
+                await self._announce()
                 return
 
 

@@ -8,22 +8,28 @@ import asyncio
 import signal
 import socket
 import sys
+from contextlib import AsyncExitStack
+from typing import Any
+
+from prometheus_client import Metric
 
 from serving.api.engine.loop import CompletionQueueLoop
+from serving.api.http.server import HttpServer
 from serving.auth.rate_limits import RateLimits
 from serving.errors import ConfigError, DeviceUnavailableError, ModelRejectedError
 from serving.logging import Logger, configure_logging, end_logging, get_logger, log_loop_failures
 from serving.process.heap import heap_trimmed_regularly, set_up_heap
 from serving.process.ipc import (
     Begin,
-    Cancel,
     CollectedMetrics,
     CollectMetrics,
+    CollectService,
     Drain,
-    Forward,
+    Message,
     Ready,
     ReloadModels,
-    Response,
+    ServiceMetrics,
+    ServiceReady,
     StartFailed,
     WorkerLink,
 )
@@ -53,52 +59,89 @@ async def _work(end: socket.socket) -> None:
     log = get_logger().bind(worker=begin.number)
     log_loop_failures(asyncio.get_running_loop(), log)
 
-    async def reload_others() -> None:
-        await link.send(ReloadModels())
-
+    config, service = begin.config, _Service(link)
     try:
-        server = Server(begin.config, log, begin.config.grpc_port, RateLimits(begin.rates), reload_others)
-        allowed_seconds = begin.config.inference_timeout_seconds
-        async with server, watchdog(server.stuck_seconds, allowed_seconds, log), heap_trimmed_regularly():
+        server = Server(config, log, config.grpc_port, RateLimits(begin.rates), service.reload_others)
+        http = HttpServer(config, service.collect, lambda: service.is_ready, server.http_routes(), log)
+        async with AsyncExitStack() as stack:
+            answering = asyncio.create_task(service.answer(server, log))  # to the end: metrics are collected in a drain
+            stack.callback(answering.cancel)
+            stack.push_async_callback(http.close)
+            if begin.is_first:  # liveness and metrics are answered while the model loads
+                await http.start()
+            await stack.enter_async_context(server)
+            await stack.enter_async_context(watchdog(server.stuck_seconds, config.inference_timeout_seconds, log))
+            await stack.enter_async_context(heap_trimmed_regularly())
+            if not begin.is_first:
+                await http.start()
             await link.send(Ready(server.versions))  # it listens: connections come from now on
-            drain = asyncio.Event()
-            # Goes on during the drain: metrics are collected, and forwarded requests are answered, to the end.
-            answering = asyncio.create_task(_answer(link, server, drain, log))
-            answering.add_done_callback(lambda _: drain.set())  # however it ends: nothing else reads the link
-            await drain.wait()
+            drain = await service.until_drain()
+            if not drain.is_last:
+                http.stop_listening()
             await server.drain()  # here, and not only at the end of the block: the watchdog still watches
             # The final counts, which the supervisor keeps. Nothing is counted after the drain.
             await link.send(CollectedMetrics(await server.collect()))
     except (ConfigError, ModelRejectedError, DeviceUnavailableError) as error:
         await link.send(StartFailed(error))  # any other exception ends the process, with its stack on standard error
         return
-    answering.cancel()
     await link.close()
     end_if_stuck(server.stuck_seconds, log)
 
 
-async def _answer(link: WorkerLink, server: Server, drain: asyncio.Event, log: Logger) -> None:
-    """Handles the supervisor's messages until it ends. Sets `drain` when it sends Drain, and when it has ended."""
-    forwarded: dict[int, asyncio.Task[None]] = {}  # requests in progress, by number, for Cancel
-    # Nothing slow is awaited in this loop, so that Drain and Cancel are read at once.
-    async with asyncio.TaskGroup() as tasks:
-        while (message := await link.receive()) is not None:
-            if isinstance(message, CollectMetrics):
-                await link.send(CollectedMetrics(await server.collect()))
-            elif isinstance(message, ReloadModels):
-                tasks.create_task(_reload(server, message.policy, log))
-            elif isinstance(message, Forward):
-                task = forwarded[message.number] = tasks.create_task(_respond(link, server, message))
-                task.add_done_callback(lambda _, number=message.number: forwarded.pop(number))  # type: ignore[misc]  # bound now
-            elif isinstance(message, Cancel) and message.number in forwarded:
-                forwarded[message.number].cancel()
-            elif isinstance(message, Drain):
-                drain.set()
-        drain.set()
+class _Service:
+    """The whole service, as this worker learns of it over its link to the supervisor."""
 
+    def __init__(self, link: WorkerLink) -> None:
+        self.is_ready = False
+        self._link = link
+        self._drain: asyncio.Future[Drain] = asyncio.get_running_loop().create_future()
+        self._collected: asyncio.Future[list[Metric]] | None = None
+        self._collecting = asyncio.Lock()
 
-async def _respond(link: WorkerLink, server: Server, forward: Forward) -> None:
-    await link.send(Response(forward.number, await server.answer(forward.request)))
+    async def reload_others(self) -> None:
+        """Reloads models in the other workers."""
+        await self._link.send(ReloadModels())
+
+    async def collect(self) -> list[Metric]:
+        """Returns the metrics of all processes."""
+        async with self._collecting:
+            self._collected = asyncio.get_running_loop().create_future()
+            await self._link.send(CollectService())
+            return await self._collected
+
+    async def until_drain(self) -> Drain:
+        """Returns when the supervisor sends Drain, or has ended."""
+        return await self._drain
+
+    async def answer(self, server: Server, log: Logger) -> None:
+        """Handles the supervisor's messages until it ends."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                # Nothing slow is awaited in this loop, so that Drain is read at once.
+                while (message := await self._link.receive()) is not None:
+                    if isinstance(message, CollectMetrics):
+                        await self._link.send(CollectedMetrics(await server.collect()))
+                    elif isinstance(message, ReloadModels):
+                        tasks.create_task(_reload(server, message.policy, log))
+                    else:
+                        self._note(message)
+        finally:  # however it ends: nothing else reads the link
+            self.is_ready = False
+            self._end(self._collected, [])
+            self._end(self._drain, Drain(is_last=True))
+
+    def _note(self, message: Message) -> None:
+        if isinstance(message, ServiceMetrics):
+            self._end(self._collected, message.families)
+        elif isinstance(message, ServiceReady):
+            self.is_ready = message.is_ready
+        elif isinstance(message, Drain):
+            self._end(self._drain, message)
+
+    @staticmethod
+    def _end(waiting: "asyncio.Future[Any] | None", result: object) -> None:
+        if waiting is not None and not waiting.done():
+            waiting.set_result(result)
 
 
 async def _reload(server: Server, policy: VersionPolicy | None, log: Logger) -> None:

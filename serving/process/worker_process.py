@@ -1,38 +1,44 @@
-"""A worker as the supervisor sees it: spawns the process, forwards requests, collects metrics, drains and ends it."""
+"""A worker as the supervisor sees it: spawns the process, collects metrics, drains and ends it."""
 
 import asyncio
 import socket
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from contextlib import suppress
-from typing import Any
+from typing import Any, Protocol
 
 from prometheus_client import Metric
 
-from serving.api.forwarding import ForwardedRequest, ForwardedResponse
-from serving.api.status import error_status
 from serving.config import Config
-from serving.errors import NotReadyError, WorkerDiedError
+from serving.errors import WorkerDiedError
 from serving.process.ipc import (
     Begin,
-    Cancel,
     CollectedMetrics,
     CollectMetrics,
+    CollectService,
     Drain,
-    Forward,
+    Message,
     Ready,
     ReloadModels,
-    Response,
+    ServiceMetrics,
+    ServiceReady,
     StartFailed,
     WorkerLink,
 )
 from serving.version_policy import VersionPolicy
 
-ReloadAll = Callable[[], Coroutine[Any, Any, None]]
+
+class Service(Protocol):
+    """The whole service, which workers ask through their supervisor."""
+
+    async def reload_models(self) -> None:
+        """Reloads models in all workers."""
+
+    async def collect(self) -> list[Metric]:
+        """Returns the metrics of all processes."""
+
 
 COLLECT_SECONDS = 1.0  # for a worker that takes longer, its last metrics are shown
-
-_ENDED = error_status(NotReadyError("the process that had the request has ended; try again"))
 
 
 class WorkerProcess:
@@ -43,11 +49,11 @@ class WorkerProcess:
         number: int,
         process: asyncio.subprocess.Process,
         link: WorkerLink,
-        reload_all: ReloadAll,
+        service: Service,
     ) -> None:
         self.number = number
-        self._reload_all = reload_all
-        self._reloads: set[asyncio.Task[None]] = set()
+        self._service = service
+        self._tasks: set[asyncio.Task[None]] = set()
         self.is_ready = False
         self.versions: tuple[int, ...] = ()  # of the model, served when it became ready
         self.families: list[Metric] = []  # its metrics as last collected
@@ -55,8 +61,6 @@ class WorkerProcess:
         self._process = process
         self._link = link
         self._collected = asyncio.Event()
-        self._forwarded: dict[int, asyncio.Future[ForwardedResponse]] = {}  # requests without a response yet, by number
-        self._last_number = 0
         self._reading: asyncio.Task[None] | None = None
 
     @property
@@ -65,10 +69,10 @@ class WorkerProcess:
         return self._process.pid
 
     @staticmethod
-    async def spawn(config: Config, number: int, rates: int, reload_all: ReloadAll) -> "WorkerProcess":
+    async def spawn(config: Config, number: int, rates: int, service: Service, *, is_first: bool) -> "WorkerProcess":
         """Starts a worker with `config`, which is not ready yet.
 
-        `rates`: file descriptor of auth.rate_limits.RateMemory. `reload_all`: reloads models in all workers.
+        `rates`: file descriptor of auth.rate_limits.RateMemory. `is_first`: it replaces no other.
         """
         ours, theirs = socket.socketpair()
         with theirs:  # closed here once the worker has it: otherwise its end would not close ours
@@ -82,17 +86,18 @@ class WorkerProcess:
                 raise
         try:
             link = await WorkerLink.open(ours)
-            await link.send(Begin(config, number, rates))
+            await link.send(Begin(config, number, rates, is_first))
         except BaseException:  # a cancellation, as by a drain: nothing else knows of the process yet
             with suppress(ProcessLookupError):
                 process.kill()
             await process.wait()
             raise
-        return WorkerProcess(number, process, link, reload_all)
+        return WorkerProcess(number, process, link, service)
 
     async def until_ready(self) -> None:
         """Returns when the worker answers calls. Raises the error of its start, or WorkerDiedError."""
-        message = await self._link.receive()
+        while isinstance(message := await self._link.receive(), CollectService):  # it answers HTTP already
+            self._handle(message)
         if not isinstance(message, Ready):
             status = await self.until_ended()
             if isinstance(message, StartFailed):
@@ -121,31 +126,18 @@ class WorkerProcess:
         collected.cancel()
         return self.families
 
-    async def forward(self, request: ForwardedRequest) -> ForwardedResponse:
-        """Returns the worker's response; UNAVAILABLE if it ends meanwhile."""
-        if self._reading is None or self._reading.done():
-            return _ENDED
-        self._last_number += 1
-        number = self._last_number
-        response: asyncio.Future[ForwardedResponse] = asyncio.get_running_loop().create_future()
-        self._forwarded[number] = response
-        try:
-            await self._link.send(Forward(number, request))
-            return await response
-        except asyncio.CancelledError:
-            await self._link.send(Cancel(number))
-            raise
-        finally:
-            del self._forwarded[number]
+    async def tell_ready(self, is_ready: bool) -> None:
+        """Tells the worker whether the service is ready."""
+        await self._link.send(ServiceReady(is_ready))
 
     async def reload_models(self, policy: VersionPolicy | None) -> None:
         """Sends a reload: the worker serves the versions of `policy` from now on."""
         await self._link.send(ReloadModels(policy))
 
-    async def drain(self, grace_seconds: float) -> int:
-        """Drains the worker, and kills it after the grace. Returns its exit status."""
+    async def drain(self, grace_seconds: float, *, is_last: bool) -> int:
+        """Drains the worker, and kills it after the grace. Returns its exit status. `is_last`: the service ends."""
         self.is_ready = False
-        await self._link.send(Drain())
+        await self._link.send(Drain(is_last))
         with suppress(TimeoutError):
             return await asyncio.wait_for(self.until_ended(), grace_seconds)
         self.kill()
@@ -158,23 +150,24 @@ class WorkerProcess:
 
     async def _read(self) -> None:
         try:
-            await self._read_messages()
+            while (message := await self._link.receive()) is not None:
+                self._handle(message)
         finally:
             self.is_ready = False  # the worker closed its end: it has ended or is about to
-            for response in self._forwarded.values():
-                if not response.done():
-                    response.set_result(_ENDED)
 
-    async def _read_messages(self) -> None:
-        while (message := await self._link.receive()) is not None:
-            if isinstance(message, CollectedMetrics):
-                self.families = message.families
-                self._collected.set()
-            elif isinstance(message, Response):
-                response = self._forwarded.get(message.number)
-                if response and not response.done():
-                    response.set_result(message.response)
-            elif isinstance(message, ReloadModels):
-                reload = asyncio.create_task(self._reload_all())
-                self._reloads.add(reload)
-                reload.add_done_callback(self._reloads.discard)
+    def _handle(self, message: Message) -> None:
+        if isinstance(message, CollectedMetrics):
+            self.families = message.families
+            self._collected.set()
+        elif isinstance(message, ReloadModels):
+            self._start(self._service.reload_models())
+        elif isinstance(message, CollectService):
+            self._start(self._send_service_metrics())
+
+    async def _send_service_metrics(self) -> None:
+        await self._link.send(ServiceMetrics(await self._service.collect()))
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

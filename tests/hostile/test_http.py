@@ -1,6 +1,5 @@
 """The HTTP port answers what it does not understand with a 4xx, and bears callers that do not come to an end."""
 
-import asyncio
 from collections.abc import Iterator
 
 import pytest
@@ -15,7 +14,6 @@ ROUNDS = 1
 REQUESTS = 500
 CONNECTIONS = 300
 SCRAPES = 150
-SILENCE_SECONDS = 1.0
 GRACEFUL = {"100", "200", "400", "404", "405", "413", "414", "417", "431", "hung up"}
 
 
@@ -61,17 +59,3 @@ async def test_slow_connections_hold_up_no_call_and_are_closed(server: ServerPro
     report = await attacked(server, hostile_http.slow, CONNECTIONS, is_http=True)
     assert_unharmed(report)
     assert await hostile_http.fetch(server.http_port, b"GET /readyz HTTP/1.0\r\n\r\n") == "200"
-
-
-@pytest.mark.xfail(
-    strict=True,
-    raises=TimeoutError,
-    reason="aiohttp has no deadline for a request's first bytes: such a connection stays for ever",
-)
-async def test_a_connection_that_says_nothing_is_hung_up_on(server: ServerProcess) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", server.http_port)
-    try:
-        async with asyncio.timeout(SILENCE_SECONDS):
-            assert await reader.read() == b""
-    finally:
-        writer.transport.abort()

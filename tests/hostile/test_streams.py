@@ -90,5 +90,5 @@ async def test_connections_that_say_nothing_leave_descriptors_for_others(tmp_pat
             reader, writer = await asyncio.open_connection("127.0.0.1", server.http_port)
             writer.write(b"GET /livez HTTP/1.0\r\n\r\n")
             async with asyncio.timeout(5):
-                assert (await reader.read()).startswith(b"HTTP/1.0 200")
+                assert (await reader.read()).split()[1] == b"200"
             writer.close()

@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
-from aiohttp import web
+from starlette.requests import Request
+from starlette.responses import Response
+
+from serving.api.http.application import Route, error_response
 
 FOLDER = Path(__file__).with_name("static")
 TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
@@ -16,15 +19,20 @@ HEADERS = {
 }
 
 
-def page_routes() -> list[web.RouteDef]:
+def page_routes() -> list[Route]:
     """Returns the routes of the page and its files."""
     # Only files found now are served: a name of the URL is looked up, never joined to a path.
     files = {path.name: path for path in FOLDER.iterdir() if path.suffix in TYPES}
 
-    async def send(request: web.Request) -> web.StreamResponse:
-        path = files.get(request.match_info.get("name", "index.html"))
+    async def send(request: Request) -> Response:
+        path = files.get(request.path_params.get("name", "index.html"))
         if path is None:
-            raise web.HTTPNotFound
-        return web.FileResponse(path, headers={**HEADERS, "Content-Type": f"{TYPES[path.suffix]}; charset=utf-8"})
+            return error_response(404, "NOT_FOUND", "the page has no such file")
+        status = path.stat()
+        tag = f'"{status.st_mtime_ns:x}-{status.st_size:x}"'
+        headers = HEADERS | {"ETag": tag}
+        if tag in request.headers.get("if-none-match", ""):
+            return Response(status_code=304, headers=headers)
+        return Response(path.read_bytes(), headers=headers, media_type=TYPES[path.suffix] + "; charset=utf-8")
 
-    return [web.get("/", send), web.get("/page/{name}", send)]
+    return [Route("GET", "/", send), Route("GET", "/page/{name}", send)]

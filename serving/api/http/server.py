@@ -1,21 +1,22 @@
-"""The HTTP server: /metrics, /livez and /readyz, the digit routes of /v1, and the web page."""
+"""The HTTP server: listens, and answers /metrics, /livez and /readyz for the whole service, beside the routes given."""
 
 import asyncio
-import logging
+import gzip
 from collections.abc import Awaitable, Callable, Sequence
 
-from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError
 from prometheus_client import Metric
 from prometheus_client.exposition import choose_encoder
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
 
-from serving.api.http.digits import DigitRoutes, Forward, closed_routes
-from serving.api.http.page import page_routes
+from serving.api.http.application import Application, Route
+from serving.api.http.connection import HttpConnections
+from serving.api.listening_port import bind_shared
 from serving.config import Config
-from serving.errors import ConfigError
+from serving.logging import Logger
 
-# For responses to be written; all were made before. aiohttp waits for it twice: for handlers, then for connections.
-SHUTDOWN_SECONDS = 1.0
+SHUTDOWN_SECONDS = 1.0  # for responses to be written; all were made before
+BACKLOG = 1024  # connections that wait to be accepted
 Address = tuple[str, int]  # host and port; port 0: any free one
 # Collects the metrics of the whole service, as they are now.
 Collect = Callable[[], Awaitable[Sequence[Metric]]]
@@ -24,64 +25,48 @@ Collect = Callable[[], Awaitable[Sequence[Metric]]]
 class HttpServer:
     """Answers on the HTTP port, and on that of /metrics where it has one, from start() to close()."""
 
-    def __init__(self, config: Config, collect: Collect, is_ready: Callable[[], bool], forward: Forward) -> None:
-        """`forward`: passes a request to a serving process and returns its response."""
+    def __init__(
+        self, config: Config, collect: Collect, is_ready: Callable[[], bool], routes: Sequence[Route], log: Logger
+    ) -> None:
+        """`collect`, `is_ready`: of the whole service, which may be several processes."""
         self._address, self._metrics_address = config.http_address, config.metrics_at
         metrics = metrics_routes(collect)
-        routes = [*health_routes(is_ready), *digit_routes(config, forward), *page_routes()]
-        self._runner = _runner([*routes, *([] if self._metrics_address else metrics)])
-        self._metrics_runner = _runner(metrics) if self._metrics_address else None
+        all_routes = [*routes, *health_routes(is_ready), *([] if self._metrics_address else metrics)]
+        self._connections = [HttpConnections(Application(all_routes, log))]
+        if self._metrics_address:
+            self._connections.append(HttpConnections(Application(metrics, log)))
+        self._servers: list[asyncio.Server] = []
 
-    async def start(self) -> tuple[int, int]:
-        """Listens. Returns the HTTP port and that of /metrics. Raises ConfigError when a port cannot be bound."""
-        port = await _listen(self._runner, self._address, "http_port", "--http-port")
-        if not (self._metrics_runner and self._metrics_address):
-            return port, port
-        return port, await _listen(self._metrics_runner, self._metrics_address, "metrics_address", "--metrics-address")
+    async def start(self) -> None:
+        """Listens on the ports of the configuration, which serving.api.listening_port has reserved."""
+        await self._listen(self._connections[0], self._address)
+        if self._metrics_address:
+            await self._listen(self._connections[1], self._metrics_address)
+
+    def stop_listening(self) -> None:
+        """Takes no new connections, and ends those that are there after their next response: other processes listen."""
+        for server in self._servers:
+            server.close()
+        for connections in self._connections:
+            connections.shut_down()
 
     async def close(self) -> None:
         """Stops listening and closes connections. Does nothing when it was never started."""
-        await self._runner.cleanup()
-        if self._metrics_runner:
-            await self._metrics_runner.cleanup()
+        self.stop_listening()
+        await asyncio.gather(*(each.until_ended(SHUTDOWN_SECONDS) for each in self._connections))
+
+    async def _listen(self, connections: HttpConnections, address: Address) -> None:
+        listening = bind_shared(*address)
+        loop = asyncio.get_running_loop()
+        self._servers.append(await loop.create_server(connections.make, sock=listening, backlog=BACKLOG))
 
 
-def _runner(routes: Sequence[web.RouteDef]) -> web.AppRunner:
-    application = web.Application(client_max_size=1024)  # for request.read(); digit routes stream, with their own limit
-    application.add_routes(routes)
-    return web.AppRunner(
-        application,
-        access_log=None,
-        logger=_faults_only(),
-        handler_cancellation=True,  # off by default; on, a client that leaves cancels its request
-        auto_decompress=False,  # a compressed body of megabytes could hold gigabytes
-        shutdown_timeout=SHUTDOWN_SECONDS,
-    )
-
-
-def _faults_only() -> logging.Logger:
-    """Returns a logger for aiohttp without stack traces of malformed requests, which scanners send all day."""
-    logger = logging.getLogger("serving.http")
-    logger.addFilter(lambda record: not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError)))
-    return logger
-
-
-async def _listen(runner: web.AppRunner, address: Address, setting: str, flag: str) -> int:
-    host, port = address
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, host, port).start()
-    except OSError as error:
-        raise ConfigError(f"{setting} {port} on {host}: {error.strerror}; another: {flag}") from error
-    return int(runner.addresses[0][1])
-
-
-def metrics_routes(collect: Collect) -> list[web.RouteDef]:
+def metrics_routes(collect: Collect) -> list[Route]:
     """Returns the route /metrics."""
 
     one_at_a_time = asyncio.Lock()
 
-    async def expose_metrics(request: web.Request) -> web.Response:
+    async def expose_metrics(request: Request) -> Response:
         try:
             encode, content_type = choose_encoder(request.headers.get("Accept", ""))
         except (TypeError, ValueError):  # raised for a version in Accept that is no number
@@ -89,26 +74,24 @@ def metrics_routes(collect: Collect) -> list[web.RouteDef]:
         async with one_at_a_time:
             await asyncio.sleep(0)  # lets waiting calls run between scrapes, however many there are
             body = encode(_Collected(await collect()))
-        return web.Response(body=body, headers={"Content-Type": content_type})
+        headers = {"Content-Type": content_type, "Vary": "Accept, Accept-Encoding"}
+        if "gzip" in request.headers.get("Accept-Encoding", ""):
+            return Response(gzip.compress(body, compresslevel=5), headers=headers | {"Content-Encoding": "gzip"})
+        return Response(body, headers=headers)
 
-    return [web.get("/metrics", expose_metrics)]
+    return [Route("GET", "/metrics", expose_metrics)]
 
 
-def health_routes(is_ready: Callable[[], bool]) -> list[web.RouteDef]:
+def health_routes(is_ready: Callable[[], bool]) -> list[Route]:
     """Returns the routes /livez (always 200) and /readyz (200 or 503)."""
 
-    async def livez(_: web.Request) -> web.Response:
-        return web.Response(text="alive\n")
+    async def livez(_: Request) -> Response:
+        return PlainTextResponse("alive\n")
 
-    async def readyz(_: web.Request) -> web.Response:
-        return web.Response(text="ready\n") if is_ready() else web.Response(text="not ready\n", status=503)
+    async def readyz(_: Request) -> Response:
+        return PlainTextResponse("ready\n") if is_ready() else PlainTextResponse("not ready\n", 503)
 
-    return [web.get("/livez", livez), web.get("/readyz", readyz)]
-
-
-def digit_routes(config: Config, forward: Forward) -> list[web.RouteDef]:
-    """Returns the routes of /v1. They refuse every request where gRPC requires TLS: plain text would bypass it."""
-    return closed_routes() if config.tls_certificate else DigitRoutes(forward, config.max_image_bytes).routes()
+    return [Route("GET", "/livez", livez), Route("GET", "/readyz", readyz)]
 
 
 class _Collected:

@@ -20,10 +20,10 @@ from tests.support.tiny_model import image_of, image_that_hangs
 PROGRAM = """
 import os, subprocess, sys, time
 from mnist_digits import CallError, DigitClient
-from serving.api.listening_port import reserve_port
+from serving.api.listening_port import ReservedPort
 workers, repository = sys.argv[1:]
-with reserve_port("127.0.0.1", 0) as holder:
-    port = holder.getsockname()[1]
+with ReservedPort("127.0.0.1", 0, "grpc_port") as holder:
+    port = holder.port
 flags = ["--grpc-port", str(port), "--http-port", "0", "--access-log", "--workers", workers]
 command = [sys.executable, "-m", "serving", *flags, "--model-repository", repository]
 variables = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}  # so that it keeps lines

@@ -9,7 +9,7 @@ import pytest
 
 from serving.api.engine.call import Call, Method
 from serving.api.engine.engines import GrpcEngine, make_engine
-from serving.api.listening_port import reserve_port
+from serving.api.listening_port import ReservedPort
 from serving.logging import get_logger
 from tests.support.engine import ENGINE
 
@@ -32,8 +32,8 @@ async def started_with_a_stream() -> AsyncIterator[tuple[GrpcEngine, Stream]]:
 
     methods = [Method("service", "stream", "bidi_stream", begin)]
     engine = make_engine("aio" if ENGINE == "aio" else "completion-queue", methods, 1, 1000, 0, get_logger())
-    with reserve_port("127.0.0.1", 0) as reserved:
-        host, port = reserved.getsockname()
+    with ReservedPort("127.0.0.1", 0, "grpc_port") as reserved:
+        host, port = "127.0.0.1", reserved.port
         await engine.start(host, port)
         async with grpc.aio.insecure_channel(f"{host}:{port}") as channel:
             stream: Stream = channel.stream_stream("/service/stream")()

@@ -126,15 +126,15 @@ import asyncio, grpc
 from serving.api.engine.call import Method
 from serving.api.engine.completion_queue import CompletionQueueEngine
 from serving.api.engine.loop import CompletionQueueLoop
-from serving.api.listening_port import reserve_port
+from serving.api.listening_port import ReservedPort
 
 async def begin():
     begun = asyncio.Event()
     method = Method("service", "stream", "bidi_stream", lambda call, _: begun.set())
     engine = CompletionQueueEngine({method.path.encode(): method}, [("grpc.so_reuseport", 1)])
-    with reserve_port("127.0.0.1", 0) as port:
-        await engine.start(*port.getsockname())
-        channel = grpc.insecure_channel("%s:%s" % port.getsockname())
+    with ReservedPort("127.0.0.1", 0, "grpc_port") as held:
+        await engine.start("127.0.0.1", held.port)
+        channel = grpc.insecure_channel(f"127.0.0.1:{held.port}")
         stream = channel.stream_stream("/service/stream")
         calls.append(stream(iter([b""])))
         await begun.wait()

@@ -1,0 +1,147 @@
+"""`POST /v1/classify` and `/v1/explain`: a picture or 784 pixels in the body, JSON back; for clients without gRPC."""
+
+import time
+from base64 import b64encode
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from starlette.requests import Request
+from starlette.responses import Response
+
+from protos.mnist.v1 import digits_pb2
+from serving.api.digits.operations import DigitOperations
+from serving.api.http.application import Route, json_response
+from serving.api.http.calls import ANSWER_SECONDS, HttpCalls, RefusedError
+from serving.auth.api_keys import CLASSIFY, Caller
+from serving.core.classifier import Classifier, EncodedImage, Images
+from serving.predictions import PIXELS, Predictions, Refusal
+
+CLASSIFY_PATH, EXPLAIN_PATH = "/v1/classify", "/v1/explain"
+LARGEST_VERSION = 2**63 - 1
+_SIGNATURES = (
+    b"\x89PNG",
+    b"\xff\xd8\xff",
+    b"BM",
+    b"RIFF",
+    b"II*\0",
+    b"MM\0*",
+)  # a picture file may be 784 bytes long, too
+_OPENAPI = Path(__file__).with_name("openapi.json")
+
+
+class DigitEndpoints:
+    """Endpoints of both methods."""
+
+    def __init__(self, classifier: Classifier, operations: DigitOperations, calls: HttpCalls) -> None:
+        self._classifier = classifier
+        self._operations = operations
+        self._calls = calls
+
+    def routes(self) -> list[Route]:
+        """Returns the routes of both methods and of /v1/openapi.json."""
+        longest = max(self._classifier.limits.max_bytes, PIXELS)
+        return [
+            Route("POST", CLASSIFY_PATH, self._calls.endpoint("Classify", self._classify, CLASSIFY, longest)),
+            Route("POST", EXPLAIN_PATH, self._calls.endpoint("Explain", self._explain, CLASSIFY, longest)),
+            Route("GET", "/v1/openapi.json", _describe),
+        ]
+
+    async def _classify(self, request: Request, body: bytes, caller: Caller) -> Response:
+        version = _number(request, "model_version", LARGEST_VERSION)
+        predictions = await self._classifier.classify(_images(body), caller, version, time.monotonic() + ANSWER_SECONDS)
+        return json_response(_prediction(predictions, 0))
+
+    async def _explain(self, request: Request, body: bytes, caller: Caller) -> Response:
+        image = digits_pb2.Image(pixels=body) if _is_pixels(body) else digits_pb2.Image(encoded=body)
+        message = digits_pb2.ExplainRequest(
+            image=image,
+            model_version=_number(request, "model_version", LARGEST_VERSION),
+            without_kernels=not _number(request, "kernels", 1, default="1"),
+        )
+        until = time.monotonic() + ANSWER_SECONDS
+        return json_response(_explanation(await self._operations.explain(message.SerializeToString(), caller, until)))
+
+
+async def _describe(_: Request) -> Response:
+    return Response(_OPENAPI.read_bytes(), media_type="application/json")
+
+
+def _number(request: Request, name: str, largest: int, default: str = "0") -> int:
+    """Returns the query parameter `name`, 0 to `largest`. Raises RefusedError."""
+    if not request.scope["query_string"]:  # as nearly always
+        return int(default)
+    text = request.query_params.get(name, default)
+    # Digits and length first: int() takes signs, underscores and other scripts, and time for very long texts.
+    if not (text.isascii() and text.isdecimal() and len(text) < 20 and int(text) <= largest):
+        raise RefusedError(400, "INVALID_ARGUMENT", f"{name}: expected a number, 0 to {largest}")
+    return int(text)
+
+
+def _is_pixels(body: bytes) -> bool:
+    """Returns True for 784 bytes that begin like no file; all else is a file."""
+    return len(body) == PIXELS and not body.startswith(_SIGNATURES)
+
+
+def _images(body: bytes) -> Images:
+    return np.frombuffer(body, np.uint8).reshape(1, PIXELS) if _is_pixels(body) else [EncodedImage(body)]
+
+
+def _prediction(predictions: Predictions, index: int) -> dict[str, Any]:
+    """Returns the fields of mnist.v1.Prediction and the model version, enumerations as lower-case names."""
+    batch, row = predictions.batch, predictions.start + index
+    digit, probabilities = int(batch.digits[row]), batch.probabilities[row].tolist()
+    refusal = int(batch.refusals[row])
+    quality = predictions.remarks.get(index)
+    return {
+        "digit": digit,
+        "probability": probabilities[digit],
+        "probabilities": probabilities,
+        "novelty": float(batch.novelties[row]),
+        "refused": refusal != Refusal.NONE,
+        "refusal": Refusal(refusal).name.lower() if refusal else None,
+        "quality": [(remark.name or "").lower() for remark in quality] if quality else [],
+        "model_version": batch.version,
+    }
+
+
+def _explanation(content: bytes) -> dict[str, Any]:
+    response = digits_pb2.ExplainResponse.FromString(content)
+    return {
+        "prediction": _message(response.prediction, response.model_version),
+        "pixels": b64encode(response.pixels).decode(),
+        "layers": [_layer(layer) for layer in response.layers],
+        "importance": _tensor(response.importance),
+    }
+
+
+def _message(prediction: digits_pb2.Prediction, version: int) -> dict[str, Any]:
+    refusal, quality = digits_pb2.Refusal, digits_pb2.Quality
+    return {
+        "digit": prediction.digit,
+        "probability": prediction.probability,
+        "probabilities": list(prediction.probabilities),
+        "novelty": prediction.novelty,
+        "refused": prediction.refused,
+        "refusal": refusal.Name(prediction.refusal).removeprefix("REFUSAL_").lower() if prediction.refused else None,
+        "quality": [quality.Name(each).removeprefix("QUALITY_").lower() for each in prediction.quality],
+        "model_version": version,
+    }
+
+
+def _layer(layer: digits_pb2.Layer) -> dict[str, Any]:
+    tensors = ("kernel", "bias", "before_activation", "output")
+    return {
+        "name": layer.name,
+        "kind": digits_pb2.Kind.Name(layer.kind).removeprefix("KIND_").lower(),
+        "inputs": list(layer.inputs),
+        "kernel_size": list(layer.kernel_size),
+        "strides": list(layer.strides),
+        "padding": list(layer.padding),
+        **{name: _tensor(getattr(layer, name)) if layer.HasField(name) else None for name in tensors},
+    }
+
+
+def _tensor(tensor: digits_pb2.Tensor) -> dict[str, Any]:
+    """Returns the values as base64 of 4 bytes each: a JSON list would be three times as long, and rounded."""
+    return {"shape": list(tensor.shape), "float32": b64encode(tensor.values).decode()}
