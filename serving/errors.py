@@ -66,6 +66,10 @@ class VersionRefusedError(DigitServiceError):
     """Outcome of a reload: a version that should be served failed a check. What was served before still is."""
 
 
+class NotSupportedError(DigitServiceError):
+    """Request for what other servers of a protocol do and this one does not."""
+
+
 class NotExplainableError(DigitServiceError):
     """Request to explain a version whose graph does not consist of layers that can be shown."""
 

@@ -12,6 +12,7 @@ from serving.errors import (
     InvalidRequestError,
     NotExplainableError,
     NotReadyError,
+    NotSupportedError,
     OverloadedError,
     RateLimitedError,
     TooLateError,
@@ -46,6 +47,7 @@ _TABLE: dict[type[DigitServiceError], tuple[grpc.StatusCode, str]] = {
     NotExplainableError: (grpc.StatusCode.FAILED_PRECONDITION, "not_explainable"),
     VersionRefusedError: (grpc.StatusCode.FAILED_PRECONDITION, "version_refused"),
     NotReadyError: (grpc.StatusCode.UNAVAILABLE, "not_ready"),
+    NotSupportedError: (grpc.StatusCode.UNIMPLEMENTED, "not_supported"),
     ExpiredError: (grpc.StatusCode.DEADLINE_EXCEEDED, "expired"),
 }
 

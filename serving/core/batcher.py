@@ -237,11 +237,11 @@ class Batcher:
             seconds = (ended - started) / self._running_images
             self._seconds_per_image += SMOOTHING * min(0.0, seconds - self._seconds_per_image)
         self._previous_end = ended if self._queue.images else None
-        self._running_images = 0
+        images, self._running_images = self._running_images, 0
         self.running_since = None
         if self._retries or self._queue.images or self.is_closing:
             self._dispatch_soon()
-        self._metrics.inference_seconds.observe(ended - started)
+        self._metrics.observe_inference(images, ended - started)
         if not isinstance(outcome, Exception):
             _deliver(batch, outcome, started, ended - started)
             self._metrics.observe_batch(outcome, [started - request.arrived for request in batch])

@@ -21,9 +21,9 @@ class CounterSeries:
     __slots__ = ("value",)
 
     def __init__(self) -> None:
-        self.value = 0
+        self.value: float = 0
 
-    def inc(self, amount: int = 1) -> None:
+    def inc(self, amount: float = 1) -> None:
         """Adds `amount`, 0 or more."""
         self.value += amount
 

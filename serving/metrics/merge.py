@@ -11,19 +11,23 @@ from prometheus_client.samples import Sample
 
 # Gauges whose smallest value counts: the service is ready when all processes are, and began when the first did.
 SMALLEST = frozenset({"mnist_ready", "process_start_time_seconds", "process_max_fds"})
+LARGEST = frozenset({"mnist_last_inference_timestamp_seconds"})
 LASTING = frozenset({"counter", "histogram"})  # types of metrics that keep counting for a process that has ended
 
 
 def summed(processes: Iterable[Iterable[Metric]]) -> list[Metric]:
-    """Merges families by name and samples by labels: sums, the smallest of SMALLEST and creation times, infos once."""
+    """Merges families by name and samples by labels.
+
+    Sums; the smallest of SMALLEST and of creation times, the largest of LARGEST, infos once.
+    """
     families: dict[str, Metric] = {}
     samples: dict[str, dict[tuple[str, tuple[tuple[str, str], ...]], float]] = {}
     for family in (family for process in processes for family in process):
         families.setdefault(family.name, Metric(family.name, family.documentation, family.type))
-        values = samples.setdefault(family.name, {})
+        found = samples.setdefault(family.name, {})
         for sample in family.samples:
             key = (sample.name, tuple(sample.labels.items()))
-            values[key] = _combined(sample.name, values[key], sample.value) if key in values else sample.value
+            found[key] = _combined(sample.name, found[key], sample.value) if key in found else sample.value
     for name, family in families.items():
         family.samples = [Sample(sample, dict(labels), value) for (sample, labels), value in samples[name].items()]
     return list(families.values())
@@ -37,7 +41,14 @@ def lasting(families: Iterable[Metric]) -> list[Metric]:
     return [family for family in families if family.type in LASTING and not family.name.startswith("process_")]
 
 
+def values(families: Iterable[Metric]) -> dict[tuple[str, ...], float]:
+    """Returns the value of each sample, by its name and the values of its labels in their order."""
+    return {(sample.name, *sample.labels.values()): sample.value for family in families for sample in family.samples}
+
+
 def _combined(name: str, one: float, other: float) -> float:
     if name in SMALLEST or name.endswith("_created"):
         return min(one, other)
+    if name in LARGEST:
+        return max(one, other)
     return one if name.endswith("_info") else one + other  # an info is always 1: its labels are what it says

@@ -1,5 +1,7 @@
 """Metrics of a serving process. The registry is passed in, so that servers and tests share nothing."""
 
+import time
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 
 import numpy as np
@@ -24,6 +26,7 @@ SECONDS = (
     *(0.065, 0.08, 0.1, 0.13, 0.16, 0.2, 0.25, 0.3, 0.4, 0.5, 0.65, 0.8, 1.0, 2.0, 5.0, 10.0),
 )
 IMAGES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+IMAGES_BOUNDS = (*(str(float(images)) for images in IMAGES), "+Inf")  # as the label `le` of mnist_batch_size
 PROBABILITIES = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999, 1.0)
 BATCHES_COUNTED_TOGETHER = 64
 RPC = ("grpc_type", "grpc_service", "grpc_method")
@@ -66,6 +69,18 @@ class Metrics:
             buckets=SECONDS,
             registry=registry,
         )
+        self.infer_requests = LoopCounter(
+            "mnist_open_inference_requests",
+            "Requests by the Open Inference Protocol, over gRPC and HTTP, by outcome: success or failure",
+            ("outcome",),
+            registry=registry,
+        )
+        self.infer_seconds = LoopCounter(
+            "mnist_open_inference_seconds",
+            "Time of those requests by outcome, and by stage of those answered: queue, input, inference, output",
+            ("stage",),
+            registry=registry,
+        )
         self.rejected = LoopCounter(
             "mnist_rejected",
             "Rejected requests, by reason; those of a stream are counted one by one",
@@ -88,6 +103,17 @@ class Metrics:
         self.inference_seconds = LoopHistogram(
             "mnist_inference_seconds", "Time of one inference", buckets=SECONDS, registry=registry
         ).labels()
+        self._batch_seconds = LoopCounter(
+            "mnist_batch_seconds",
+            "Time of inference by the images of the batch: at most `le`, and more than the bound before",
+            ("le",),
+            registry=registry,
+        )
+        self.last_inference = Gauge(
+            "mnist_last_inference_timestamp_seconds",
+            "Time at which the last inference ended, since the epoch; 0: none has",
+            registry=registry,
+        )
         self.dropped = LoopCounter(
             "mnist_dropped", "Requests dropped from the queue before inference", ("reason",), registry=registry
         )
@@ -126,6 +152,9 @@ class Metrics:
         )
         # Created before they are needed: a series that appears with its first event hides that event from rate().
         self._by_digit = [self.predictions.labels(str(digit)) for digit in range(DIGITS)]
+        self._seconds_by_images = [self._batch_seconds.labels(bound) for bound in IMAGES_BOUNDS]
+        self._last_inference = 0.0
+        self.last_inference.set_function(lambda: self._last_inference)
         self._by_refusal = {refusal: self.refused.labels(refusal.name.lower()) for refusal in Refusal if refusal}
 
     def set_models(self, served: Mapping[int, Mapping[str, str]], refused: Mapping[int, str]) -> None:
@@ -137,6 +166,12 @@ class Metrics:
             info.clear()
             for version, labels in versions.items():
                 info.labels(str(version)).info(dict(labels))
+
+    def observe_inference(self, images: int, seconds: float) -> None:
+        """Counts an inference that has ended now, of a batch of `images`."""
+        self.inference_seconds.observe(seconds)
+        self._seconds_by_images[bisect_left(IMAGES, images)].inc(seconds)
+        self._last_inference = time.time()
 
     def observe_batch(self, predictions: BatchPredictions, queue_waits: Iterable[float]) -> None:
         """Counts a batch: its size, its predictions, and for each of its requests the seconds that it waited."""

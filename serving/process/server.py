@@ -3,7 +3,7 @@
 import asyncio
 import platform
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 
@@ -22,7 +22,10 @@ from serving.api.http.application import Route
 from serving.api.http.calls import HttpCalls
 from serving.api.http.page import page_routes
 from serving.api.open_inference import service as open_inference
+from serving.api.open_inference.http import OpenInferenceEndpoints
+from serving.api.open_inference.operations import OpenInferenceOperations
 from serving.api.open_inference.service import OpenInferenceService
+from serving.api.open_inference.totals import InferTotals
 from serving.api.reflection import reflection_methods
 from serving.api.tls import TlsCredentials, TlsFiles
 from serving.auth.authenticator import ApiKeyAuthenticator, OpenAuthenticator
@@ -38,6 +41,7 @@ from serving.cpu import usable_cpus
 from serving.errors import ConfigError
 from serving.image.picture import ImageLimits
 from serving.logging import Logger
+from serving.metrics.merge import values
 from serving.metrics.metrics import Metrics
 from serving.models.device import Session, open_on_device
 from serving.models.loaded_model import LoadedModel
@@ -62,8 +66,10 @@ class Server:
         grpc_port: int,
         rates: RateLimits | None = None,
         reload_others: Callable[[], Awaitable[None]] | None = None,
+        collect_service: Callable[[], Awaitable[Sequence[Metric]]] | None = None,
     ) -> None:
         """`rates`: rate limits shared by all workers. `reload_others`: reloads models in the other workers.
+        `collect_service`: returns the metrics of all workers.
 
         Raises ConfigError for a file of API keys that cannot be used.
         """
@@ -99,14 +105,25 @@ class Server:
         observed = (authenticator, self.metrics, log, self._access_log)
         operations = DigitOperations(classifier, self._explainer)
         reload = self._reload_everywhere if config.admin else None
+        collect = collect_service or self.collect
+
+        async def collect_values() -> dict[tuple[str, ...], float]:
+            return values(await collect())
+
+        totals = InferTotals(self.metrics)
+        inference = OpenInferenceOperations(classifier, self._registry, totals, collect_values, reload)
         methods = [
             *DigitService(operations, classifier, self._registry, *observed).methods(),
-            *OpenInferenceService(classifier, self._registry, *observed, reload).methods(),
+            *OpenInferenceService(inference, classifier, *observed).methods(),
             *self._health.methods(),
             *(reflection_methods() if config.reflection else ()),
         ]
         calls = HttpCalls(*observed, longest=config.max_request_bytes, is_closed=bool(config.tls_certificate))
-        self._http_routes = [*DigitEndpoints(classifier, operations, calls).routes(), *page_routes()]
+        self._http_routes = [
+            *DigitEndpoints(classifier, operations, calls).routes(),
+            *OpenInferenceEndpoints(inference, calls, config.max_request_bytes).routes(),
+            *page_routes(),
+        ]
         self._engine, why = choose_engine(config.grpc_engine, asyncio.get_running_loop())
         if why:
             log.warning("aio_chosen", why=why)

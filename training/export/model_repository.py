@@ -11,7 +11,7 @@ _CONFIG = """\
 # So that Triton Inference Server can serve the very same repository. Our own server reads version_policy alone.
 name: "{name}"
 platform: "onnxruntime_onnx"
-max_batch_size: 256
+max_batch_size: 1024
 input [
   { name: "pixels" data_type: TYPE_UINT8 dims: [ 784 ] }
 ]

@@ -85,7 +85,7 @@ def parse_infer(content: bytes, model: AcceptedModel) -> InferRequest:
     if cut is not None:
         head, raw = cut
         model.check(head.model_name, head.model_version)  # first: a wrong name explains whatever else is wrong
-        _check_count(head.spec, model)  # not kept with the head: the limit is a setting, the head only bytes
+        check_count(head.spec, model)  # not kept with the head: the limit is a setting, the head only bytes
         return InferRequest(head, images_from_raw(head.spec, raw), is_raw=True)
     return infer_request(parse_message(ModelInferRequest, content), model)
 
@@ -93,15 +93,15 @@ def parse_infer(content: bytes, model: AcceptedModel) -> InferRequest:
 def infer_request(message: ModelInferRequest, model: AcceptedModel) -> InferRequest:
     """Reads a ModelInferRequest that protobuf has parsed. Raises the errors of parse_infer."""
     model.check(message.model_name, message.model_version)
-    head = _head(message)
-    _check_count(head.spec, model)
-    (tensor,) = message.inputs  # _head() has refused any other number
+    head = head_of(message)
+    check_count(head.spec, model)
+    (tensor,) = message.inputs  # head_of() has refused any other number
     raws = message.raw_input_contents  # one entry for each input
     if not raws:
         return InferRequest(head, images_from_contents(head.spec, tensor.contents), is_raw=False)
     if len(raws) != 1:
         raise InvalidRequestError(f"raw_input_contents holds {len(raws)} entries for 1 input")
-    if tensor.HasField("contents"):
+    if tensor.HasField("contents") and tensor.contents.ListFields():  # empty, as MLServer sends it, it is no data
         raise InvalidRequestError(f"input `{NAME}`: both contents and raw_input_contents are set, send one of them")
     return InferRequest(head, images_from_raw(head.spec, raws[0]), is_raw=True)
 
@@ -136,7 +136,7 @@ def _parse_head(content: bytes) -> InferHead | None:
     """Parses the bytes before the raw data; None when they are no head. None is cached as well."""
     try:
         message = ModelInferRequest.FromString(content)  # shorter than 784 bytes: no entries to count
-        head = _head(message)
+        head = head_of(message)
     except (DecodeError, InvalidRequestError):
         return None  # protobuf parses the whole request, and raises the error that the caller gets
     # Data before the cut belongs to another entry or a second form, and BYTES elements have their own lengths.
@@ -144,7 +144,8 @@ def _parse_head(content: bytes) -> InferHead | None:
     return None if holds_data else head
 
 
-def _head(message: ModelInferRequest) -> InferHead:
+def head_of(message: ModelInferRequest) -> InferHead:
+    """Returns the request without its data. Raises InvalidRequestError."""
     names = [tensor.name for tensor in message.inputs[:3]]  # enough for a message, however many there are
     if names != [NAME]:
         got = f"{len(message.inputs)}: {', '.join(map(clip, names))}" if names else "none"
@@ -159,7 +160,8 @@ def _head(message: ModelInferRequest) -> InferHead:
     )
 
 
-def _check_count(spec: TensorSpec, model: AcceptedModel) -> None:
+def check_count(spec: TensorSpec, model: AcceptedModel) -> None:
+    """Raises InvalidRequestError for more images than the model accepts."""
     if spec.images > model.max_images:
         raise InvalidRequestError(f"the request holds {spec.images} images, at most {model.max_images} are accepted")
 

@@ -1,18 +1,19 @@
 """Messages that describe the server and its model to clients: metadata, configuration, statistics, versions."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from functools import partial
 
 from protos.inference import open_inference_pb2 as protocol
 from serving import __version__
+from serving.api.open_inference import totals
 from serving.api.open_inference.codec import AcceptedModel
 from serving.api.open_inference.outputs import OUTPUTS
-from serving.metrics.metrics import Metrics
+from serving.metrics.metrics import IMAGES, IMAGES_BOUNDS
 from serving.models.onnx_session import INPUT
 from serving.predictions import PIXELS
 
 SERVER_NAME = "mnist-digits"
-EXTENSIONS = ["classification", "model_configuration", "parameters", "statistics"]
+EXTENSIONS = ["binary_tensor_data", "classification", "model_configuration", "parameters", "statistics"]
 PLATFORM = "onnxruntime_onnx"
 _NANOSECONDS = 1e9  # in a second
 _DATA_TYPES = {
@@ -21,19 +22,6 @@ _DATA_TYPES = {
     "INT64": protocol.TYPE_INT64,
     "FP32": protocol.TYPE_FP32,
 }
-
-
-@dataclass(slots=True)
-class CallTotals:
-    """Number of calls with one outcome, and the nanoseconds that they took in all."""
-
-    count: int = 0
-    nanoseconds: int = 0
-
-    def add(self, nanoseconds: int) -> None:
-        """Counts a call."""
-        self.count += 1
-        self.nanoseconds += nanoseconds
 
 
 def server_metadata() -> protocol.ServerMetadataResponse:
@@ -65,7 +53,13 @@ def model_config(model: AcceptedModel) -> protocol.ModelConfigResponse:
         max_batch_size=model.max_images,
         input=[protocol.ModelInput(name=INPUT[0], data_type=protocol.TYPE_UINT8, dims=[PIXELS])],
         output=[
-            protocol.ModelOutput(name=name, data_type=_DATA_TYPES[output.datatype], dims=output.row_shape)
+            protocol.ModelOutput(
+                name=name,
+                data_type=_DATA_TYPES[output.datatype],
+                dims=output.row_shape,
+                # The graph returns one value for each image, (n,), and Triton knows no output without dimensions.
+                reshape=protocol.ModelTensorReshape() if output.row_shape == (1,) else None,
+            )
             for name, output in OUTPUTS.items()
         ],
         dynamic_batching=protocol.ModelDynamicBatching(),  # its presence says that requests are batched
@@ -73,32 +67,43 @@ def model_config(model: AcceptedModel) -> protocol.ModelConfigResponse:
     return protocol.ModelConfigResponse(config=config)
 
 
-def model_statistics(
-    model: AcceptedModel, metrics: Metrics, answered: CallTotals, failed: CallTotals
-) -> protocol.ModelStatisticsResponse:
-    """Returns Triton's statistics, from the metrics and from the ModelInfer calls that were `answered` or `failed`."""
+def model_statistics(model: AcceptedModel, values: Mapping[tuple[str, ...], float]) -> protocol.ModelStatisticsResponse:
+    """Returns Triton's statistics. `values`: of the whole service's metrics, by name and labels."""
 
-    def total(name: str) -> float:
-        return metrics.registry.get_sample_value(name) or 0.0
+    def total(*key: str) -> float:
+        return values.get(key, 0.0)
 
-    def observed(histogram: str) -> protocol.StatisticDuration:
-        seconds = total(f"{histogram}_sum")
-        return protocol.StatisticDuration(count=int(total(f"{histogram}_count")), ns=int(seconds * _NANOSECONDS))
+    def duration(count: float, seconds: float) -> protocol.StatisticDuration:
+        return protocol.StatisticDuration(count=int(count), ns=round(seconds * _NANOSECONDS))
 
-    # Since the start of this worker, and of both contracts: the metrics do not tell them apart.
-    inference = observed("mnist_inference_seconds")
+    answered, failed = (total(f"{totals.REQUESTS}_total", outcome) for outcome in (totals.SUCCESS, totals.FAILURE))
+    seconds = partial(total, f"{totals.SECONDS}_total")
     statistics = protocol.ModelStatistics(
         name=model.name,
         version=str(model.version),
+        last_inference=int(total("mnist_last_inference_timestamp_seconds") * 1000),
+        # Of every contract: the batches of one and another are the same.
         inference_count=int(total("mnist_batch_size_sum")),
-        execution_count=inference.count,
+        execution_count=int(total("mnist_batch_size_count")),
         inference_stats=protocol.InferStatistics(
-            success=protocol.StatisticDuration(count=answered.count, ns=answered.nanoseconds),
-            fail=protocol.StatisticDuration(count=failed.count, ns=failed.nanoseconds),
-            queue=observed("mnist_queue_wait_seconds"),
-            compute_infer=inference,
+            success=duration(answered, seconds(totals.SUCCESS)),
+            fail=duration(failed, seconds(totals.FAILURE)),
+            queue=duration(answered, seconds(totals.QUEUE)),
+            compute_input=duration(answered, seconds(totals.INPUT)),
+            compute_infer=duration(answered, seconds(totals.INFERENCE)),
+            compute_output=duration(answered, seconds(totals.OUTPUT)),
         ),
     )
+    before = 0.0
+    for images, bound in zip(IMAGES, IMAGES_BOUNDS, strict=False):  # a batch above the last bound has no size to name
+        batches = total("mnist_batch_size_bucket", bound)
+        if batches > before:
+            count, nothing = batches - before, duration(batches - before, 0.0)
+            inference = duration(count, total("mnist_batch_seconds_total", bound))
+            statistics.batch_stats.add(
+                batch_size=images, compute_input=nothing, compute_infer=inference, compute_output=nothing
+            )
+        before = batches
     return protocol.ModelStatisticsResponse(model_stats=[statistics])
 
 

@@ -32,7 +32,7 @@ class Output:
 
     def array(self, rows: BatchPredictions) -> npt.NDArray[Any]:
         """Returns the values of all rows, (n, *row_shape), as `dtype`."""
-        return np.asarray(self.values(rows), self.dtype)
+        return np.asarray(self.values(rows), self.dtype).reshape(-1, *self.row_shape)
 
     def encoded(self, rows: BatchPredictions) -> bytes:
         """Returns the bytes of array(), row after row: an encoder for BatchPredictions.encoded."""
@@ -51,9 +51,10 @@ PROBABILITIES = "probabilities"
 _FP32, _INT64, _BOOL = np.dtype("<f4"), np.dtype("<i8"), np.dtype("?")
 OUTPUTS: Mapping[str, Output] = {
     PROBABILITIES: Output("FP32", _FP32, "fp32_contents", (DIGITS,), lambda rows: rows.probabilities),
-    "digit": Output("INT64", _INT64, "int64_contents", (), lambda rows: rows.digits),
-    "novelty": Output("FP32", _FP32, "fp32_contents", (), lambda rows: rows.novelties),
-    "refused": Output("BOOL", _BOOL, "bool_contents", (), lambda rows: rows.refusals != Refusal.NONE),
+    # (1,) and not (): as config.pbtxt declares them to Triton, which knows no output without dimensions.
+    "digit": Output("INT64", _INT64, "int64_contents", (1,), lambda rows: rows.digits),
+    "novelty": Output("FP32", _FP32, "fp32_contents", (1,), lambda rows: rows.novelties),
+    "refused": Output("BOOL", _BOOL, "bool_contents", (1,), lambda rows: rows.refusals != Refusal.NONE),
 }
 # Bound methods, made once: a batch keeps encoded bytes by encoder, and each `output.encoded` would be a new object.
 _ENCODERS = {name: output.encoded for name, output in OUTPUTS.items()}
@@ -68,7 +69,7 @@ def raw_response(model: str, id: str, outputs: tuple[RequestedOutput, ...], pred
         parts.append(ModelInferResponse(id=id).SerializeToString())
     parts.append(_tensor_fields(outputs, predictions.images))
     for output in outputs:
-        raw = _raw(output, predictions)
+        raw = raw_output(output, predictions)
         parts += (_raw_header(len(raw)), raw)
     return b"".join(parts)
 
@@ -87,10 +88,19 @@ def typed_response(model: str, id: str, outputs: tuple[RequestedOutput, ...], pr
     return response.SerializeToString()
 
 
-def _raw(output: RequestedOutput, predictions: Predictions) -> bytes:
+def raw_output(output: RequestedOutput, predictions: Predictions) -> bytes:
+    """Returns the bytes of a tensor, little-endian and row-major."""
     if output.classes:  # each element of a BYTES tensor has its length in front, four bytes little-endian
         return b"".join(len(text).to_bytes(4, "little") + text for text in _classifications(output, predictions))
     return predictions.encoded(_ENCODERS[output.name])
+
+
+def values_of(output: RequestedOutput, predictions: Predictions) -> list[Any]:
+    """Returns the elements of a tensor as JSON has them, row after row."""
+    if output.classes:
+        return [text.decode() for text in _classifications(output, predictions)]
+    values: list[Any] = _array(OUTPUTS[output.name], predictions).ravel().tolist()
+    return values
 
 
 def _array(output: Output, predictions: Predictions) -> npt.NDArray[Any]:

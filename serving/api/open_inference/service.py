@@ -4,38 +4,42 @@ It shares the classifier and the port with mnist.v1. Handlers take and return by
 parse is counted and gets INVALID_ARGUMENT (decision 0003).
 """
 
-import time
-from collections.abc import Awaitable, Callable
+import asyncio
 from functools import partial
 
-import numpy as np
+from google.protobuf.message import Message
 
 from protos.inference import open_inference_pb2 as protocol
 from serving.api.access_log import AccessLog
 from serving.api.engine.call import Call, Method
-from serving.api.open_inference.codec import AcceptedModel, infer_response, parse_infer
-from serving.api.open_inference.description import (
-    CallTotals,
-    model_config,
-    model_metadata,
-    model_statistics,
-    repository_index,
-    server_metadata,
+from serving.api.open_inference.codec import infer_response, parse_infer
+from serving.api.open_inference.description import model_config, model_metadata, server_metadata
+from serving.api.open_inference.operations import (
+    NO_SETTINGS,
+    NO_SHARED_MEMORY,
+    NO_UNLOADING,
+    OpenInferenceOperations,
 )
+from serving.api.open_inference.settings import LOG_SETTINGS, TRACE_SETTINGS
 from serving.api.pending import PendingCall, deliver
 from serving.api.rpc import RpcObserver, Unary
 from serving.api.wire_format import parse_message
 from serving.auth.api_keys import ADMIN, CLASSIFY
 from serving.auth.authenticator import Authenticator
 from serving.core.classifier import Classifier
-from serving.core.registry import Registry
-from serving.errors import ModelRejectedError, NotReadyError, VersionRefusedError
+from serving.errors import InvalidRequestError, NotSupportedError
 from serving.logging import Logger
 from serving.metrics.metrics import Metrics
-from serving.predictions import PIXELS
 
 SERVICE = protocol.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
-_SCOPES = {"RepositoryModelLoad": ADMIN}  # the other methods need no scope
+# Requests of one stream that are answered at the same time. Bounds what one caller can queue; further messages are not
+# read, so HTTP/2 flow control stops the client.
+STREAM_REQUESTS_IN_FLIGHT = 256
+# tritonclient's parameter by which a response must say whether it is the last one; here each is.
+EMPTY_FINAL_RESPONSE, FINAL_RESPONSE = "triton_enable_empty_final_response", "triton_final_response"
+_IS_FINAL = protocol.ModelInferResponse(
+    parameters={FINAL_RESPONSE: protocol.InferParameter(bool_param=True)}
+).SerializeToString()
 
 
 class OpenInferenceService:
@@ -43,22 +47,17 @@ class OpenInferenceService:
 
     def __init__(
         self,
+        operations: OpenInferenceOperations,
         classifier: Classifier,
-        registry: Registry,
         authenticator: Authenticator,
         metrics: Metrics,
         log: Logger,
         access_log: AccessLog | None,
-        reload: Callable[[], Awaitable[None]] | None,
     ) -> None:
-        """`reload`: reloads models in all workers, or raises ModelRejectedError; None: no RepositoryModelLoad."""
+        self._operations = operations
         self._classifier = classifier
-        self._registry = registry
-        self._metrics = metrics
-        self._reload = reload
+        self._authenticator = authenticator
         self._rpcs = RpcObserver(SERVICE, authenticator, metrics, log, access_log)
-        self._answered, self._failed = CallTotals(), CallTotals()  # ModelInfer calls, in this worker
-        self._accepted = AcceptedModel("", 0, 0)  # the last one that _model() returned
 
     def methods(self) -> list[Method]:
         """Returns the methods."""
@@ -71,36 +70,72 @@ class OpenInferenceService:
             "ModelConfig": self._model_config,
             "ModelStatistics": self._model_statistics,
             "RepositoryIndex": self._repository_index,
+            "RepositoryModelUnload": _refusing(protocol.RepositoryModelUnloadRequest, NO_UNLOADING),
+            "TraceSetting": self._trace_setting,
+            "LogSettings": self._log_settings,
+            **_shared_memory(),
         }
-        if self._reload:  # otherwise gRPC answers UNIMPLEMENTED, as for any unknown method
-            unary["RepositoryModelLoad"] = self._repository_model_load
+        administration: dict[str, Unary] = {}
+        if self._operations.has_administration:  # otherwise gRPC answers UNIMPLEMENTED, as for any unknown method
+            administration["RepositoryModelLoad"] = self._repository_model_load
         return [
             self._rpcs.direct(
-                "ModelInfer", self._model_infer, CLASSIFY, self._classifier.check_room, self._count_infer
+                "ModelInfer", self._model_infer, CLASSIFY, self._classifier.check_room, self._operations.totals.add
             ),
-            *(self._rpcs.unary(name, handler, _SCOPES.get(name)) for name, handler in unary.items()),
+            self._rpcs.bidi_stream("ModelStreamInfer", self._model_stream_infer, CLASSIFY),
+            *(self._rpcs.unary(name, handler) for name, handler in unary.items()),
+            *(self._rpcs.unary(name, handler, ADMIN) for name, handler in administration.items()),
         ]
 
     def _model_infer(self, request: bytes, call: Call) -> None:
-        model = self._model()
+        model = self._operations.model()
         message = parse_infer(request, model)
-        # The earlier of the gRPC deadline (tritonclient's client_timeout) and the parameter `timeout`.
-        until = min(call.deadline, time.monotonic() + message.head.timeout_seconds)
-        version = int(message.head.model_version or 0)  # a served one: parse_infer() has checked it
-        images = message.images
-        result = PendingCall(call, partial(infer_response, message, model.name), self._fail_infer)
-        if isinstance(images, bytes):
-            pixels = np.frombuffer(images, np.uint8).reshape(-1, PIXELS)
-            call.on_cancel = self._classifier.begin(pixels, call.caller, result, version, until).release
+        encode = self._operations.encoder(partial(infer_response, message, model.name))
+        result = PendingCall(call, encode, self._fail_infer)
+        if isinstance(message.images, bytes):
+            call.on_cancel = self._operations.begin(message, call.caller, result, call.deadline)
         else:  # pictures
-            classify = partial(self._classifier.classify, images, call.caller, version, until)
-            call.run(deliver(classify, result))
+            infer = partial(self._operations.infer, message, call.caller, call.deadline)
+            call.run(deliver(infer, result))
 
     def _fail_infer(self, call: Call, error: Exception) -> None:
         self._rpcs.fail(call, error, "ModelInfer")
 
-    def _count_infer(self, seconds: float, is_answered: bool) -> None:
-        (self._answered if is_answered else self._failed).add(round(seconds * 1e9))
+    async def _model_stream_infer(self, call: Call) -> None:
+        """Answers requests in their order, as tritonclient expects. Ends when the client has sent all."""
+        answers: asyncio.Queue[asyncio.Task[bytes] | None] = asyncio.Queue(STREAM_REQUESTS_IN_FLIGHT)
+
+        async def write() -> None:
+            while (answer := await answers.get()) is not None:
+                await call.write(await answer)
+
+        async with asyncio.TaskGroup() as tasks:  # waits for all at its end; a cancellation cancels all
+            tasks.create_task(write())
+            while (request := await call.read()) is not None:
+                await answers.put(tasks.create_task(self._stream_response(request, call)))
+            await answers.put(None)
+
+    async def _stream_response(self, request: bytes, call: Call) -> bytes:
+        """Answers one request of the stream, with an error message where it fails: the stream goes on either way."""
+        began, is_answered = asyncio.get_running_loop().time(), False
+        try:
+            # Again for each request: a stream may outlive the key, which can be revoked meanwhile.
+            caller = self._authenticator.authenticate(call, CLASSIFY)
+            model = self._operations.model()
+            message = parse_infer(request, model)
+            predictions = await self._operations.infer(message, caller, call.deadline)
+            response = self._operations.timed(partial(infer_response, message, model.name), predictions)
+            if EMPTY_FINAL_RESPONSE.encode() in request:
+                response += _IS_FINAL  # protobuf reads messages in a row as one
+            is_answered = True
+            answer = protocol.ModelStreamInferResponse(infer_response=protocol.ModelInferResponse.FromString(response))
+        except Exception as error:  # the border of one request within the stream
+            status = self._rpcs.status(error, "ModelStreamInfer")
+            answer = protocol.ModelStreamInferResponse(error_message=status.message)
+            answer.infer_response.id = _id(request)  # by which tritonclient tells which request failed
+        finally:
+            self._operations.totals.add(asyncio.get_running_loop().time() - began, is_answered)
+        return answer.SerializeToString()
 
     async def _server_live(self, request: bytes, _: Call) -> bytes:
         parse_message(protocol.ServerLiveRequest, request)
@@ -108,15 +143,12 @@ class OpenInferenceService:
 
     async def _server_ready(self, request: bytes, _: Call) -> bytes:
         parse_message(protocol.ServerReadyRequest, request)
-        return protocol.ServerReadyResponse(ready=self._model_if_ready() is not None).SerializeToString()
+        return protocol.ServerReadyResponse(ready=self._operations.model_if_ready() is not None).SerializeToString()
 
     async def _model_ready(self, request: bytes, _: Call) -> bytes:
         message = parse_message(protocol.ModelReadyRequest, request)
-        model = self._model_if_ready()
-        if model is not None:
-            # An unknown model is NOT_FOUND, as in KServe and MLServer; Triton would send ready=false (decision 0020).
-            model.check(message.name, message.version)
-        return protocol.ModelReadyResponse(ready=model is not None).SerializeToString()
+        is_ready = self._operations.is_ready(message.name, message.version)
+        return protocol.ModelReadyResponse(ready=is_ready).SerializeToString()
 
     async def _server_metadata(self, request: bytes, _: Call) -> bytes:
         parse_message(protocol.ServerMetadataRequest, request)
@@ -124,49 +156,78 @@ class OpenInferenceService:
 
     async def _model_metadata(self, request: bytes, _: Call) -> bytes:
         message = parse_message(protocol.ModelMetadataRequest, request)
-        return model_metadata(self._checked(message.name, message.version)).SerializeToString()
+        return model_metadata(self._operations.checked(message.name, message.version)).SerializeToString()
 
     async def _model_config(self, request: bytes, _: Call) -> bytes:
         message = parse_message(protocol.ModelConfigRequest, request)
-        return model_config(self._checked(message.name, message.version)).SerializeToString()
+        return model_config(self._operations.checked(message.name, message.version)).SerializeToString()
 
     async def _model_statistics(self, request: bytes, _: Call) -> bytes:
         message = parse_message(protocol.ModelStatisticsRequest, request)
-        model = self._checked(message.name, message.version) if message.name else self._model()
-        return model_statistics(model, self._metrics, self._answered, self._failed).SerializeToString()
+        return (await self._operations.statistics(message.name, message.version)).SerializeToString()
 
     async def _repository_index(self, request: bytes, _: Call) -> bytes:
-        parse_message(protocol.RepositoryIndexRequest, request)
-        refused = {version: each.reason for version, each in self._registry.refused.items()}
-        return repository_index(self._model_if_ready(), refused).SerializeToString()
+        message = parse_message(protocol.RepositoryIndexRequest, request)
+        return self._operations.index(message.ready).SerializeToString()
 
     async def _repository_model_load(self, request: bytes, _: Call) -> bytes:
         message = parse_message(protocol.RepositoryModelLoadRequest, request)
-        self._checked(message.model_name, "")
-        if self._reload is None:
-            raise RuntimeError("an RPC that is not registered was called: this is a bug")
-        try:
-            await self._reload()
-        except ModelRejectedError as error:
-            raise VersionRefusedError(str(error)) from error
+        await self._operations.load(message.model_name, list(message.parameters))
         return protocol.RepositoryModelLoadResponse().SerializeToString()
 
-    def _model(self) -> AcceptedModel:
-        """Returns the model that answers now. Raises NotReadyError."""
-        model, versions, last = self._registry.served().model, self._registry.versions, self._accepted
-        if last.versions is not versions or last.name != model.name:  # the registry makes a new tuple at each change
-            most = self._classifier.max_images_per_request
-            self._accepted = AcceptedModel(model.name, model.version, most, versions)
-        return self._accepted
+    async def _trace_setting(self, request: bytes, _: Call) -> bytes:
+        message = parse_message(protocol.TraceSettingRequest, request)
+        if message.settings:
+            raise NotSupportedError(NO_SETTINGS)
+        value = protocol.TraceSettingResponse.SettingValue
+        settings = {name: value(value=[text]) for name, text in TRACE_SETTINGS.items()}
+        return protocol.TraceSettingResponse(settings=settings).SerializeToString()
 
-    def _model_if_ready(self) -> AcceptedModel | None:
-        try:
-            return self._model()
-        except NotReadyError:
-            return None
+    async def _log_settings(self, request: bytes, _: Call) -> bytes:
+        message = parse_message(protocol.LogSettingsRequest, request)
+        if message.settings:
+            raise NotSupportedError(NO_SETTINGS)
+        value, settings = protocol.LogSettingsResponse.SettingValue, {}
+        for name, setting in LOG_SETTINGS.items():
+            if isinstance(setting, bool):
+                settings[name] = value(bool_param=setting)
+            elif isinstance(setting, int):
+                settings[name] = value(uint32_param=setting)
+            else:
+                settings[name] = value(string_param=setting)
+        return protocol.LogSettingsResponse(settings=settings).SerializeToString()
 
-    def _checked(self, name: str, version: str) -> AcceptedModel:
-        """Returns the model. Raises NotReadyError, UnknownModelError or UnknownVersionError."""
-        model = self._model()
-        model.check(name, version)
-        return model
+
+def _shared_memory() -> dict[str, Unary]:
+    """Returns the methods of shared memory, which there is none of: no regions, and none can be added."""
+    methods: dict[str, Unary] = {}
+    for kind in ("SystemSharedMemory", "CudaSharedMemory"):
+        for action in ("Status", "Unregister"):
+            messages = (getattr(protocol, f"{kind}{action}{part}") for part in ("Request", "Response"))
+            methods[f"{kind}{action}"] = _nothing(*messages)
+        methods[f"{kind}Register"] = _refusing(getattr(protocol, f"{kind}RegisterRequest"), NO_SHARED_MEMORY)
+    return methods
+
+
+def _nothing(request_type: type[Message], response_type: type[Message]) -> Unary:
+    async def answer(request: bytes, _: Call) -> bytes:
+        parse_message(request_type, request)
+        return response_type().SerializeToString()
+
+    return answer
+
+
+def _refusing(request_type: type[Message], why: str) -> Unary:
+    async def refuse(request: bytes, _: Call) -> bytes:
+        parse_message(request_type, request)
+        raise NotSupportedError(why)
+
+    return refuse
+
+
+def _id(request: bytes) -> str:
+    """Returns the id of a request that failed; empty where it is no request at all."""
+    try:
+        return str(parse_message(protocol.ModelInferRequest, request).id)
+    except InvalidRequestError:
+        return ""

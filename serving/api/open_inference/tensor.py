@@ -21,6 +21,7 @@ from serving.predictions import PIXELS, SIDE
 
 NAME = INPUT[0]
 BYTES = "BYTES"
+ROUNDING = 1e-3  # of a float; half a step of 255 is 2e-3
 _LENGTH_BYTES = 4  # before each element of a raw BYTES tensor
 _DTYPES: dict[str, np.dtype[Any]] = {
     "UINT8": np.dtype("u1"),
@@ -109,6 +110,21 @@ def images_from_contents(spec: TensorSpec, contents: InferTensorContents) -> Ima
     return _levels(np.array(elements, wide), spec.datatype)
 
 
+def images_from_json(spec: TensorSpec, data: Any) -> Images:
+    """Reads the images of a JSON list of numbers, flat or nested as the shape is. Raises InvalidRequestError."""
+    dtype, wanted = _DTYPES[spec.datatype], spec.images * PIXELS
+    try:
+        values = np.array(data)  # of unequal rows, of texts: refused by the next lines
+    except (ValueError, OverflowError) as error:
+        raise InvalidRequestError(f"input `{NAME}`: `data` is no list of numbers of one shape") from error
+    if values.dtype.kind not in "iuf" or values.size != wanted:
+        held = f"holds {values.size}" if values.dtype.kind in "iuf" else "holds other things than numbers"
+        raise InvalidRequestError(f"input `{NAME}`: its shape makes {wanted} numbers, `data` {held}")
+    if dtype.kind != "f" and values.dtype.kind == "f":
+        raise InvalidRequestError(f"input `{NAME}`: {spec.datatype} are whole numbers; send FP32 for 0 to 1")
+    return _levels(values.astype(dtype) if dtype.kind == "f" else values, spec.datatype)
+
+
 def clip(text: str) -> str:
     """Quotes a caller's text for an error message: in ASCII, 40 characters of it at most."""
     return ascii(text if len(text) <= 40 else text[:40] + "...")
@@ -133,13 +149,15 @@ def _levels(values: npt.NDArray[Any], datatype: str) -> bytes:
     """Converts values of 0 to 1 (floats) or 0 to 255 (integers) to one byte each. Raises InvalidRequestError."""
     is_float = values.dtype.kind == "f"
     lowest, highest = values.min(), values.max()
-    if not (lowest >= 0 and highest <= (1 if is_float else 255)):  # written so that NaN fails
+    # Written so that NaN fails. A rounding above 1 is a 1: what was 255 / 255 in other arithmetic.
+    margin = ROUNDING if is_float else 0
+    if not (lowest >= -margin and highest <= (1 if is_float else 255) + margin):
         wanted, advice = ("0 to 1", "divide by 255 or send UINT8") if is_float else ("0 to 255", "0 = paper, 255 = ink")
         raise InvalidRequestError(
             f"input `{NAME}`: {datatype} values must be {wanted} ({advice}), got {lowest} to {highest}"
         )
     if is_float:
-        values = np.rint(values * np.float32(255))
+        values = np.clip(np.rint(values * np.float32(255)), 0, 255)
     return values.astype(np.uint8).tobytes()
 
 

@@ -38,7 +38,8 @@ def column(response: protocol.ModelInferResponse, name: str) -> list[Any]:
     dtypes = {"probabilities": "<f4", "digit": "<i8", "novelty": "<f4", "refused": "?"}
     for tensor, raw in zip(response.outputs, response.raw_output_contents, strict=True):
         if tensor.name == name:
-            return np.frombuffer(raw, dtypes[name]).reshape(list(tensor.shape)).tolist()  # type: ignore[no-any-return]
+            values = np.frombuffer(raw, dtypes[name]).reshape(list(tensor.shape))
+            return (values[:, 0] if values.shape[1] == 1 else values).tolist()  # type: ignore[no-any-return]
     raise KeyError(name)
 
 
@@ -124,12 +125,23 @@ async def test_a_hostile_request_is_refused_in_few_words_and_the_server_goes_on(
     assert column(await inference.ModelInfer(request([image_of(4)])), "digit") == [4]
 
 
-@pytest.mark.parametrize("method", protocol.DESCRIPTOR.services_by_name["GRPCInferenceService"].methods_by_name)
+METHODS = protocol.DESCRIPTOR.services_by_name["GRPCInferenceService"].methods_by_name
+
+
+@pytest.mark.parametrize("method", [name for name in METHODS if name != "ModelStreamInfer"])
 async def test_a_message_that_does_not_parse_is_an_invalid_argument(method: str, channel: grpc.aio.Channel) -> None:
     call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(f"/{SERVICE}/{method}")
     code, details = await refusal(call(b"\xff\xff\xff"))
     assert code is grpc.StatusCode.INVALID_ARGUMENT
     assert f"the message is no inference.{method}Request" in details
+
+
+async def test_a_stream_goes_on_after_a_message_that_does_not_parse(channel: grpc.aio.Channel) -> None:
+    call: grpc.aio.StreamStreamMultiCallable[bytes, bytes] = channel.stream_stream(f"/{SERVICE}/ModelStreamInfer")
+    good = request([image_of(6)]).SerializeToString()
+    answers = [protocol.ModelStreamInferResponse.FromString(each) async for each in call(iter([b"\xff\xff", good]))]
+    assert "the message is no inference.ModelInferRequest" in answers[0].error_message
+    assert column(answers[1].infer_response, "digit") == [6]
 
 
 async def test_a_timeout_that_passes_in_the_queue_ends_the_call_and_no_other(start_server: StartServer) -> None:

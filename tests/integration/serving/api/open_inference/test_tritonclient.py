@@ -3,6 +3,7 @@
 import asyncio
 import json
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -60,11 +61,17 @@ def test_it_finds_the_server_alive_and_ready_and_reads_what_it_is(saw: Outcomes)
         "tensors": [
             ["pixels", "UINT8", [-1, 784]],
             ["probabilities", "FP32", [-1, 10]],
-            ["digit", "INT64", [-1]],
-            ["novelty", "FP32", [-1]],
-            ["refused", "BOOL", [-1]],
+            ["digit", "INT64", [-1, 1]],
+            ["novelty", "FP32", [-1, 1]],
+            ["refused", "BOOL", [-1, 1]],
         ],
     }
+
+
+def test_answers_have_the_shapes_that_the_metadata_and_the_configuration_say(saw: Outcomes) -> None:
+    described = {name: [3, *shape[1:]] for name, _, shape in saw["model metadata"]["tensors"] if name != "pixels"}
+    configured = {output["name"]: [3, *map(int, output["dims"])] for output in saw["configuration"]["output"]}
+    assert saw["shapes"] == described == configured
 
 
 def test_one_request_gives_every_output_of_every_image(saw: Outcomes) -> None:
@@ -140,25 +147,38 @@ def test_the_configuration_and_the_index_name_the_model_and_its_tensors(saw: Out
     assert (configuration["name"], configuration["platform"]) == ("mnist", "onnxruntime_onnx")
     assert configuration["max_batch_size"] == 1024
     assert configuration["input"] == [{"name": "pixels", "data_type": "TYPE_UINT8", "dims": ["784"]}]
-    assert [(o["name"], o["data_type"], o.get("dims", [])) for o in configuration["output"]] == [
-        ("probabilities", "TYPE_FP32", ["10"]),
-        ("digit", "TYPE_INT64", []),
-        ("novelty", "TYPE_FP32", []),
-        ("refused", "TYPE_BOOL", []),
+    assert [(o["name"], o["data_type"], o["dims"], "reshape" in o) for o in configuration["output"]] == [
+        ("probabilities", "TYPE_FP32", ["10"], False),
+        ("digit", "TYPE_INT64", ["1"], True),
+        ("novelty", "TYPE_FP32", ["1"], True),
+        ("refused", "TYPE_BOOL", ["1"], True),
     ]
 
 
 def test_statistics_grow_with_each_call(saw: Outcomes) -> None:
     before, after = saw["statistics"]
     grown = {name: after[name] - before[name] for name in before}
-    assert {name: grown[name] for name in ("images", "batches", "success", "fail", "queue")} == {
-        "images": 3,
-        "batches": 1,
-        "success": 1,
-        "fail": 1,
-        "queue": 1,
-    }
+    assert (grown["images"], grown["batches"], grown["of 4 images"]) == (3, 1, 1)
+    assert [grown[name] for name in ("success", "fail", "queue", "input", "infer", "output")] == [1] * 6
     assert grown["success ns"] > grown["infer ns"] > 0
+    assert after["last"] / 1000 == pytest.approx(time.time(), abs=3600)
+
+
+def test_a_stream_is_answered_in_its_order_and_goes_on_after_a_failure(saw: Outcomes) -> None:
+    first, second, third = saw["stream"]
+    assert first == {"id": "0", "digit": [3, 1, 4], "final": False}
+    assert "shape [1, 3] of UINT8, expected" in second
+    assert third == {"id": "2", "digit": [3, 1, 4], "final": True}
+    assert saw["stream by asyncio"] == [[str(number), [3, 1, 4], None] for number in range(5)]
+
+
+def test_what_the_server_does_not_have_is_said_as_triton_says_it_with_the_feature_off(saw: Outcomes) -> None:
+    assert saw["load"] is None
+    assert [saw[f"unknown {what}'s readiness"] for what in ("model", "version")] == [False, False]
+    assert saw["trace settings"] == {"value": ["OFF"]}
+    assert saw["log settings"] == {"bool_param": True}
+    assert [saw["regions"], saw["regions of a card"]] == [{}, {}]
+    assert [saw["no region any more"], saw["no region of a card any more"]] == [None, None]
 
 
 @pytest.mark.parametrize(
@@ -169,7 +189,6 @@ def test_statistics_grow_with_each_call(saw: Outcomes) -> None:
         ("too large", "INVALID_ARGUMENT", "INT32 values must be 0 to 255"),
         ("unknown model", "NOT_FOUND", "model 'cats' is not served; mnist is"),
         ("unknown version", "NOT_FOUND", "model version '9' is not served; version 1 is"),
-        ("unknown model's readiness", "NOT_FOUND", "model 'cats' is not served"),
         ("unknown model's configuration", "NOT_FOUND", "model 'cats' is not served"),
         ("unknown output", "INVALID_ARGUMENT", "no output 'logits'; it has probabilities, digit, novelty, refused"),
         ("unknown input", "INVALID_ARGUMENT", "exactly one input, `pixels`; the request holds 1: 'image'"),
@@ -178,7 +197,13 @@ def test_statistics_grow_with_each_call(saw: Outcomes) -> None:
         ("classes of digits", "INVALID_ARGUMENT", "only `probabilities` has classes"),
         ("shared memory", "INVALID_ARGUMENT", "shared memory is not supported"),
         ("no picture", "INVALID_ARGUMENT", "image 0: "),
-        ("no such method", "UNIMPLEMENTED", ""),
+        ("load with a configuration", "INVALID_ARGUMENT", "'config' in the request is not used"),
+        ("load with files", "INVALID_ARGUMENT", "in the request is not used"),
+        ("unload", "UNIMPLEMENTED", "is not unloaded by requests"),
+        ("new trace settings", "UNIMPLEMENTED", "settings are not changed by requests"),
+        ("new log settings", "UNIMPLEMENTED", "settings are not changed by requests"),
+        ("new region", "UNIMPLEMENTED", "shared memory is not supported"),
+        ("new region of a card", "UNIMPLEMENTED", "shared memory is not supported"),
     ],
 )
 def test_what_cannot_be_answered_has_its_status_and_says_why(saw: Outcomes, case: str, status: str, words: str) -> None:

@@ -6,8 +6,9 @@ digit d is an image with ink in pixel d alone, as the tiny model reads it. An er
 
 import asyncio
 import json
+import queue
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,14 @@ def arrays(result: Any) -> dict[str, Any]:
 
 
 def plain(array: Any) -> Any:
-    return [[text.decode() for text in row] for row in array] if array.dtype == object else array.tolist()
+    if array.dtype == object:
+        return [[text.decode() for text in row] for row in array]
+    return (array[:, 0] if array.shape[1] == 1 else array).tolist()
+
+
+def shapes() -> Any:
+    result = infer(digits())
+    return {output.name: list(result.as_numpy(output.name).shape) for output in result.get_response().outputs}
 
 
 def typed(field: str, datatype: str, values: list[Any]) -> Any:
@@ -96,8 +104,55 @@ def counts(found: Any) -> dict[str, int]:
         "success ns": stats.success.ns,
         "fail": stats.fail.count,
         "queue": stats.queue.count,
+        "input": stats.compute_input.count,
+        "infer": stats.compute_infer.count,
+        "output": stats.compute_output.count,
         "infer ns": stats.compute_infer.ns,
+        "last": found.last_inference,
+        "of 4 images": sum(each.compute_infer.count for each in found.batch_stats if each.batch_size == 4),
     }
+
+
+def streamed() -> Any:
+    """Three requests of a stream, of which the second fails."""
+    seen: queue.Queue[Any] = queue.Queue()
+    with triton.InferenceServerClient(ADDRESS) as client:
+        client.start_stream(callback=lambda result, error: seen.put((result, error)))
+        for number, images in enumerate((digits(), np.zeros((1, 3), np.uint8), digits())):
+            wish = number == 2
+            client.async_stream_infer(
+                "mnist", [tensor(images)], request_id=str(number), enable_empty_final_response=wish
+            )
+        answers = [seen.get(timeout=30) for _ in range(3)]
+        client.stop_stream()
+    return [
+        str(error)
+        if error
+        else {
+            "id": result.get_response().id,
+            "digit": plain(result.as_numpy("digit")),
+            "final": "triton_final_response" in result.get_response().parameters,
+        }
+        for result, error in answers
+    ]
+
+
+async def streamed_by_asyncio() -> Any:
+    async def requests() -> AsyncIterator[dict[str, Any]]:
+        for number in range(5):
+            yield {"model_name": "mnist", "inputs": [tensor(digits())], "request_id": str(number)}
+
+    async with aio.InferenceServerClient(ADDRESS) as client:
+        answers = [answer async for answer in client.stream_infer(requests())]
+        return [(result.get_response().id, plain(result.as_numpy("digit")), error) for result, error in answers]
+
+
+def load_with_a_model() -> Any:
+    return CLIENT.load_model("mnist", config=json.dumps({"backend": "python"}))
+
+
+def load_with_files() -> Any:
+    return CLIENT.load_model("mnist", config="{}", files={"file:1/model.onnx": b"x"})
 
 
 def pictures() -> Any:
@@ -108,7 +163,7 @@ def pictures() -> Any:
 async def from_asyncio() -> Any:
     async with aio.InferenceServerClient(ADDRESS) as client:
         results = await asyncio.gather(*(client.infer("mnist", [tensor(digits())]) for _ in range(8)))
-        return [result.as_numpy("digit").tolist() for result in results]
+        return [plain(result.as_numpy("digit")) for result in results]
 
 
 def requested(*names: str) -> Any:
@@ -116,7 +171,7 @@ def requested(*names: str) -> Any:
 
 
 def digits_read(dtype: Any = np.uint8, shape: tuple[int, ...] = (3, 784)) -> Any:
-    return infer(digits(dtype, shape)).as_numpy("digit").tolist()
+    return plain(infer(digits(dtype, shape)).as_numpy("digit"))
 
 
 def late() -> Any:
@@ -167,7 +222,24 @@ CASES: dict[str, Callable[[], Any]] = {
     "unknown model's configuration": lambda: CLIENT.get_model_config("cats"),
     "index": lambda: CLIENT.get_model_repository_index(as_json=True)["models"],
     "statistics": statistics,
-    "no such method": lambda: CLIENT.get_trace_settings("mnist"),
+    "shapes": shapes,
+    "stream": streamed,
+    "stream by asyncio": lambda: asyncio.run(streamed_by_asyncio()),
+    "load": lambda: CLIENT.load_model("mnist"),
+    "load with a configuration": load_with_a_model,
+    "load with files": load_with_files,
+    "unload": lambda: CLIENT.unload_model("mnist"),
+    "unknown version's readiness": lambda: CLIENT.is_model_ready("mnist", "9"),
+    "trace settings": lambda: CLIENT.get_trace_settings("mnist", as_json=True)["settings"]["trace_level"],
+    "new trace settings": lambda: CLIENT.update_trace_settings("mnist", {"trace_level": ["TIMESTAMPS"]}),
+    "log settings": lambda: CLIENT.get_log_settings(as_json=True)["settings"]["log_info"],
+    "new log settings": lambda: CLIENT.update_log_settings({"log_verbose_level": 1}),
+    "regions": lambda: CLIENT.get_system_shared_memory_status(as_json=True).get("regions", {}),
+    "regions of a card": lambda: CLIENT.get_cuda_shared_memory_status(as_json=True).get("regions", {}),
+    "new region": lambda: CLIENT.register_system_shared_memory("region", "/region", 784),
+    "new region of a card": lambda: CLIENT.register_cuda_shared_memory("region", b"aGFuZGxl", 0, 784),
+    "no region any more": lambda: CLIENT.unregister_system_shared_memory(),
+    "no region of a card any more": lambda: CLIENT.unregister_cuda_shared_memory("region"),
 }
 
 

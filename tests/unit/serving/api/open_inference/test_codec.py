@@ -106,6 +106,23 @@ def test_two_raw_inputs_or_raw_with_typed_are_refused(datatype: str) -> None:
         parse_infer(mixed.SerializeToString(), MODEL)
 
 
+@given(st.floats(-1e-4, 1e-4), st.sampled_from(["FP32", "FP64"]))
+def test_a_rounding_beyond_0_or_1_is_read_as_0_or_1(rounding: float, datatype: str) -> None:
+    """As arithmetic on other machines leaves it: 255 times 1/255 is 1.0000001 there."""
+    tensor = ModelInferRequest.InferInputTensor(name="pixels", datatype=datatype, shape=[784])
+    values = np.array([1 + rounding, rounding] + [0] * 782, np.float32 if datatype == "FP32" else np.float64)
+    request = ModelInferRequest(model_name="mnist", inputs=[tensor], raw_input_contents=[values.tobytes()])
+    assert parse_infer(request.SerializeToString(), MODEL).images == b"\xff" + bytes(783)
+
+
+def test_an_empty_but_present_contents_beside_raw_data_is_no_data() -> None:
+    """MLServer's client sends it so with use_raw=True."""
+    tensor = ModelInferRequest.InferInputTensor(name="pixels", datatype="UINT8", shape=[784])
+    tensor.contents.SetInParent()
+    request = ModelInferRequest(model_name="mnist", inputs=[tensor], raw_input_contents=[bytes(784)])
+    assert parse_infer(request.SerializeToString(), MODEL).images == bytes(784)
+
+
 @given(st.binary(min_size=784, max_size=784))
 def test_levels_sent_as_floats_come_back_exactly(levels: bytes) -> None:
     for datatype, dtype in (("FP16", np.float16), ("FP32", np.float32), ("FP64", np.float64)):
@@ -120,7 +137,7 @@ def test_levels_sent_as_floats_come_back_exactly(levels: bytes) -> None:
     [
         ("FP32", "fp32_contents", [float("nan")] + [0] * 783, "must be 0 to 1"),
         ("FP32", "fp32_contents", [float("inf")] + [0] * 783, "divide by 255 or send UINT8"),
-        ("FP64", "fp64_contents", [-1e-9] + [0] * 783, "must be 0 to 1"),
+        ("FP64", "fp64_contents", [-0.01] + [0] * 783, "must be 0 to 1"),
         ("UINT8", "uint_contents", [256] + [0] * 783, "must be 0 to 255"),
         ("INT32", "int_contents", [-1] + [0] * 783, "must be 0 to 255"),
         ("UINT64", "uint64_contents", [2**64 - 1] + [0] * 783, "must be 0 to 255"),
@@ -206,9 +223,9 @@ def test_an_answer_reads_back_through_protobuf_raw_and_typed(
     answer = answered(digits, novelties, tens, refusals)
     expected: dict[str, npt.NDArray[Any]] = {
         "probabilities": np.array(tens, np.float32),
-        "digit": np.array(digits, np.int64),
-        "novelty": np.array(novelties, np.float32),
-        "refused": np.array([refusal is not Refusal.NONE for refusal in refusals]),
+        "digit": np.array(digits, np.int64)[:, np.newaxis],
+        "novelty": np.array(novelties, np.float32)[:, np.newaxis],
+        "refused": np.array([refusal is not Refusal.NONE for refusal in refusals])[:, np.newaxis],
     }
     raw = ModelInferResponse.FromString(raw_response("mnist", id, requested, answer))
     typed = ModelInferResponse.FromString(typed_response("mnist", id, requested, answer))
