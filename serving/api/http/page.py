@@ -5,7 +5,7 @@ from pathlib import Path
 from starlette.requests import Request
 from starlette.responses import Response
 
-from serving.api.http.application import Route, error_response
+from serving.api.http.application import Endpoint, Route, error_response, json_response
 
 FOLDER = Path(__file__).with_name("static")
 TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
@@ -35,4 +35,15 @@ def page_routes() -> list[Route]:
             return Response(status_code=304, headers=headers)
         return Response(path.read_bytes(), headers=headers, media_type=TYPES[path.suffix] + "; charset=utf-8")
 
-    return [Route("GET", "/", send), Route("GET", "/page/{name}", send)]
+    return [Route("GET", "/", _for_people(send)), Route("GET", "/page/{name}", send)]
+
+
+def _for_people(send: Endpoint) -> Endpoint:
+    """Returns the page to browsers, which ask for HTML, and to programs what KServe's client wants to read there."""
+
+    async def answer(request: Request) -> Response:
+        if "text/html" in request.headers.get("accept", ""):
+            return await send(request)
+        return json_response({"status": "alive"}, headers={"Vary": "Accept"})
+
+    return answer

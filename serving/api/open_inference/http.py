@@ -151,15 +151,18 @@ class OpenInferenceEndpoints:
     async def _server(self, _: Request, __: bytes) -> Response:
         return _message(server_metadata())
 
+    # Triton's clients read the status, and KServe's the document.
     async def _live(self, _: Request, __: bytes) -> Response:
-        return Response()
+        return json_response({"live": True})
 
     async def _server_ready(self, _: Request, __: bytes) -> Response:
-        return Response(status_code=200 if self._operations.model_if_ready() else 503)
+        is_ready = self._operations.model_if_ready() is not None
+        return json_response({"ready": is_ready}, 200 if is_ready else 503)
 
     async def _ready(self, request: Request, _: bytes) -> Response:
-        is_ready = self._operations.is_ready(request.path_params["name"], request.path_params.get("version", ""))
-        return Response(status_code=200 if is_ready else 400)  # 400: as Triton says it
+        name, version = request.path_params["name"], request.path_params.get("version", "")
+        is_ready = self._operations.is_ready(name, version)
+        return json_response({"name": name, "ready": is_ready}, 200 if is_ready else 400)  # 400: as Triton says it
 
     async def _ready_v1(self, request: Request, _: bytes) -> Response:
         model = self._checked(request)

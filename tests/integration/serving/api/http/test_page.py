@@ -13,6 +13,8 @@ async def test_every_file_of_the_page_is_served_as_what_it_is(start_server: Star
     async with start_server() as server, aiohttp.ClientSession() as session:
         url = f"http://127.0.0.1:{server.http_port}"
         async with session.get(url) as response:
+            assert await response.json() == {"status": "alive"}  # to a program
+        async with session.get(url, headers={"Accept": "text/html,*/*;q=0.8"}) as response:
             assert response.content_type == "text/html"
             assert "default-src 'self'" in response.headers["Content-Security-Policy"]
             assert await response.read() == (FOLDER / "index.html").read_bytes()
