@@ -1,5 +1,7 @@
-"""Pixels as JSON has them: lists of numbers, of a scale that the numbers show."""
+"""Images as JSON has them: lists of numbers, of a scale that the numbers show, and picture files in base64."""
 
+import base64
+import binascii
 from typing import Any
 
 import numpy as np
@@ -26,3 +28,15 @@ def pixels_of_numbers(data: Any) -> bytes:
     if not (lowest >= 0 and highest <= 255):  # written so that NaN fails
         raise InvalidRequestError(f"pixels are 0 to 255, or 0 to 1; got {lowest} to {highest}")
     return bytes(np.rint(values * 255 if highest <= 1 else values).astype(np.uint8).tobytes())
+
+
+def decoded_picture(text: Any) -> bytes:
+    """Returns the bytes of a picture file from base64 or a data URL. Raises InvalidRequestError."""
+    if not isinstance(text, str):
+        raise InvalidRequestError("a picture is a text, its bytes in base64")
+    if text.startswith("data:"):
+        text = text.partition(",")[2]
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise InvalidRequestError(f"a picture is no base64: {error}") from error

@@ -120,7 +120,7 @@ class Server:
         ]
         calls = HttpCalls(*observed, longest=config.max_request_bytes, is_closed=bool(config.tls_certificate))
         self._http_routes = [
-            *DigitEndpoints(classifier, operations, calls).routes(),
+            *DigitEndpoints(classifier, operations, calls, config.max_request_bytes).routes(),
             *OpenInferenceEndpoints(inference, calls, config.max_request_bytes).routes(),
             *page_routes(),
         ]

@@ -1,59 +1,65 @@
-"""`POST /v1/classify` and `/v1/explain`: a picture or 784 pixels in the body, JSON back; for clients without gRPC."""
+"""`/v1/classify` and `/v1/explain`: pictures or pixels in the body, JSON back; for clients without gRPC."""
 
 import time
 from base64 import b64encode
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from starlette.requests import Request
 from starlette.responses import Response
 
 from protos.mnist.v1 import digits_pb2
+from serving.api.digits.http_bodies import is_form, is_pixels, read_body
 from serving.api.digits.operations import DigitOperations
 from serving.api.http.application import Route, json_response
-from serving.api.http.calls import ANSWER_SECONDS, HttpCalls, RefusedError
+from serving.api.http.calls import ANSWER_SECONDS, HttpCalls, RefusedError, header
 from serving.auth.api_keys import CLASSIFY, Caller
-from serving.core.classifier import Classifier, EncodedImage, Images
+from serving.core.classifier import Classifier
 from serving.predictions import PIXELS, Predictions, Refusal
 
 CLASSIFY_PATH, EXPLAIN_PATH = "/v1/classify", "/v1/explain"
 LARGEST_VERSION = 2**63 - 1
-_SIGNATURES = (
-    b"\x89PNG",
-    b"\xff\xd8\xff",
-    b"BM",
-    b"RIFF",
-    b"II*\0",
-    b"MM\0*",
-)  # a picture file may be 784 bytes long, too
 _OPENAPI = Path(__file__).with_name("openapi.json")
 
 
 class DigitEndpoints:
     """Endpoints of both methods."""
 
-    def __init__(self, classifier: Classifier, operations: DigitOperations, calls: HttpCalls) -> None:
+    def __init__(
+        self, classifier: Classifier, operations: DigitOperations, calls: HttpCalls, longest_request: int
+    ) -> None:
+        """`longest_request`: bytes of a body that may hold many images."""
+        self._longest_image = max(classifier.limits.max_bytes, PIXELS)
+        self._longest_request = max(longest_request, self._longest_image)
         self._classifier = classifier
         self._operations = operations
         self._calls = calls
 
     def routes(self) -> list[Route]:
-        """Returns the routes of both methods and of /v1/openapi.json."""
-        longest = max(self._classifier.limits.max_bytes, PIXELS)
+        """Returns the routes of both methods and of their description."""
+        classify = self._calls.endpoint("Classify", self._classify, CLASSIFY, self._longest_body)
+        explain = self._calls.endpoint("Explain", self._explain, CLASSIFY, lambda _: self._longest_image)
         return [
-            Route("POST", CLASSIFY_PATH, self._calls.endpoint("Classify", self._classify, CLASSIFY, longest)),
-            Route("POST", EXPLAIN_PATH, self._calls.endpoint("Explain", self._explain, CLASSIFY, longest)),
-            Route("GET", "/v1/openapi.json", _describe),
+            *(Route(method, CLASSIFY_PATH, classify) for method in ("POST", "PUT")),
+            *(Route(method, EXPLAIN_PATH, explain) for method in ("POST", "PUT")),
+            *(Route("GET", path, _describe) for path in ("/openapi.json", "/v1/openapi.json")),
         ]
 
-    async def _classify(self, request: Request, body: bytes, caller: Caller) -> Response:
-        version = _number(request, "model_version", LARGEST_VERSION)
-        predictions = await self._classifier.classify(_images(body), caller, version, time.monotonic() + ANSWER_SECONDS)
-        return json_response(_prediction(predictions, 0))
+    def _longest_body(self, request: Request) -> int:
+        """Returns the bytes that a body may have: a form or JSON may hold many images."""
+        content_type = header(request, b"content-type", "")
+        return self._longest_request if is_form(content_type) or "json" in content_type else self._longest_image
+
+    async def _classify(self, request: Request, content: bytes, caller: Caller) -> Response:
+        version, content_type = _number(request, "model_version", LARGEST_VERSION), header(request, b"content-type", "")
+        body = await read_body(content_type, content, self._classifier.max_images_per_request)
+        until = time.monotonic() + ANSWER_SECONDS
+        predictions = await self._classifier.classify(body.images, caller, version, until)
+        found = [_prediction(predictions, index) for index in range(predictions.images)]
+        return json_response({"predictions": found} if body.is_list else found[0])
 
     async def _explain(self, request: Request, body: bytes, caller: Caller) -> Response:
-        image = digits_pb2.Image(pixels=body) if _is_pixels(body) else digits_pb2.Image(encoded=body)
+        image = digits_pb2.Image(pixels=body) if is_pixels(body) else digits_pb2.Image(encoded=body)
         message = digits_pb2.ExplainRequest(
             image=image,
             model_version=_number(request, "model_version", LARGEST_VERSION),
@@ -76,15 +82,6 @@ def _number(request: Request, name: str, largest: int, default: str = "0") -> in
     if not (text.isascii() and text.isdecimal() and len(text) < 20 and int(text) <= largest):
         raise RefusedError(400, "INVALID_ARGUMENT", f"{name}: expected a number, 0 to {largest}")
     return int(text)
-
-
-def _is_pixels(body: bytes) -> bool:
-    """Returns True for 784 bytes that begin like no file; all else is a file."""
-    return len(body) == PIXELS and not body.startswith(_SIGNATURES)
-
-
-def _images(body: bytes) -> Images:
-    return np.frombuffer(body, np.uint8).reshape(1, PIXELS) if _is_pixels(body) else [EncodedImage(body)]
 
 
 def _prediction(predictions: Predictions, index: int) -> dict[str, Any]:

@@ -102,7 +102,7 @@ def error_response(status: int, code: str, message: str, headers: dict[str, str]
 
 async def _not_found(request: Request) -> Response:
     path = ascii(request.scope["path"][:100])
-    return error_response(404, "NOT_FOUND", f"nothing is at {path}; /v1/openapi.json describes what there is")
+    return error_response(404, "NOT_FOUND", f"nothing is at {path}; /openapi.json describes what there is")
 
 
 def _not_allowed(methods: Sequence[str]) -> Endpoint:

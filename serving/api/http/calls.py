@@ -83,12 +83,13 @@ class HttpCalls:
         name: str,
         handler: Handler,
         scope: str | None,
-        longest: int,
+        longest_body: Callable[[Request], int],
         to_error: ErrorResponse = error_response,
     ) -> Endpoint:
         """Makes the endpoint of a handler.
 
-        `name`: label of the metrics. `scope`: what the key must permit. `longest`: body in bytes, unpacked.
+        `name`: label of the metrics. `scope`: what the key must permit. `longest_body`: of a request, in bytes,
+        packed and unpacked.
         """
         if self._is_closed:
             return _refuse
@@ -98,6 +99,7 @@ class HttpCalls:
             origin, begun = _Origin(request), time.perf_counter()
             code, body = "CANCELLED", bytearray()  # unless a response or a status is reached
             try:
+                longest = longest_body(request)
                 caller = self._authenticator.authenticate(origin, scope)
                 await self._read(request, body, longest)
                 response = await handler(request, _unpacked(request, body, longest), caller)
@@ -131,7 +133,7 @@ class HttpCalls:
 
     async def _read(self, request: Request, body: bytearray, longest: int) -> None:
         """Reads the body into `body`, the only copy of it. Raises RefusedError or ClientDisconnect."""
-        host, length = _host(request), int(_header(request, b"content-length", "0"))  # the parser has checked it
+        host, length = _host(request), int(header(request, b"content-length", "0"))  # the parser has checked it
         is_too_long = length > longest
         if length > longest * DISCARDED_FACTOR:
             raise _too_long(longest)
@@ -179,7 +181,7 @@ class _Origin:
 _KEY_HEADERS = (b"authorization", b"x-api-key")
 
 
-def _header(request: Request, name: bytes, default: str) -> str:
+def header(request: Request, name: bytes, default: str) -> str:
     """Returns a header as Starlette does, in a quarter of its time."""
     for key, value in request.scope["headers"]:
         if key == name:
@@ -198,7 +200,7 @@ def _too_long(longest: int) -> RefusedError:
 
 def _unpacked(request: Request, body: bytearray, longest: int) -> bytes:
     """Returns the body without its Content-Encoding, gzip or deflate. Raises RefusedError."""
-    encoding = _header(request, b"content-encoding", "identity").lower()
+    encoding = header(request, b"content-encoding", "identity").lower()
     if encoding == "identity":
         return bytes(body)
     if encoding not in _WINDOW:

@@ -105,7 +105,7 @@ class OpenInferenceEndpoints:
     def _endpoint(
         self, name: str, handler: Callable[[Request, bytes, Caller], Awaitable[Response]], scope: str | None
     ) -> Endpoint:
-        return self._calls.endpoint(name, handler, scope, self._longest, error_document)
+        return self._calls.endpoint(name, handler, scope, lambda _: self._longest, error_document)
 
     def _open(self, name: str, answer: Answer) -> Endpoint:
         """Makes an endpoint that any caller may use."""

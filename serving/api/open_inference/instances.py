@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from serving.api.image_lists import pixels_of_numbers
-from serving.api.open_inference.json_codec import decoded_picture
+from serving.api.image_lists import decoded_picture, pixels_of_numbers
 from serving.core.classifier import EncodedImage, ImageInput
 from serving.errors import InvalidRequestError
 from serving.predictions import Predictions, Refusal

@@ -7,8 +7,6 @@
 4. Elements of BYTES, picture files, are base64 in JSON, which has no bytes.
 """
 
-import base64
-import binascii
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +14,7 @@ from functools import lru_cache
 from typing import Any
 
 from protos.inference.open_inference_pb2 import InferParameter, ModelInferRequest
+from serving.api.image_lists import decoded_picture
 from serving.api.open_inference.codec import AcceptedModel, InferHead, InferRequest, check_count, head_of
 from serving.api.open_inference.outputs import OUTPUTS, raw_output, values_of
 from serving.api.open_inference.tensor import BYTES, NAME, Images, clip, images_from_json, images_from_raw
@@ -213,18 +212,6 @@ def _flat(data: Any) -> list[Any]:
     if not isinstance(data, list):
         raise InvalidRequestError(f"input `{NAME}`: `data` is a list")
     return [inner for each in data for inner in (each if isinstance(each, list) else [each])]
-
-
-def decoded_picture(text: Any) -> bytes:
-    """Returns the bytes of a picture file from base64 or a data URL. Raises InvalidRequestError."""
-    if not isinstance(text, str):
-        raise InvalidRequestError("a picture is a text, its bytes in base64")
-    if text.startswith("data:"):
-        text = text.partition(",")[2]
-    try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise InvalidRequestError(f"a picture is no base64: {error}") from error
 
 
 def _raw_pixels(body: bytes) -> tuple[bytes, int]:
