@@ -5,6 +5,7 @@ from dataclasses import Field, dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from serving.errors import ConfigError
 from serving.version_policy import VersionPolicy, parse_policy
@@ -66,6 +67,14 @@ def _address(text: str) -> str:
     host, colon, port = text.rpartition(":")
     if text and not (colon and host and port.isdecimal() and int(port) <= 65535):
         raise ValueError("expected HOST:PORT")
+    return text
+
+
+def _origins(text: str) -> str:
+    for origin in text.split(",") if text and text != "*" else ():
+        parts = urlsplit(origin)
+        if not (parts.scheme in ("http", "https") and parts.netloc) or origin != f"{parts.scheme}://{parts.netloc}":
+            raise ValueError("expected SCHEME://HOST[:PORT], more by commas, or *")
     return text
 
 
@@ -140,6 +149,9 @@ class Config:
     http_port: int = _setting(
         8080, "port of /v1/classify, /v1/explain, /metrics, /livez and /readyz; 0: any free one", _port
     )
+    cors_origin: str = _setting(
+        "", "origins whose pages may call the HTTP port from a browser, by commas, or *; empty: none", _origins
+    )
     metrics_address: str = _setting(
         "", "HOST:PORT that serves /metrics in place of the HTTP port; empty: the HTTP port", _address
     )
@@ -190,6 +202,11 @@ class Config:
     def http_address(self) -> tuple[str, int]:
         """Host and port of the HTTP server."""
         return self.host, self.http_port
+
+    @property
+    def cors_origins(self) -> tuple[str, ...]:
+        """Origins whose pages may call the HTTP port from a browser."""
+        return tuple(self.cors_origin.split(",")) if self.cors_origin else ()
 
     @property
     def metrics_at(self) -> tuple[str, int] | None:

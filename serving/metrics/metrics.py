@@ -13,10 +13,14 @@ from prometheus_client import (
     Metric,
     PlatformCollector,
     ProcessCollector,
+    disable_created_metrics,
 )
 
 from serving.metrics.counters import LoopCounter, LoopHistogram
 from serving.predictions import DIGITS, BatchPredictions, Refusal
+
+# In Prometheus' text format each would be a series of its own.
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 # Bucket bounds of gRPC's proposal A66, which start at 10 us. Those of prometheus_client start at 5 ms, above nearly all
 # of this service's times.

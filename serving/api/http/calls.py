@@ -14,6 +14,7 @@ from starlette.responses import Response
 
 from serving.api.access_log import AccessLog
 from serving.api.http.application import Endpoint, error_response
+from serving.api.http.packing import SHORTEST, packed
 from serving.api.status import INTERNAL_REASON, ErrorStatus, error_status
 from serving.auth.api_keys import Caller
 from serving.auth.authenticator import Authenticator
@@ -122,7 +123,7 @@ class HttpCalls:
                 seconds.observe(elapsed)
                 if self._access_log:
                     self._access_log.add(f"HTTP {name}", code, elapsed, origin.peer())
-            return response
+            return response if len(response.body) < SHORTEST else await packed(request, response)
 
         return answer
 

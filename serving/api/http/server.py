@@ -1,21 +1,24 @@
 """The HTTP server: listens, and answers /metrics, /livez and /readyz for the whole service, beside the routes given."""
 
 import asyncio
-import gzip
 from collections.abc import Awaitable, Callable, Sequence
 
 from prometheus_client import Metric
 from prometheus_client.exposition import choose_encoder
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
+from starlette.types import ASGIApp
 
 from serving.api.http.application import Application, Route
 from serving.api.http.connection import HttpConnections
+from serving.api.http.packing import packed
 from serving.api.listening_port import bind_shared
 from serving.config import Config
 from serving.logging import Logger
 
 SHUTDOWN_SECONDS = 1.0  # for responses to be written; all were made before
+GRPC_HEADERS = ("grpc-status", "grpc-message")  # that a page must see to call by gRPC-Web
 BACKLOG = 1024  # connections that wait to be accepted
 Address = tuple[str, int]  # host and port; port 0: any free one
 # Collects the metrics of the whole service, as they are now.
@@ -32,7 +35,7 @@ class HttpServer:
         self._address, self._metrics_address = config.http_address, config.metrics_at
         metrics = metrics_routes(collect)
         all_routes = [*routes, *health_routes(is_ready), *([] if self._metrics_address else metrics)]
-        self._connections = [HttpConnections(Application(all_routes, log))]
+        self._connections = [HttpConnections(_for_browsers(Application(all_routes, log), config.cors_origins))]
         if self._metrics_address:
             self._connections.append(HttpConnections(Application(metrics, log)))
         self._servers: list[asyncio.Server] = []
@@ -61,6 +64,19 @@ class HttpServer:
         self._servers.append(await loop.create_server(connections.make, sock=listening, backlog=BACKLOG))
 
 
+def _for_browsers(application: ASGIApp, origins: Sequence[str]) -> ASGIApp:
+    """Lets pages of `origins` call the application from a browser (CORS); of none: as it is."""
+    if not origins:
+        return application
+    return CORSMiddleware(
+        application,
+        allow_origins=origins,
+        allow_methods=("GET", "POST", "PUT"),
+        allow_headers=("*",),
+        expose_headers=("Inference-Header-Content-Length", "Retry-After", *GRPC_HEADERS),
+    )
+
+
 def metrics_routes(collect: Collect) -> list[Route]:
     """Returns the route /metrics."""
 
@@ -74,10 +90,7 @@ def metrics_routes(collect: Collect) -> list[Route]:
         async with one_at_a_time:
             await asyncio.sleep(0)  # lets waiting calls run between scrapes, however many there are
             body = encode(_Collected(await collect()))
-        headers = {"Content-Type": content_type, "Vary": "Accept, Accept-Encoding"}
-        if "gzip" in request.headers.get("Accept-Encoding", ""):
-            return Response(gzip.compress(body, compresslevel=5), headers=headers | {"Content-Encoding": "gzip"})
-        return Response(body, headers=headers)
+        return await packed(request, Response(body, headers={"Content-Type": content_type}))
 
     return [Route("GET", "/metrics", expose_metrics)]
 
