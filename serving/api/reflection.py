@@ -6,7 +6,7 @@ The two versions differ in the name of their package alone, so the answers are m
 from collections.abc import Sequence
 
 import grpc
-from google.protobuf.descriptor import FileDescriptor
+from google.protobuf.descriptor import FileDescriptor, ServiceDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from google.protobuf.descriptor_pool import DescriptorPool
 from grpc_health.v1 import health_pb2
@@ -25,6 +25,11 @@ V1ALPHA, V1 = "grpc.reflection.v1alpha", "grpc.reflection.v1"
 SERVICE = "ServerReflection"
 
 
+def services() -> list[ServiceDescriptor]:
+    """Returns the services of every contract that is served."""
+    return [service for file in FILES for service in file.services_by_name.values()]
+
+
 def reflection_methods() -> list[Method]:
     """Returns the reflection services, which list mnist.v1, inference, health and themselves."""
     # A third pool with all files: grpcio's servicer searches one pool, and open_inference_pb2 registers in a pool of
@@ -33,8 +38,8 @@ def reflection_methods() -> list[Method]:
     for file in FILES:
         pool.AddSerializedFile(file.serialized_pb)
     pool.AddSerializedFile(_v1().SerializeToString())
-    services = [service.full_name for file in FILES for service in file.services_by_name.values()]
-    servicer = reflection.ReflectionServicer([*services, f"{V1}.{SERVICE}"], pool)
+    names = [service.full_name for service in services()]
+    servicer = reflection.ReflectionServicer([*names, f"{V1}.{SERVICE}"], pool)
 
     def begin(call: Call, _: bytes) -> None:
         call.run(_answer(call, servicer))

@@ -19,14 +19,16 @@ from serving.api.digits.service import DigitService
 from serving.api.engine.engines import choose_engine, make_engine
 from serving.api.health import Health
 from serving.api.http.application import Route
+from serving.api.http.bodies import Bodies
 from serving.api.http.calls import HttpCalls
 from serving.api.http.page import page_routes
+from serving.api.http.rpc_web import WebRpcs
 from serving.api.open_inference import service as open_inference
 from serving.api.open_inference.http import OpenInferenceEndpoints
 from serving.api.open_inference.operations import OpenInferenceOperations
 from serving.api.open_inference.service import OpenInferenceService
 from serving.api.open_inference.totals import InferTotals
-from serving.api.reflection import reflection_methods
+from serving.api.reflection import reflection_methods, services
 from serving.api.tls import TlsCredentials, TlsFiles
 from serving.auth.authenticator import ApiKeyAuthenticator, OpenAuthenticator
 from serving.auth.rate_limits import RateLimits
@@ -118,10 +120,13 @@ class Server:
             *self._health.methods(),
             *(reflection_methods() if config.reflection else ()),
         ]
-        calls = HttpCalls(*observed, longest=config.max_request_bytes, is_closed=bool(config.tls_certificate))
+        longest, is_closed = config.max_request_bytes, bool(config.tls_certificate)
+        bodies = Bodies(longest)
+        calls = HttpCalls(*observed, bodies=bodies, is_closed=is_closed)
         self._http_routes = [
-            *DigitEndpoints(classifier, operations, calls, config.max_request_bytes).routes(),
-            *OpenInferenceEndpoints(inference, calls, config.max_request_bytes).routes(),
+            *DigitEndpoints(classifier, operations, calls, longest).routes(),
+            *OpenInferenceEndpoints(inference, calls, longest).routes(),
+            *WebRpcs(methods, services(), bodies, longest, is_closed).routes(),
             *page_routes(),
         ]
         self._engine, why = choose_engine(config.grpc_engine, asyncio.get_running_loop())

@@ -1,5 +1,6 @@
 """The bills of materials in deploy/sbom/ name what requirements/ locks, and what runs, runs with few rights."""
 
+import hashlib
 import json
 import re
 from pathlib import Path
@@ -109,3 +110,10 @@ def test_every_service_has_a_read_only_root_and_no_rights() -> None:
         assert not MORE_RIGHTS & service.keys(), name
         assert service.keys() >= LIMITS, name
         assert str(service.get("user", "image's")).partition(":")[0] not in ("0", "root"), name
+
+
+def test_the_script_that_is_shipped_is_the_one_that_the_bill_names() -> None:
+    [component] = packages("serving", "npm")
+    script = ROOT / "serving/api/http/static/docs/swagger-ui-bundle.js"
+    assert component["name"] == "swagger-ui-dist"
+    assert component["hashes"][0]["content"] == hashlib.sha256(script.read_bytes()).hexdigest()

@@ -12,7 +12,8 @@ from protos.mnist.v1 import digits_pb2
 from serving.api.digits.http_bodies import is_form, is_pixels, read_body
 from serving.api.digits.operations import DigitOperations
 from serving.api.http.application import Route, json_response
-from serving.api.http.calls import ANSWER_SECONDS, HttpCalls, RefusedError, header
+from serving.api.http.bodies import RefusedError, header
+from serving.api.http.calls import ANSWER_SECONDS, HttpCalls
 from serving.auth.api_keys import CLASSIFY, Caller
 from serving.core.classifier import Classifier
 from serving.predictions import PIXELS, Predictions, Refusal

@@ -16,7 +16,7 @@ import numpy as np
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from serving.api.http.calls import RefusedError
+from serving.api.http.bodies import RefusedError
 from serving.api.image_lists import decoded_picture, pixels_of_numbers
 from serving.core.classifier import EncodedImage, ImageInput, Images
 from serving.errors import InvalidRequestError

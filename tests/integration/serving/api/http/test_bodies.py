@@ -11,7 +11,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from serving.api.http import application, calls, connection
+from serving.api.http import application, bodies, connection
 from tests.support.processes import ROOT
 from tests.support.servers import StartServer
 from tests.support.tiny_model import image_of
@@ -72,7 +72,7 @@ async def test_a_packing_that_is_not_known_is_refused(small: Web) -> None:
 
 
 async def test_a_body_that_does_not_come_is_waited_for_so_long(small: Web, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(calls, "BODY_SECONDS", 0.05)
+    monkeypatch.setattr(bodies, "BODY_SECONDS", 0.05)
     never = asyncio.Event()
 
     async def stuck() -> AsyncIterator[bytes]:
@@ -86,7 +86,7 @@ async def test_a_body_that_does_not_come_is_waited_for_so_long(small: Web, monke
 async def test_all_bodies_together_take_no_more_than_is_allowed(
     start_server: StartServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(calls, "MAX_BYTES_HELD", 1000)
+    monkeypatch.setattr(bodies, "MAX_BYTES_HELD", 1000)
     arrived, go_on = asyncio.Event(), asyncio.Event()
 
     async def slow() -> AsyncIterator[bytes]:

@@ -5,7 +5,7 @@ import asyncio
 import aiohttp
 import pytest
 
-from serving.api.http.page import FOLDER, TYPES
+from serving.api.http.page import DOCS_FOLDER, FOLDER, TYPES
 from tests.support.servers import StartServer
 
 
@@ -18,14 +18,16 @@ async def test_every_file_of_the_page_is_served_as_what_it_is(start_server: Star
             assert response.content_type == "text/html"
             assert "default-src 'self'" in response.headers["Content-Security-Policy"]
             assert await response.read() == (FOLDER / "index.html").read_bytes()
-        for path in FOLDER.iterdir():
-            async with session.get(f"{url}/page/{path.name}") as response:
+        pages = [(f"{url}/page/{path.name}", path) for path in FOLDER.iterdir() if path.is_file()]
+        pages += [(f"{url}/docs/{path.name}", path) for path in DOCS_FOLDER.iterdir() if path.suffix in TYPES]
+        for address, path in pages:
+            async with session.get(address) as response:
                 assert response.status == 200
                 assert response.content_type == TYPES[path.suffix]
                 assert response.headers["X-Content-Type-Options"] == "nosniff"
                 assert await response.read() == path.read_bytes()
                 known = {"If-None-Match": response.headers["ETag"]}
-            async with session.get(f"{url}/page/{path.name}", headers=known) as again:
+            async with session.get(address, headers=known) as again:
                 assert again.status == 304
 
 
@@ -34,6 +36,8 @@ async def test_every_file_of_the_page_is_served_as_what_it_is(start_server: Star
     [
         "/page/",
         "/page/nothing.js",
+        "/page/docs",
+        "/docs/LICENSE.txt",
         "/page/../config.py",
         "/page/..%2fconfig.py",
         "/page/%2e%2e/config.py",
