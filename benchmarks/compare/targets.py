@@ -96,6 +96,28 @@ TARGETS = {
     "fastapi": Target(
         "one digit, 128 at once, to FastAPI raw with two workers", (ratio("ours", "fastapi", MANY, at_least=1.5),)
     ),
+    "http": Target(
+        "/v1/classify with 784 bytes over HTTP, 32 and 128 at once, to FastAPI raw with two workers: requests/s; p99",
+        tuple(
+            check
+            for load in (THIRTY_TWO, MANY)
+            for check in (
+                ratio("ours-http", "fastapi", load, at_least=1.2),
+                ratio("ours-http", "fastapi", load, p99, at_most=0.8),
+            )
+        ),
+    ),
+    "http-infer": Target(
+        "/v2/models/mnist/infer with binary tensors, the same",
+        tuple(
+            check
+            for load in (THIRTY_TWO, MANY)
+            for check in (
+                ratio("ours-http-infer", "fastapi", load, at_least=1.2),
+                ratio("ours-http-infer", "fastapi", load, p99, at_most=0.8),
+            )
+        ),
+    ),
     "echo": Target(
         "one digit, 32 at once, one worker, to a completion-queue echo in one process",
         (ratio("ours-one", "echo-completion-queue", THIRTY_TWO, at_least=0.3),),

@@ -96,7 +96,8 @@ def command(protocol: Protocol, port: int, load: Load, seconds: float, body: Pat
         headers = GRPC_HEADERS
         kind = [f"--max-concurrent-streams={load.concurrency // connections}"]
     else:  # HTTP/1.1 has one request a connection
-        connections, headers, kind = load.concurrency, {"content-type": protocol.content_type}, ["--h1"]
+        connections, kind = load.concurrency, ["--h1"]
+        headers = {"content-type": protocol.content_type, **dict(protocol.headers)}
     return [
         *(
             "h2load",

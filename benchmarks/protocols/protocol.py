@@ -31,6 +31,7 @@ class Protocol:
     digits: Callable[[bytes], list[int]]
     is_grpc: bool = True
     content_type: str = "application/grpc"
+    headers: tuple[tuple[str, str], ...] = ()  # of HTTP, beyond the Content-Type
 
     def body(self, pixels: Pixels) -> bytes:
         """The body of the HTTP request: the message, with gRPC's prefix where the protocol is gRPC."""
@@ -73,7 +74,8 @@ def _call_grpc(protocol: Protocol, port: int, message: bytes, timeout_seconds: f
 def _call_http(protocol: Protocol, port: int, message: bytes, timeout_seconds: float) -> bytes:
     connection = HTTPConnection("127.0.0.1", port, timeout=timeout_seconds)
     try:
-        connection.request("POST", protocol.path, message, {"content-type": protocol.content_type})
+        headers = {"content-type": protocol.content_type, **dict(protocol.headers)}
+        connection.request("POST", protocol.path, message, headers)
         response = connection.getresponse()
         content = response.read()
     except OSError as error:

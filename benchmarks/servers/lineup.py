@@ -2,12 +2,13 @@
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.protocols.mnist_v1 import CLASSIFY
 from benchmarks.protocols.open_inference import ECHO, open_inference
+from benchmarks.protocols.our_http import CLASSIFY_HTTP, INFER_HTTP
 from benchmarks.protocols.peer_contracts import TUTORIAL, base64_json, raw_http
 from benchmarks.protocols.protocol import Protocol
 from benchmarks.servers.environments import DEBIAN_PYTHON
@@ -32,6 +33,7 @@ class Deployment:
     root: Path = ROOT  # the checkout that it runs from
 
 
+GRPC_FIRST, HTTP_FIRST = ("--grpc-port", "--http-port"), ("--http-port", "--grpc-port")
 Command = Callable[[Deployment, list[int]], list[str]]  # the command line, from a deployment and free ports
 
 
@@ -63,13 +65,16 @@ class Server:
         }
 
 
-def our_server(*more: str, module: str = "serving", log_level: str = "warning") -> Command:
-    """The command line of our server, with flags `more`."""
+def our_server(
+    *more: str, module: str = "serving", log_level: str = "warning", port_flags: Sequence[str] = GRPC_FIRST
+) -> Command:
+    """The command line of our server, with flags `more`. `port_flags`: the port that is loaded first."""
 
     def command(deployment: Deployment, ports: list[int]) -> list[str]:
+        listening = [text for flag, port in zip(port_flags, ports, strict=False) for text in (flag, str(port))]
         return [
             *(str(deployment.python), "-m", module, "--model-repository", str(deployment.repository)),
-            *("--log-level", log_level, "--grpc-port", str(ports[0]), "--http-port", str(ports[1]), *more),
+            *("--log-level", log_level, *listening, *more),
         ]
 
     return command
@@ -121,9 +126,11 @@ OURS = (
         our_server("--model-name", "mnist-int8"), model="mnist-int8",
     ),
 )  # fmt: skip
-# Measured only when named or when a target needs them: the other gRPC engine and the access log (compare with ours),
-# metrics (compare with ours-one), and the server whose memory is measured.
+# Measured only when named or when a target needs them: HTTP (compare with fastapi), the other gRPC engine and the
+# access log (compare with ours), metrics (compare with ours-one), and the server whose memory is measured.
 VARIANTS = (
+    Server("ours-http", "ours, HTTP", CLASSIFY_HTTP, our_server(port_flags=HTTP_FIRST)),
+    Server("ours-http-infer", "ours, HTTP, Open Inference", INFER_HTTP, our_server(port_flags=HTTP_FIRST)),
     Server("ours-aio", "ours, on grpc.aio", _OPEN_INFERENCE, our_server("--grpc-engine", "aio")),
     Server(
         "ours-logged", "ours, with an access log", _OPEN_INFERENCE,

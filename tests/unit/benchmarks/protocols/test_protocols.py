@@ -1,5 +1,6 @@
 """Hand-written requests are what protobuf parses, and responses are parsed as protobuf writes them."""
 
+import asyncio
 import json
 import struct
 import subprocess
@@ -12,9 +13,12 @@ import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 from benchmarks.protocols.open_inference import infer_digits, infer_request
+from benchmarks.protocols.our_http import CLASSIFY_HTTP, INFER_HTTP
 from benchmarks.protocols.peer_contracts import base64_json, json_digits, raw_digits, tutorial_digits, tutorial_request
 from benchmarks.protocols.protobuf import field, fields, first_field, packed_varints, read_varint, varint
 from benchmarks.protocols.protocol import grpc_message
+from serving.process.standalone import Standalone
+from tests.support.tiny_model import image_of
 
 PIXELS = np.arange(2 * 784, dtype=np.uint32).astype(np.uint8).reshape(2, 784)
 ROOT = Path(__file__).parents[4]
@@ -106,6 +110,15 @@ def test_responses_over_http_are_parsed() -> None:
     assert raw_digits(np.eye(10, dtype=np.float32)[[5, 2]].tobytes()) == [5, 2]
     assert json_digits(b"[5, 2]") == json_digits(b'{"digits": [5, 2]}') == [5, 2]
     assert len(json.loads(base64_json("/read").body(PIXELS))["images"]) == 2
+
+
+async def test_our_server_reads_the_requests_over_http_and_its_digits_are_found(server: Standalone) -> None:
+    digits = [7, 2, 5]
+    pixels = np.frombuffer(b"".join(map(image_of, digits)), np.uint8).reshape(-1, 784)
+    for protocol in (CLASSIFY_HTTP, INFER_HTTP):
+        found = await asyncio.to_thread(protocol.classify, server.http_port, pixels)
+        assert found == digits
+        assert await asyncio.to_thread(protocol.classify, server.http_port, pixels[:1]) == digits[:1]
 
 
 def test_a_grpc_message_begins_with_its_length() -> None:
