@@ -3,6 +3,7 @@
 Errors are `{"error": "..."}` with Triton's HTTP statuses. What gRPC's methods of the same names promise holds here too.
 """
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -33,6 +34,7 @@ from serving.errors import InvalidRequestError, NotSupportedError
 # Answers a request that has no caller to know, with its body.
 Answer = Callable[[Request, bytes], Awaitable[Response]]
 _MODEL = ("/v2/models/{name}", "/v2/models/{name}/versions/{version}")
+LONGEST_ON_LOOP = 64 * 1024  # of JSON that is parsed without another thread
 _LONGEST_HEADER = 10  # digits of Inference-Header-Content-Length
 
 
@@ -126,7 +128,10 @@ class OpenInferenceEndpoints:
         try:
             model = self._operations.model()
             name, version = request.path_params["name"], request.path_params.get("version", "")
-            parsed = json_codec.parse_json_infer(body, _header_length(request), name, version, model)
+            length = _header_length(request)
+            parse = partial(json_codec.parse_json_infer, body, length, name, version, model)
+            is_long = (len(body) if length is None else length) > LONGEST_ON_LOOP
+            parsed = await asyncio.to_thread(parse) if is_long else parse()
             until = time.monotonic() + ANSWER_SECONDS
             predictions = await self._operations.infer(parsed.request, caller, until)
             encoded = time.perf_counter()
@@ -141,7 +146,7 @@ class OpenInferenceEndpoints:
 
     async def _predict(self, request: Request, body: bytes, caller: Caller) -> Response:
         model = self._checked(request)
-        images = parse_instances(json_codec.loads(body), model.max_images)
+        images = await asyncio.to_thread(lambda: parse_instances(json_codec.loads(body), model.max_images))
         predictions = await self._operations.classify(images, caller, time.monotonic() + ANSWER_SECONDS)
         return json_response({"predictions": predictions_of_instances(predictions)})
 
