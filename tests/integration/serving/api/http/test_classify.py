@@ -200,6 +200,34 @@ async def test_workers_share_the_calls_and_each_caller_gets_its_own_response(sta
         assert metrics['mnist_http_requests_total{code="INVALID_ARGUMENT",method="Classify"}'] == 1
 
 
+async def test_statistics_readiness_and_metrics_are_those_of_all_workers_behind_any_of_them(
+    start_workers: StartWorkers,
+) -> None:
+    async with start_workers() as (supervisor, _):
+        url = f"http://127.0.0.1:{supervisor.http_port}"
+        infer = f"{url}/v2/models/mnist/infer"
+        for digit in range(30):  # each on a connection of its own, which the kernel gives to either worker
+            async with (
+                aiohttp.ClientSession() as session,
+                session.post(
+                    infer, data=image_of(digit % 10), headers={"Inference-Header-Content-Length": "0"}
+                ) as response,
+            ):
+                assert (await response.json())["outputs"][1]["data"] == [digit % 10]
+        for _ in range(8):
+            async with aiohttp.ClientSession(url) as session:
+                async with session.get("/v2/models/mnist/stats") as response:
+                    [statistics] = (await response.json())["model_stats"]
+                assert statistics["inference_stats"]["success"]["count"] == 30
+                assert statistics["inference_count"] == 30
+                async with session.get("/readyz") as response:
+                    assert response.status == 200
+                async with session.get("/metrics") as response:
+                    text = await response.text()
+                assert 'mnist_open_inference_requests_total{outcome="success"} 30.0' in text
+                assert "mnist_workers 2.0" in text
+
+
 async def test_worker_that_dies_leaves_no_caller_waiting(start_workers: StartWorkers) -> None:
     async with start_workers() as (supervisor, caller):
         endless = bytes(782) + b"\xff\x00"  # this inference never ends
