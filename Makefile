@@ -74,8 +74,9 @@ chaos: $(VENV)/development.installed $(VENV)/checkout.installed ## break the ser
 soak: $(VENV)/development.installed $(VENV)/checkout.installed ## an hour of good and bad traffic: nothing may grow
 	$(BIN)/python -m tests.chaos soak
 
-conformance: $(VENV)/development.installed $(VENV)/checkout.installed ## long forms of tests: every digit and layer on the page, many requests against its description
+conformance: $(VENV)/development.installed $(VENV)/checkout.installed ## long forms of tests: every digit and layer on the page, many requests against its description; then other people's clients
 	$(BIN)/python -m pytest --long -m long
+	$(BIN)/python -m tests.conformance
 
 pythons: ## serving's and the client's unit tests on each Python 3.11 to 3.13 that is installed here
 	tests/on_each_python.sh $(VENV)/pythons

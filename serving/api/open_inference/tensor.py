@@ -120,7 +120,8 @@ def images_from_json(spec: TensorSpec, data: Any) -> Images:
     if values.dtype.kind not in "iuf" or values.size != wanted:
         held = f"holds {values.size}" if values.dtype.kind in "iuf" else "holds other things than numbers"
         raise InvalidRequestError(f"input `{NAME}`: its shape makes {wanted} numbers, `data` {held}")
-    if dtype.kind != "f" and values.dtype.kind == "f":
+    # 255.0 is whole too: clients whose JSON has floats alone, such as open-inference-openapi, send it.
+    if dtype.kind != "f" and values.dtype.kind == "f" and (values != np.rint(values)).any():
         raise InvalidRequestError(f"input `{NAME}`: {spec.datatype} are whole numbers; send FP32 for 0 to 1")
     return _levels(values.astype(dtype) if dtype.kind == "f" else values, spec.datatype)
 
@@ -147,7 +148,7 @@ def _images(dimensions: Sequence[int], datatype: str) -> int:
 
 def _levels(values: npt.NDArray[Any], datatype: str) -> bytes:
     """Converts values of 0 to 1 (floats) or 0 to 255 (integers) to one byte each. Raises InvalidRequestError."""
-    is_float = values.dtype.kind == "f"
+    is_float = _DTYPES[datatype].kind == "f"
     lowest, highest = values.min(), values.max()
     # Written so that NaN fails. A rounding above 1 is a 1: what was 255 / 255 in other arithmetic.
     margin = ROUNDING if is_float else 0

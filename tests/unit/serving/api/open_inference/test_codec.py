@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from protos.inference.open_inference_pb2 import InferTensorContents, ModelInferRequest, ModelInferResponse
 from serving.api.open_inference.codec import AcceptedModel, InferRequest, infer_request, parse_infer
 from serving.api.open_inference.outputs import ALL_OUTPUTS, OUTPUTS, RequestedOutput, raw_response, typed_response
+from serving.api.open_inference.tensor import TensorSpec, images_from_json
 from serving.core.classifier import EncodedImage
 from serving.errors import DigitServiceError, InvalidRequestError
 from serving.predictions import BatchPredictions, Predictions, Refusal
@@ -130,6 +131,17 @@ def test_levels_sent_as_floats_come_back_exactly(levels: bytes) -> None:
         tensor = ModelInferRequest.InferInputTensor(name="pixels", datatype=datatype, shape=[784])
         request = ModelInferRequest(model_name="mnist", inputs=[tensor], raw_input_contents=[scaled.tobytes()])
         assert parse_infer(request.SerializeToString(), MODEL).images == levels
+
+
+@given(st.binary(min_size=784, max_size=784), st.sampled_from(["UINT8", "INT16", "INT64"]))
+def test_whole_levels_that_json_writes_as_floats_come_back_exactly(levels: bytes, datatype: str) -> None:
+    assert images_from_json(TensorSpec(datatype, 1), [float(level) for level in levels]) == levels
+
+
+@pytest.mark.parametrize("value", [0.5, -1.0, 256.0, 1e300])
+def test_floats_in_json_that_are_no_levels_are_refused(value: float) -> None:
+    with pytest.raises(InvalidRequestError, match=r"whole numbers|values must be 0 to 255"):
+        images_from_json(TensorSpec("UINT8", 1), [value] * 784)
 
 
 @pytest.mark.parametrize(

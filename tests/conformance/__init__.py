@@ -1,0 +1,1 @@
+"""Other people's clients and proxies against our server."""
