@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 
@@ -92,6 +92,8 @@ def _rows(client: Client, proxy_version: str, addresses: Addresses, environments
     except AbsentError as error:
         return [Row.absent(client, str(error))]
     version = f"{prepared.version}, {proxy_version}" if proxy_version else prepared.version
+    if client.is_on_http_port:
+        addresses = replace(addresses, grpc=addresses.http)
     return rows_of(client, version, _outcomes(prepared, addresses))
 
 

@@ -15,7 +15,8 @@ class Client:
     `program`: without its ending; one of JavaScript gets its packages from npm, the others from PyPI, and numpy.
     `package`: the one whose version is shown, the first of `packages` or one of Debian's.
     `tool`: a program that it starts with Debian's libraries: a pattern below its environment, or one of Debian's.
-    `through`: the proxy between it and the server. `limits`: calls that must fail, and why.
+    `through`: the proxy between it and the server. `is_on_http_port`: calls gRPC's methods on the HTTP port.
+    `limits`: calls that must fail, and why.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Client:
     package: str
     tool: str = ""
     through: str = ""
+    is_on_http_port: bool = False
     limits: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -83,6 +85,30 @@ CLIENTS = (
         "connect_node.cjs",
         ("@connectrpc/connect-node", *_CONNECT),
         "@connectrpc/connect-node",
+    ),
+    Client(
+        "@connectrpc/connect-web",
+        "gRPC-Web, Connect",
+        "connect_web_http.cjs",
+        ("@connectrpc/connect-web", *_CONNECT),
+        "@connectrpc/connect-web",
+        is_on_http_port=True,
+    ),
+    Client(
+        "grpc-web",
+        "gRPC-Web",
+        "grpc_web.cjs",
+        ("grpc-web", "protobufjs", "xhr2"),
+        "grpc-web",
+        is_on_http_port=True,
+    ),
+    Client("openapi-python-client", HTTP, "openapi_python", ("openapi-python-client",), "openapi-python-client"),
+    Client(
+        "openapi-typescript",
+        HTTP,
+        "openapi_typescript.cjs",
+        ("openapi-typescript", "openapi-fetch", "typescript@5", "@types/node"),
+        "openapi-typescript",
     ),
     *_proxied("nginx"),
     *_proxied("HAProxy"),

@@ -34,6 +34,7 @@ if __name__ == "__main__":
         {
             "picture": (lambda: digit(PICTURE), 3),
             "raw pixels": (lambda: digit(RAW), 2),
+            "form": (lambda: curl(f"{URL}/v1/classify", "-F", "file=@-", body=PICTURE)["digit"], 3),
             "gzip": (lambda: digit(gzip.compress(PICTURE), "-H", "Content-Encoding: gzip"), 3),
             "chunked": (lambda: digit(PICTURE, "-H", "Transfer-Encoding: chunked"), 3),
             "Expect: 100-continue": (lambda: digit(PICTURE, "-H", "Expect: 100-continue"), 3),
