@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import grpc
 
 from mnist_digits import bulk, proto
-from mnist_digits.channel import CHANNEL_OPTIONS, CLASSIFY, EXPLAIN, GET_MODEL, key_metadata
+from mnist_digits.channel import CLASSIFY, EXPLAIN, GET_MODEL, channel_options, key_metadata
 from mnist_digits.classify_codec import image_bytes, version_bytes
 from mnist_digits.coalescing.coalescer import AsyncCall, Coalescer
 from mnist_digits.coalescing.share_queue import MAX_IMAGES, ShareQueue
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 class AsyncDigitClient:
     """Client of a digit service, for one event loop. Close it, or use it as a context manager.
 
-    `address`: HOST:PORT. `credentials`: for TLS, from grpc.ssl_channel_credentials(); None connects in plain text.
-    `api_key`: sent with every call. `timeout_seconds`: deadline of each call, retries included. `coalesce`: calls
-    made at the same time share RPCs, which adds no delay and gives several times the throughput; False sends an RPC
-    for each call.
+    `address`: HOST:PORT, unix:PATH or another form that gRPC names; anything else raises ValueError. `credentials`: for
+    TLS, from grpc.ssl_channel_credentials(); None connects in plain text. `api_key`: sent with every call.
+    `timeout_seconds`: deadline of each call, retries included. `coalesce`: calls made at the same time share RPCs,
+    which adds no delay and gives several times the throughput; False sends an RPC for each call.
 
     Calls are retried with backoff, within their deadline, while the server is busy or away. A call that is cancelled
     leaves the others alone.
@@ -44,10 +44,11 @@ class AsyncDigitClient:
         self._timeout_seconds = timeout_seconds
         self._metadata = key_metadata(api_key)
         self._is_closed = False
+        options = channel_options(address)
         if credentials is None:
-            self._channel = grpc.aio.insecure_channel(address, CHANNEL_OPTIONS)
+            self._channel = grpc.aio.insecure_channel(address, options)
         else:
-            self._channel = grpc.aio.secure_channel(address, credentials, CHANNEL_OPTIONS)
+            self._channel = grpc.aio.secure_channel(address, credentials, options)
         self._classify: Method = self._channel.unary_unary(CLASSIFY)
         self._explain: Method = self._channel.unary_unary(EXPLAIN)
         self._get_model: Method = self._channel.unary_unary(GET_MODEL)

@@ -10,6 +10,7 @@ from typing import Any
 
 import grpc
 
+from mnist_digits.address import check_address
 from mnist_digits.channel import key_metadata
 from mnist_digits.classify_files import classify_files, find_image_files, print_table
 from mnist_digits.digit_client import DigitClient
@@ -67,6 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(arguments: Sequence[str] | None) -> int:
     try:
         options = _parser(_defaults(os.environ)).parse_args(arguments)
+        check_address(options.address)
         files = find_image_files(options.paths)
         credentials = _credentials(options)
         api_key = _api_key(options.api_key_file)

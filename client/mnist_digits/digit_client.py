@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import grpc
 
 from mnist_digits import bulk, proto
-from mnist_digits.channel import CHANNEL_OPTIONS, CLASSIFY, EXPLAIN, GET_MODEL, key_metadata
+from mnist_digits.channel import CLASSIFY, EXPLAIN, GET_MODEL, channel_options, key_metadata
 from mnist_digits.classify_codec import image_bytes, version_bytes
 from mnist_digits.coalescing.share_queue import MAX_IMAGES, ShareQueue
 from mnist_digits.coalescing.thread_coalescer import ThreadCall, ThreadCoalescer, ThreadFuture
@@ -22,9 +22,10 @@ if TYPE_CHECKING:
 class DigitClient:
     """Client of a digit service, for any number of threads. Close it, or use it as a context manager.
 
-    `address`: HOST:PORT. `credentials`: for TLS, from grpc.ssl_channel_credentials(); None connects in plain text.
-    `api_key`: sent with every call. `timeout_seconds`: deadline of each call, retries included. `coalesce`: calls
-    that several threads make at the same time share RPCs, which adds no delay; False sends an RPC for each call.
+    `address`: HOST:PORT, unix:PATH or another form that gRPC names; anything else raises ValueError. `credentials`: for
+    TLS, from grpc.ssl_channel_credentials(); None connects in plain text. `api_key`: sent with every call.
+    `timeout_seconds`: deadline of each call, retries included. `coalesce`: calls that several threads make at the same
+    time share RPCs, which adds no delay; False sends an RPC for each call.
 
     Calls are retried with backoff, within their deadline, while the server is busy or away.
     """
@@ -40,10 +41,11 @@ class DigitClient:
     ) -> None:
         self._timeout_seconds = timeout_seconds
         self._metadata = key_metadata(api_key)
+        options = channel_options(address)
         if credentials is None:
-            self._channel = grpc.insecure_channel(address, CHANNEL_OPTIONS)
+            self._channel = grpc.insecure_channel(address, options)
         else:
-            self._channel = grpc.secure_channel(address, credentials, CHANNEL_OPTIONS)
+            self._channel = grpc.secure_channel(address, credentials, options)
         self._explain: Method = self._channel.unary_unary(EXPLAIN)
         self._get_model: Method = self._channel.unary_unary(GET_MODEL)
         queue = ShareQueue[ThreadFuture](max_images=MAX_IMAGES if coalesce else 1)

@@ -1,6 +1,7 @@
 """The clients against real servers: answers, errors, retries, TLS."""
 
 import asyncio
+import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -148,3 +149,45 @@ def test_the_command_line_speaks_tls(tls_server: tuple[str, Path], tmp_path: Pat
     image = tmp_path / "one.bin"
     image.write_bytes(image_of(1))
     assert client_cli.main(["classify", "--address", address, "--tls-ca-file", str(ca_file), str(image)]) == 0
+
+
+@pytest.mark.parametrize("address", ["http://localhost:50051", "localhost"])
+def test_the_command_refuses_an_address_without_host_and_port_before_it_connects(
+    address: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = tmp_path / "one.bin"
+    image.write_bytes(image_of(1))
+    assert client_cli.main(["classify", "--address", address, str(image)]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith("error: expected the address HOST:PORT as in 127.0.0.1:50051 or [::1]:50051")
+    assert captured.err.endswith("localhost:50051\n")
+    assert captured.out == ""
+
+
+@pytest.mark.parametrize("variable", ["http_proxy", "https_proxy", "grpc_proxy"])
+async def test_a_proxy_that_the_environment_names_is_not_used_for_loopback(
+    variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, "http://127.0.0.1:1")  # a proxy that does not answer
+    with Served(BusyServicer(grpc.StatusCode.UNAVAILABLE, 0)) as address:
+        async with AsyncDigitClient(address) as client:
+            assert (await client.classify([image_of(1)]))[0].digit == 8
+
+        def blocking() -> int:
+            with DigitClient(address.replace("localhost", "127.0.0.1")) as client:
+                return client.classify([image_of(1)])[0].digit
+
+        assert await asyncio.to_thread(blocking) == 8
+
+
+def test_a_proxy_that_the_environment_names_is_used_for_other_hosts(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{proxy.getsockname()[1]}")
+        with DigitClient("digits.example:50051") as client, ThreadPoolExecutor(1) as pool:
+            call = pool.submit(client.classify, [image_of(1)])
+            proxy.settimeout(10)
+            connection, _ = proxy.accept()
+            with connection:
+                assert connection.recv(100).startswith(b"CONNECT digits.example:50051 ")
+            client.close()
+            assert isinstance(call.exception(10), CallError)
