@@ -89,10 +89,12 @@ def _styled(text: str, style: str) -> str:
 
 
 def _printable(text: str) -> str:
-    """Escapes what could steer the terminal, and the bytes of a file name that are no text."""
-    return "".join(
+    """Escapes what could steer the terminal, bytes of a file name that are no text, and what the output cannot hold."""
+    shown = "".join(
         character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
     )
+    encoding = sys.stdout.encoding or "utf-8"  # None: the output is a string
+    return shown.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def _json_line(outcome: Outcome) -> str:

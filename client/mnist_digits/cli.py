@@ -58,11 +58,28 @@ _SETTINGS = (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command. Exit status: 0: every image was classified; 1: not all; 2: wrong usage; 130: Ctrl-C."""
+    """Runs the command.
+
+    Exit status: 0: every image was classified; 1: not all, or the reader of the output has left; 2: wrong usage;
+    130: Ctrl-C.
+    """
     try:
-        return _run(arguments)
+        try:
+            return _run(arguments)
+        finally:
+            print(end="", flush=True)  # here, where its error can be caught
     except KeyboardInterrupt:
         return INTERRUPTED
+    except BrokenPipeError:  # `| head` has read enough
+        _discard_output()
+        return NOT_ALL_CLASSIFIED
+
+
+def _discard_output() -> None:
+    """Leads both streams nowhere: Python writes what is left in them when it ends, and would report that it cannot."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(nowhere, stream.fileno())
 
 
 def _run(arguments: Sequence[str] | None) -> int:

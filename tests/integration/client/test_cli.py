@@ -3,9 +3,12 @@
 import asyncio
 import io
 import json
+import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +18,7 @@ from mnist_digits import cli
 from mnist_digits.classify_files import BATCH_IMAGES
 from serving.process.standalone import Standalone
 from tests.support.held_service import served
-from tests.support.processes import started_on_loop
+from tests.support.processes import completed, started_on_loop, without_settings
 from tests.support.tiny_model import image_of
 
 
@@ -167,12 +170,55 @@ async def test_what_could_steer_the_terminal_is_shown_escaped(
     assert "\\x1b[31mred.bin" in capsys.readouterr().out
 
 
-async def test_ctrl_c_ends_it_with_130_and_no_traceback(tmp_path: Path) -> None:
+@pytest.mark.parametrize("form", [[], ["--json"]], ids=["table", "json"])
+async def test_ctrl_c_ends_it_with_130_and_no_traceback(form: list[str], tmp_path: Path) -> None:
     (tmp_path / "1.bin").write_bytes(image_of(1))
     async with served() as service:
-        command = (sys.executable, "-m", "mnist_digits", "classify", "--address", service.address, str(tmp_path))
+        command = (sys.executable, "-m", "mnist_digits", "classify", "--address", service.address, *form, str(tmp_path))
         async with started_on_loop(command, stderr=asyncio.subprocess.PIPE) as process:
             await service.next_rpc()
             process.send_signal(signal.SIGINT)
             _, errors = await asyncio.wait_for(process.communicate(), 10)
     assert (process.returncode, errors) == (130, b"")
+
+
+NOT_UTF_8 = os.fsdecode(b"caf\xe9.bin")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii", "latin-1"])
+@pytest.mark.parametrize("name", [NOT_UTF_8, "ünï.bin", "三.bin", "\x1b[31m\udcff三é.bin"])
+def test_a_file_of_any_name_is_in_the_table_and_in_json_in_any_encoding(
+    name: str, encoding: str, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_bytes(image_of(1))
+    environment = without_settings() | {"PYTHONIOENCODING": encoding}
+    command = (sys.executable, "-m", "mnist_digits", "classify", "--address", "127.0.0.1:1", "--timeout-seconds", "0.1")
+    for form in ([], ["--json"]):
+        process = completed((*command, *form, str(tmp_path)), env=environment, encoding=encoding)
+        assert process.returncode == 1
+        assert "Traceback" not in process.stderr
+        assert len(process.stdout.splitlines()) == (1 if form else 2)
+    assert json.loads(process.stdout)["file"] == str(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("--help",), ("classify", "--help"), ("classify",), ("classify", "--json")],
+    ids=lambda words: " ".join(words),
+)
+@pytest.mark.parametrize("errors_too", [False, True])
+def test_a_reader_that_leaves_ends_it_quietly(words: tuple[str, ...], errors_too: bool, tmp_path: Path) -> None:
+    (tmp_path / "1.bin").write_bytes(image_of(1))
+    (tmp_path / "notes.txt").write_text("not an image")
+    if "--help" not in words:
+        words = (*words, "--address", "127.0.0.1:1", "--timeout-seconds", "0.1", str(tmp_path))
+    environment = without_settings() | {"PYTHONUNBUFFERED": ""}
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        options: dict[str, Any] = {"stdout": writer, "stderr": writer if errors_too else subprocess.PIPE}
+        process = completed((sys.executable, "-m", "mnist_digits", *words), env=environment, **options)
+    finally:
+        os.close(writer)
+    assert process.returncode == 1
+    assert "Error" not in (process.stderr or "")
