@@ -1,7 +1,7 @@
 """The client for asyncio."""
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Iterable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Iterable
 from contextlib import suppress
 from functools import partial
 from types import TracebackType
@@ -16,7 +16,8 @@ from mnist_digits.coalescing.coalescer import AsyncCall, Coalescer
 from mnist_digits.coalescing.share_queue import MAX_IMAGES, ShareQueue
 from mnist_digits.errors import call_error, closed_error
 from mnist_digits.explanation import Explanation, explain_request, response_explanation
-from mnist_digits.results import ImageLike, ModelDescription, Prediction, model_description
+from mnist_digits.images import ImageLike, SingleImage, each_image
+from mnist_digits.results import ModelDescription, Prediction, model_description
 
 if TYPE_CHECKING:
     Method = grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]
@@ -93,26 +94,27 @@ class AsyncDigitClient:
         self._is_closed = False
 
     async def classify(
-        self, images: Sequence[ImageLike], *, model_version: int = 0, timeout_seconds: float | None = None
+        self, images: SingleImage | Iterable[ImageLike], *, model_version: int = 0, timeout_seconds: float | None = None
     ) -> list[Prediction]:
-        """Classifies the images in one RPC. Returns a prediction for each, in order.
+        """Classifies the images in one RPC. Returns a prediction for each, in order; of one image, a list of one.
 
-        `images`: each one bytes of a picture file, 784 bytes of pixels, a Path, or an array (784,) or (28, 28) uint8
-        with 0 = paper and 255 = ink; the forms may be mixed. `model_version`: the version that must answer, 0 for the
-        served one. Calls for the same version that wait at the same time may share an RPC; each keeps its own
-        deadline, errors and cancellation.
+        `images`: one image or several, each of them bytes of a picture file, 784 bytes of pixels, the path of a file
+        with either, a picture of Pillow's, or pixels, uint8 with 0 = paper and 255 = ink, as an array (784,), (28, 28)
+        or (28, 28, 1) or lists of int; the forms may be mixed. An array (n, 784), (n, 28, 28) or (n, 28, 28, 1) is n
+        images. `model_version`: the version that must answer, 0 for the served one. Calls for the same version that
+        wait at the same time may share an RPC; each keeps its own deadline, errors and cancellation.
 
-        Raises CallError, OSError for a file that cannot be read, ValueError for an array of another size or type and
-        for a version that is none, TypeError for anything else.
+        Raises CallError, OSError for a file that cannot be read, ValueError for pixels of another shape or type, floats
+        included, and for a version that is none, TypeError for anything else.
         """
-        content = [image_bytes(image) for image in images]
+        content = [image_bytes(image) for image in each_image(images)]
         timeout = self._timeout_seconds if timeout_seconds is None else timeout_seconds
         calls = self._coalescer()
         return await calls.wait(calls.submit(b"".join(content), len(content), version_bytes(model_version), timeout))
 
     def classify_many(
         self,
-        images: AsyncIterable[ImageLike] | Iterable[ImageLike],
+        images: SingleImage | AsyncIterable[ImageLike] | Iterable[ImageLike],
         *,
         model_version: int = 0,
         timeout_seconds: float | None = None,
@@ -132,7 +134,8 @@ class AsyncDigitClient:
         def submit(image: ImageLike) -> AsyncCall:
             return self._coalescer().submit(image_bytes(image), 1, version, timeout)
 
-        return bulk.predictions_async(images, self._coalescer, submit)
+        source = images if isinstance(images, AsyncIterable) else each_image(images)
+        return bulk.predictions_async(source, self._coalescer, submit)
 
     async def explain(
         self,

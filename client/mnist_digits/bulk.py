@@ -18,7 +18,8 @@ from mnist_digits.coalescing.coalescer import AsyncCall, Coalescer
 from mnist_digits.coalescing.share_queue import MAX_BYTES, MAX_IMAGES, MAX_RPCS, Call
 from mnist_digits.coalescing.thread_coalescer import ThreadCall, ThreadCoalescer
 from mnist_digits.errors import ImageError
-from mnist_digits.results import ImageLike, Prediction
+from mnist_digits.images import ImageLike
+from mnist_digits.results import Prediction
 
 IMAGES_AHEAD = MAX_RPCS * MAX_IMAGES
 BYTES_AHEAD = 16 * MAX_BYTES

@@ -1,6 +1,6 @@
 """The blocking client."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,8 @@ from mnist_digits.coalescing.share_queue import MAX_IMAGES, ShareQueue
 from mnist_digits.coalescing.thread_coalescer import ThreadCall, ThreadCoalescer, ThreadFuture
 from mnist_digits.errors import call_error, closed_error
 from mnist_digits.explanation import Explanation, explain_request, response_explanation
-from mnist_digits.results import ImageLike, ModelDescription, Prediction, model_description
+from mnist_digits.images import ImageLike, SingleImage, each_image
+from mnist_digits.results import ModelDescription, Prediction, model_description
 
 if TYPE_CHECKING:
     Method = grpc.UnaryUnaryMultiCallable[bytes, bytes]
@@ -52,25 +53,26 @@ class DigitClient:
         self._coalescer = ThreadCoalescer(self._channel.unary_unary(CLASSIFY), queue, self._metadata)
 
     def classify(
-        self, images: Sequence[ImageLike], *, model_version: int = 0, timeout_seconds: float | None = None
+        self, images: SingleImage | Iterable[ImageLike], *, model_version: int = 0, timeout_seconds: float | None = None
     ) -> list[Prediction]:
-        """Classifies the images in one RPC. Returns a prediction for each, in order.
+        """Classifies the images in one RPC. Returns a prediction for each, in order; of one image, a list of one.
 
-        `images`: each one bytes of a picture file, 784 bytes of pixels, a Path, or an array (784,) or (28, 28) uint8
-        with 0 = paper and 255 = ink; the forms may be mixed. `model_version`: the version that must answer, 0 for the
-        served one. Calls for the same version that wait at the same time may share an RPC; each keeps its own
-        deadline and errors.
+        `images`: one image or several, each of them bytes of a picture file, 784 bytes of pixels, the path of a file
+        with either, a picture of Pillow's, or pixels, uint8 with 0 = paper and 255 = ink, as an array (784,), (28, 28)
+        or (28, 28, 1) or lists of int; the forms may be mixed. An array (n, 784), (n, 28, 28) or (n, 28, 28, 1) is n
+        images. `model_version`: the version that must answer, 0 for the served one. Calls for the same version that
+        wait at the same time may share an RPC; each keeps its own deadline and errors.
 
-        Raises CallError, OSError for a file that cannot be read, ValueError for an array of another size or type and
-        for a version that is none, TypeError for anything else.
+        Raises CallError, OSError for a file that cannot be read, ValueError for pixels of another shape or type, floats
+        included, and for a version that is none, TypeError for anything else.
         """
-        content = [image_bytes(image) for image in images]
+        content = [image_bytes(image) for image in each_image(images)]
         timeout = self._timeout_seconds if timeout_seconds is None else timeout_seconds
         call = self._coalescer.new_call(b"".join(content), len(content), version_bytes(model_version), timeout)
         return self._coalescer.send_and_wait(call)
 
     def classify_many(
-        self, images: Iterable[ImageLike], *, model_version: int = 0, timeout_seconds: float | None = None
+        self, images: SingleImage | Iterable[ImageLike], *, model_version: int = 0, timeout_seconds: float | None = None
     ) -> Iterator[Prediction]:
         """Classifies any number of images, even without end. Yields a prediction for each, in order.
 
@@ -86,7 +88,7 @@ class DigitClient:
         def new_call(image: ImageLike) -> ThreadCall:
             return self._coalescer.new_call(image_bytes(image), 1, version, timeout)
 
-        return bulk.predictions(images, self._coalescer, new_call)
+        return bulk.predictions(each_image(images), self._coalescer, new_call)
 
     def explain(
         self,
