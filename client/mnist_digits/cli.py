@@ -12,7 +12,7 @@ import grpc
 
 from mnist_digits.address import check_address
 from mnist_digits.channel import key_metadata
-from mnist_digits.classify_files import classify_files, find_image_files, print_table
+from mnist_digits.classify_files import READS, classify_files, find_image_files, print_table, skipped_summary
 from mnist_digits.digit_client import DigitClient
 
 ENVIRONMENT_PREFIX = "MNIST_CLIENT_"
@@ -86,17 +86,16 @@ def _run(arguments: Sequence[str] | None) -> int:
     try:
         options = _parser(_defaults(os.environ)).parse_args(arguments)
         check_address(options.address)
-        files = find_image_files(options.paths)
+        files, skipped = find_image_files(options.paths)
         credentials = _credentials(options)
         api_key = _api_key(options.api_key_file)
     except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return USAGE_ERROR
+    if skipped:
+        print(f"{skipped_summary(skipped)}; {READS}", file=sys.stderr)
     if not files:
-        print(
-            "error: no image files there (looked for PNG, JPEG, BMP, WebP, TIFF and 784-byte .bin or .raw)",
-            file=sys.stderr,
-        )
+        print("error: no image files there" + ("" if skipped else f"; {READS}"), file=sys.stderr)
         return USAGE_ERROR
     timeout = options.timeout_seconds
     with DigitClient(options.address, credentials=credentials, api_key=api_key, timeout_seconds=timeout) as client:

@@ -222,3 +222,82 @@ def test_a_reader_that_leaves_ends_it_quietly(words: tuple[str, ...], errors_too
         os.close(writer)
     assert process.returncode == 1
     assert "Error" not in (process.stderr or "")
+
+
+HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"
+
+
+def picture_of(form: str) -> bytes:
+    file = io.BytesIO()
+    pixels = np.full((60, 60), 230, np.uint8)
+    pixels[15:45, 28:32] = 20
+    Image.fromarray(pixels).save(file, form)
+    return file.getvalue()
+
+
+async def test_of_a_folder_pictures_are_read_by_what_they_are_and_the_rest_is_counted(
+    server: Standalone, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pictures = {
+        "a.JPG": "JPEG",
+        "b.jfif": "JPEG",
+        "c": "PNG",
+        "d.png": "BMP",
+        "e.gif": "WEBP",
+        "f.scan": "TIFF",
+        "g.heic": "JPEG",
+    }
+    for name, form in pictures.items():
+        (tmp_path / name).write_bytes(picture_of(form))
+    others = {
+        "h.heic": HEIC,
+        "i.HEIC": HEIC,
+        "j.gif": picture_of("GIF"),
+        "k.txt": b"BM is no picture",
+        "l": b"",
+        "m": b"x",
+    }
+    for name, content in others.items():
+        (tmp_path / name).write_bytes(content)
+    assert await run(server, "--json", tmp_path) == 0
+    captured = capsys.readouterr()
+    lines = [json.loads(line) for line in captured.out.splitlines()]
+    assert [Path(line["file"]).name for line in lines] == list(pictures)
+    assert all("digit" in line for line in lines)
+    assert captured.err == (
+        "6 files skipped: 2 .heic, 2 without a suffix, 1 .gif, 1 .txt; mnist-digits reads PNG, JPEG, BMP, WebP and TIFF"
+        " by any name, and 784 pixels as .bin or .raw, but not HEIC, AVIF or GIF\n"
+    )
+
+
+async def test_a_folder_of_other_files_alone_is_a_usage_error_that_counts_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.heic").write_bytes(HEIC)
+    assert cli.main(["classify", str(tmp_path)]) == 2
+    skipped, error = capsys.readouterr().err.splitlines()
+    assert skipped.startswith("1 file skipped: 1 .heic; mnist-digits reads PNG, JPEG,")
+    assert error == "error: no image files there"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.heic", HEIC, "HEIC is not supported: convert it to PNG or JPEG"),
+        ("b.jpg", b"\0\0\0\x18ftypavif\0\0\0\0mif1avif", "AVIF is not supported: convert it to PNG or JPEG"),
+        ("c.gif", picture_of("GIF"), "GIF is not supported: convert it to PNG or JPEG"),
+        ("d.txt", b"some words", "not an image this service reads"),
+    ],
+)
+async def test_a_named_file_is_sent_whatever_it_is_and_its_format_is_named(
+    name: str, content: bytes, message: str, server: Standalone, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    (tmp_path / "z.png").write_bytes(picture_of("PNG"))
+    assert await run(server, "--json", tmp_path / name, tmp_path / "z.png") == 1
+    captured = capsys.readouterr()
+    bad, good = map(json.loads, captured.out.splitlines())
+    assert bad["error"].startswith("INVALID_ARGUMENT: ")
+    assert message in bad["error"]
+    assert "digit" in good
+    assert captured.err == ""
