@@ -15,7 +15,8 @@ from mnist_digits.async_digit_client import AsyncDigitClient
 from mnist_digits.digit_client import DigitClient
 from mnist_digits.errors import CallError, ImageError
 from mnist_digits.explanation import Explanation, Layer
-from mnist_digits.results import ImageLike, ModelDescription, Prediction
+from mnist_digits.images import ImageLike
+from mnist_digits.results import ModelDescription, Prediction
 
 __all__ = [
     "AsyncDigitClient",

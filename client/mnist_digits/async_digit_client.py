@@ -1,32 +1,74 @@
 """The client for asyncio."""
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Iterable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Iterable
+from contextlib import suppress
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 import grpc
 
 from mnist_digits import bulk, proto
-from mnist_digits.channel import CHANNEL_OPTIONS, CLASSIFY, EXPLAIN, GET_MODEL, key_metadata
+from mnist_digits.channel import CLASSIFY, EXPLAIN, GET_MODEL, Metadata, Options, channel_options, key_metadata
 from mnist_digits.classify_codec import image_bytes, version_bytes
 from mnist_digits.coalescing.coalescer import AsyncCall, Coalescer
 from mnist_digits.coalescing.share_queue import MAX_IMAGES, ShareQueue
 from mnist_digits.errors import call_error, closed_error
 from mnist_digits.explanation import Explanation, explain_request, response_explanation
-from mnist_digits.results import ImageLike, ModelDescription, Prediction, model_description
+from mnist_digits.images import ImageLike, SingleImage, each_image
+from mnist_digits.results import ModelDescription, Prediction, model_description
 
 if TYPE_CHECKING:
     Method = grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]
 
 
-class AsyncDigitClient:
-    """Client of a digit service, for one event loop. Close it, or use it as a context manager.
+class _Connection:
+    """The channel of one event loop, which gRPC binds it to, and the calls on it."""
 
-    `address`: HOST:PORT. `credentials`: for TLS, from grpc.ssl_channel_credentials(); None connects in plain text.
-    `api_key`: sent with every call. `timeout_seconds`: deadline of each call, retries included. `coalesce`: calls
-    made at the same time share RPCs, which adds no delay and gives several times the throughput; False sends an RPC
-    for each call.
+    def __init__(
+        self,
+        address: str,
+        credentials: grpc.ChannelCredentials | None,
+        options: Options,
+        metadata: Metadata,
+        max_images: int,
+    ) -> None:
+        self.loop = asyncio.get_running_loop()
+        if credentials is None:
+            self._channel = grpc.aio.insecure_channel(address, options)
+        else:
+            self._channel = grpc.aio.secure_channel(address, credentials, options)
+        self._methods: dict[str, Method] = {
+            method: self._channel.unary_unary(method) for method in (CLASSIFY, EXPLAIN, GET_MODEL)
+        }
+        self._metadata = metadata
+        self.coalescer = Coalescer(partial(self.send, CLASSIFY), ShareQueue(max_images=max_images))
+
+    def send(self, method: str, request: bytes, timeout_seconds: float) -> Awaitable[bytes]:
+        """Sends a serialized request. Awaiting the response raises grpc.RpcError."""
+        return self._methods[method](request, timeout=timeout_seconds, metadata=self._metadata)
+
+    async def close(self) -> None:
+        """Fails the calls under way, and disconnects. May run in another loop once its own has ended."""
+        if self.loop is asyncio.get_running_loop():
+            await self.coalescer.close()
+            await self._channel.close()
+            return
+        with suppress(RuntimeError):  # of a call that was under way when its loop was closed
+            await self._channel.close()
+
+
+class AsyncDigitClient:
+    """Client of a digit service for asyncio. Close it, or use it as a context manager.
+
+    It may be made before any event loop runs: it connects at its first call, and again at the first call in another
+    loop, once the former one has ended. A call while the former loop runs, in another thread, raises RuntimeError.
+
+    `address`: HOST:PORT, unix:PATH or another form that gRPC names; anything else raises ValueError. `credentials`: for
+    TLS, from grpc.ssl_channel_credentials(); None connects in plain text. `api_key`: sent with every call.
+    `timeout_seconds`: deadline of each call, retries included. `coalesce`: calls made at the same time share RPCs,
+    which adds no delay and gives several times the throughput; False sends an RPC for each call.
 
     Calls are retried with backoff, within their deadline, while the server is busy or away. A call that is cancelled
     leaves the others alone.
@@ -43,37 +85,36 @@ class AsyncDigitClient:
     ) -> None:
         self._timeout_seconds = timeout_seconds
         self._metadata = key_metadata(api_key)
+        self._address = address
+        self._options = channel_options(address)
+        self._credentials = credentials
+        self._max_images = MAX_IMAGES if coalesce else 1
+        self._connection: _Connection | None = None
+        self._releasing: asyncio.Task[None] | None = None  # of the former loop's channel
         self._is_closed = False
-        if credentials is None:
-            self._channel = grpc.aio.insecure_channel(address, CHANNEL_OPTIONS)
-        else:
-            self._channel = grpc.aio.secure_channel(address, credentials, CHANNEL_OPTIONS)
-        self._classify: Method = self._channel.unary_unary(CLASSIFY)
-        self._explain: Method = self._channel.unary_unary(EXPLAIN)
-        self._get_model: Method = self._channel.unary_unary(GET_MODEL)
-        self._coalescer = Coalescer(self._classify_rpc, ShareQueue(max_images=MAX_IMAGES if coalesce else 1))
 
     async def classify(
-        self, images: Sequence[ImageLike], *, model_version: int = 0, timeout_seconds: float | None = None
+        self, images: SingleImage | Iterable[ImageLike], *, model_version: int = 0, timeout_seconds: float | None = None
     ) -> list[Prediction]:
-        """Classifies the images in one RPC. Returns a prediction for each, in order.
+        """Classifies the images in one RPC. Returns a prediction for each, in order; of one image, a list of one.
 
-        `images`: each one bytes of a picture file, 784 bytes of pixels, a Path, or an array (784,) or (28, 28) uint8
-        with 0 = paper and 255 = ink; the forms may be mixed. `model_version`: the version that must answer, 0 for the
-        served one. Calls for the same version that wait at the same time may share an RPC; each keeps its own
-        deadline, errors and cancellation.
+        `images`: one image or several, each of them bytes of a picture file, 784 bytes of pixels, the path of a file
+        with either, a picture of Pillow's, or pixels, uint8 with 0 = paper and 255 = ink, as an array (784,), (28, 28)
+        or (28, 28, 1) or lists of int; the forms may be mixed. An array (n, 784), (n, 28, 28) or (n, 28, 28, 1) is n
+        images. `model_version`: the version that must answer, 0 for the served one. Calls for the same version that
+        wait at the same time may share an RPC; each keeps its own deadline, errors and cancellation.
 
-        Raises CallError, OSError for a file that cannot be read, ValueError for an array of another size or type and
-        for a version that is none, TypeError for anything else.
+        Raises CallError, OSError for a file that cannot be read, ValueError for pixels of another shape or type, floats
+        included, and for a version that is none, TypeError for anything else.
         """
-        content = [image_bytes(image) for image in images]
+        content = [image_bytes(image) for image in each_image(images)]
         timeout = self._timeout_seconds if timeout_seconds is None else timeout_seconds
-        call = self._coalescer.submit(b"".join(content), len(content), version_bytes(model_version), timeout)
-        return await self._coalescer.wait(call)
+        calls = self._coalescer()
+        return await calls.wait(calls.submit(b"".join(content), len(content), version_bytes(model_version), timeout))
 
     def classify_many(
         self,
-        images: AsyncIterable[ImageLike] | Iterable[ImageLike],
+        images: SingleImage | AsyncIterable[ImageLike] | Iterable[ImageLike],
         *,
         model_version: int = 0,
         timeout_seconds: float | None = None,
@@ -91,9 +132,10 @@ class AsyncDigitClient:
         timeout = self._timeout_seconds if timeout_seconds is None else timeout_seconds
 
         def submit(image: ImageLike) -> AsyncCall:
-            return self._coalescer.submit(image_bytes(image), 1, version, timeout)
+            return self._coalescer().submit(image_bytes(image), 1, version, timeout)
 
-        return bulk.predictions_async(images, self._coalescer, submit)
+        source = images if isinstance(images, AsyncIterable) else each_image(images)
+        return bulk.predictions_async(source, self._coalescer, submit)
 
     async def explain(
         self,
@@ -112,17 +154,19 @@ class AsyncDigitClient:
         and RESOURCE_EXHAUSTED while others wait for explanations.
         """
         request = explain_request(image, model_version, with_kernels)
-        return response_explanation(await self._call(self._explain, request, timeout_seconds))
+        return response_explanation(await self._call(EXPLAIN, request, timeout_seconds))
 
     async def get_model(self) -> ModelDescription:
         """Describes the served model and the server's limits. Raises CallError."""
-        return model_description(await self._call(self._get_model, proto.GetModelRequest().SerializeToString(), None))
+        return model_description(await self._call(GET_MODEL, proto.GetModelRequest().SerializeToString(), None))
 
     async def close(self) -> None:
         """Closes the connection. Calls under way fail with CallError, code CANCELLED, and so does any later one."""
         self._is_closed = True
-        await self._coalescer.close()
-        await self._channel.close()
+        if self._connection:
+            await self._connection.close()
+        if self._releasing and self._releasing.get_loop() is asyncio.get_running_loop():
+            await self._releasing
 
     async def __aenter__(self) -> "AsyncDigitClient":
         return self
@@ -132,16 +176,33 @@ class AsyncDigitClient:
     ) -> None:
         await self.close()
 
-    def _classify_rpc(self, request: bytes, timeout_seconds: float) -> Awaitable[bytes]:
-        return self._classify(request, timeout=timeout_seconds, metadata=self._metadata)
+    def _connected(self) -> "_Connection":
+        """Returns the running loop's connection, a new one at the first call. Raises CallError when closed."""
+        loop, former = asyncio.get_running_loop(), self._connection
+        if former and former.loop is loop:
+            return former
+        if self._is_closed:
+            raise closed_error()
+        if former:
+            if former.loop.is_running():
+                raise RuntimeError("this client is in use in another event loop that runs: make one for each loop")
+            self._releasing = loop.create_task(former.close())
+        self._connection = _Connection(
+            self._address, self._credentials, self._options, self._metadata, self._max_images
+        )
+        return self._connection
 
-    async def _call(self, method: "Method", request: bytes, timeout_seconds: float | None) -> bytes:
+    def _coalescer(self) -> Coalescer:
+        return self._connected().coalescer
+
+    async def _call(self, method: str, request: bytes, timeout_seconds: float | None) -> bytes:
+        connection = self._connected()
         if self._is_closed:
             raise closed_error()
         timeout = self._timeout_seconds if timeout_seconds is None else timeout_seconds
         # In a task of its own: a channel that closes ends its calls with CancelledError, which the caller must not
         # take for its own cancellation.
-        rpc = asyncio.ensure_future(method(request, timeout=timeout, metadata=self._metadata))
+        rpc = asyncio.ensure_future(connection.send(method, request, timeout))
         try:
             await asyncio.wait([rpc])
         finally:

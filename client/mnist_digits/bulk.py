@@ -18,7 +18,8 @@ from mnist_digits.coalescing.coalescer import AsyncCall, Coalescer
 from mnist_digits.coalescing.share_queue import MAX_BYTES, MAX_IMAGES, MAX_RPCS, Call
 from mnist_digits.coalescing.thread_coalescer import ThreadCall, ThreadCoalescer
 from mnist_digits.errors import ImageError
-from mnist_digits.results import ImageLike, Prediction
+from mnist_digits.images import ImageLike
+from mnist_digits.results import Prediction
 
 IMAGES_AHEAD = MAX_RPCS * MAX_IMAGES
 BYTES_AHEAD = 16 * MAX_BYTES
@@ -54,10 +55,13 @@ class Room:
 
 async def predictions_async(
     source: AsyncIterable[ImageLike] | Iterable[ImageLike],
-    calls: Coalescer,
+    calls: Callable[[], Coalescer],
     submit: Callable[[ImageLike], AsyncCall],
 ) -> AsyncIterator[Prediction]:
-    """Classifies for asyncio. A task reads the source, so that predictions come while it waits for the next image."""
+    """Classifies for asyncio. A task reads the source, so that predictions come while it waits for the next image.
+
+    `calls`: returns the coalescer of the running loop.
+    """
     room, has_left = Room(), asyncio.Event()
     ahead: asyncio.Queue[AsyncCall | Exception | None] = asyncio.Queue()  # bounded by `room`
     feeder = asyncio.create_task(_feed(source, submit, room, has_left, ahead))
@@ -67,7 +71,7 @@ async def predictions_async(
             if isinstance(entry, Exception):
                 raise entry
             try:
-                [prediction] = await calls.wait(entry)
+                [prediction] = await calls().wait(entry)
             except Exception as error:  # the border of one image
                 raise ImageError(index, error) from error
             room.leave(len(entry.content))
@@ -79,7 +83,7 @@ async def predictions_async(
         await asyncio.gather(feeder, return_exceptions=True)
         while not ahead.empty():
             if isinstance(entry := ahead.get_nowait(), Call):
-                calls.abandon(entry)
+                calls().abandon(entry)
 
 
 async def _feed(

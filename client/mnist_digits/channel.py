@@ -3,6 +3,7 @@
 import json
 
 from mnist_digits import proto
+from mnist_digits.address import check_address, is_loopback
 
 LARGEST_MESSAGE_BYTES = 64 * 2**20
 
@@ -27,7 +28,9 @@ _SERVICE_CONFIG = {
     "retryThrottling": {"maxTokens": 100, "tokenRatio": 0.5},
 }
 
-CHANNEL_OPTIONS: list[tuple[str, str | int]] = [
+Options = list[tuple[str, str | int]]
+
+_OPTIONS: Options = [
     ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
     # gRPC's default waits one second after a failed connection and up to two minutes after several: longer than a
     # worker that died, or a server that restarts, is away.
@@ -37,7 +40,16 @@ CHANNEL_OPTIONS: list[tuple[str, str | int]] = [
     ("grpc.max_receive_message_length", LARGEST_MESSAGE_BYTES),
 ]
 
+# A proxy that the environment names would look for the loopback address on its own machine.
+_NO_PROXY: Options = [("grpc.enable_http_proxy", 0)]
+
 Metadata = tuple[tuple[str, str], ...]
+
+
+def channel_options(address: str) -> Options:
+    """Options of a channel to this address. Raises ValueError for an address that gRPC would not understand."""
+    check_address(address)
+    return _OPTIONS + _NO_PROXY if is_loopback(address) else _OPTIONS
 
 
 def key_metadata(api_key: str | None) -> Metadata:

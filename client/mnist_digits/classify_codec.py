@@ -9,14 +9,13 @@
 
 import struct
 from functools import lru_cache
-from pathlib import Path
 
-import numpy as np
 from google.protobuf.message import DecodeError
 
 from mnist_digits import proto
 from mnist_digits.errors import CallError
-from mnist_digits.results import PIXELS, ImageLike, Prediction, prediction, refusal_name
+from mnist_digits.images import PIXELS, ImageLike, file_content, is_of_pixels, pixels
+from mnist_digits.results import Prediction, prediction, refusal_name
 
 SIGNATURES = (b"\x89PNG", b"\xff\xd8\xff", b"BM", b"RIFF", b"II*\0", b"MM\0*")
 _RAW_HEADER = proto.ClassifyRequest(images=[proto.Image(pixels=bytes(PIXELS))]).SerializeToString()[:-PIXELS]
@@ -44,15 +43,11 @@ _LONGER_VARINT = 0x80  # this bit set: more bytes of the number follow
 def image_bytes(image: ImageLike) -> bytes:
     """Serializes one image for a request.
 
-    Raises OSError for an unreadable file, ValueError for an array that is not 784 uint8, TypeError for anything else.
+    Raises OSError for an unreadable file, ValueError for pixels of another shape or type, TypeError for anything else.
     """
-    if isinstance(image, np.ndarray):
-        if image.dtype != np.uint8 or image.size != PIXELS:
-            raise ValueError(f"expected {PIXELS} pixels of uint8, got {image.size} of {image.dtype}")
-        return _RAW_HEADER + image.tobytes()
-    content = image.read_bytes() if isinstance(image, Path) else image
-    if not isinstance(content, bytes):
-        raise TypeError(f"expected bytes, a Path or an array, got {type(content).__name__}")
+    if is_of_pixels(image):
+        return _RAW_HEADER + pixels(image)
+    content = file_content(image)
     if len(content) == PIXELS and not content.startswith(SIGNATURES):
         return _RAW_HEADER + content
     return proto.ClassifyRequest(images=[proto.Image(encoded=content)]).SerializeToString()

@@ -3,15 +3,22 @@
 import json
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mnist_digits.digit_client import DigitClient
 from mnist_digits.errors import CallError
+from mnist_digits.file_format import HEAD_BYTES, NOT_READ, READ, picture_format
 from mnist_digits.results import Prediction
 
+# Files of these names are sent whatever they hold: pixels have no mark, and a damaged picture must not go unnoticed.
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".bin", ".raw"})
+READS = (
+    f"mnist-digits reads {', '.join(READ[:-1])} and {READ[-1]} by any name, and 784 pixels as .bin or .raw,"
+    f" but not {', '.join(NOT_READ[:-1])} or {NOT_READ[-1]}"
+)
 STANDARD_INPUT = Path("-")
 BATCH_IMAGES = 64
 BATCH_BYTES = 4 * 2**20  # well below the server's default limit for a request
@@ -28,17 +35,29 @@ class Outcome:
     error: str | None = None
 
 
-def find_image_files(paths: Iterable[Path]) -> list[Path]:
-    """Returns files as they are, and of each folder the image files below it, sorted. Raises FileNotFoundError."""
+def find_image_files(paths: Iterable[Path]) -> tuple[list[Path], list[Path]]:
+    """Returns the files to classify, and those skipped. Raises FileNotFoundError.
+
+    Files are taken as they are; of each folder all below it, sorted, that are pictures by their first bytes or name.
+    """
     found: list[Path] = []
+    skipped: list[Path] = []
     for path in paths:
         if path == STANDARD_INPUT or path.is_file():
             found.append(path)
         elif path.is_dir():
-            found += sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
+            for file in sorted(file for file in path.rglob("*") if file.is_file()):
+                (found if _is_image(file) else skipped).append(file)
         else:
             raise FileNotFoundError(f"{path}: no such file or folder")
-    return found
+    return found, skipped
+
+
+def skipped_summary(skipped: Sequence[Path]) -> str:
+    """Counts the skipped files by suffix: "3 files skipped: 2 .heic, 1 .txt"."""
+    counts = Counter(file.suffix.lower() or "without a suffix" for file in skipped).most_common()
+    files = "1 file" if len(skipped) == 1 else f"{len(skipped)} files"
+    return _printable(f"{files} skipped: {', '.join(f'{count} {suffix}' for suffix, count in counts)}")
 
 
 def classify_files(client: DigitClient, files: Sequence[Path], as_json: bool) -> list[Outcome]:
@@ -89,10 +108,12 @@ def _styled(text: str, style: str) -> str:
 
 
 def _printable(text: str) -> str:
-    """Escapes what could steer the terminal, and the bytes of a file name that are no text."""
-    return "".join(
+    """Escapes what could steer the terminal, bytes of a file name that are no text, and what the output cannot hold."""
+    shown = "".join(
         character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
     )
+    encoding = sys.stdout.encoding or "utf-8"  # None: the output is a string
+    return shown.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def _json_line(outcome: Outcome) -> str:
@@ -118,6 +139,16 @@ def _batches(files: Sequence[Path]) -> Iterator[list[tuple[str, bytes | OSError]
     yield batch
 
 
+def _is_image(file: Path) -> bool:
+    if file.suffix.lower() in SUFFIXES:
+        return True
+    try:
+        with file.open("rb") as opened:
+            return picture_format(opened.read(HEAD_BYTES)) in READ
+    except OSError:  # what cannot be read, and has no picture's name, is probably none
+        return False
+
+
 def _read(file: Path) -> bytes | OSError:
     try:
         return sys.stdin.buffer.read() if file == STANDARD_INPUT else file.read_bytes()
@@ -133,8 +164,18 @@ def _classify_batch(client: DigitClient, batch: list[tuple[str, bytes | OSError]
     except CallError as error:
         if error.code == "INVALID_ARGUMENT" and len(batch) > 1:
             return [outcome for entry in batch for outcome in _classify_batch(client, [entry])]
-        return [Outcome(file, None, str(content if isinstance(content, OSError) else error)) for file, content in batch]
+        return [Outcome(file, None, _reason(content, error)) for file, content in batch]
     return [
         Outcome(file, None, str(content)) if isinstance(content, OSError) else Outcome(file, next(predictions))
         for file, content in batch
     ]
+
+
+def _reason(content: bytes | OSError, error: CallError) -> str:
+    """Says why a file has no prediction; by name where it is a picture of a format that the server does not read."""
+    if isinstance(content, OSError):
+        return str(content)
+    name = picture_format(content[:HEAD_BYTES])
+    if error.code == "INVALID_ARGUMENT" and name in NOT_READ:
+        return f"{error.code}: {name} is not supported: convert it to {READ[0]} or {READ[1]}"
+    return str(error)

@@ -10,8 +10,9 @@ from typing import Any
 
 import grpc
 
+from mnist_digits.address import check_address
 from mnist_digits.channel import key_metadata
-from mnist_digits.classify_files import classify_files, find_image_files, print_table
+from mnist_digits.classify_files import READS, classify_files, find_image_files, print_table, skipped_summary
 from mnist_digits.digit_client import DigitClient
 
 ENVIRONMENT_PREFIX = "MNIST_CLIENT_"
@@ -57,27 +58,44 @@ _SETTINGS = (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command. Exit status: 0: every image was classified; 1: not all; 2: wrong usage; 130: Ctrl-C."""
+    """Runs the command.
+
+    Exit status: 0: every image was classified; 1: not all, or the reader of the output has left; 2: wrong usage;
+    130: Ctrl-C.
+    """
     try:
-        return _run(arguments)
+        try:
+            return _run(arguments)
+        finally:
+            print(end="", flush=True)  # here, where its error can be caught
     except KeyboardInterrupt:
         return INTERRUPTED
+    except BrokenPipeError:  # `| head` has read enough
+        _discard_output()
+        return NOT_ALL_CLASSIFIED
+
+
+def _discard_output() -> None:
+    """Leads both streams nowhere: Python writes what is left in them when it ends, and would report that it cannot."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(nowhere, stream.fileno())
 
 
 def _run(arguments: Sequence[str] | None) -> int:
     try:
         options = _parser(_defaults(os.environ)).parse_args(arguments)
-        files = find_image_files(options.paths)
+        check_address(options.address)
+        files, skipped = find_image_files(options.paths)
         credentials = _credentials(options)
         api_key = _api_key(options.api_key_file)
     except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return USAGE_ERROR
+    if skipped:
+        print(f"{skipped_summary(skipped)}; {READS}", file=sys.stderr)
     if not files:
-        print(
-            "error: no image files there (looked for PNG, JPEG, BMP, WebP, TIFF and 784-byte .bin or .raw)",
-            file=sys.stderr,
-        )
+        print("error: no image files there" + ("" if skipped else f"; {READS}"), file=sys.stderr)
         return USAGE_ERROR
     timeout = options.timeout_seconds
     with DigitClient(options.address, credentials=credentials, api_key=api_key, timeout_seconds=timeout) as client:

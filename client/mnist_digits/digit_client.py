@@ -1,19 +1,20 @@
 """The blocking client."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 import grpc
 
 from mnist_digits import bulk, proto
-from mnist_digits.channel import CHANNEL_OPTIONS, CLASSIFY, EXPLAIN, GET_MODEL, key_metadata
+from mnist_digits.channel import CLASSIFY, EXPLAIN, GET_MODEL, channel_options, key_metadata
 from mnist_digits.classify_codec import image_bytes, version_bytes
 from mnist_digits.coalescing.share_queue import MAX_IMAGES, ShareQueue
 from mnist_digits.coalescing.thread_coalescer import ThreadCall, ThreadCoalescer, ThreadFuture
 from mnist_digits.errors import call_error, closed_error
 from mnist_digits.explanation import Explanation, explain_request, response_explanation
-from mnist_digits.results import ImageLike, ModelDescription, Prediction, model_description
+from mnist_digits.images import ImageLike, SingleImage, each_image
+from mnist_digits.results import ModelDescription, Prediction, model_description
 
 if TYPE_CHECKING:
     Method = grpc.UnaryUnaryMultiCallable[bytes, bytes]
@@ -22,9 +23,10 @@ if TYPE_CHECKING:
 class DigitClient:
     """Client of a digit service, for any number of threads. Close it, or use it as a context manager.
 
-    `address`: HOST:PORT. `credentials`: for TLS, from grpc.ssl_channel_credentials(); None connects in plain text.
-    `api_key`: sent with every call. `timeout_seconds`: deadline of each call, retries included. `coalesce`: calls
-    that several threads make at the same time share RPCs, which adds no delay; False sends an RPC for each call.
+    `address`: HOST:PORT, unix:PATH or another form that gRPC names; anything else raises ValueError. `credentials`: for
+    TLS, from grpc.ssl_channel_credentials(); None connects in plain text. `api_key`: sent with every call.
+    `timeout_seconds`: deadline of each call, retries included. `coalesce`: calls that several threads make at the same
+    time share RPCs, which adds no delay; False sends an RPC for each call.
 
     Calls are retried with backoff, within their deadline, while the server is busy or away.
     """
@@ -40,35 +42,37 @@ class DigitClient:
     ) -> None:
         self._timeout_seconds = timeout_seconds
         self._metadata = key_metadata(api_key)
+        options = channel_options(address)
         if credentials is None:
-            self._channel = grpc.insecure_channel(address, CHANNEL_OPTIONS)
+            self._channel = grpc.insecure_channel(address, options)
         else:
-            self._channel = grpc.secure_channel(address, credentials, CHANNEL_OPTIONS)
+            self._channel = grpc.secure_channel(address, credentials, options)
         self._explain: Method = self._channel.unary_unary(EXPLAIN)
         self._get_model: Method = self._channel.unary_unary(GET_MODEL)
         queue = ShareQueue[ThreadFuture](max_images=MAX_IMAGES if coalesce else 1)
         self._coalescer = ThreadCoalescer(self._channel.unary_unary(CLASSIFY), queue, self._metadata)
 
     def classify(
-        self, images: Sequence[ImageLike], *, model_version: int = 0, timeout_seconds: float | None = None
+        self, images: SingleImage | Iterable[ImageLike], *, model_version: int = 0, timeout_seconds: float | None = None
     ) -> list[Prediction]:
-        """Classifies the images in one RPC. Returns a prediction for each, in order.
+        """Classifies the images in one RPC. Returns a prediction for each, in order; of one image, a list of one.
 
-        `images`: each one bytes of a picture file, 784 bytes of pixels, a Path, or an array (784,) or (28, 28) uint8
-        with 0 = paper and 255 = ink; the forms may be mixed. `model_version`: the version that must answer, 0 for the
-        served one. Calls for the same version that wait at the same time may share an RPC; each keeps its own
-        deadline and errors.
+        `images`: one image or several, each of them bytes of a picture file, 784 bytes of pixels, the path of a file
+        with either, a picture of Pillow's, or pixels, uint8 with 0 = paper and 255 = ink, as an array (784,), (28, 28)
+        or (28, 28, 1) or lists of int; the forms may be mixed. An array (n, 784), (n, 28, 28) or (n, 28, 28, 1) is n
+        images. `model_version`: the version that must answer, 0 for the served one. Calls for the same version that
+        wait at the same time may share an RPC; each keeps its own deadline and errors.
 
-        Raises CallError, OSError for a file that cannot be read, ValueError for an array of another size or type and
-        for a version that is none, TypeError for anything else.
+        Raises CallError, OSError for a file that cannot be read, ValueError for pixels of another shape or type, floats
+        included, and for a version that is none, TypeError for anything else.
         """
-        content = [image_bytes(image) for image in images]
+        content = [image_bytes(image) for image in each_image(images)]
         timeout = self._timeout_seconds if timeout_seconds is None else timeout_seconds
         call = self._coalescer.new_call(b"".join(content), len(content), version_bytes(model_version), timeout)
         return self._coalescer.send_and_wait(call)
 
     def classify_many(
-        self, images: Iterable[ImageLike], *, model_version: int = 0, timeout_seconds: float | None = None
+        self, images: SingleImage | Iterable[ImageLike], *, model_version: int = 0, timeout_seconds: float | None = None
     ) -> Iterator[Prediction]:
         """Classifies any number of images, even without end. Yields a prediction for each, in order.
 
@@ -84,7 +88,7 @@ class DigitClient:
         def new_call(image: ImageLike) -> ThreadCall:
             return self._coalescer.new_call(image_bytes(image), 1, version, timeout)
 
-        return bulk.predictions(images, self._coalescer, new_call)
+        return bulk.predictions(each_image(images), self._coalescer, new_call)
 
     def explain(
         self,

@@ -9,7 +9,8 @@ from google.protobuf.message import DecodeError
 from mnist_digits import proto
 from mnist_digits.classify_codec import image_bytes, version_bytes
 from mnist_digits.errors import CallError
-from mnist_digits.results import ImageLike, Prediction, enum_name, prediction
+from mnist_digits.images import ImageLike
+from mnist_digits.results import Prediction, enum_name, prediction
 
 SIDE = 28
 

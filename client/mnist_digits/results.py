@@ -1,21 +1,13 @@
-"""What calls take and return: images, predictions, the model's description."""
+"""What calls return: predictions and the model's description."""
 
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 from google.protobuf.descriptor import EnumDescriptor
 from google.protobuf.message import DecodeError
 
 from mnist_digits import proto
 from mnist_digits.errors import CallError
-
-PIXELS = 784
-# Bytes of a picture file (PNG, JPEG, BMP, WebP or TIFF), 784 bytes of pixels, the path of a file with either, or an
-# array of pixels: uint8, (784,) or (28, 28), 0 = paper, 255 = ink.
-ImageLike = bytes | Path | npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,9 @@ Ctrl-C ends it.""", flush=True)  # fmt: skip
 
 async def _classify(folder: Path, grpc_address: str) -> int:
     """Runs the client's program and returns its exit status."""
-    command = [sys.executable, "-m", CLIENT, "classify", "--address", grpc_address, str(folder)]
+    # Without the README: of a folder, the client would report in the server's log that it skips that.
+    files = sorted(file for file in folder.rglob("*") if file.is_file() and file.suffix != ".md")
+    command = [sys.executable, "-m", CLIENT, "classify", "--address", grpc_address, *map(str, files or [folder])]
     # The user's settings of the client, a TLS file for instance, are for other servers.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MNIST_CLIENT_")}
     # subprocess uses vfork. A fork would run the handlers of gRPC, whose threads run here already, and these log lines.

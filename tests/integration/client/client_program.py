@@ -64,7 +64,7 @@ def tritons() -> int:
     tensor = triton.InferInput("pixels", pixels.shape, "UINT8")
     tensor.set_data_from_numpy(pixels)
     with triton.InferenceServerClient(address) as client:
-        return int(client.infer("mnist", [tensor]).as_numpy("digit")[0])
+        return int(client.infer("mnist", [tensor]).as_numpy("digit").item())
 
 
 results: dict[str, Any] = {"blocking": blocking(), "asyncio": asyncio.run(waiting())}

@@ -3,9 +3,12 @@
 import asyncio
 import io
 import json
+import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +18,7 @@ from mnist_digits import cli
 from mnist_digits.classify_files import BATCH_IMAGES
 from serving.process.standalone import Standalone
 from tests.support.held_service import served
-from tests.support.processes import started_on_loop
+from tests.support.processes import completed, started_on_loop, without_settings
 from tests.support.tiny_model import image_of
 
 
@@ -167,12 +170,134 @@ async def test_what_could_steer_the_terminal_is_shown_escaped(
     assert "\\x1b[31mred.bin" in capsys.readouterr().out
 
 
-async def test_ctrl_c_ends_it_with_130_and_no_traceback(tmp_path: Path) -> None:
+@pytest.mark.parametrize("form", [[], ["--json"]], ids=["table", "json"])
+async def test_ctrl_c_ends_it_with_130_and_no_traceback(form: list[str], tmp_path: Path) -> None:
     (tmp_path / "1.bin").write_bytes(image_of(1))
     async with served() as service:
-        command = (sys.executable, "-m", "mnist_digits", "classify", "--address", service.address, str(tmp_path))
+        command = (sys.executable, "-m", "mnist_digits", "classify", "--address", service.address, *form, str(tmp_path))
         async with started_on_loop(command, stderr=asyncio.subprocess.PIPE) as process:
             await service.next_rpc()
             process.send_signal(signal.SIGINT)
             _, errors = await asyncio.wait_for(process.communicate(), 10)
     assert (process.returncode, errors) == (130, b"")
+
+
+NOT_UTF_8 = os.fsdecode(b"caf\xe9.bin")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii", "latin-1"])
+@pytest.mark.parametrize("name", [NOT_UTF_8, "ünï.bin", "三.bin", "\x1b[31m\udcff三é.bin"])
+def test_a_file_of_any_name_is_in_the_table_and_in_json_in_any_encoding(
+    name: str, encoding: str, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_bytes(image_of(1))
+    environment = without_settings() | {"PYTHONIOENCODING": encoding}
+    command = (sys.executable, "-m", "mnist_digits", "classify", "--address", "127.0.0.1:1", "--timeout-seconds", "0.1")
+    for form in ([], ["--json"]):
+        process = completed((*command, *form, str(tmp_path)), env=environment, encoding=encoding)
+        assert process.returncode == 1
+        assert "Traceback" not in process.stderr
+        assert len(process.stdout.splitlines()) == (1 if form else 2)
+    assert json.loads(process.stdout)["file"] == str(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("--help",), ("classify", "--help"), ("classify",), ("classify", "--json")],
+    ids=lambda words: " ".join(words),
+)
+@pytest.mark.parametrize("errors_too", [False, True])
+def test_a_reader_that_leaves_ends_it_quietly(words: tuple[str, ...], errors_too: bool, tmp_path: Path) -> None:
+    (tmp_path / "1.bin").write_bytes(image_of(1))
+    (tmp_path / "notes.txt").write_text("not an image")
+    if "--help" not in words:
+        words = (*words, "--address", "127.0.0.1:1", "--timeout-seconds", "0.1", str(tmp_path))
+    environment = without_settings() | {"PYTHONUNBUFFERED": ""}
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        options: dict[str, Any] = {"stdout": writer, "stderr": writer if errors_too else subprocess.PIPE}
+        process = completed((sys.executable, "-m", "mnist_digits", *words), env=environment, **options)
+    finally:
+        os.close(writer)
+    assert process.returncode == 1
+    assert "Error" not in (process.stderr or "")
+
+
+HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"
+
+
+def picture_of(form: str) -> bytes:
+    file = io.BytesIO()
+    pixels = np.full((60, 60), 230, np.uint8)
+    pixels[15:45, 28:32] = 20
+    Image.fromarray(pixels).save(file, form)
+    return file.getvalue()
+
+
+async def test_of_a_folder_pictures_are_read_by_what_they_are_and_the_rest_is_counted(
+    server: Standalone, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pictures = {
+        "a.JPG": "JPEG",
+        "b.jfif": "JPEG",
+        "c": "PNG",
+        "d.png": "BMP",
+        "e.gif": "WEBP",
+        "f.scan": "TIFF",
+        "g.heic": "JPEG",
+    }
+    for name, form in pictures.items():
+        (tmp_path / name).write_bytes(picture_of(form))
+    others = {
+        "h.heic": HEIC,
+        "i.HEIC": HEIC,
+        "j.gif": picture_of("GIF"),
+        "k.txt": b"BM is no picture",
+        "l": b"",
+        "m": b"x",
+    }
+    for name, content in others.items():
+        (tmp_path / name).write_bytes(content)
+    assert await run(server, "--json", tmp_path) == 0
+    captured = capsys.readouterr()
+    lines = [json.loads(line) for line in captured.out.splitlines()]
+    assert [Path(line["file"]).name for line in lines] == list(pictures)
+    assert all("digit" in line for line in lines)
+    assert captured.err == (
+        "6 files skipped: 2 .heic, 2 without a suffix, 1 .gif, 1 .txt; mnist-digits reads PNG, JPEG, BMP, WebP and TIFF"
+        " by any name, and 784 pixels as .bin or .raw, but not HEIC, AVIF or GIF\n"
+    )
+
+
+async def test_a_folder_of_other_files_alone_is_a_usage_error_that_counts_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.heic").write_bytes(HEIC)
+    assert cli.main(["classify", str(tmp_path)]) == 2
+    skipped, error = capsys.readouterr().err.splitlines()
+    assert skipped.startswith("1 file skipped: 1 .heic; mnist-digits reads PNG, JPEG,")
+    assert error == "error: no image files there"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.heic", HEIC, "HEIC is not supported: convert it to PNG or JPEG"),
+        ("b.jpg", b"\0\0\0\x18ftypavif\0\0\0\0mif1avif", "AVIF is not supported: convert it to PNG or JPEG"),
+        ("c.gif", picture_of("GIF"), "GIF is not supported: convert it to PNG or JPEG"),
+        ("d.txt", b"some words", "not an image this service reads"),
+    ],
+)
+async def test_a_named_file_is_sent_whatever_it_is_and_its_format_is_named(
+    name: str, content: bytes, message: str, server: Standalone, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    (tmp_path / "z.png").write_bytes(picture_of("PNG"))
+    assert await run(server, "--json", tmp_path / name, tmp_path / "z.png") == 1
+    captured = capsys.readouterr()
+    bad, good = map(json.loads, captured.out.splitlines())
+    assert bad["error"].startswith("INVALID_ARGUMENT: ")
+    assert message in bad["error"]
+    assert "digit" in good
+    assert captured.err == ""

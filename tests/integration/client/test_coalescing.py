@@ -240,10 +240,10 @@ async def test_what_is_seen_to_be_wrong_is_refused_before_it_joins(
 ) -> None:
     first = await fill(client, service)
     good = ask(client, 4)
-    with pytest.raises(ValueError, match="expected 784 pixels of uint8, got 783"):
+    with pytest.raises(ValueError, match=r"expected pixels of shape .* got \(783,\)"):
         await client.classify([np.zeros(783, np.uint8)])
-    with pytest.raises(TypeError, match="expected bytes, a Path or an array, got str"):
-        await client.classify(["4.png"])  # type: ignore[list-item]  # a mistake, on purpose
+    with pytest.raises(TypeError, match=r"expected an image: .* got dict"):
+        await client.classify([{}])  # type: ignore[list-item]  # a mistake, on purpose
     with pytest.raises(ValueError, match="out of range"):
         await client.classify([image_of(4)], model_version=2**70)
     first[0][1].answer()
