@@ -1,6 +1,6 @@
 """Command-line options for the settings of Config, with click: a flag and a variable `MNIST_*` for each.
 
-A flag takes precedence over its variable. An empty variable means the default, and an unknown one is an error.
+A flag takes precedence over its variable. An empty variable counts as not set, and an unknown one is an error.
 """
 
 import os
@@ -84,7 +84,7 @@ def make_config(values: Mapping[str, Any]) -> Config:
     known = {variable(setting) for setting in fields(Config)}
     for name, text in os.environ.items():
         is_ours = name.startswith(ENVIRONMENT_PREFIX) and not name.startswith(_OTHER_PROGRAMS)
-        if is_ours and name not in known and not _is_service_link(name, text):
+        if text and is_ours and name not in known and not _is_service_link(name, text):
             raise click.UsageError(f"{name}: there is no such setting; `python -m serving --help` lists them")
     try:
         return Config(**values)

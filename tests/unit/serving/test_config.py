@@ -91,6 +91,11 @@ def test_an_empty_variable_means_the_default(setting: Field[object], monkeypatch
     assert load(monkeypatch, [], {variable(setting): ""}) == Config()
 
 
+def test_empty_variables_of_every_name_mean_the_defaults_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [variable(setting) for setting in fields(Config)]
+    assert load(monkeypatch, [], dict.fromkeys([*names, "MNIST_OF_ANOTHER_RELEASE"], "")) == Config()
+
+
 def test_variables_that_kubernetes_sets_for_a_service_named_mnist_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     links = {
         "MNIST_SERVICE_HOST": "10.0.0.1",
