@@ -51,6 +51,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 class _Commands(click.Group):
     """Command group that imports some commands only when they run."""
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args and args[0] in self.list_commands(ctx):
+            ctx.auto_envvar_prefix = None  # the command reads the variables that it uses itself
+        return super().parse_args(ctx, args)
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted([*super().list_commands(ctx), *_LAZY])
 
@@ -64,7 +69,7 @@ class _Commands(click.Group):
 
 
 @click.group(cls=_Commands, invoke_without_command=True, context_settings=CONTEXT)
-@setting_options
+@setting_options()
 @click.pass_context
 def serve(context: click.Context, /, **values: Any) -> int:
     """Serves the digit model over gRPC and HTTP. Each flag has an environment variable of the same name."""
