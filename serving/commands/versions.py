@@ -51,7 +51,7 @@ def rollback(model_repository: Path, model_name: str) -> None:
     repository = ModelRepository(model_repository, model_name)
     with _failures():
         highest = max(repository.wanted(None), default=0)
-        before = [version for version in repository.versions() if version < highest]
+        before = [version for version in _there(repository) if version < highest]
         if not before:
             raise ModelRejectedError(f"{repository.folder} has no version below {highest} to go back to")
         _pin(repository, before[-1])
@@ -95,13 +95,20 @@ def _failures() -> Iterator[None]:
 
 def _list(repository: ModelRepository) -> None:
     with _failures():
-        there, served = repository.versions(), repository.wanted(None)
+        there, served = _there(repository), repository.wanted(None)
     for version in there:
         click.echo(f"{version}  to be served" if version in served else version)
 
 
+def _there(repository: ModelRepository) -> list[int]:
+    """Returns the versions, at least one. Raises ModelRejectedError."""
+    if versions := repository.versions():
+        return versions
+    raise repository.no_version()
+
+
 def _pin(repository: ModelRepository, version: int) -> None:
-    there = repository.versions()
+    there = _there(repository)
     repository.policy()  # refuses a config.pbtxt that cannot be read, before it is written
     if version not in there:
         raise ModelRejectedError(f"{repository.folder} holds no version {version}, only {', '.join(map(str, there))}")

@@ -111,3 +111,14 @@ def test_config_that_cannot_be_read_is_reported(model: Path, capsys: pytest.Capt
 )
 def test_a_policy_in_any_of_tritons_forms_is_taken_out_whole(policy: str) -> None:
     assert without_policy(f"{CONFIG}{policy}\ninput [ ]\n").split() == f"{CONFIG}input [ ]".split()
+
+
+@pytest.mark.parametrize("arguments", [["list"], ["pin", "1"], ["rollback"]])
+def test_model_without_a_version_says_what_a_version_is(
+    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = tmp_path / "mnist"
+    (model / "v1").mkdir(parents=True)
+    assert run(model, *arguments) == 1
+    assert "named by a whole number" in capsys.readouterr().err
+    assert not (model / "config.pbtxt").exists()
