@@ -36,7 +36,7 @@ _LAZY = {"versions": "serving.commands.versions", "tune": "serving.commands.tune
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serves until SIGINT or SIGTERM, or runs a command. Returns the exit status.
+    """Serves until SIGINT, SIGTERM or the end of its terminal, or runs a command. Returns the exit status.
 
     0: drained, or done; 1: could not start; 2: a setting is wrong; 130: interrupted while tuning.
     """
@@ -103,7 +103,10 @@ def _run(config: Config, flags: Sequence[str]) -> int:
 
 def _tuned(config: Config, flags: Sequence[str]) -> Config | int:
     """Returns the configuration with the picked settings where it leaves the choice; an exit status on failure."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as SIGINT: both end the measuring and then this process
+    # As SIGINT: it ends the measuring and then this process.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Without a terminal it is meant for a server, which looks at the models anyway once it starts.
+    signal.signal(signal.SIGHUP, signal.default_int_handler if _has_terminal() else signal.SIG_IGN)
     try:
         command = [sys.executable, "-m", "serving.commands.tune", *flags]
         tuning = subprocess.run(command, stdout=subprocess.PIPE, check=False)
@@ -141,7 +144,11 @@ async def _serve(config: Config, log: Logger) -> None:
     service, workers = _service(config, log)
     stop = asyncio.Event()
     reloads: set[asyncio.Task[None]] = set()
-    _reload_on_hangup(reloads, service)
+    if _has_terminal():
+        # Each SIGHUP: the shell sends one and the kernel another when a terminal closes, and the drain goes on.
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, stop.set)
+    else:
+        _reload_on_hangup(reloads, service)
     _stop_on_signals(stop, service)
     async with AsyncExitStack() as stack:
         if not await _is_up(stack, service, stop):
@@ -199,6 +206,17 @@ def _stop_on_signals(stop: asyncio.Event, service: Running) -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, on_signal, number)
+
+
+def _has_terminal() -> bool:
+    """Returns True when this process is to end with its terminal. Look before that closes: it is none afterwards."""
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # nohup, so that it outlives the terminal
+        return False
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
 
 
 def _reload_on_hangup(reloads: set[asyncio.Task[None]], service: Running) -> None:

@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from serving.api.listening_port import address
+from serving.logging import LogStream
 
 CLIENT = "mnist_digits"
 
@@ -17,16 +18,18 @@ async def show_samples(folder: Path, host: str, grpc_port: int, http_port: int) 
     # A wildcard address can be listened on, not connected to.
     reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     grpc, http = address(reachable, grpc_port), address(reachable, http_port)
+    # The terminal may be closed meanwhile: then nothing can be shown, and the server drains.
+    output, errors = LogStream(sys.stdout), LogStream(sys.stderr)
     if find_spec(CLIENT) is None:
-        print("The samples need the Python client: pip install ./client", file=sys.stderr)
+        print("The samples need the Python client: pip install ./client", file=errors)
     elif await _classify(folder, grpc):
-        print("Not every sample could be classified: see above.", file=sys.stderr)
+        print("Not every sample could be classified: see above.", file=errors)
     print(f"""
 Serving digits: gRPC on {grpc}; http://{http} has a page to draw on, /metrics, /livez and /readyz.
 Open http://{http}/ in a browser, or try in another terminal:
   {os.path.relpath(sys.executable)} -m {CLIENT} classify --address {grpc} YOUR_PICTURE_OR_FOLDER
   curl --data-binary @YOUR_PICTURE http://{http}/v1/classify
-Ctrl-C ends it.""", flush=True)  # fmt: skip
+Ctrl-C ends it.""", file=output, flush=True)  # fmt: skip
 
 
 async def _classify(folder: Path, grpc_address: str) -> int:
