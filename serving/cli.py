@@ -7,13 +7,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Coroutine, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
-from serving.api.listening_port import address
+from serving.api.listening_port import ReservedPorts, address
 from serving.commands.keys import keys
 from serving.commands.show_samples import show_samples
 from serving.commands.tuning import Picked
@@ -85,16 +85,18 @@ serve.add_command(keys)
 
 
 def _run(config: Config, flags: Sequence[str]) -> int:
-    if config.tune:
-        tuned = _tuned(config, flags)
-        if isinstance(tuned, int):
-            return tuned
-        config = tuned
-    set_up_heap()
-    configure_logging(config.log_format, config.log_level)
     try:
-        with asyncio.Runner(loop_factory=_loop_factory(config)) as runner:
-            runner.run(_serve(config, get_logger()))
+        # Before all else: of two servers that begin together, one is refused at once, and not after its tuning.
+        with closing(ReservedPorts(config)) as ports:
+            if config.tune:
+                tuned = _tuned(config, flags)
+                if isinstance(tuned, int):
+                    return tuned
+                config = tuned
+            set_up_heap()
+            configure_logging(config.log_format, config.log_level)
+            with asyncio.Runner(loop_factory=_loop_factory(config)) as runner:
+                runner.run(_serve(config, ports, get_logger()))
     except (ConfigError, ModelRejectedError, DeviceUnavailableError, WorkerDiedError) as error:
         print(f"error: {error}", file=sys.stderr)
         return USAGE_ERROR if isinstance(error, ConfigError) else CANNOT_START
@@ -139,9 +141,9 @@ class Running(Protocol):
         """Kills its other processes at once."""
 
 
-async def _serve(config: Config, log: Logger) -> None:
+async def _serve(config: Config, ports: ReservedPorts, log: Logger) -> None:
     log_loop_failures(asyncio.get_running_loop(), log)
-    service, workers = _service(config, log)
+    service, workers = _service(config, ports, log)
     stop = asyncio.Event()
     reloads: set[asyncio.Task[None]] = set()
     if _has_terminal():
@@ -174,16 +176,16 @@ async def _is_up(stack: AsyncExitStack, service: "Standalone | Supervisor", stop
     return True
 
 
-def _service(config: Config, log: Logger) -> "tuple[Standalone | Supervisor, int]":
+def _service(config: Config, ports: ReservedPorts, log: Logger) -> "tuple[Standalone | Supervisor, int]":
     """Returns the service and its number of workers. Imports only that one: a supervisor loads no ONNX Runtime."""
     workers = worker_count(config.workers, config.device)
     if workers == 1:
         from serving.process.standalone import Standalone
 
-        return Standalone(config, log, ends_process=True), 1
+        return Standalone(config, log, ports, ends_process=True), 1
     from serving.process.supervisor import Supervisor
 
-    return Supervisor(config, log, workers), workers
+    return Supervisor(config, log, workers, ports), workers
 
 
 def _loop_factory(config: Config) -> Callable[[], asyncio.AbstractEventLoop]:

@@ -2,8 +2,11 @@
 
 import socket
 import sys
+from contextlib import ExitStack
+from dataclasses import replace
 from types import TracebackType
 
+from serving.config import Config
 from serving.errors import ConfigError
 
 ANY_IPV6 = "::"
@@ -49,6 +52,34 @@ class ReservedPort:
         """Gives the port back."""
         for each in self._sockets:
             each.close()
+
+
+class ReservedPorts:
+    """Ports of a service, held until close(): `grpc`, `http`, and `metrics`, that of /metrics."""
+
+    def __init__(self, config: Config) -> None:
+        """Reserves the ports of the configuration. Raises ConfigError when another program has one."""
+        with ExitStack() as stack:  # gives back what has been reserved if a later one fails
+            self.grpc = stack.enter_context(ReservedPort(config.host, config.grpc_port, "grpc_port")).port
+            self.http = stack.enter_context(ReservedPort(config.host, config.http_port, "http_port")).port
+            self.metrics = self.http
+            if at := config.metrics_at:
+                self.metrics = stack.enter_context(ReservedPort(*at, "metrics_address")).port
+            self._stack = stack.pop_all()
+
+    def of(self, config: Config) -> Config:
+        """Returns the configuration with these ports where it leaves the choice."""
+        at = config.metrics_at
+        return replace(
+            config,
+            grpc_port=self.grpc,
+            http_port=self.http,
+            metrics_address=address(at[0], self.metrics) if at else "",
+        )
+
+    def close(self) -> None:
+        """Gives the ports back."""
+        self._stack.close()
 
 
 def bind_shared(host: str, port: int) -> socket.socket:
