@@ -1,6 +1,7 @@
 """The command line: `python -m serving` serves; its commands make API keys, choose model versions and tune."""
 
 import asyncio
+import errno
 import json
 import os
 import signal
@@ -9,6 +10,7 @@ import sys
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, closing
 from dataclasses import replace
+from resource import RLIMIT_NOFILE, getrlimit
 from typing import TYPE_CHECKING, Any, Protocol
 
 import click
@@ -31,6 +33,9 @@ if TYPE_CHECKING:
 USAGE_ERROR = 2
 CANNOT_START = 1
 INTERRUPTED = 130
+MIN_DESCRIPTORS = (
+    64  # file descriptors of a process without connections, twice over; a supervisor has 2 for each worker
+)
 # Commands whose modules load a model's libraries, which a supervisor never needs.
 _LAZY = {"versions": "serving.commands.versions", "tune": "serving.commands.tune"}
 
@@ -85,6 +90,12 @@ serve.add_command(keys)
 
 
 def _run(config: Config, flags: Sequence[str]) -> int:
+    limit, needed = getrlimit(RLIMIT_NOFILE)[0], MIN_DESCRIPTORS + 2 * worker_count(config.workers, config.device)
+    if (
+        0 <= limit < needed
+    ):  # -1: no limit. Now: later it would be a module that cannot be read, or a worker that cannot be started
+        print(f"error: {_too_few_descriptors(limit, needed)}", file=sys.stderr)
+        return CANNOT_START
     try:
         # Before all else: of two servers that begin together, one is refused at once, and not after its tuning.
         with closing(ReservedPorts(config)) as ports:
@@ -100,7 +111,19 @@ def _run(config: Config, flags: Sequence[str]) -> int:
     except (ConfigError, ModelRejectedError, DeviceUnavailableError, WorkerDiedError) as error:
         print(f"error: {error}", file=sys.stderr)
         return USAGE_ERROR if isinstance(error, ConfigError) else CANNOT_START
+    except OSError as error:
+        if error.errno != errno.EMFILE:
+            raise
+        print(f"error: {_too_few_descriptors(limit, 2 * limit)}", file=sys.stderr)  # most were open from the start
+        return CANNOT_START
     return 0
+
+
+def _too_few_descriptors(limit: int, needed: int) -> str:
+    return (
+        f"this process may have {limit} open files and needs {needed} or more, and one for each connection: raise the "
+        f"limit, with `ulimit -n {max(1024, needed)}` or LimitNOFILE= of systemd"
+    )
 
 
 def _tuned(config: Config, flags: Sequence[str]) -> Config | int:

@@ -1,5 +1,6 @@
 """Reserves the ports that all workers, and all listeners of each worker, share."""
 
+import errno
 import socket
 import sys
 from contextlib import ExitStack
@@ -22,7 +23,8 @@ class ReservedPort:
     def __init__(self, host: str, port: int, setting: str) -> None:
         """Reserves `port` (0: any free one) on `host`. `setting`: where it comes from, such as grpc_port.
 
-        Raises ConfigError when another program has the port, or `host` is none of this machine.
+        Raises ConfigError when another program has the port, or `host` is none of this machine; OSError where the
+        process may open no more files.
         """
         self._sockets: list[socket.socket] = []
         try:
@@ -36,6 +38,8 @@ class ReservedPort:
             self._sockets.append(bind_shared(host, port))
         except OSError as error:
             self.close()
+            if error.errno == errno.EMFILE:  # another port would not help
+                raise
             flag = "--" + setting.replace("_", "-")
             raise ConfigError(f"{setting} {port} on {host}: {error.strerror}; another: {flag}") from error
         self.port = int(self._sockets[-1].getsockname()[1])

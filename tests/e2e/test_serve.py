@@ -135,6 +135,14 @@ def test_what_cannot_start_says_why_in_a_line_and_ends_with_a_status(
     assert "Traceback" not in errors
 
 
+@pytest.mark.parametrize("flags", [["--workers", "1"], ["--workers", "2"], ["--tune"]], ids=" ".join)
+@pytest.mark.parametrize("limit", [8, 12, 16, 20])
+def test_too_few_file_descriptors_are_reported_in_a_line_that_says_what_to_do(limit: int, flags: list[str]) -> None:
+    done = completed(server_command(*flags), env=without_settings(), most_descriptors=limit, seconds=30)
+    assert done.returncode == 1, done.stderr
+    assert re.fullmatch(rf"error: .* {limit} open files .*`ulimit -n 1024`.*\n", done.stderr)
+
+
 def copied_models(folder: Path) -> Path:
     """The committed models, as they are before anybody has tuned; returns the folder of mnist's version."""
     for model in ("mnist", "mnist-int8"):
