@@ -19,7 +19,7 @@ from serving.api.listening_port import ReservedPorts, address
 from serving.commands.keys import keys
 from serving.commands.show_samples import show_samples
 from serving.commands.tuning import Picked
-from serving.config import Config
+from serving.config import Config, is_unix
 from serving.cpu import worker_count
 from serving.errors import ConfigError, DeviceUnavailableError, ModelRejectedError, WorkerDiedError
 from serving.logging import Logger, configure_logging, end_logging, get_logger, log_loop_failures
@@ -90,7 +90,7 @@ serve.add_command(keys)
 
 
 def _run(config: Config, flags: Sequence[str]) -> int:
-    limit, needed = getrlimit(RLIMIT_NOFILE)[0], MIN_DESCRIPTORS + 2 * worker_count(config.workers, config.device)
+    limit, needed = getrlimit(RLIMIT_NOFILE)[0], MIN_DESCRIPTORS + 2 * _workers(config)
     if (
         0 <= limit < needed
     ):  # -1: no limit. Now: later it would be a module that cannot be read, or a worker that cannot be started
@@ -134,6 +134,8 @@ def _tuned(config: Config, flags: Sequence[str]) -> Config | int:
     signal.signal(signal.SIGHUP, signal.default_int_handler if _has_terminal() else signal.SIG_IGN)
     try:
         command = [sys.executable, "-m", "serving.commands.tune", *flags]
+        if is_unix(config.host):  # tuning knows no host
+            command += ["--workers", "1"]
         tuning = subprocess.run(command, stdout=subprocess.PIPE, check=False)
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -178,10 +180,10 @@ async def _serve(config: Config, ports: ReservedPorts, log: Logger) -> None:
     async with AsyncExitStack() as stack:
         if not await _is_up(stack, service, stop):
             return
-        grpc, http = address(config.host, service.grpc_port), address(config.host, service.http_port)
+        grpc, http = address(config.host, service.grpc_port), address(config.http_address[0], service.http_port)
         log.info("serving", grpc=grpc, http=http, workers=workers)
         if config.show_samples:
-            await show_samples(config.show_samples, config.host, service.grpc_port, service.http_port)
+            await show_samples(config.show_samples, grpc, http)
         await stop.wait()
 
 
@@ -201,7 +203,7 @@ async def _is_up(stack: AsyncExitStack, service: "Standalone | Supervisor", stop
 
 def _service(config: Config, ports: ReservedPorts, log: Logger) -> "tuple[Standalone | Supervisor, int]":
     """Returns the service and its number of workers. Imports only that one: a supervisor loads no ONNX Runtime."""
-    workers = worker_count(config.workers, config.device)
+    workers = _workers(config)
     if workers == 1:
         from serving.process.standalone import Standalone
 
@@ -211,9 +213,14 @@ def _service(config: Config, ports: ReservedPorts, log: Logger) -> "tuple[Standa
     return Supervisor(config, log, workers, ports), workers
 
 
+def _workers(config: Config) -> int:
+    """Returns the number of worker processes. A Unix socket cannot be shared: one serves it."""
+    return 1 if is_unix(config.host) else worker_count(config.workers, config.device)
+
+
 def _loop_factory(config: Config) -> Callable[[], asyncio.AbstractEventLoop]:
     """Returns the event loop's maker. A supervisor answers HTTP alone, and loads no gRPC."""
-    if worker_count(config.workers, config.device) > 1:
+    if _workers(config) > 1:
         return asyncio.new_event_loop
     from serving.api.engine.loop import CompletionQueueLoop
 
