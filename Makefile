@@ -43,7 +43,7 @@ $(VENV)/tritonclient.installed: requirements/tritonclient.txt | $(BIN)/python
 	@touch $@
 
 # On a terminal the server gets a process group of its own (set -m), so that Ctrl-C reaches it and
-# not make: it drains, exits 0, and so does make.
+# not make: it drains, exits 0, and so does make. It also drains when the terminal is closed.
 run: $(VENV)/serving.installed $(VENV)/checkout.installed ## serve the committed model, show it on the samples, stay up until Ctrl-C
 	@read -r _ _ _ _ group _ _ foreground _ < /proc/self/stat; [ "$$group" != "$$foreground" ] || set -m; \
 	$(BIN)/python -m serving --model-repository $(REPOSITORY) --show-samples samples

@@ -1,23 +1,25 @@
 """The command line: `python -m serving` serves; its commands make API keys, choose model versions and tune."""
 
 import asyncio
+import errno
 import json
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Coroutine, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, closing
 from dataclasses import replace
+from resource import RLIMIT_NOFILE, getrlimit
 from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
-from serving.api.listening_port import address
+from serving.api.listening_port import ReservedPorts, address
 from serving.commands.keys import keys
 from serving.commands.show_samples import show_samples
 from serving.commands.tuning import Picked
-from serving.config import Config
+from serving.config import Config, is_unix
 from serving.cpu import worker_count
 from serving.errors import ConfigError, DeviceUnavailableError, ModelRejectedError, WorkerDiedError
 from serving.logging import Logger, configure_logging, end_logging, get_logger, log_loop_failures
@@ -31,12 +33,15 @@ if TYPE_CHECKING:
 USAGE_ERROR = 2
 CANNOT_START = 1
 INTERRUPTED = 130
+MIN_DESCRIPTORS = (
+    64  # file descriptors of a process without connections, twice over; a supervisor has 2 for each worker
+)
 # Commands whose modules load a model's libraries, which a supervisor never needs.
 _LAZY = {"versions": "serving.commands.versions", "tune": "serving.commands.tune"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serves until SIGINT or SIGTERM, or runs a command. Returns the exit status.
+    """Serves until SIGINT, SIGTERM or the end of its terminal, or runs a command. Returns the exit status.
 
     0: drained, or done; 1: could not start; 2: a setting is wrong; 130: interrupted while tuning.
     """
@@ -51,6 +56,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 class _Commands(click.Group):
     """Command group that imports some commands only when they run."""
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args and args[0] in self.list_commands(ctx):
+            ctx.auto_envvar_prefix = None  # the command reads the variables that it uses itself
+        return super().parse_args(ctx, args)
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted([*super().list_commands(ctx), *_LAZY])
 
@@ -64,7 +74,7 @@ class _Commands(click.Group):
 
 
 @click.group(cls=_Commands, invoke_without_command=True, context_settings=CONTEXT)
-@setting_options
+@setting_options()
 @click.pass_context
 def serve(context: click.Context, /, **values: Any) -> int:
     """Serves the digit model over gRPC and HTTP. Each flag has an environment variable of the same name."""
@@ -80,27 +90,52 @@ serve.add_command(keys)
 
 
 def _run(config: Config, flags: Sequence[str]) -> int:
-    if config.tune:
-        tuned = _tuned(config, flags)
-        if isinstance(tuned, int):
-            return tuned
-        config = tuned
-    set_up_heap()
-    configure_logging(config.log_format, config.log_level)
+    limit, needed = getrlimit(RLIMIT_NOFILE)[0], MIN_DESCRIPTORS + 2 * _workers(config)
+    if (
+        0 <= limit < needed
+    ):  # -1: no limit. Now: later it would be a module that cannot be read, or a worker that cannot be started
+        print(f"error: {_too_few_descriptors(limit, needed)}", file=sys.stderr)
+        return CANNOT_START
     try:
-        with asyncio.Runner(loop_factory=_loop_factory(config)) as runner:
-            runner.run(_serve(config, get_logger()))
+        # Before all else: of two servers that begin together, one is refused at once, and not after its tuning.
+        with closing(ReservedPorts(config)) as ports:
+            if config.tune:
+                tuned = _tuned(config, flags)
+                if isinstance(tuned, int):
+                    return tuned
+                config = tuned
+            set_up_heap()
+            configure_logging(config.log_format, config.log_level)
+            with asyncio.Runner(loop_factory=_loop_factory(config)) as runner:
+                runner.run(_serve(config, ports, get_logger()))
     except (ConfigError, ModelRejectedError, DeviceUnavailableError, WorkerDiedError) as error:
         print(f"error: {error}", file=sys.stderr)
         return USAGE_ERROR if isinstance(error, ConfigError) else CANNOT_START
+    except OSError as error:
+        if error.errno != errno.EMFILE:
+            raise
+        print(f"error: {_too_few_descriptors(limit, 2 * limit)}", file=sys.stderr)  # most were open from the start
+        return CANNOT_START
     return 0
+
+
+def _too_few_descriptors(limit: int, needed: int) -> str:
+    return (
+        f"this process may have {limit} open files and needs {needed} or more, and one for each connection: raise the "
+        f"limit, with `ulimit -n {max(1024, needed)}` or LimitNOFILE= of systemd"
+    )
 
 
 def _tuned(config: Config, flags: Sequence[str]) -> Config | int:
     """Returns the configuration with the picked settings where it leaves the choice; an exit status on failure."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as SIGINT: both end the measuring and then this process
+    # As SIGINT: it ends the measuring and then this process.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Without a terminal it is meant for a server, which looks at the models anyway once it starts.
+    signal.signal(signal.SIGHUP, signal.default_int_handler if _has_terminal() else signal.SIG_IGN)
     try:
         command = [sys.executable, "-m", "serving.commands.tune", *flags]
+        if is_unix(config.host):  # tuning knows no host
+            command += ["--workers", "1"]
         tuning = subprocess.run(command, stdout=subprocess.PIPE, check=False)
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -131,20 +166,24 @@ class Running(Protocol):
         """Kills its other processes at once."""
 
 
-async def _serve(config: Config, log: Logger) -> None:
+async def _serve(config: Config, ports: ReservedPorts, log: Logger) -> None:
     log_loop_failures(asyncio.get_running_loop(), log)
-    service, workers = _service(config, log)
+    service, workers = _service(config, ports, log)
     stop = asyncio.Event()
     reloads: set[asyncio.Task[None]] = set()
-    _reload_on_hangup(reloads, service)
+    if _has_terminal():
+        # Each SIGHUP: the shell sends one and the kernel another when a terminal closes, and the drain goes on.
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, stop.set)
+    else:
+        _reload_on_hangup(reloads, service)
     _stop_on_signals(stop, service)
     async with AsyncExitStack() as stack:
         if not await _is_up(stack, service, stop):
             return
-        grpc, http = address(config.host, service.grpc_port), address(config.host, service.http_port)
+        grpc, http = address(config.host, service.grpc_port), address(config.http_address[0], service.http_port)
         log.info("serving", grpc=grpc, http=http, workers=workers)
         if config.show_samples:
-            await show_samples(config.show_samples, config.host, service.grpc_port, service.http_port)
+            await show_samples(config.show_samples, grpc, http)
         await stop.wait()
 
 
@@ -162,21 +201,26 @@ async def _is_up(stack: AsyncExitStack, service: "Standalone | Supervisor", stop
     return True
 
 
-def _service(config: Config, log: Logger) -> "tuple[Standalone | Supervisor, int]":
+def _service(config: Config, ports: ReservedPorts, log: Logger) -> "tuple[Standalone | Supervisor, int]":
     """Returns the service and its number of workers. Imports only that one: a supervisor loads no ONNX Runtime."""
-    workers = worker_count(config.workers, config.device)
+    workers = _workers(config)
     if workers == 1:
         from serving.process.standalone import Standalone
 
-        return Standalone(config, log, ends_process=True), 1
+        return Standalone(config, log, ports, ends_process=True), 1
     from serving.process.supervisor import Supervisor
 
-    return Supervisor(config, log, workers), workers
+    return Supervisor(config, log, workers, ports), workers
+
+
+def _workers(config: Config) -> int:
+    """Returns the number of worker processes. A Unix socket cannot be shared: one serves it."""
+    return 1 if is_unix(config.host) else worker_count(config.workers, config.device)
 
 
 def _loop_factory(config: Config) -> Callable[[], asyncio.AbstractEventLoop]:
     """Returns the event loop's maker. A supervisor answers HTTP alone, and loads no gRPC."""
-    if worker_count(config.workers, config.device) > 1:
+    if _workers(config) > 1:
         return asyncio.new_event_loop
     from serving.api.engine.loop import CompletionQueueLoop
 
@@ -194,6 +238,17 @@ def _stop_on_signals(stop: asyncio.Event, service: Running) -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, on_signal, number)
+
+
+def _has_terminal() -> bool:
+    """Returns True when this process is to end with its terminal. Look before that closes: it is none afterwards."""
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # nohup, so that it outlives the terminal
+        return False
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
 
 
 def _reload_on_hangup(reloads: set[asyncio.Task[None]], service: Running) -> None:

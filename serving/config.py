@@ -1,9 +1,11 @@
 """Settings of the server: name, default, meaning and limits, in one frozen Config. `options` makes flags of them."""
 
+import re
 from collections.abc import Callable
 from dataclasses import Field, dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
+from socket import getaddrinfo
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -11,6 +13,8 @@ from serving.errors import ConfigError
 from serving.version_policy import VersionPolicy, parse_policy
 
 ENVIRONMENT_PREFIX = "MNIST_"
+UNIX = "unix:"  # before the path of a Unix socket, as in gRPC's addresses
+HTTP_SUFFIX = ".http"  # of the path of HTTP's own socket
 DEFAULT_BATCH_SIZE = 64
 
 
@@ -63,9 +67,31 @@ def _path(text: str) -> Path | None:
     return Path(text) if text else None
 
 
+def _host(text: str) -> str:
+    """Parses a host: an IP address, IPv6 also in brackets, a name, or unix:PATH. Raises ValueError."""
+    if text.startswith(UNIX):
+        if path := text.removeprefix(UNIX).removeprefix("//"):  # gRPC's other form: unix:///path
+            return UNIX + path
+        raise ValueError("expected a path after unix:")
+    host = text[1:-1] if re.fullmatch(r"\[.*:.*\]", text) else text
+    if not (_is_ip_address(host) or re.fullmatch(r"[\w.-]+", host)):
+        raise ValueError(
+            "expected an address such as 127.0.0.1 or ::1, a name, or unix:PATH; ports have their own flags"
+        )
+    return host
+
+
+def _is_ip_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
 def _address(text: str) -> str:
-    host, colon, port = text.rpartition(":")
-    if text and not (colon and host and port.isdecimal() and int(port) <= 65535):
+    host, _, port = text.rpartition(":")
+    if text and not (_is_host(host) and port.isdecimal() and int(port) <= 65535):
         raise ValueError("expected HOST:PORT")
     return text
 
@@ -76,6 +102,13 @@ def _origins(text: str) -> str:
         if not (parts.scheme in ("http", "https") and parts.netloc) or origin != f"{parts.scheme}://{parts.netloc}":
             raise ValueError("expected SCHEME://HOST[:PORT], more by commas, or *")
     return text
+
+
+def _is_host(text: str) -> bool:
+    try:
+        return not is_unix(_host(text))
+    except ValueError:
+        return False
 
 
 _port = _number(int, 0, 65535)
@@ -144,7 +177,11 @@ class Config:
         "completion-queue, or aio for grpc.aio; auto: completion-queue with a grpcio that it was tested with",
         _choice("auto", "completion-queue", "aio"),
     )
-    host: str = _setting("127.0.0.1", "address to listen on; 0.0.0.0 for every interface", str)
+    host: str = _setting(
+        "127.0.0.1",
+        "address to listen on; 0.0.0.0 for every interface; unix:PATH for a Unix socket, and PATH.http for HTTP",
+        _host,
+    )
     grpc_port: int = _setting(50051, "port of the gRPC service; 0: any free one", _port)
     http_port: int = _setting(
         8080, "port of /v1/classify, /v1/explain, /metrics, /livez and /readyz; 0: any free one", _port
@@ -201,7 +238,7 @@ class Config:
     @property
     def http_address(self) -> tuple[str, int]:
         """Host and port of the HTTP server."""
-        return self.host, self.http_port
+        return self.host + (HTTP_SUFFIX if is_unix(self.host) else ""), self.http_port
 
     @property
     def cors_origins(self) -> tuple[str, ...]:
@@ -227,7 +264,16 @@ class Config:
             raise ConfigError(
                 "tls_client_ca needs tls_certificate and tls_key: without TLS no client shows a certificate"
             )
+        if is_unix(self.host) and self.workers > 1:
+            raise ConfigError(
+                f"workers ({self.workers}): processes cannot share a Unix socket, so one worker serves "
+                f"--host {self.host}: leave out --workers, or listen on an address"
+            )
         if not (self.tls_certificate or self.insecure or is_loopback(self.host)):
+            try:
+                getaddrinfo(self.host, None)
+            except (OSError, UnicodeError) as error:  # nobody can reach what is no host
+                raise ConfigError(f"host {self.host}: {error}; another: --host") from error
             raise ConfigError(
                 f"--host {self.host}: others can reach it, and what they send would be readable on the way: set "
                 "--tls-certificate and --tls-key, or say --insecure where the network itself is trusted"
@@ -236,10 +282,12 @@ class Config:
 
 def is_loopback(host: str) -> bool:
     """Returns True when only this machine can reach what listens on `host`."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    return is_unix(host) or (ip_address(host).is_loopback if _is_ip_address(host) else host == "localhost")
+
+
+def is_unix(host: str) -> bool:
+    """Returns True for the path of a Unix socket, `unix:PATH`."""
+    return host.startswith(UNIX)
 
 
 def flag(setting: Field[Any]) -> str:

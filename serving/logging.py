@@ -1,6 +1,7 @@
 """Structured logging: one event a line, for people (console) or machines (json). Pixels are never logged.
 
-A line that cannot be written, as on a full disk, is dropped; the request that caused it is not affected.
+A line that cannot be written, as on a full disk or to a terminal that was closed, is dropped; the request that caused
+it is not affected.
 """
 
 import asyncio
@@ -34,11 +35,16 @@ class LogStream:
 
 
 def end_logging() -> None:
-    """Drops what standard error cannot take, as on a full disk: Python would try again at its end and exit with 120."""
-    try:
-        sys.stderr.flush()
-    except OSError:
-        sys.stderr = None  # as the documentation of sys has it, where there is none
+    """Drops what standard output and error cannot take, as on a full disk or of a terminal that was closed.
+
+    Python would try again at its end and exit with 120.
+    """
+    for name in ("stdout", "stderr"):
+        try:
+            if stream := getattr(sys, name):
+                stream.flush()
+        except OSError:
+            setattr(sys, name, None)  # as the documentation of sys has it, where there is none
 
 
 def log_loop_failures(loop: asyncio.AbstractEventLoop, log: Logger) -> None:

@@ -1,26 +1,25 @@
 """Command-line options for the settings of Config, with click: a flag and a variable `MNIST_*` for each.
 
-A flag takes precedence over its variable. An empty variable means the default, and an unknown one is an error.
+A flag takes precedence over its variable. An empty variable counts as not set, and an unknown one is an error.
 """
 
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import Field, fields
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from serving.config import ENVIRONMENT_PREFIX, Config, flag, parse_boolean, variable
 from serving.errors import ConfigError
 
-F = TypeVar("F", bound=Callable[..., Any])
-
 CONTEXT = {
     "auto_envvar_prefix": ENVIRONMENT_PREFIX.rstrip("_"),
     "max_content_width": 120,
     "help_option_names": ["-h", "--help"],
 }
+SETTINGS = tuple(setting.name for setting in fields(Config))
 # Prefixes of variables for the trainer, the experiments and the client, which may be set in the same shell.
 _OTHER_PROGRAMS = ("MNIST_TRAIN_", "MNIST_EXPERIMENT_", "MNIST_CLIENT_")
 # Names that Kubernetes makes for a Service named mnist: MNIST_SERVICE_HOST, MNIST_PORT_50051_TCP and so on.
@@ -56,24 +55,53 @@ class _SettingOption(click.Option):
         return None if value is None or _is_service_link(name, value) else value
 
 
-def setting_options(command: F) -> F:
-    """Decorates a click command with an option for each setting of Config; make_config() takes their values."""
-    for setting in reversed(fields(Config)):  # decorators apply from the last to the first; --help keeps the order
-        optional: dict[str, Any] = {}
-        if setting.metadata["parse"] is parse_boolean:
-            optional = {"is_flag": False, "flag_value": "true"}  # `--tune` alone, and `--tune false`
-        command = click.option(
-            flag(setting),
-            setting.name,
-            cls=_SettingOption,
-            type=_SettingType(setting),
-            default=setting.default,
-            show_default=setting.default not in (None, ""),
-            show_envvar=True,
-            help=setting.metadata["help"],
-            **optional,
-        )(command)
-    return command
+class CommandGroup(click.Group):
+    """Group of commands whose flags may stand before the command's name as well as after it."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Moves flags that stand before the command behind all else, so that the command parses them."""
+        options = [each for command in self.commands.values() for each in command.params]
+        with_value = {name for each in options if isinstance(each, click.Option) for name in each.opts}
+        for index, argument in enumerate(args):
+            if argument in self.commands and (index == 0 or args[index - 1] not in with_value):
+                return super().parse_args(ctx, args[index:] + args[:index])
+        return super().parse_args(ctx, args)
+
+
+def setting_options(
+    names: Collection[str] = SETTINGS, variables: Collection[str] = SETTINGS
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Makes a decorator that gives a click command an option for each of the settings `names`; make_config() takes
+    their values.
+
+    `variables`: those settings that the environment sets, too.
+    """
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        for setting in reversed(fields(Config)):  # decorators apply from the last to the first; --help keeps the order
+            if setting.name in names:
+                command = _option(setting, setting.name in variables)(command)
+        return command
+
+    return decorate
+
+
+def _option(setting: Field[Any], has_variable: bool) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    optional: dict[str, Any] = {}
+    if setting.metadata["parse"] is parse_boolean:
+        optional = {"is_flag": False, "flag_value": "true"}  # `--tune` alone, and `--tune false`
+    return click.option(
+        flag(setting),
+        setting.name,
+        cls=_SettingOption,
+        type=_SettingType(setting),
+        default=setting.default,
+        show_default=setting.default not in (None, ""),
+        allow_from_autoenv=has_variable,
+        show_envvar=True,
+        help=setting.metadata["help"],
+        **optional,
+    )
 
 
 def make_config(values: Mapping[str, Any]) -> Config:
@@ -84,7 +112,7 @@ def make_config(values: Mapping[str, Any]) -> Config:
     known = {variable(setting) for setting in fields(Config)}
     for name, text in os.environ.items():
         is_ours = name.startswith(ENVIRONMENT_PREFIX) and not name.startswith(_OTHER_PROGRAMS)
-        if is_ours and name not in known and not _is_service_link(name, text):
+        if text and is_ours and name not in known and not _is_service_link(name, text):
             raise click.UsageError(f"{name}: there is no such setting; `python -m serving --help` lists them")
     try:
         return Config(**values)
@@ -96,7 +124,7 @@ def load_config(arguments: Sequence[str]) -> Config:
     """Parses flags and the environment into the configuration. Raises click.UsageError, which names the setting."""
 
     @click.command(context_settings=CONTEXT)
-    @setting_options
+    @setting_options()
     def load(**values: Any) -> Config:
         return make_config(values)
 

@@ -8,6 +8,7 @@ import click
 from serving.auth.api_keys import CLASSIFY, SCOPES, new_secret, read_keys, table
 from serving.errors import ConfigError
 from serving.files import replace_atomically
+from serving.options import CommandGroup
 
 _SCOPE = click.Choice(sorted(SCOPES))
 NEW_FILE_MODE = 0o640  # readable by the group, which may be the server's
@@ -29,7 +30,7 @@ class _NewCommand(click.Command):
         return super().parse_args(ctx, repeated)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=CommandGroup, context_settings={"help_option_names": ["-h", "--help"]})
 def keys() -> None:
     """Makes API keys for the digit service."""
 

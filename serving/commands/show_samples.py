@@ -7,26 +7,43 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-from serving.api.listening_port import address
+from serving.config import UNIX, is_unix
+from serving.logging import LogStream
 
 CLIENT = "mnist_digits"
 
 
-async def show_samples(folder: Path, host: str, grpc_port: int, http_port: int) -> None:
-    """Classifies the pictures in `folder` with the client's command line, and prints what to try next."""
-    # A wildcard address can be listened on, not connected to.
-    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-    grpc, http = address(reachable, grpc_port), address(reachable, http_port)
+async def show_samples(folder: Path, grpc: str, http: str) -> None:
+    """Classifies the pictures in `folder` with the client's command line, and prints what to try next.
+
+    `grpc`, `http`: HOST:PORT, or unix:PATH, on which the server listens.
+    """
+    grpc, http = _reachable(grpc), _reachable(http)
+    page, curl = f"http://{http}", f"--data-binary @YOUR_PICTURE http://{http}"
+    if is_unix(http):
+        page, curl = http, f"--unix-socket {http.removeprefix(UNIX)} --data-binary @YOUR_PICTURE http://localhost"
+    # The terminal may be closed meanwhile: then nothing can be shown, and the server drains.
+    output, errors = LogStream(sys.stdout), LogStream(sys.stderr)
     if find_spec(CLIENT) is None:
-        print("The samples need the Python client: pip install ./client", file=sys.stderr)
+        print("The samples need the Python client: pip install ./client", file=errors)
     elif await _classify(folder, grpc):
-        print("Not every sample could be classified: see above.", file=sys.stderr)
-    print(f"""
-Serving digits: gRPC on {grpc}; http://{http} has a page to draw on, /metrics, /livez and /readyz.
-Open http://{http}/ in a browser, or try in another terminal:
-  {os.path.relpath(sys.executable)} -m {CLIENT} classify --address {grpc} YOUR_PICTURE_OR_FOLDER
-  curl --data-binary @YOUR_PICTURE http://{http}/v1/classify
-Ctrl-C ends it.""", flush=True)  # fmt: skip
+        print("Not every sample could be classified: see above.", file=errors)
+    lines = [
+        f"Serving digits: gRPC on {grpc}; {page} has a page to draw on, /metrics, /livez and /readyz.",
+        "Try in another terminal:" if is_unix(http) else f"Open {page}/ in a browser, or try in another terminal:",
+        f"  {os.path.relpath(sys.executable)} -m {CLIENT} classify --address {grpc} YOUR_PICTURE_OR_FOLDER",
+        f"  curl {curl}/v1/classify",
+        "Ctrl-C ends it.",
+    ]
+    print("", *lines, sep="\n", file=output, flush=True)
+
+
+def _reachable(address: str) -> str:
+    """Returns an address to connect to: a wildcard address can only be listened on."""
+    for wildcard, loopback in (("0.0.0.0:", "127.0.0.1:"), ("[::]:", "[::1]:")):
+        if address.startswith(wildcard):
+            return loopback + address.removeprefix(wildcard)
+    return address
 
 
 async def _classify(folder: Path, grpc_address: str) -> int:

@@ -28,15 +28,19 @@ from serving.predictions import PIXELS
 
 MEASURING_SECONDS = 1.5  # for each candidate
 MIN_ROUNDS = 5  # on a slow host, where one round takes longer than that
+USED = (  # settings that decide what is measured
+    *("model_repository", "model_name", "model_version", "model_public_key"),
+    *("precision", "device", "workers", "inference_threads", "max_batch_size"),
+)
 
 Candidate = tuple[str, int, LoadedModel]  # precision, threads, and the model that has them
 
 
 @click.command(context_settings=CONTEXT)
-@setting_options
+@setting_options(variables=USED)  # every flag, so that a server's command line can be measured as it is
 def tune(**values: Any) -> None:
     """Measures the model on this host and prints the settings that suit it."""
-    config = make_config(values)
+    config = make_config({name: values[name] for name in USED})
     try:
         picked = pick_settings(config)
     except (ModelRejectedError, DeviceUnavailableError) as error:

@@ -13,54 +13,56 @@ import click
 from serving.errors import ModelRejectedError
 from serving.files import replace_atomically
 from serving.models.repository import CONFIG, ModelRepository
+from serving.options import CONTEXT, CommandGroup, setting_options
 
 # The field and the brace that opens it, at the start of a line: without_policy() counts braces from there.
 _POLICY = re.compile(r"\n*^[ \t]*version_policy[ \t]*:?[ \t\n]*\{", re.MULTILINE)
+_of_a_model = setting_options(("model_repository", "model_name"))
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--model-repository", type=click.Path(path_type=Path), default=Path("models"), show_default=True)
-@click.option("--model-name", default="mnist", show_default=True)
-@click.pass_context
-def versions(context: click.Context, model_repository: Path, model_name: str) -> None:
+@click.group(cls=CommandGroup, context_settings=CONTEXT)
+def versions() -> None:
     """Lists a model's versions and chooses which are served."""
-    context.obj = ModelRepository(model_repository, model_name)
 
 
-@versions.command("list")
-@click.pass_obj
-def show(repository: ModelRepository) -> None:
+@versions.command("list", context_settings=CONTEXT)
+@_of_a_model
+def show(model_repository: Path, model_name: str) -> None:
     """Lists the versions and marks those to be served."""
+    repository = ModelRepository(model_repository, model_name)
     _list(repository)
 
 
-@versions.command()
+@versions.command(context_settings=CONTEXT)
 @click.argument("version", type=int)
-@click.pass_obj
-def pin(repository: ModelRepository, version: int) -> None:
+@_of_a_model
+def pin(model_repository: Path, model_name: str, version: int) -> None:
     """Pins VERSION: serves it and no other."""
+    repository = ModelRepository(model_repository, model_name)
     with _failures():
         _pin(repository, version)
     _list(repository)
 
 
-@versions.command()
-@click.pass_obj
-def rollback(repository: ModelRepository) -> None:
+@versions.command(context_settings=CONTEXT)
+@_of_a_model
+def rollback(model_repository: Path, model_name: str) -> None:
     """Pins the version before the one that is served now."""
+    repository = ModelRepository(model_repository, model_name)
     with _failures():
         highest = max(repository.wanted(None), default=0)
-        before = [version for version in repository.versions() if version < highest]
+        before = [version for version in _there(repository) if version < highest]
         if not before:
             raise ModelRejectedError(f"{repository.folder} has no version below {highest} to go back to")
         _pin(repository, before[-1])
     _list(repository)
 
 
-@versions.command()
-@click.pass_obj
-def unpin(repository: ModelRepository) -> None:
+@versions.command(context_settings=CONTEXT)
+@_of_a_model
+def unpin(model_repository: Path, model_name: str) -> None:
     """Serves the latest version again."""
+    repository = ModelRepository(model_repository, model_name)
     with _failures():
         repository.wanted(None)  # refuses a config.pbtxt that cannot be read, before it is written
         _write_policy(repository.folder / CONFIG, "")
@@ -93,13 +95,20 @@ def _failures() -> Iterator[None]:
 
 def _list(repository: ModelRepository) -> None:
     with _failures():
-        there, served = repository.versions(), repository.wanted(None)
+        there, served = _there(repository), repository.wanted(None)
     for version in there:
         click.echo(f"{version}  to be served" if version in served else version)
 
 
+def _there(repository: ModelRepository) -> list[int]:
+    """Returns the versions, at least one. Raises ModelRejectedError."""
+    if versions := repository.versions():
+        return versions
+    raise repository.no_version()
+
+
 def _pin(repository: ModelRepository, version: int) -> None:
-    there = repository.versions()
+    there = _there(repository)
     repository.policy()  # refuses a config.pbtxt that cannot be read, before it is written
     if version not in there:
         raise ModelRejectedError(f"{repository.folder} holds no version {version}, only {', '.join(map(str, there))}")

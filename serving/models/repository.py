@@ -21,6 +21,7 @@ from serving.version_policy import ALL, LATEST, VersionPolicy
 # In the order in which they are made; `slow` by the model reloader.
 CHECKS = ("missing", "unreadable", "metadata", "unsigned", "checksum", "graph", "golden", "warm_up", "slow")
 CONFIG = "config.pbtxt"
+MOST_NAMED = 5  # entries of a folder without a version, in its error
 INT8_SUFFIX = "-int8"  # of the name of a model that holds the int8 forms of another
 
 Stamp = frozenset[tuple[str, FileStamp | None]]  # of a version: name and stamp of each of its files
@@ -48,6 +49,18 @@ class ModelRepository:
             ) from error
         except OSError as error:
             raise ModelRejectedError(f"{self.folder}: cannot be read: {error}", "unreadable") from error
+
+    def no_version(self) -> ModelRejectedError:
+        """Makes the error for a model's folder without a version. Names what a version is and what is there instead."""
+        found = _others(self.folder)
+        if not found:
+            return ModelRejectedError(f"{self.folder} holds no version: train one with `make train`")
+        more = f" and {len(found) - MOST_NAMED} more" if found[MOST_NAMED:] else ""
+        return ModelRejectedError(
+            f"{self.folder} holds no version: a version is a folder named by a whole number, such as {self.folder}/1, "
+            f"and here is only {', '.join(found[:MOST_NAMED])}{more}: rename or move that, or train one with "
+            "`make train`"
+        )
 
     def wanted(self, policy: VersionPolicy | None, bad: Collection[int] = ()) -> list[int]:
         """Returns the versions to serve, ascending, by `policy` or, where that is None, by the one in config.pbtxt.
@@ -144,7 +157,7 @@ class ModelRepository:
     def _chosen(self, version: int) -> int:
         versions = self.versions()
         if not versions:
-            raise ModelRejectedError(f"{self.folder} holds no version: train one with `make train`")
+            raise self.no_version()
         chosen = version or versions[-1]
         if chosen not in versions:
             raise ModelRejectedError(f"{self.folder} holds no version {chosen}, only {', '.join(map(str, versions))}")
@@ -156,3 +169,11 @@ def _versions(folder: Path) -> list[int]:
     names = (entry.name for entry in folder.iterdir() if entry.is_dir())
     # As Triton: positive numbers without leading zeros; other folders, as those of an unfinished copy, are skipped.
     return sorted(int(name) for name in names if name.isdecimal() and str(int(name)) == name != "0")
+
+
+def _others(folder: Path) -> list[str]:
+    """Returns the names in a model's folder, but for config.pbtxt; those of folders end with a slash."""
+    with suppress(OSError):
+        entries = sorted(entry for entry in folder.iterdir() if entry.name != CONFIG)
+        return [f"{entry.name}/" if entry.is_dir() else entry.name for entry in entries]
+    return []

@@ -118,9 +118,10 @@ class ModelReloader:
             self._log.error("model_repository_unusable", why=str(error), kept=list(self._served))
 
     async def _nothing_to_serve(self) -> str:
-        there = await asyncio.to_thread(self._repository.versions)
-        wanted = f" of those that {self.policy or 'config.pbtxt'} asks for" if there else ""
-        return f"{self._repository.folder} holds no version{wanted}: train one with `make train`"
+        if not await asyncio.to_thread(self._repository.versions):
+            return str(await asyncio.to_thread(self._repository.no_version))
+        wanted = f"of those that {self.policy or 'config.pbtxt'} asks for"
+        return f"{self._repository.folder} holds no version {wanted}: train one with `make train`"
 
     async def _look(self, *, waits_for_copies: bool) -> None:
         """Looks at the repository once. Loads versions that are wanted and new, then swaps what is served."""

@@ -32,7 +32,7 @@ from serving.api.reflection import reflection_methods, services
 from serving.api.tls import TlsCredentials, TlsFiles
 from serving.auth.authenticator import ApiKeyAuthenticator, OpenAuthenticator
 from serving.auth.rate_limits import RateLimits
-from serving.config import DEFAULT_BATCH_SIZE, Config, is_loopback
+from serving.config import DEFAULT_BATCH_SIZE, Config, is_loopback, is_unix
 from serving.core.admission import Admission
 from serving.core.batcher import Batcher
 from serving.core.classifier import Classifier
@@ -139,6 +139,7 @@ class Server:
             config.max_request_bytes,
             config.max_connection_age_seconds,
             log,
+            is_shared=not is_unix(config.host),
         )
         self.metrics.queue_depth.set_function(self._registry.queued_images)
         self.metrics.tasks.set_function(_tasks)

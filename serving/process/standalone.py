@@ -1,11 +1,10 @@
 """A service in one process: the gRPC server and the HTTP server together."""
 
-from contextlib import AsyncExitStack, suppress
-from dataclasses import replace
+from contextlib import AsyncExitStack, closing, suppress
 from types import TracebackType
 
 from serving.api.http.server import HttpServer
-from serving.api.listening_port import ReservedPort, address
+from serving.api.listening_port import ReservedPorts
 from serving.config import Config
 from serving.errors import ModelRejectedError
 from serving.logging import Logger
@@ -17,8 +16,14 @@ from serving.process.watchdog import end_if_stuck, watchdog
 class Standalone:
     """A service in one process. `async with Standalone(config, log):` serves until the block ends, then drains."""
 
-    def __init__(self, config: Config, log: Logger, *, ends_process: bool = False) -> None:
-        """`ends_process`: an inference that hangs ends the process, so that an orchestrator starts another."""
+    def __init__(
+        self, config: Config, log: Logger, ports: ReservedPorts | None = None, *, ends_process: bool = False
+    ) -> None:
+        """`ports`: those to serve on, which the caller closes; None: reserves those of the configuration itself.
+
+        `ends_process`: an inference that hangs ends the process, so that an orchestrator starts another.
+        """
+        self._ports = ports
         self._ends_process = ends_process
         self._config = config
         self._log = log
@@ -31,16 +36,9 @@ class Standalone:
         """Starts HTTP first, so that liveness and metrics answer while the model loads. HTTP also stops last."""
         config = self._config
         async with AsyncExitStack() as stack:  # ends what has started if a later step fails
-            self.grpc_port = stack.enter_context(ReservedPort(config.host, config.grpc_port, "grpc_port")).port
-            self.http_port = stack.enter_context(ReservedPort(config.host, config.http_port, "http_port")).port
-            self.metrics_port, at = self.http_port, config.metrics_at
-            if at:
-                self.metrics_port = stack.enter_context(ReservedPort(*at, "metrics_address")).port
-            config = replace(
-                config,
-                http_port=self.http_port,
-                metrics_address=address(at[0], self.metrics_port) if at else "",
-            )
+            ports = self._ports or stack.enter_context(closing(ReservedPorts(config)))
+            config = ports.of(config)
+            self.grpc_port, self.http_port, self.metrics_port = ports.grpc, ports.http, ports.metrics
             self.server = Server(config, self._log, self.grpc_port)
             # Before the server is ready, requests get UNAVAILABLE and /readyz 503.
             http = HttpServer(

@@ -15,12 +15,13 @@
 import asyncio
 import dataclasses
 from collections.abc import Coroutine
+from contextlib import ExitStack, closing
 from types import TracebackType
 from typing import Any
 
 from prometheus_client import Metric
 
-from serving.api.listening_port import ReservedPort, address
+from serving.api.listening_port import ReservedPorts
 from serving.auth.rate_limits import RateMemory
 from serving.config import Config
 from serving.errors import WorkerDiedError
@@ -40,7 +41,8 @@ RECYCLING_SECONDS = 120.0  # for the replacement of a grown worker to get ready
 class Supervisor:
     """A service in several processes. `async with Supervisor(...):` serves until the block ends, then drains."""
 
-    def __init__(self, config: Config, log: Logger, workers: int) -> None:
+    def __init__(self, config: Config, log: Logger, workers: int, ports: ReservedPorts | None = None) -> None:
+        """`ports`: those to serve on, which the caller closes; None: reserves those of the configuration itself."""
         self._config = config
         self._log = log
         self._count = workers
@@ -54,7 +56,8 @@ class Supervisor:
         self._rates: RateMemory | None = None
         self._has_started = False  # every worker has been ready
         self._is_draining = False
-        self._ports: list[ReservedPort] = []
+        self._ports = ports
+        self._reserved = ExitStack()  # the ports, where they are its own
         self._keepers: list[asyncio.Task[None]] = []  # one for each number
         self.metrics = SupervisorMetrics()
         self.grpc_port = 0  # known once started
@@ -117,11 +120,9 @@ class Supervisor:
 
     async def _start(self) -> None:
         self._rates = RateMemory()
-        config = self._config
-        self.grpc_port = self._reserve(config.host, config.grpc_port, "grpc_port")
-        self.http_port = self.metrics_port = self._reserve(config.host, config.http_port, "http_port")
-        if config.metrics_at:
-            self.metrics_port = self._reserve(*config.metrics_at, "metrics_address")
+        ports = self._ports or self._reserved.enter_context(closing(ReservedPorts(self._config)))
+        self._config = ports.of(self._config)
+        self.grpc_port, self.http_port, self.metrics_port = ports.grpc, ports.http, ports.metrics
         for number in range(self._count):
             self._workers.append(await self._spawn(number, is_first=True))
         await asyncio.gather(*(worker.until_ready() for worker in self._workers))
@@ -132,10 +133,6 @@ class Supervisor:
         self._has_started = True
         await self._announce()
         self._keepers = [asyncio.create_task(self._keep(number)) for number in range(self._count)]
-
-    def _reserve(self, host: str, port: int, setting: str) -> int:
-        self._ports.append(ReservedPort(host, port, setting))
-        return self._ports[-1].port
 
     async def _announce(self) -> None:
         """Tells all workers whether the service is ready: call it where that may have changed."""
@@ -152,8 +149,7 @@ class Supervisor:
         self._others.discard(worker)
 
     async def _stop(self) -> None:
-        for port in self._ports:
-            port.close()
+        self._reserved.close()
         if self._rates:
             self._rates.close()
         self._log.info("stopped")
@@ -170,9 +166,6 @@ class Supervisor:
             config,
             workers=count,  # 0 in the configuration means: by the processors
             model_version=self._policy,
-            grpc_port=self.grpc_port,
-            http_port=self.http_port,
-            metrics_address=address(config.metrics_at[0], self.metrics_port) if config.metrics_at else "",
             queue_capacity_images=max(config.queue_capacity_images // count, config.max_images_per_request),
             decode_threads=max(config.decode_threads // count, 1),
         )

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from mnist_digits import DigitClient
+from serving.api.listening_port import bind_shared
 from tests.support.processes import ROOT, completed, server_command, session_of, started, without_settings
 
 SAMPLES = ROOT / "samples"
@@ -134,6 +135,14 @@ def test_what_cannot_start_says_why_in_a_line_and_ends_with_a_status(
     assert "Traceback" not in errors
 
 
+@pytest.mark.parametrize("flags", [["--workers", "1"], ["--workers", "2"], ["--tune"]], ids=" ".join)
+@pytest.mark.parametrize("limit", [8, 12, 16, 20])
+def test_too_few_file_descriptors_are_reported_in_a_line_that_says_what_to_do(limit: int, flags: list[str]) -> None:
+    done = completed(server_command(*flags), env=without_settings(), most_descriptors=limit, seconds=30)
+    assert done.returncode == 1, done.stderr
+    assert re.fullmatch(rf"error: .* {limit} open files .*`ulimit -n 1024`.*\n", done.stderr)
+
+
 def copied_models(folder: Path) -> Path:
     """The committed models, as they are before anybody has tuned; returns the folder of mnist's version."""
     for model in ("mnist", "mnist-int8"):
@@ -153,6 +162,31 @@ def test_tuned_server_serves_with_what_was_measured(tmp_path: Path) -> None:
     flags = f"--precision {model.precision} --inference-threads {model.inference_threads} --max-batch-size 16"
     assert flags in "".join(measured)
     assert (model.name, model.max_batch_size, model.is_tuned) == ("mnist", 16, True)
+
+
+@pytest.mark.parametrize("port", ["--grpc-port", "--http-port"])
+def test_second_server_on_a_port_is_refused_while_the_first_one_tunes(port: str, repository: Path) -> None:
+    golden = repository / "mnist" / "1" / "golden.npz"
+    answers = golden.read_bytes()
+    golden.unlink()
+    os.mkfifo(golden)  # tuning goes on until somebody writes
+    with bind_shared("127.0.0.1", 0) as free:
+        number = free.getsockname()[1]
+    flags = (port, str(number), "--workers", "1", "--model-repository", repository, "--inference-threads", "1")
+    with serving("--tune", *flags) as first:
+        with golden.open("wb") as writing:  # opens when the model is being measured
+            for more in ([], ["--tune"]):
+                with serving(*flags, *more) as second:
+                    _, errors = second.communicate(timeout=30)
+                    assert second.returncode == 2
+                assert re.search(rf"_port {number} on 127\.0\.0\.1: .*in use; another: {port}", errors)
+            golden.unlink()
+            golden.write_bytes(answers)  # for all further reads
+            writing.write(answers)
+        assert address_of(first).startswith("127.0.0.1:")
+        first.send_signal(signal.SIGTERM)
+        first.communicate(timeout=30)
+        assert first.returncode == 0
 
 
 @pytest.mark.parametrize(

@@ -70,9 +70,14 @@ def make_engine(
     max_request_bytes: int,
     max_connection_age_seconds: float,
     log: Logger,
+    *,
+    is_shared: bool = True,
 ) -> GrpcEngine:
-    """Makes an engine, which start() starts. `workers`: processes that share the port."""
-    listeners = max(2, LISTENERS // workers) if name == "aio" else 1  # decision 0005
+    """Makes an engine, which start() starts. `workers`: processes that share the port.
+
+    `is_shared`: several listeners can share it, as a Unix socket cannot be.
+    """
+    listeners = max(2, LISTENERS // workers) if name == "aio" and is_shared else 1  # decision 0005
     by_path = {method.path.encode(): method for method in methods}
     options = _options(listeners, max_request_bytes, max_connection_age_seconds)
     limits = ("grpc.server.max_pending_requests", "grpc.server.max_pending_requests_hard_limit")

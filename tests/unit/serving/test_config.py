@@ -66,6 +66,8 @@ def test_every_setting_can_be_given_both_ways(monkeypatch: pytest.MonkeyPatch) -
             "'--model-version'.*: expected auto, latest, latest:N, all, or version numbers",
         ),
         (["--metrics-address", "9090"], {}, "'--metrics-address'.*: expected HOST:PORT, got '9090'"),
+        (["--metrics-address", "http://a:9090"], {}, "'--metrics-address'.*: expected HOST:PORT"),
+        (["--metrics-address", "unix:/run/metrics:1"], {}, "'--metrics-address'.*: expected HOST:PORT"),
         (["--host", "0.0.0.0"], {}, "--host 0.0.0.0: others can reach it"),
         (["--tls-key", "key.pem"], {}, "tls_certificate and tls_key belong together"),
         (["--tls-client-ca", "ca.pem"], {}, "tls_client_ca needs tls_certificate"),
@@ -86,9 +88,62 @@ def test_a_wrong_value_is_refused_by_name(
     assert refused.value.exit_code == 2
 
 
+@pytest.mark.parametrize(
+    ("text", "host", "http_host"),
+    [
+        ("[::1]", "::1", "::1"),
+        ("localhost", "localhost", "localhost"),
+        ("unix:/run/digits", "unix:/run/digits", "unix:/run/digits.http"),
+        ("unix:///run/digits", "unix:/run/digits", "unix:/run/digits.http"),
+        ("unix:digits", "unix:digits", "unix:digits.http"),
+    ],
+)
+def test_host_is_an_address_a_name_or_the_path_of_a_socket(text: str, host: str, http_host: str) -> None:
+    config = load_config(["--host", text])  # reached from this machine alone: no TLS
+    assert (config.host, config.http_address[0]) == (host, http_host)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        " ",
+        "unix:",
+        "unix://",
+        "http://127.0.0.1",
+        "127.0.0.1:50051",
+        "[::1]:50051",
+        "[::1",
+        "/run/digits",
+        "a b",
+        "::g",
+    ],
+)
+def test_what_is_no_host_is_refused_as_that(text: str) -> None:
+    with pytest.raises(click.UsageError, match=r"expected (an address such as|a path after)"):
+        load_config(["--host", text])
+
+
+def test_host_that_cannot_be_found_is_refused_as_that_and_not_for_plain_text() -> None:
+    for host in ("no.such.host.invalid", "256.1.1.1"):
+        with pytest.raises(click.UsageError, match=rf"host {host}: .*; another: --host"):
+            load_config(["--host", host])
+
+
+def test_unix_socket_is_served_by_one_worker() -> None:
+    assert load_config(["--host", "unix:/run/digits", "--workers", "1"]).workers == 1
+    with pytest.raises(click.UsageError, match=r"workers \(2\): processes cannot share a Unix socket"):
+        load_config(["--host", "unix:/run/digits", "--workers", "2"])
+
+
 @pytest.mark.parametrize("setting", fields(Config), ids=lambda setting: setting.name)
 def test_an_empty_variable_means_the_default(setting: Field[object], monkeypatch: pytest.MonkeyPatch) -> None:
     assert load(monkeypatch, [], {variable(setting): ""}) == Config()
+
+
+def test_empty_variables_of_every_name_mean_the_defaults_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [variable(setting) for setting in fields(Config)]
+    assert load(monkeypatch, [], dict.fromkeys([*names, "MNIST_OF_ANOTHER_RELEASE"], "")) == Config()
 
 
 def test_variables_that_kubernetes_sets_for_a_service_named_mnist_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from mnist_digits import AsyncDigitClient
 from serving.errors import ModelRejectedError
 from serving.models.onnx_session import OnnxSession
 from serving.models.repository import ModelRepository
-from tests.support.processes import completed
+from tests.support.processes import completed, without_settings
 from tests.support.servers import StartServer
 from tests.support.tiny_model import rewrite_metadata, write_tiny_version
 
@@ -118,3 +118,12 @@ async def test_the_server_shows_how_the_model_is_run(repository: Path, start_ser
         "max_batch_size": "16",
         "tuned": "true",
     }
+
+
+def test_only_the_settings_that_tuning_uses_are_read_from_the_environment(repository: Path) -> None:
+    unused = {"MNIST_HOST": "0.0.0.0", "MNIST_LOG_LEVEL": "loud", "MNIST_TUNE": "maybe"}
+    used = {"MNIST_PRECISION": "int8", "MNIST_INFERENCE_THREADS": "1"}
+    settings = ["--model-repository", str(repository), "--device", "cpu", "--host", "0.0.0.0"]
+    done = completed([sys.executable, "-m", "serving", "tune", *settings], env=without_settings() | unused | used)
+    assert done.returncode == 0, done.stderr
+    assert (json.loads(done.stdout)["precision"], json.loads(done.stdout)["inference_threads"]) == ("int8", 1)

@@ -1,10 +1,13 @@
 """A port belongs to one service, however close together two begin; on every address that it should."""
 
 import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
-from serving.api.listening_port import ReservedPort, bind_shared
+from serving.api.listening_port import ReservedPath, ReservedPort, bind_shared
 from serving.errors import ConfigError
 
 
@@ -37,6 +40,50 @@ async def test_every_interface_of_ipv6_is_every_interface_of_ipv4_too() -> None:
             writer.close()
             accepted, _ = listening.accept()
             accepted.close()
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """With a short path: a socket's has 107 bytes at most."""
+    with TemporaryDirectory(prefix="digits") as name:
+        yield Path(name)
+
+
+def test_path_of_a_unix_socket_belongs_to_one_service_although_nobody_listens_yet(folder: Path) -> None:
+    host, link = f"unix:{folder}/socket", folder / "link"
+    link.symlink_to(folder)
+    with ReservedPath(host):
+        for other in (host, f"unix:{link}/socket"):
+            with pytest.raises(ConfigError, match="in use; another: --host"):
+                ReservedPath(other)
+        with bind_shared(host, 0) as listening:
+            listening.listen()
+    assert not (folder / "socket").exists()
+    with ReservedPath(host):
+        pass  # it was given back
+
+
+def test_socket_is_replaced_only_where_nobody_listens(folder: Path) -> None:
+    path = folder / "socket"
+    with bind_shared(f"unix:{path}", 0) as other:
+        other.listen()
+        with pytest.raises(ConfigError, match="in use; another: --host"):
+            ReservedPath(f"unix:{path}")
+        assert path.exists()
+    with ReservedPath(f"unix:{path}"):
+        assert not path.exists()
+
+
+def test_path_that_can_be_no_socket_is_refused_and_left_as_it_is(folder: Path) -> None:
+    (folder / "file").write_text("mine")
+    for name, why in (
+        ("file", "there is a file that is no socket"),
+        ("no/socket", "No such file or directory"),
+        ("x" * 200, "AF_UNIX path too long"),
+    ):
+        with pytest.raises(ConfigError, match=rf"host unix:{folder}/{name}: {why}; another: --host"):
+            ReservedPath(f"unix:{folder}/{name}")
+    assert (folder / "file").read_text() == "mine"
 
 
 def test_a_host_of_another_machine_is_refused_with_what_to_change() -> None:

@@ -1,7 +1,9 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from serving.cli import main
 from serving.commands.versions import versions, without_policy
 from serving.models.repository import ModelRepository
 from serving.options import run_command
@@ -39,6 +41,42 @@ def test_pin_rollback_and_unpin_leave_the_rest_of_the_file_as_it_was(model: Path
     assert (model / "config.pbtxt").read_text() == CONFIG
 
 
+@pytest.mark.parametrize("program", [main, lambda arguments: run_command(versions, arguments[1:])])
+def test_flags_stand_before_or_after_the_verb(
+    program: Callable[[list[str]], int],
+    model: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(model.parent)
+    folder = Path("list")  # as a verb is named
+    folder.mkdir()
+    model = model.rename(folder / "mnist")
+    flags = ["--model-repository", str(folder), f"--model-name={model.name}"]
+    for number, arguments in enumerate(
+        (["pin", "1", *flags], [*flags, "pin", "2"], [*flags[:2], "pin", *flags[2:], "3"])
+    ):
+        assert program(["versions", *arguments]) == 0, capsys.readouterr().err
+        assert wanted(model) == [number + 1]
+    assert program(["versions", "--model-repository", "list", "list"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "3  to be served"
+
+
+def test_only_the_settings_of_a_model_are_read(
+    model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MNIST_TUNE", "maybe")
+    monkeypatch.setenv("MNIST_HOST", "0.0.0.0")
+    monkeypatch.setenv("MNIST_MODEL_REPOSITORY", str(model.parent))
+    assert main(["versions", "list"]) == 0
+    monkeypatch.setenv("MNIST_MODEL_NAME", "other")
+    assert main(["versions", "list"]) == 1
+    assert main(["versions", "--model-name", "mnist", "list"]) == 0
+    shown = capsys.readouterr()
+    assert shown.out.splitlines() == ["1", "2", "3  to be served"] * 2
+    assert "there is no model other at" in shown.err
+
+
 def test_there_is_nothing_before_the_first_version(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run(model, "pin", "1")
     assert run(model, "rollback") == 1
@@ -73,3 +111,14 @@ def test_config_that_cannot_be_read_is_reported(model: Path, capsys: pytest.Capt
 )
 def test_a_policy_in_any_of_tritons_forms_is_taken_out_whole(policy: str) -> None:
     assert without_policy(f"{CONFIG}{policy}\ninput [ ]\n").split() == f"{CONFIG}input [ ]".split()
+
+
+@pytest.mark.parametrize("arguments", [["list"], ["pin", "1"], ["rollback"]])
+def test_model_without_a_version_says_what_a_version_is(
+    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = tmp_path / "mnist"
+    (model / "v1").mkdir(parents=True)
+    assert run(model, *arguments) == 1
+    assert "named by a whole number" in capsys.readouterr().err
+    assert not (model / "config.pbtxt").exists()

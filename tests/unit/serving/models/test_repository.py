@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from serving.models.loaded_model import LoadedModel
 from serving.models.onnx_session import OnnxSession
 from serving.models.repository import ModelRepository
 from serving.predictions import BatchPredictions
+from tests.support.servers import StartServer
 from tests.support.tiny_model import rewrite_metadata, tiny_graph, write_tiny_version
 
 
@@ -35,6 +37,30 @@ def test_no_repository_and_no_version_say_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "mnist").mkdir()
     with pytest.raises(ModelRejectedError, match="holds no version: train one with `make train`"):
         load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("there", "found"),
+    [
+        (["v1/model.onnx"], "v1/"),
+        (["model.onnx", "metadata.json", "config.pbtxt"], "metadata.json, model.onnx"),
+        (["1"], "1"),  # a file
+        (["007/model.onnx", "0/model.onnx", "1.5/model.onnx"], "0/, 007/, 1.5/"),
+        ([f"v{number:02}/model.onnx" for number in range(30)], "v00/, v01/, v02/, v03/, v04/ and 25 more"),
+    ],
+)
+async def test_what_is_no_version_is_named_with_what_a_version_is(
+    there: list[str], found: str, tmp_path: Path, start_server: StartServer
+) -> None:
+    for name in there:
+        (tmp_path / "mnist" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "mnist" / name).touch()
+    message = re.escape(f"named by a whole number, such as {tmp_path}/mnist/1, and here is only {found}: ")
+    with pytest.raises(ModelRejectedError, match=message):
+        load(tmp_path)
+    with pytest.raises(ModelRejectedError, match=message):
+        async with start_server(model_repository=tmp_path):
+            pass
 
 
 def test_the_model_that_is_named_is_loaded_and_no_other(tmp_path: Path) -> None:

@@ -31,6 +31,23 @@ async def test_every_file_of_the_page_is_served_as_what_it_is(start_server: Star
                 assert again.status == 304
 
 
+async def test_cookies_of_other_programs_on_the_host_do_no_harm_and_are_not_echoed(start_server: StartServer) -> None:
+    # A browser sends the cookies of every port of a host to each of them.
+    cookies = "; ".join(f"program{number}=secret-{number:080}" for number in range(100))
+    assert len(cookies) > 9_000
+    files = ["/", *(f"/page/{path.name}" for path in FOLDER.iterdir())]
+    async with start_server() as server, aiohttp.ClientSession(headers={"Cookie": cookies}) as session:
+        url = f"http://127.0.0.1:{server.http_port}"
+        for path in [*files, "/readyz", "/metrics", "/v1/openapi.json", "/nothing", "/v1/classify"]:
+            async with session.get(url + path, headers={"Accept": "text/html"}) as response:
+                assert response.status == {"/nothing": 404, "/v1/classify": 405}.get(path, 200)
+                assert b"secret" not in await response.read()
+                assert "secret" not in str(response.raw_headers)
+        async with session.post(f"{url}/v1/classify", data=b"no picture") as response:
+            assert response.status == 400
+            assert b"secret" not in await response.read()
+
+
 @pytest.mark.parametrize(
     "path",
     [
