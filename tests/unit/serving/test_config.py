@@ -38,6 +38,7 @@ def test_every_setting_can_be_given_both_ways(monkeypatch: pytest.MonkeyPatch) -
         "model_name": "digits",
         "model_version": "2,3",
         "metrics_address": "127.0.0.1:9100",
+        "cors_origin": "https://page.example",
         "insecure": "true",
     }
     needed = {
