@@ -10,6 +10,18 @@ from serving.errors import InvalidRequestError
 from serving.predictions import PIXELS
 
 
+def numbers_of(data: Any) -> np.ndarray[Any, Any]:
+    """Returns nested lists of numbers as an array; of objects, where they hold anything else. Raises ValueError.
+
+    np.array() would make each text as long as the longest one: gigabytes of a body of kilobytes.
+    """
+    values = np.array(data, object)
+    types = set(map(type, values.ravel().tolist()))
+    if list in types:
+        raise ValueError("rows of unequal lengths")
+    return np.array(values.tolist()) if types <= {int, float, bool} else values
+
+
 def pixels_of_numbers(data: Any) -> bytes:
     """Returns the 784 pixels, 0 to 255, of 784 numbers in any nesting. Raises InvalidRequestError.
 
@@ -17,7 +29,7 @@ def pixels_of_numbers(data: Any) -> bytes:
     number above 1 would be blank.
     """
     try:
-        values = np.array(data)
+        values = numbers_of(data)
     except (ValueError, OverflowError) as error:  # of unequal rows, of enormous numbers
         raise InvalidRequestError(f"expected {PIXELS} numbers in rows of one length") from error
     if values.dtype.kind not in "iufb" or values.size != PIXELS:

@@ -26,6 +26,7 @@ class Begin:
     config: Config
     number: int
     rates: int  # file descriptor of auth.rate_limits.RateMemory
+    is_ready: bool  # the service, for /readyz
     is_first: bool  # it answers HTTP while it loads; one that replaces another does so once it is ready
 
 

@@ -59,7 +59,7 @@ async def _work(end: socket.socket) -> None:
     log = get_logger().bind(worker=begin.number)
     log_loop_failures(asyncio.get_running_loop(), log)
 
-    config, service = begin.config, _Service(link)
+    config, service = begin.config, _Service(link, begin.is_ready)
     try:
         server = Server(config, log, config.grpc_port, RateLimits(begin.rates), service.reload_others, service.collect)
         http = HttpServer(config, service.collect, lambda: service.is_ready, server.http_routes(), log)
@@ -91,8 +91,8 @@ async def _work(end: socket.socket) -> None:
 class _Service:
     """The whole service, as this worker learns of it over its link to the supervisor."""
 
-    def __init__(self, link: WorkerLink) -> None:
-        self.is_ready = False
+    def __init__(self, link: WorkerLink, is_ready: bool) -> None:
+        self.is_ready = is_ready
         self._link = link
         self._drain: asyncio.Future[Drain] = asyncio.get_running_loop().create_future()
         self._collected: asyncio.Future[list[Metric]] | None = None

@@ -31,6 +31,10 @@ from serving.version_policy import VersionPolicy
 class Service(Protocol):
     """The whole service, which workers ask through their supervisor."""
 
+    @property
+    def is_ready(self) -> bool:
+        """True while calls are answered."""
+
     async def reload_models(self) -> None:
         """Reloads models in all workers."""
 
@@ -86,7 +90,7 @@ class WorkerProcess:
                 raise
         try:
             link = await WorkerLink.open(ours)
-            await link.send(Begin(config, number, rates, is_first))
+            await link.send(Begin(config, number, rates, service.is_ready, is_first))
         except BaseException:  # a cancellation, as by a drain: nothing else knows of the process yet
             with suppress(ProcessLookupError):
                 process.kill()
@@ -96,7 +100,8 @@ class WorkerProcess:
 
     async def until_ready(self) -> None:
         """Returns when the worker answers calls. Raises the error of its start, or WorkerDiedError."""
-        while isinstance(message := await self._link.receive(), CollectService):  # it answers HTTP already
+        # It may answer HTTP and gRPC already, before its Ready comes.
+        while isinstance(message := await self._link.receive(), CollectService | ReloadModels):
             self._handle(message)
         if not isinstance(message, Ready):
             status = await self.until_ended()

@@ -19,6 +19,7 @@ from serving.core.classifier import Classifier
 from serving.predictions import PIXELS, Predictions, Refusal
 
 CLASSIFY_PATH, EXPLAIN_PATH = "/v1/classify", "/v1/explain"
+LONGEST_QUERY = 1024
 LARGEST_VERSION = 2**63 - 1
 _OPENAPI = Path(__file__).with_name("openapi.json")
 
@@ -78,6 +79,8 @@ def _number(request: Request, name: str, largest: int, default: str = "0") -> in
     """Returns the query parameter `name`, 0 to `largest`. Raises RefusedError."""
     if not request.scope["query_string"]:  # as nearly always
         return int(default)
+    if len(request.scope["query_string"]) > LONGEST_QUERY:  # parsing 64 KiB of it would take a tenth of a second
+        raise RefusedError(400, "INVALID_ARGUMENT", f"the query is longer than {LONGEST_QUERY} bytes")
     text = request.query_params.get(name, default)
     # Digits and length first: int() takes signs, underscores and other scripts, and time for very long texts.
     if not (text.isascii() and text.isdecimal() and len(text) < 20 and int(text) <= largest):

@@ -8,8 +8,9 @@
 
 import asyncio
 import json
+import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -22,8 +23,10 @@ from serving.core.classifier import EncodedImage, ImageInput, Images
 from serving.errors import InvalidRequestError
 from serving.predictions import PIXELS, SIDE
 
-LONGEST_JSON = 2 * 2**20  # parsing it holds up other calls: 15 ms for so much
+LONGEST_JSON = 512 * 1024  # parsing it holds up other calls: 25 ms for so many numbers, 240 at worst
+LONGEST_TYPE = 512  # of a form; the usual one has 70
 LONGEST_ON_LOOP = 64 * 1024  # of a form or JSON that is parsed without another thread
+logging.getLogger("python_multipart").disabled = True  # a line for each bad form, unstructured
 _MOST_FIELDS = 16  # of a form, beyond its images
 _SIGNATURES = (
     b"\x89PNG",
@@ -48,7 +51,8 @@ class Body:
 
 def is_form(content_type: str) -> bool:
     """Returns True for the Content-Type of a form with files."""
-    return content_type[:19].lower() == "multipart/form-data" and "boundary" in content_type
+    is_long = len(content_type) > LONGEST_TYPE  # parsing one takes time that grows with its square
+    return content_type[:19].lower() == "multipart/form-data" and "boundary" in content_type and not is_long
 
 
 async def read_body(content_type: str, body: bytes, most_images: int) -> Body:
@@ -90,7 +94,7 @@ class _Part:
     header: bytes = b""  # the name of the header that is being read
     value: bytes = b""
     is_file: bool = False
-    content: bytes = b""
+    content: bytearray = field(default_factory=bytearray)  # bytes would be copied at each piece
 
 
 def _parts(content_type: str, body: bytes, most: int) -> list[_Part]:
@@ -134,7 +138,8 @@ def _parts(content_type: str, body: bytes, most: int) -> list[_Part]:
 
 
 def _file(part: _Part) -> ImageInput:
-    return part.content if is_pixels(part.content) else EncodedImage(part.content)
+    content = bytes(part.content)
+    return content if is_pixels(content) else EncodedImage(content)
 
 
 def _json(body: bytes, most_images: int) -> Body:

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from serving.api.access_log import AccessLog
 from serving.api.http.application import Endpoint, error_response
-from serving.api.http.bodies import Bodies, RefusedError, unpacked
+from serving.api.http.bodies import Bodies, RefusedError
 from serving.api.http.packing import SHORTEST, packed
 from serving.api.status import INTERNAL_REASON, ErrorStatus, error_status
 from serving.auth.api_keys import Caller
@@ -88,7 +88,7 @@ class HttpCalls:
                 longest = longest_body(request)
                 caller = self._authenticator.authenticate(origin, scope)
                 await self._bodies.read(request, body, longest)
-                response = await handler(request, unpacked(request, body, longest), caller)
+                response = await handler(request, await self._bodies.unpack(request, body, longest), caller)
                 code = "OK"
             except RefusedError as error:
                 code = error.code

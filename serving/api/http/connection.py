@@ -11,16 +11,20 @@ uvicorn's command waits for a proxy in front to keep clients in bounds. Here the
 import asyncio
 import logging
 import time
+from collections.abc import Sized
 from email.utils import formatdate
 from functools import lru_cache
 from typing import Any
 
+import httptools
 from uvicorn.config import Config
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 HEAD_SECONDS = 10.0
 MAX_HEAD_BYTES = 64 * 1024
+MAX_PIPELINED = 100  # requests that wait for the response of an earlier one
 IDLE_SECONDS = 75.0  # longer than the minute after which load balancers usually close an idle connection themselves
 EXTENSION = "connection"  # of the scope: this connection
 
@@ -70,16 +74,21 @@ class HttpConnection(HttpToolsProtocol):
         self._head_timer: asyncio.TimerHandle | None = None
         self._is_in_head = True
         self._head_bytes = 0
+        self._unparsed_bytes = 0  # since a request or a piece of a body: of trailers and of chunks' extensions
+        self._write_timer: asyncio.TimerHandle | None = None
+        self.parser = self._new_parser()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         """Waits for the first request."""
         super().connection_made(transport)
+        self.flow = _Flow(transport, self.pipeline)
         self._head_timer = self.loop.call_later(HEAD_SECONDS, transport.abort)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Cancels the request that is being answered."""
         self.is_lost = True
         self._stop_head_timer()
+        self._stop_write_timer()
         super().connection_lost(exc)
         if self.answering is not None:
             self.answering.cancel()
@@ -88,6 +97,7 @@ class HttpConnection(HttpToolsProtocol):
         """Parses what has come."""
         if self._is_in_head:
             self._head_bytes += len(data)
+        self._unparsed_bytes += len(data)
         super().data_received(data)
         if not self._is_in_head:
             self._stop_head_timer()
@@ -95,11 +105,14 @@ class HttpConnection(HttpToolsProtocol):
             if not self.transport.is_closing():
                 self.transport.write(_TOO_LONG)
                 self.transport.close()
+                self._abort_unread()
         elif self._head_timer is None:
             self._head_timer = self.loop.call_later(HEAD_SECONDS, self.transport.abort)
         answered = self.cycle is not None and self.cycle.response_complete
         if answered and self.timeout_keep_alive_task is None:  # uvicorn has stopped it, for what may be no request
             self.timeout_keep_alive_task = self.loop.call_later(IDLE_SECONDS, self.timeout_keep_alive_handler)
+        if not self._is_in_head and self._unparsed_bytes > MAX_HEAD_BYTES + len(data):
+            self.transport.abort()
 
     def on_message_begin(self) -> None:
         """Begins a request."""
@@ -110,16 +123,84 @@ class HttpConnection(HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Takes a header or a trailer. Raises ValueError where they are too long: uvicorn answers 400."""
-        super().on_header(name, value)
-        if not self._is_in_head:
+        if self._is_in_head:
+            super().on_header(name, value)
+        else:  # a trailer: it must not stand for a header (RFC 9110, 6.5.1)
             self._head_bytes += len(name) + len(value)
             if self._head_bytes > MAX_HEAD_BYTES:
                 raise ValueError("trailers are too long")
 
     def on_headers_complete(self) -> None:
         """Hands the request to the application."""
-        self._is_in_head, self._head_bytes = False, 0
+        if self.parser.should_upgrade():
+            if self.parser.get_method() == b"CONNECT":
+                raise ValueError("no proxy")
+            return  # _Parser repeats the head without the offer
+        if len(self.pipeline) >= MAX_PIPELINED:
+            raise ValueError("too many requests at once")
+        self._stop_head_timer()
+        self._is_in_head, self._head_bytes, self._unparsed_bytes = False, 0, 0
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Takes a piece of a body."""
+        self._unparsed_bytes = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """Ends a body."""
+        self._unparsed_bytes = 0
+        if not self.parser.should_upgrade():
+            super().on_message_complete()
+
+    def decline_upgrade(self, rest: bytes) -> None:
+        """Reads a request that offers another protocol as one that does not: it has a body as any other."""
+        method, version = self.parser.get_method(), self.parser.get_http_version().encode()
+        lines = [b"%s %s HTTP/%s" % (method, self.url, version)]
+        for name, value in self.headers:
+            if name == b"connection":
+                value = b",".join(each for each in value.split(b",") if each.strip().lower() != b"upgrade")
+            if name != b"upgrade":
+                lines.append(name + b": " + value)
+        self.parser = self._new_parser()
+        self.parser.feed_data(b"\r\n".join([*lines, b"", b""]) + rest)
+
+    def send_400_response(self, msg: str) -> None:
+        """Answers what is no HTTP, and closes."""
+        super().send_400_response(msg)
+        self._abort_unread()
+
+    def on_response_complete(self) -> None:
+        """Goes on with the next request, or waits for it."""
+        super().on_response_complete()
+        if self.transport.is_closing():
+            self._abort_unread()
+
+    def pause_writing(self) -> None:
+        """Gives the client some time to read."""
+        super().pause_writing()
+        self._abort_unread()
+
+    def resume_writing(self) -> None:
+        """Goes on writing."""
+        self._stop_write_timer()
+        super().resume_writing()
+
+    def _abort_unread(self) -> None:
+        """Aborts later, unless the client reads what is written. close() would wait for that without an end."""
+        if self._write_timer is None and self.transport.get_write_buffer_size():
+            self._write_timer = self.loop.call_later(IDLE_SECONDS, self.transport.abort)
+
+    def _stop_write_timer(self) -> None:
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+            self._write_timer = None
+
+    def _new_parser(self) -> "_Parser":
+        parser = _Parser(self)
+        parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
+        parser.connection = self
+        return parser
 
     def timeout_keep_alive_handler(self) -> None:
         """Aborts the idle connection."""
@@ -129,6 +210,30 @@ class HttpConnection(HttpToolsProtocol):
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
+
+
+class _Parser(httptools.HttpRequestParser):
+    """Parser that knows of no other protocol."""
+
+    connection: HttpConnection
+
+    def feed_data(self, data: Any) -> None:
+        try:
+            super().feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self.connection.decline_upgrade(data[upgrade.args[0] :])
+
+
+class _Flow(FlowControl):
+    """Reads nothing while a request waits for the response of an earlier one."""
+
+    def __init__(self, transport: asyncio.Transport, pipeline: Sized) -> None:
+        super().__init__(transport)
+        self._pipeline = pipeline
+
+    def resume_reading(self) -> None:
+        if not self._pipeline:
+            super().resume_reading()
 
 
 @lru_cache(maxsize=1)  # made once a second and not for each response

@@ -25,11 +25,19 @@ from starlette.responses import Response
 
 from serving.api.engine.call import NO_DEADLINE, OK, Call, Metadata, Method
 from serving.api.http.application import Endpoint, Route, error_response, json_response
-from serving.api.http.bodies import Bodies, RefusedError, header, unpacked
+from serving.api.http.bodies import Bodies, RefusedError, header
 from serving.api.http.calls import HTTP_STATUS, Origin, refuse_plain_text
 
 _FRAME = struct.Struct(">BI")  # flags and length, before a message or the trailers
 _TRAILERS = 0x80  # flag
+_TEXT = "application/grpc-web-text"
+_UNQUOTED = " !#$&'()*+,/:;=?@[]\"<>^`{|}~"  # of grpc-message: all that is printable but the percent sign
+_TYPES_KNOWN = (
+    "the Content-Type is application/grpc-web+proto or application/grpc-web-text (gRPC-Web),"
+    " application/proto or application/json (Connect)"
+)
+LONGEST_JSON = 512 * 1024  # as of /v1/classify
+LONGEST_ON_LOOP = 4 * 1024  # of JSON: protobuf parses it in Python, 3 ms for a kilobyte of {}
 _UNITS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}  # of grpc-timeout
 _CONNECT_CODES = {code: "canceled" if code.name == "CANCELLED" else code.name.lower() for code in grpc.StatusCode}
 _Types = tuple[type[Message], type[Message]]  # of a method's request and response
@@ -75,27 +83,28 @@ class WebRpcs:
         types = self._types[method.path]
 
         async def answer(request: Request) -> Response:
-            body = bytearray()
+            content_type = header(request, b"content-type", "").partition(";")[0].strip().lower()
+            if not content_type.startswith(("application/grpc-web", "application/proto", "application/json")):
+                return error_response(415, "INVALID_ARGUMENT", _TYPES_KNOWN)
+            call, body = _WebCall(request), bytearray()
+            method.arrive(call)
             try:
-                await self._bodies.read(request, body, self._longest)
-                content_type = header(request, b"content-type", "").partition(";")[0].strip().lower()
-                content = unpacked(request, body, self._longest)
-                if content_type.startswith("application/grpc-web"):
-                    return await _grpc_web(method, request, content_type, content)
-                if content_type in ("application/proto", "application/json"):
-                    return await _connect(method, types, request, content_type, content)
+                if not call.is_over:  # refused before its body is read: for its key, or since there is no room
+                    await self._bodies.read(request, body, self._longest)
+                    content = await self._bodies.unpack(request, body, self._longest)
+                    method.begin(call, await _message(content_type, content, types[0]))
+                return _response(content_type, *await call.until_over(), call.trailing_metadata, types[1])
             except RefusedError as error:
+                call.finish(grpc.StatusCode.INVALID_ARGUMENT, str(error))
                 return error_response(error.status, error.code, str(error))
             except ClientDisconnect:
+                call.cancelled()
                 return Response(status_code=499)  # nobody reads it
+            except asyncio.CancelledError:  # the client has left
+                call.cancelled()
+                raise
             finally:
                 self._bodies.release(request, body)
-            return error_response(
-                415,
-                "INVALID_ARGUMENT",
-                "the Content-Type is application/grpc-web+proto or application/grpc-web-text (gRPC-Web),"
-                " application/proto or application/json (Connect)",
-            )
 
         return answer
 
@@ -127,35 +136,58 @@ class _WebCall(Call):
         if not self.outcome.done():
             self.outcome.set_result((code, details, message))
 
-
-async def _run(method: Method, call: _WebCall, message: bytes) -> _Outcome:
-    """Runs a call to its end, or to its deadline."""
-    method.arrive(call)
-    if not call.is_over:
-        method.begin(call, message)
-    left = None if call.deadline == NO_DEADLINE else max(0.0, call.deadline - time.monotonic())
-    try:
-        async with asyncio.timeout(left):
-            return await call.outcome
-    except TimeoutError:
-        call.cancelled()
-        return grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded", None
-    except asyncio.CancelledError:  # the client has left
-        call.cancelled()
-        raise
+    async def until_over(self) -> _Outcome:
+        """Waits for the call's end, or for its deadline."""
+        left = None if self.deadline == NO_DEADLINE else max(0.0, self.deadline - time.monotonic())
+        try:
+            async with asyncio.timeout(left):
+                return await self.outcome
+        except TimeoutError:
+            self.cancelled()
+            return grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded", None
 
 
-async def _grpc_web(method: Method, request: Request, content_type: str, content: bytes) -> Response:
-    is_text = content_type.startswith("application/grpc-web-text")
-    call = _WebCall(request)
-    code, details, answer = await _run(method, call, _framed_message(content, is_text=is_text))
+async def _message(content_type: str, content: bytes, request_type: type[Message]) -> bytes:
+    """Returns the message of a request's body. Raises RefusedError."""
+    if content_type.startswith("application/grpc-web"):
+        return _framed_message(content, is_text=content_type.startswith(_TEXT))
+    if content_type != "application/json":
+        return content
+    if len(content) > LONGEST_JSON:
+        raise RefusedError(413, "INVALID_ARGUMENT", f"JSON is at most {LONGEST_JSON} bytes; send application/proto")
+    if len(content) > LONGEST_ON_LOOP:
+        return await asyncio.to_thread(_from_json, content, request_type())
+    return _from_json(content, request_type())
+
+
+def _response(
+    content_type: str,
+    code: grpc.StatusCode,
+    details: str,
+    answer: bytes | None,
+    trailing: tuple[tuple[str, str], ...],
+    response_type: type[Message],
+) -> Response:
+    if content_type.startswith("application/grpc-web"):
+        return _grpc_web_response(content_type, code, details, answer, trailing)
+    headers = {f"trailer-{name}": value for name, value in trailing}
+    if code is not OK or answer is None:
+        document = {"code": _CONNECT_CODES[code], "message": details}
+        return json_response(document, HTTP_STATUS.get(code.name, 500), headers)
+    if content_type == "application/json":
+        answer = json_format.MessageToJson(response_type.FromString(answer), indent=None).encode()
+    return Response(answer, 200, headers, content_type)
+
+
+def _grpc_web_response(
+    content_type: str, code: grpc.StatusCode, details: str, answer: bytes | None, trailing: tuple[tuple[str, str], ...]
+) -> Response:
     frames = [] if answer is None else [_FRAME.pack(0, len(answer)), answer]
-    fields = [("grpc-status", str(code.value[0])), *call.trailing_metadata]
-    if details:
-        fields.insert(1, ("grpc-message", quote(details, safe=" !#$&'()*+,/:;=?@[]\"<>^`{|}~")))
+    message = [("grpc-message", quote(details, safe=_UNQUOTED))] if details else []
+    fields = [("grpc-status", str(code.value[0])), *message, *trailing]
     trailers = "".join(f"{name}:{value}\r\n" for name, value in fields).encode()
     body = b"".join([*frames, _FRAME.pack(_TRAILERS, len(trailers)), trailers])
-    return Response(base64.b64encode(body) if is_text else body, media_type=content_type)
+    return Response(base64.b64encode(body) if content_type.startswith(_TEXT) else body, media_type=content_type)
 
 
 def _framed_message(content: bytes, *, is_text: bool) -> bytes:
@@ -173,20 +205,6 @@ def _framed_message(content: bytes, *, is_text: bool) -> bytes:
             "the body is one frame of gRPC-Web: a byte 0, the length in four bytes, the message",
         )
     return content[_FRAME.size :]
-
-
-async def _connect(method: Method, types: _Types, request: Request, content_type: str, content: bytes) -> Response:
-    is_json, call = content_type == "application/json", _WebCall(request)
-    if is_json:
-        content = _from_json(content, types[0]())
-    code, details, answer = await _run(method, call, content)
-    headers = {f"trailer-{name}": value for name, value in call.trailing_metadata}
-    if code is not OK or answer is None:
-        document = {"code": _CONNECT_CODES[code], "message": details}
-        return json_response(document, HTTP_STATUS.get(code.name, 500), headers)
-    if is_json:
-        answer = json_format.MessageToJson(types[1].FromString(answer), indent=None).encode()
-    return Response(answer, 200, headers, content_type)
 
 
 def _from_json(content: bytes, message: Message) -> bytes:

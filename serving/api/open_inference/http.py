@@ -195,6 +195,8 @@ class OpenInferenceEndpoints:
     async def _load(self, request: Request, body: bytes, _: Caller) -> Response:
         document = json_codec.loads(body) if body.strip() else {}
         parameters = document.get("parameters") if isinstance(document, dict) else None
+        if not isinstance(parameters or {}, dict):
+            raise InvalidRequestError("`parameters` is a JSON object")
         await self._operations.load(request.path_params["name"], list(parameters or {}))
         return Response()
 

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from protos.inference.open_inference_pb2 import InferTensorContents, ModelInferRequest
+from serving.api.image_lists import numbers_of
 from serving.core.classifier import EncodedImage
 from serving.errors import InvalidRequestError
 from serving.models.onnx_session import INPUT
@@ -114,7 +115,7 @@ def images_from_json(spec: TensorSpec, data: Any) -> Images:
     """Reads the images of a JSON list of numbers, flat or nested as the shape is. Raises InvalidRequestError."""
     dtype, wanted = _DTYPES[spec.datatype], spec.images * PIXELS
     try:
-        values = np.array(data)  # of unequal rows, of texts: refused by the next lines
+        values = numbers_of(data)  # of unequal rows, of texts: refused by the next lines
     except (ValueError, OverflowError) as error:
         raise InvalidRequestError(f"input `{NAME}`: `data` is no list of numbers of one shape") from error
     if values.dtype.kind not in "iuf" or values.size != wanted:

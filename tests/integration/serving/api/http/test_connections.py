@@ -1,0 +1,135 @@
+"""Connections keep HTTP's rules and the server's limits, whatever is in flight on them."""
+
+import asyncio
+import json
+import resource
+import socket
+from contextlib import suppress
+
+import aiohttp
+import pytest
+
+from serving.api.http import application, connection
+from tests.integration.serving.api.http.test_bodies import is_established
+from tests.support.servers import StartServer
+from tests.support.tiny_model import image_of
+from tests.support.web import web
+
+LIVE = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
+UPGRADE = (
+    b"POST /v1/classify HTTP/1.1\r\nHost: x\r\nUpgrade: h2c\r\nConnection: Upgrade, HTTP2-Settings, close\r\n"
+    b"HTTP2-Settings: AAMAAABk\r\nContent-Length: 784\r\n\r\n"
+)
+SOON = 30.0
+
+
+@pytest.mark.parametrize("cuts", [(), (len(UPGRADE),), (50,), (50, len(UPGRADE) + 9)])
+async def test_the_body_of_a_request_that_offers_an_upgrade_is_its_body(
+    start_server: StartServer, cuts: tuple[int, ...]
+) -> None:
+    """Java's HttpClient offers h2c with its first request. What follows must not be read as a request."""
+    sent, starts = UPGRADE + image_of(5), (0, *cuts)
+    async with start_server() as server, asyncio.timeout(SOON):
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.http_port)
+        for start, end in zip(starts, (*cuts, len(sent)), strict=True):
+            writer.write(sent[start:end])
+            async with aiohttp.ClientSession() as session:  # lets the server read what it has
+                await session.get(f"http://127.0.0.1:{server.http_port}/livez")
+        answer = await reader.read()
+        writer.close()
+    assert answer.count(b"HTTP/1.1 ") == 1
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["digit"] == 5
+
+
+async def test_a_body_behind_pipelined_requests_is_not_read_without_bound(
+    start_server: StartServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held, original = [0], connection.HttpConnection.on_body
+
+    def look(self: connection.HttpConnection, body: bytes) -> None:
+        original(self, body)
+        held.append(len(self.cycle.body))
+
+    monkeypatch.setattr(connection.HttpConnection, "on_body", look)
+    async with start_server(max_image_bytes=50_000) as server, asyncio.timeout(SOON):
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.http_port)
+        writer.write(90 * LIVE + b"POST /v1/classify HTTP/1.1\r\nContent-Length: 90000000\r\n\r\n")
+        writer.write(bytes(10_000_000))
+        while b" 413 " not in await reader.readline():
+            pass
+        writer.close()
+    assert max(held) < 1_000_000
+
+
+async def test_more_pipelined_requests_than_are_kept_end_the_connection(start_server: StartServer) -> None:
+    async with start_server() as server, asyncio.timeout(SOON):
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.http_port)
+        writer.write(2 * connection.MAX_PIPELINED * LIVE)
+        with suppress(ConnectionError):
+            assert (await reader.read()).count(b"alive") <= connection.MAX_PIPELINED + 1
+        writer.close()
+
+
+async def test_a_trailer_that_does_not_end_is_hung_up_on(start_server: StartServer) -> None:
+    async with start_server() as server, asyncio.timeout(SOON):
+        _, writer = await asyncio.open_connection("127.0.0.1", server.http_port)
+        writer.write(b"POST /livez HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: ")
+        with pytest.raises(ConnectionError):
+            await write_without_end(writer)
+
+
+async def write_without_end(writer: asyncio.StreamWriter) -> None:
+    while True:
+        writer.write(b"x" * 100_000)
+        await writer.drain()
+        await asyncio.sleep(0)  # drain() itself gives nobody a turn while there is room
+
+
+async def test_trailers_are_no_headers(start_server: StartServer) -> None:
+    """RFC 9110, 6.5.1: they are not merged. Here a trailer would decide how the body is read."""
+    head = b"POST /v1/classify HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+    async with start_server() as server, asyncio.timeout(SOON):
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.http_port)
+        writer.write(head + b"310\r\n" + image_of(5) + b"\r\n0\r\nContent-Encoding: br\r\n\r\n")
+        assert (await reader.read()).startswith(b"HTTP/1.1 200 ")
+        writer.close()
+
+
+async def test_a_last_response_that_is_not_read_is_aborted(
+    start_server: StartServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module, name in ((application, "WRITE_SECONDS"), (connection, "IDLE_SECONDS")):
+        monkeypatch.setattr(module, name, 0.1)
+    get = b"GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n"
+    async with start_server() as server, web(server.http_port) as caller, asyncio.timeout(SOON):
+        with socket.socket() as deaf:
+            deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            deaf.connect(("127.0.0.1", server.http_port))
+            deaf.sendall(get + b"\r\n" + get + b"\r\n" + get + b"Connection: close\r\n\r\n")
+            while is_established(server.http_port, deaf.getsockname()[1]):
+                await caller.metrics()
+
+
+@pytest.mark.parametrize("path", ["/v1/classify", "/v1/models/mnist:predict", "/v2/models/mnist/infer"])
+async def test_texts_among_the_numbers_take_no_memory(start_server: StartServer, path: str) -> None:
+    data = ["x" * 20_000] + [""] * 783  # NumPy would make 784 texts of 20,000 characters of it, of 4 bytes each
+    tensor = {"name": "pixels", "datatype": "UINT8", "shape": [1, 784], "data": data}
+    document = {
+        "/v1/classify": {"image": [data]},
+        "/v1/models/mnist:predict": {"instances": [data]},
+        "/v2/models/mnist/infer": {"inputs": [tensor]},
+    }[path]
+    async with start_server() as server, aiohttp.ClientSession(f"http://127.0.0.1:{server.http_port}") as session:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        async with session.post(path, json=document) as response:
+            assert response.status == 400
+        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 30_000  # kilobytes
+        async with session.post("/v1/classify", json={"image": [["x" * 200_000] + [""] * 50_000]}) as response:
+            assert response.status == 400
+
+
+async def test_parameters_of_a_load_that_are_none_are_refused(start_server: StartServer) -> None:
+    async with start_server() as server, aiohttp.ClientSession(f"http://127.0.0.1:{server.http_port}") as session:
+        for parameters in (5, [5], "x", [[1]]):
+            async with session.post("/v2/repository/models/mnist/load", json={"parameters": parameters}) as response:
+                assert response.status == 400
