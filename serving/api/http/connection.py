@@ -6,6 +6,9 @@ uvicorn's command waits for a proxy in front to keep clients in bounds. Here the
    and may take MAX_HEAD_BYTES; the trailers of a chunked body, as much again.
 2. A client that leaves cancels the request that is being answered.
 3. A connection that stays idle is aborted: closing it would wait until the client has read its last response.
+4. At most MAX_PIPELINED requests wait for the response of an earlier one, and nothing is read while one does.
+5. A request that offers another protocol is read as one that does not. httptools leaves off where its body begins, and
+   the body would be read as the next request.
 """
 
 import asyncio
