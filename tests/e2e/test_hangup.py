@@ -51,7 +51,8 @@ def serving_in(
 ) -> Iterator[Popen[str]]:
     """The server in a session that this terminal controls."""
     # setsid makes the session, as only the process itself can take the terminal; it stays the same process.
-    before = ["env", *(["--ignore-signal=HUP"] if ignores_hangup else []), "setsid", "--ctty"]
+    # The signal is set either way: the tests themselves may run under nohup.
+    before = ["env", f"--{'ignore' if ignores_hangup else 'default'}-signal=HUP", "setsid", "--ctty"]
     command = [*before, *server_command(*flags)]
     files = {"stdin": terminal.theirs, "stdout": terminal.theirs, "stderr": terminal.theirs} | pipes
     with started(command, start_new_session=False, env=without_settings(), **files) as process:

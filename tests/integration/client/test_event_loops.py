@@ -92,6 +92,8 @@ def test_classify_many_may_be_called_before_the_loop_that_draws_from_it(address:
 def test_calls_that_a_loop_left_behind_do_not_disturb_the_next_loop(
     address: str, service: _Service, caplog: pytest.LogCaptureFixture
 ) -> None:
+    gc.collect()  # what earlier tests left behind is not of this one
+    caplog.clear()
     client = AsyncDigitClient(address)
 
     async def leave() -> None:
