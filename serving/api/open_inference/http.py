@@ -16,6 +16,7 @@ from starlette.responses import Response
 
 from protos.inference import open_inference_pb2 as protocol
 from serving.api.http.application import Endpoint, Route, json_response
+from serving.api.http.bodies import header
 from serving.api.http.calls import ANSWER_SECONDS, HttpCalls
 from serving.api.open_inference import json_codec
 from serving.api.open_inference.codec import AcceptedModel
@@ -35,6 +36,7 @@ from serving.errors import InvalidRequestError, NotSupportedError
 Answer = Callable[[Request, bytes], Awaitable[Response]]
 _MODEL = ("/v2/models/{name}", "/v2/models/{name}/versions/{version}")
 LONGEST_ON_LOOP = 64 * 1024  # of JSON that is parsed without another thread
+_HEADER_LENGTH = json_codec.HEADER_LENGTH.lower().encode()
 _LONGEST_HEADER = 10  # digits of Inference-Header-Content-Length
 
 
@@ -213,8 +215,8 @@ class OpenInferenceEndpoints:
 
 
 def _header_length(request: Request) -> int | None:
-    text = request.headers.get(json_codec.HEADER_LENGTH)
-    if text is None:
+    text = header(request, _HEADER_LENGTH, "")
+    if not text:
         return None
     if not (text.isascii() and text.isdecimal() and len(text) <= _LONGEST_HEADER):
         raise InvalidRequestError(f"{json_codec.HEADER_LENGTH} is a number of bytes")

@@ -16,7 +16,7 @@ from typing import Any
 from protos.inference.open_inference_pb2 import InferParameter, ModelInferRequest
 from serving.api.image_lists import decoded_picture
 from serving.api.open_inference.codec import AcceptedModel, InferHead, InferRequest, check_count, head_of
-from serving.api.open_inference.outputs import OUTPUTS, raw_output, values_of
+from serving.api.open_inference.outputs import OUTPUTS, RequestedOutput, raw_output, values_of
 from serving.api.open_inference.tensor import BYTES, NAME, Images, clip, images_from_json, images_from_raw
 from serving.core.classifier import EncodedImage
 from serving.errors import InvalidRequestError
@@ -78,26 +78,46 @@ def parse_json_infer(
 
 def json_infer_response(request: JsonRequest, model: str, predictions: Predictions) -> tuple[bytes, int | None]:
     """Returns the response's body, and the length of its JSON where binary tensors follow it."""
-    head, outputs, parts = request.request.head, [], []
-    for requested, is_binary in zip(head.outputs, request.are_binary, strict=True):
-        kind = OUTPUTS[requested.name]
-        datatype, row_shape = (BYTES, (requested.classes,)) if requested.classes else (kind.datatype, kind.row_shape)
-        output: dict[str, Any] = {
-            "name": requested.name,
-            "datatype": datatype,
-            "shape": [predictions.images, *row_shape],
-        }
-        if is_binary:
-            parts.append(raw_output(requested, predictions))
-            output["parameters"] = {"binary_data_size": len(parts[-1])}
-        else:
-            output["data"] = values_of(requested, predictions)
-        outputs.append(output)
-    document: dict[str, Any] = {"model_name": model, "model_version": str(predictions.version), "outputs": outputs}
-    if head.id:
-        document["id"] = head.id
-    text = json.dumps(document, separators=(",", ":")).encode()
-    return (b"".join([text, *parts]), len(text)) if parts else (text, None)
+    head, are_binary = request.request.head, request.are_binary
+    parts = [
+        raw_output(requested, predictions) if is_binary else None
+        for requested, is_binary in zip(head.outputs, are_binary, strict=True)
+    ]
+    if all(are_binary) and not head.id:  # its JSON is that of every such response
+        sizes = tuple(len(part or b"") for part in parts)
+        text = _binary_header(model, predictions.version, head.outputs, predictions.images, sizes)
+    else:
+        described = [
+            _described(requested, predictions.images)
+            | ({"data": values_of(requested, predictions)} if part is None else _binary(len(part)))
+            for requested, part in zip(head.outputs, parts, strict=True)
+        ]
+        text = _document(model, predictions.version, described, head.id)
+    binary = [part for part in parts if part is not None]
+    return (b"".join([text, *binary]), len(text)) if binary else (text, None)
+
+
+@lru_cache(maxsize=256)
+def _binary_header(
+    model: str, version: int, outputs: tuple[RequestedOutput, ...], images: int, sizes: tuple[int, ...]
+) -> bytes:
+    described = [_described(each, images) | _binary(size) for each, size in zip(outputs, sizes, strict=True)]
+    return _document(model, version, described, "")
+
+
+def _document(model: str, version: int, outputs: list[dict[str, Any]], id: str) -> bytes:
+    document = {"model_name": model, "model_version": str(version), "outputs": outputs} | ({"id": id} if id else {})
+    return json.dumps(document, separators=(",", ":")).encode()
+
+
+def _described(requested: RequestedOutput, images: int) -> dict[str, Any]:
+    kind = OUTPUTS[requested.name]
+    datatype, row_shape = (BYTES, (requested.classes,)) if requested.classes else (kind.datatype, kind.row_shape)
+    return {"name": requested.name, "datatype": datatype, "shape": [images, *row_shape]}
+
+
+def _binary(size: int) -> dict[str, Any]:
+    return {"parameters": {"binary_data_size": size}}
 
 
 def loads(text: bytes) -> Any:
