@@ -22,7 +22,7 @@ TRIM_SECONDS = 10.0  # a busy heap has grown to its most within seconds; a trim 
 _SETTINGS = {
     "M_ARENA_MAX": (-8, 1),
     "M_MMAP_THRESHOLD": (-3, 16 * _MEBIBYTE),
-    "M_TRIM_THRESHOLD": (-1, 32 * _MEBIBYTE),  # free at the heap's top, for the next inference
+    "M_TRIM_THRESHOLD": (-1, 16 * _MEBIBYTE),  # free at the heap's top, for the next inference
 }
 
 
