@@ -17,13 +17,12 @@ import numpy as np
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from serving.api.http.bodies import RefusedError
+from serving.api.http.bodies import LONGEST_JSON, RefusedError
 from serving.api.image_lists import decoded_picture, pixels_of_numbers
 from serving.core.classifier import EncodedImage, ImageInput, Images
 from serving.errors import InvalidRequestError
 from serving.predictions import PIXELS, SIDE
 
-LONGEST_JSON = 512 * 1024  # parsing it holds up other calls: 25 ms for so many numbers, 240 at worst
 LONGEST_TYPE = 512  # of a form; the usual one has 70
 LONGEST_ON_LOOP = 64 * 1024  # of a form or JSON that is parsed without another thread
 logging.getLogger("python_multipart").disabled = True  # a line for each bad form, unstructured

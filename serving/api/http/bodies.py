@@ -11,7 +11,8 @@ BODY_SECONDS = 10.0  # for a body to arrive: a client that sends a byte a minute
 MAX_BYTES_HELD = 64 * 2**20  # of bodies that are being read or answered, of all clients together
 DISCARDED_FACTOR = 8  # times the longest body: so much of a longer one is read, so that its client sees the response
 LONGEST_ON_LOOP = 1024  # of a packed body: it may hold a thousand times as much
-_WINDOW = {"gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
+LONGEST_JSON = 512 * 1024  # whoever parses it holds the interpreter meanwhile: it bounds what other calls wait
+WINDOW = {"gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}  # zlib's name for each Content-Encoding
 
 
 class RefusedError(Exception):
@@ -66,12 +67,15 @@ class Bodies:
 
     async def unpack(self, request: Request, body: bytearray, longest: int) -> bytes:
         """Returns the body without its Content-Encoding, counted as it is then. Raises RefusedError."""
-        if header(request, b"content-encoding", "identity") == "identity":
+        encoding = header(request, b"content-encoding", "identity").lower()
+        if encoding == "identity":
             return bytes(body)
+        if encoding not in WINDOW:
+            raise RefusedError(415, "INVALID_ARGUMENT", "the body's Content-Encoding may be gzip or deflate, or none")
         if len(body) > LONGEST_ON_LOOP:
-            content = await asyncio.to_thread(unpacked, request, bytes(body), longest)
+            content = await asyncio.to_thread(_unpacked, encoding, bytes(body), longest)
         else:
-            content = unpacked(request, body, longest)
+            content = _unpacked(encoding, body, longest)
         more = len(content) - len(body)
         if more > 0 and not self._held.admit(_host(request), more):
             raise RefusedError(429, "RESOURCE_EXHAUSTED", "too many bodies are being read; try again soon")
@@ -82,7 +86,7 @@ class Bodies:
 
 
 def header(request: Request, name: bytes, default: str) -> str:
-    """Returns a header as Starlette does, in a quarter of its time."""
+    """Returns a header. Without the object that Starlette makes for all of them."""
     for key, value in request.scope["headers"]:
         if key == name:
             return str(value, "latin-1")
@@ -98,14 +102,8 @@ def _too_long(longest: int) -> RefusedError:
     return RefusedError(413, "INVALID_ARGUMENT", f"the body is longer than {longest} bytes")
 
 
-def unpacked(request: Request, body: bytes | bytearray, longest: int) -> bytes:
-    """Returns the body without its Content-Encoding, gzip or deflate. Raises RefusedError."""
-    encoding = header(request, b"content-encoding", "identity").lower()
-    if encoding == "identity":
-        return bytes(body)
-    if encoding not in _WINDOW:
-        raise RefusedError(415, "INVALID_ARGUMENT", "the body's Content-Encoding may be gzip or deflate, or none")
-    unpacker = zlib.decompressobj(_WINDOW[encoding])
+def _unpacked(encoding: str, body: bytes | bytearray, longest: int) -> bytes:
+    unpacker = zlib.decompressobj(WINDOW[encoding])
     try:
         content = unpacker.decompress(body, longest + 1)  # bounded: a body of megabytes could hold gigabytes
     except zlib.error as error:

@@ -25,7 +25,7 @@ from starlette.responses import Response
 
 from serving.api.engine.call import NO_DEADLINE, OK, Call, Metadata, Method
 from serving.api.http.application import Endpoint, Route, error_response, json_response
-from serving.api.http.bodies import Bodies, RefusedError, header
+from serving.api.http.bodies import LONGEST_JSON, Bodies, RefusedError, header
 from serving.api.http.calls import HTTP_STATUS, Origin, refuse_plain_text
 
 _FRAME = struct.Struct(">BI")  # flags and length, before a message or the trailers
@@ -36,7 +36,6 @@ _TYPES_KNOWN = (
     "the Content-Type is application/grpc-web+proto or application/grpc-web-text (gRPC-Web),"
     " application/proto or application/json (Connect)"
 )
-LONGEST_JSON = 512 * 1024  # as of /v1/classify
 LONGEST_ON_LOOP = 4 * 1024  # of JSON: protobuf parses it in Python, 3 ms for a kilobyte of {}
 _UNITS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}  # of grpc-timeout
 _CONNECT_CODES = {code: "canceled" if code.name == "CANCELLED" else code.name.lower() for code in grpc.StatusCode}

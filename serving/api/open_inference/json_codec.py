@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import Any
 
 from protos.inference.open_inference_pb2 import InferParameter, ModelInferRequest
+from serving.api.http.bodies import LONGEST_JSON
 from serving.api.image_lists import decoded_picture
 from serving.api.open_inference.codec import AcceptedModel, InferHead, InferRequest, check_count, head_of
 from serving.api.open_inference.outputs import OUTPUTS, RequestedOutput, raw_output, values_of
@@ -23,7 +24,6 @@ from serving.errors import InvalidRequestError
 from serving.predictions import PIXELS, Predictions
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
-LONGEST_JSON = 512 * 1024  # parsing it holds up other calls: 25 ms for so many numbers, 240 at worst
 LONGEST_KEPT = 2048  # bytes of JSON; a usual one has 200 to 400
 _MOST_PARAMETERS = 64  # of a request, a tensor or an output
 
