@@ -48,6 +48,7 @@ class InferHead:
     model_version: str
     id: str
     timeout_seconds: float
+    says_final: bool  # a streamed response must say whether it is the last one of its request
     outputs: tuple[RequestedOutput, ...]
     spec: TensorSpec
 
@@ -155,6 +156,7 @@ def head_of(message: ModelInferRequest) -> InferHead:
         model_version=message.model_version,
         id=message.id,
         timeout_seconds=_timeout(message),
+        says_final="triton_enable_empty_final_response" in message.parameters,
         outputs=_outputs(message),
         spec=tensor_spec(message.inputs[0]),
     )

@@ -35,8 +35,7 @@ SERVICE = protocol.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
 # Requests of one stream that are answered at the same time. Bounds what one caller can queue; further messages are not
 # read, so HTTP/2 flow control stops the client.
 STREAM_REQUESTS_IN_FLIGHT = 256
-# tritonclient's parameter by which a response must say whether it is the last one; here each is.
-EMPTY_FINAL_RESPONSE, FINAL_RESPONSE = "triton_enable_empty_final_response", "triton_final_response"
+FINAL_RESPONSE = "triton_final_response"  # parameter of a response that is the last one of its request; here each is
 _IS_FINAL = protocol.ModelInferResponse(
     parameters={FINAL_RESPONSE: protocol.InferParameter(bool_param=True)}
 ).SerializeToString()
@@ -125,7 +124,7 @@ class OpenInferenceService:
             message = parse_infer(request, model)
             predictions = await self._operations.infer(message, caller, call.deadline)
             response = self._operations.timed(partial(infer_response, message, model.name), predictions)
-            if EMPTY_FINAL_RESPONSE.encode() in request:
+            if message.head.says_final:
                 response += _IS_FINAL  # protobuf reads messages in a row as one
             is_answered = True
             answer = protocol.ModelStreamInferResponse(infer_response=protocol.ModelInferResponse.FromString(response))
