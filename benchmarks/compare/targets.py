@@ -71,6 +71,18 @@ def cpu(measured: Measurement) -> float:
     return measured.cpu_us_per_request
 
 
+def _to_fastapi(server: str) -> tuple[Check, ...]:
+    """The limits of a server over HTTP, under both loads."""
+    return tuple(
+        check
+        for load in (THIRTY_TWO, MANY)
+        for check in (
+            ratio(server, "fastapi", load, at_least=1.2),
+            ratio(server, "fastapi", load, p99, at_most=0.8),
+        )
+    )
+
+
 # By name on the command line. The limits were set on 28 November 2026, when grpc.aio took 342 us of processor time a
 # call, and the Python client got 16,410/s and 2,704/s.
 TARGETS = {
@@ -98,26 +110,9 @@ TARGETS = {
     ),
     "http": Target(
         "/v1/classify with 784 bytes over HTTP, 32 and 128 at once, to FastAPI raw with two workers: requests/s; p99",
-        tuple(
-            check
-            for load in (THIRTY_TWO, MANY)
-            for check in (
-                ratio("ours-http", "fastapi", load, at_least=1.2),
-                ratio("ours-http", "fastapi", load, p99, at_most=0.8),
-            )
-        ),
+        _to_fastapi("ours-http"),
     ),
-    "http-infer": Target(
-        "/v2/models/mnist/infer with binary tensors, the same",
-        tuple(
-            check
-            for load in (THIRTY_TWO, MANY)
-            for check in (
-                ratio("ours-http-infer", "fastapi", load, at_least=1.2),
-                ratio("ours-http-infer", "fastapi", load, p99, at_most=0.8),
-            )
-        ),
-    ),
+    "http-infer": Target("/v2/models/mnist/infer with binary tensors, the same", _to_fastapi("ours-http-infer")),
     "echo": Target(
         "one digit, 32 at once, one worker, to a completion-queue echo in one process",
         (ratio("ours-one", "echo-completion-queue", THIRTY_TWO, at_least=0.3),),
