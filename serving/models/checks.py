@@ -53,7 +53,7 @@ def check_explaining_graph(explaining: ExplainingSession, session: Session) -> N
     The images are noise, paper and ink rather than the golden ones: the graphs share all weights, so they must agree
     on any input, and noise reaches more of them than digits do.
     """
-    # Not by numpy.random, which takes 7 MiB of each worker.
+    # Not by numpy.random, which nothing else in a worker loads.
     noise = bytearray(random.Random(0).randbytes(EXPLAINED_ROWS * PIXELS))
     pixels = np.frombuffer(noise, np.uint8).reshape(-1, PIXELS)
     pixels[0], pixels[1] = 0, 255  # the extremes: all paper, all ink
