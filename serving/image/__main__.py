@@ -16,10 +16,8 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from serving.image.framing import frame
-from serving.image.reduction import reduced
 
 USAGE = "usage: python -m serving.image IN.npz OUT.npz"
 FLAGS_SUFFIX = "_flags"
@@ -70,7 +68,7 @@ def _frame_all(stack: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.uint8], npt
     pixels = np.zeros((len(stack), 784), np.uint8)
     flags = np.zeros(len(stack), np.uint16)
     for index, picture in enumerate(stack):
-        framed = frame(np.asarray(reduced(Image.fromarray(picture))))
+        framed = frame(picture)
         pixels[index] = framed.pixels
         flags[index] = framed.quality
     return pixels, flags

@@ -1,28 +1,32 @@
 """Remarks on the quality of a picture, which accompany its digit: what may be wrong with it."""
 
 import numpy as np
-import numpy.typing as npt
 
-from serving.image.paper import Ink
+from serving.image.glyphs import has_several_glyphs
+from serving.image.histogram import histogram, percentile
+from serving.image.paper import STROKE, Grey, Ink
 from serving.image.picture import Quality
-from serving.image.pieces import has_several_glyphs, touches_border
+from serving.image.writing import Writing
 
 LOWEST_CONTRAST = 51.0  # grey levels of 255 between paper and full ink: a fifth
 DARK_LEVEL = 85  # of 255: a third
 
 
-def quality_of(grey: npt.NDArray[np.uint8], ink: Ink | None, contrast: float) -> Quality:
-    """Returns the remarks on `grey`, (h, w) uint8.
-
-    `ink`: of the digit alone, (h, w), 0 to 255; None: blank. `contrast`: grey levels between paper and full ink.
-    """
-    quality = Quality.MOSTLY_DARK if np.median(grey) < DARK_LEVEL else Quality(0)
-    if ink is None:
+def quality_of(grey: Grey, writing: Writing | None) -> Quality:
+    """Returns the remarks on `grey`, (h, w) uint8, and on what is written there; None: blank."""
+    quality = Quality.MOSTLY_DARK if percentile(histogram(grey), 50) < DARK_LEVEL else Quality(0)
+    if writing is None:
         return quality | Quality.BLANK
-    if has_several_glyphs(ink):
+    if len(writing.components) > 1 and has_several_glyphs(writing.ink):
         quality |= Quality.SEVERAL_GLYPHS
-    if touches_border(ink):
+    if _touches_border(writing.ink):
         quality |= Quality.TOUCHES_BORDER
-    if contrast < LOWEST_CONTRAST:
+    if writing.contrast < LOWEST_CONTRAST:
         quality |= Quality.LOW_CONTRAST
     return quality
+
+
+def _touches_border(ink: Ink) -> bool:
+    """Returns True when a stroke reaches the picture's border: part of the digit may be cut off."""
+    half = 2 * STROKE  # of full ink: a soft edge at the border cuts nothing off
+    return max(int(np.max(edge)) for edge in (ink[0], ink[-1], ink[:, 0], ink[:, -1])) >= half

@@ -6,8 +6,8 @@ fewer than 1 % outside the limits below.
 
 import math
 
+import cv2
 import numpy as np
-from scipy import ndimage
 
 from serving.image.mnist_box import BOX, EDGE_OF_LARGE, area_averaged, enlarged, tight_square
 from serving.image.paper import Ink
@@ -16,7 +16,7 @@ THINNEST, THICKEST = 1.2, 4.6  # between these widths strokes stay unchanged
 THIN_TO, THICK_TO = 1.8, 3.8  # widths after redrawing
 # Pixels a side while strokes are redrawn: fewer would round the width, more would only take longer.
 COARSEST_SIDE, FINEST_SIDE = 4 * BOX, 6 * BOX
-OUTLINE = 100.0  # of 255: the level at which a stroke's outline lies
+OUTLINE = 100  # of 255: the level at which a stroke's outline lies
 
 
 def with_mnist_strokes(square: Ink) -> Ink:
@@ -25,7 +25,7 @@ def with_mnist_strokes(square: Ink) -> Ink:
     if width < THINNEST:
         return _redrawn(_pooled(square), THIN_TO)
     if width > THICKEST and len(square) >= BOX:  # in a smaller square soft edges make every stroke look thick
-        working = square if len(square) <= FINEST_SIDE else area_averaged(square, FINEST_SIDE)
+        working = square if len(square) <= FINEST_SIDE else _rounded(area_averaged(square, FINEST_SIDE))
         return _redrawn(working, THICK_TO)
     return square
 
@@ -35,10 +35,12 @@ def stroke_width(ink: Ink) -> float:
 
     A long stroke of width w and length l has the area wl and an outline of about 2l. Both are sums over grey levels.
     """
-    padded = np.pad(ink, 1)  # strokes at the border have an outline there too
-    down, across = np.diff(padded, axis=0)[:, :-1], np.diff(padded, axis=1)[:-1]
-    outline = float(np.hypot(down, across).sum())
-    return 2 * float(ink.sum()) / outline if outline else 0.0
+    # In signed numbers; strokes at the border have an outline there too.
+    padded = cv2.copyMakeBorder(ink, 1, 1, 1, 1, cv2.BORDER_CONSTANT).astype(np.float32)
+    down = padded[1:, :-1] - padded[:-1, :-1]
+    across = padded[:-1, 1:] - padded[:-1, :-1]
+    outline = float(cv2.magnitude(down, across).sum())
+    return 2 * float(cv2.sumElems(ink)[0]) / outline if outline else 0.0
 
 
 def _pooled(square: Ink) -> Ink:
@@ -56,14 +58,20 @@ def _redrawn(square: Ink, target: float) -> Ink:
     Returns the square unchanged where that would leave no strokes: ink paler than OUTLINE, apart from a few dots.
     """
     if len(square) < COARSEST_SIDE:
-        square = enlarged(square, COARSEST_SIDE)
+        square = _rounded(enlarged(square, COARSEST_SIDE))
     width = stroke_width(square)
     # Pixels by which each outline moves. The box, of side s, grows with the strokes, and the width is to be a share of
     # the new side: (width + 2 grow) / (s + 2 grow) = target / BOX.
     grow = (target * len(square) / BOX - width) / (2 * (1 - target / BOX))
     margin = max(0, math.ceil(grow)) + 1  # room for strokes that grow beyond the square
-    strokes = np.pad(square, margin) >= OUTLINE
-    inside, outside = ndimage.distance_transform_edt(strokes), ndimage.distance_transform_edt(~strokes)
+    padded = cv2.copyMakeBorder(square, margin, margin, margin, margin, cv2.BORDER_CONSTANT)
+    strokes = cv2.threshold(padded, OUTLINE - 1, 255, cv2.THRESH_BINARY)[1]
+    inside = cv2.distanceTransform(strokes, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    outside = cv2.distanceTransform(cv2.bitwise_not(strokes), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     outline = np.where(strokes, inside - 0.5, 0.5 - outside)  # signed distance from the outline, positive inside
-    redrawn = np.clip(outline + grow + 0.5, 0.0, 1.0) * 255.0  # a soft edge of one pixel
+    redrawn = _rounded(np.clip(outline + (grow + 0.5), 0.0, 1.0) * 255)  # a soft edge of one pixel
     return tight_square(redrawn) if strokes.any() and redrawn.max() > EDGE_OF_LARGE else square
+
+
+def _rounded(levels: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> Ink:
+    return np.rint(levels).astype(np.uint8)

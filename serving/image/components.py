@@ -1,0 +1,73 @@
+"""Connected components of a picture's strokes, diagonals included."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from serving.image.paper import Ink, strokes_of
+
+Mask = npt.NDArray[np.bool_]
+LEFT, TOP, WIDTH, HEIGHT = range(4)  # columns of Components.boxes
+
+
+@dataclass(frozen=True, slots=True)
+class Components:
+    """Components of a picture's strokes; a component's row is its label less one.
+
+    Arrays instead of objects, without loops: a hostile picture has thousands of components.
+    """
+
+    labels: npt.NDArray[np.int32]  # (h, w), 0 = no component
+    boxes: npt.NDArray[np.int32]  # (n, 4): left, top, width, height
+    areas: npt.NDArray[np.int32]  # (n,), pixels
+    amounts: npt.NDArray[np.float64]  # (n,), the sum of each component's squared ink: a pale shadow has little
+
+    def __len__(self) -> int:
+        return len(self.areas)
+
+    @property
+    def longer_sides(self) -> npt.NDArray[np.int32]:
+        """Longer side of each component's box, (n,), in pixels."""
+        longer: npt.NDArray[np.int32] = self.boxes[:, [WIDTH, HEIGHT]].max(axis=1, initial=0)
+        return longer
+
+    def mask(self, chosen: Mask) -> npt.NDArray[np.uint8]:
+        """Returns 255 where a component of those `chosen`, (n,), is, (h, w) uint8."""
+        table = np.append(False, chosen).astype(np.uint8) * np.uint8(255)
+        return table[self.labels]
+
+    def distances_from(self, main: int) -> npt.NDArray[np.float32]:
+        """Returns the distance of each component from the one in row `main`, (n,), in pixels."""
+        away = cv2.distanceTransform(np.where(self.labels == main + 1, 0, 255).astype(np.uint8), cv2.DIST_L2, 5)
+        nearest = np.full(len(self) + 1, np.inf, np.float32)
+        np.minimum.at(nearest, self.labels.ravel(), away.ravel())
+        return nearest[1:]
+
+    def border_contacts(self) -> npt.NDArray[np.int64]:
+        """Returns how many pixels of each component lie on the picture's border, by side: (n, 4).
+
+        In the order top, bottom, left, right.
+        """
+        labels = self.labels
+        edges = (labels[0], labels[-1], labels[:, 0], labels[:, -1])
+        return np.stack([np.bincount(edge, minlength=len(self) + 1)[1:] for edge in edges], axis=1)
+
+
+def components_of(ink: Ink) -> Components:
+    """Returns the components of the strokes in `ink`, (h, w) uint8."""
+    count, labels, statistics, _ = cv2.connectedComponentsWithStats(strokes_of(ink), connectivity=8)
+    amounts = np.bincount(labels.ravel(), weights=np.square(ink, dtype=np.float32).ravel(), minlength=count)[1:]
+    return Components(labels, statistics[1:, :4], statistics[1:, cv2.CC_STAT_AREA], amounts)
+
+
+def without(ink: Ink, components: Components, dropped: Mask) -> Ink:
+    """Returns the ink without the components that are `dropped`, (n,), each with its soft edge."""
+    if not dropped.any():
+        return ink
+    # A soft edge goes with the component that it is nearest to.
+    kept_away, dropped_away = (
+        cv2.distanceTransform(cv2.bitwise_not(components.mask(chosen)), cv2.DIST_L2, 3) for chosen in (~dropped, dropped)
+    )
+    return np.where(dropped_away < kept_away, np.uint8(0), ink)

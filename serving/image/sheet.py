@@ -1,0 +1,43 @@
+"""Finds the sheet or screen that the digit is on, where the picture shows what lies around it: a desk, a page."""
+
+import cv2
+import numpy as np
+
+from serving.image.histogram import otsu_level
+from serving.image.paper import Grey
+
+SMALLEST_SIDE = 24  # pixels of a sheet's shorter side
+FILL = 0.88  # of the least rectangle around a sheet that it fills, at whatever angle; an ellipse fills 0.79
+SURFACE = 0.5  # of a sheet's area, at least, that carries no writing
+INSET = 0.02  # of a sheet's longer side that is its soft edge
+
+Box = tuple[int, int, int, int]  # left, top, width, height, in pixels
+
+
+def find_sheet(grey: Grey) -> Box | None:
+    """Returns the box just inside a sheet in `grey`, (h, w) uint8; None: there is none, or nothing around it.
+
+    A sheet is one large piece, lighter or darker than what lies around it, with four corners.
+    """
+    if min(grey.shape) < SMALLEST_SIDE:
+        return None
+    light = cv2.compare(grey, otsu_level(grey), cv2.CMP_GT)
+    border = np.concatenate((light[0], light[-1], light[:, 0], light[:, -1]))
+    if 0 < np.count_nonzero(border) < border.size:
+        majority_is_light = 2 * np.count_nonzero(border) > border.size
+    else:
+        majority_is_light = bool(border[0])
+    pieces = cv2.bitwise_not(light) if majority_is_light else light
+    _, labels, statistics, _ = cv2.connectedComponentsWithStats(pieces, connectivity=4)
+    largest = 1 + int(statistics[1:, cv2.CC_STAT_AREA].argmax()) if len(statistics) > 1 else 0
+    left, top, width, height, area = (int(value) for value in statistics[largest])
+    if not largest or min(width, height) < SMALLEST_SIDE or (height, width) == grey.shape:
+        return None
+    piece = cv2.compare(labels[top : top + height, left : left + width], largest, cv2.CMP_EQ)
+    outlines, _ = cv2.findContours(piece, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    outline_area = cv2.contourArea(outlines[0])
+    (_, sides, _) = cv2.minAreaRect(outlines[0])
+    if outline_area < FILL * sides[0] * sides[1] or area < SURFACE * outline_area:
+        return None
+    inset = 1 + round(INSET * max(width, height))
+    return left + inset, top + inset, width - 2 * inset, height - 2 * inset
