@@ -103,8 +103,8 @@ async def test_what_cannot_be_read_is_refused(
 
 async def test_bytes_that_are_no_message_are_the_callers_fault(trained: Standalone) -> None:
     async with grpc.aio.insecure_channel(f"127.0.0.1:{trained.grpc_port}") as channel:
+        read_bytes: Any = channel.unary_unary("/mnist.v1.DigitClassifier/Read")
         with pytest.raises(grpc.aio.AioRpcError) as raised:
-            read_bytes: Any = channel.unary_unary("/mnist.v1.DigitClassifier/Read")
             await read_bytes(b"\xff")
     assert raised.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
