@@ -15,6 +15,7 @@ from PIL import Image
 from protos.mnist.v1 import digits_pb2
 from protos.mnist.v1.digits_pb2_grpc import DigitClassifierStub
 from serving.commands.keys import keys
+from serving.logging import configure_logging
 from serving.options import run_command
 from serving.process.standalone import Standalone
 from tests.support.pictures import file_of, picture_of
@@ -194,6 +195,41 @@ async def test_http_refuses_what_cannot_be_read(
         answered, error, _ = await caller.post(f"/v1/read{query}", body)
         assert answered == status
         assert message in error["message"]
+
+
+async def test_picture_that_the_server_never_has_room_for_says_so(start_server: StartServer) -> None:
+    settings = {"model_repository": ROOT / "models", "queue_capacity_images": 3, "max_images_per_request": 3}
+    async with start_server(**settings) as server, web(server.http_port) as caller:
+        status, error, _ = await caller.post("/v1/read", picture_of("31415"))
+        assert (status, error["code"]) == (400, "INVALID_ARGUMENT")
+        assert "send a part of it" in error["message"]
+        assert (await caller.post("/v1/read", picture_of("3")))[0] == 200
+        assert server.server.images_in_flight == 0
+
+
+async def test_rates_count_every_candidate(
+    start_server: StartServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "keys.toml"
+    assert run_command(keys, ["new", "slow", "--images-per-second", "0.01", "--file", str(file)]) == 0
+    headers = {"X-Api-Key": capsys.readouterr().out.strip()}
+    async with start_server(model_repository=ROOT / "models", api_keys=file) as server, web(server.http_port) as caller:
+        assert (await caller.post("/v1/read", picture_of("31415"), headers))[0] == 200
+        status, _, headers = await caller.post("/v1/read", LINE, headers)
+        assert status == 429
+        assert int(headers["Retry-After"]) > 300  # five digits or more at a hundred seconds each, with jitter
+
+
+async def test_reads_are_in_the_access_log(start_server: StartServer, capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("json", "info")
+    settings = {"model_repository": ROOT / "models", "access_log": True, "log_format": "json"}
+    async with start_server(**settings) as server, web(server.http_port) as caller:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel:
+            await DigitClassifierStub(channel).Read(digits_pb2.ReadRequest(picture=LINE))
+        await caller.post("/v1/read", b"no picture")
+    events = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    rpcs = [(event["method"], event["code"]) for event in events if event["event"] == "rpc"]
+    assert rpcs == [("Read", "OK"), ("HTTP Read", "INVALID_ARGUMENT")]
 
 
 async def test_connect_reads_as_json(trained: Standalone) -> None:
