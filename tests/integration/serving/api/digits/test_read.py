@@ -9,6 +9,7 @@ from typing import Any
 
 import aiohttp
 import grpc
+import jsonschema  # type: ignore[import-untyped]  # ships no types; comes with schemathesis
 import pytest
 from PIL import Image
 
@@ -24,6 +25,7 @@ from tests.support.servers import StartServer
 from tests.support.web import web
 
 LINE = picture_of("31")
+DESCRIPTION = json.loads((ROOT / "serving" / "api" / "digits" / "openapi.json").read_text())
 BLANK = file_of(Image.new("L", (60, 40), 255))
 
 
@@ -152,6 +154,7 @@ async def test_http_and_grpc_read_alike(trained: Standalone, stub: DigitClassifi
         for body in bodies:
             status, reading, _ = await caller.post("/v1/read?layout=line", body)
             assert status == 200
+            jsonschema.validate(reading, {"$ref": "#/components/schemas/Reading", **DESCRIPTION})
             assert list(reading) == ["lines", "model_version", "quality", "width", "height"]
             assert (reading["width"], reading["height"]) == (86, 48)
             assert reading["model_version"] == wanted.model_version
