@@ -6,6 +6,7 @@ import { say } from "./words.js";
 const SVG = "http://www.w3.org/2000/svg";
 const SHEET = 280; // side of the sheet in its own pixels, in whose middle the picture is shown as large as it fits
 const LABEL = { smallest: 8, largest: 14 }; // height of a digit's label, in the same pixels
+const SMALLEST_LABELLED = 14; // height of a box; labels of smaller ones would cover what they name
 const byId = (id) => document.getElementById(id);
 
 /** Returns true for a reading of two digits or more; what is no digit does not count. */
@@ -43,8 +44,9 @@ function boxes(reading) {
     line.digits.map((sign) => {
       const [x, y, width, height] = sign.box.map((value) => value * scale);
       const group = draw("g", { class: sign.refused ? "refused" : "" });
-      group.append(draw("rect", { x: left + x, y: top + y, width, height }));
-      if (!sign.refused) group.append(...label(sign.digit, left + x, top + y, height));
+      const stroke = Math.min(1.5, height / 12);
+      group.append(draw("rect", { x: left + x, y: top + y, width, height, "stroke-width": stroke }));
+      if (!sign.refused && height >= SMALLEST_LABELLED) group.append(...label(sign.digit, left + x, top + y, height));
       return group;
     }),
   );
