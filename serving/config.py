@@ -184,7 +184,7 @@ class Config:
     )
     grpc_port: int = _setting(50051, "port of the gRPC service; 0: any free one", _port)
     http_port: int = _setting(
-        8080, "port of /v1/classify, /v1/explain, /metrics, /livez and /readyz; 0: any free one", _port
+        8080, "port of /v1/classify, /v1/read, /v1/explain, /metrics, /livez and /readyz; 0: any free one", _port
     )
     cors_origin: str = _setting(
         "", "origins whose pages may call the HTTP port from a browser, by commas, or *; empty: none", _origins

@@ -15,7 +15,8 @@ from mnist_digits.async_digit_client import AsyncDigitClient
 from mnist_digits.digit_client import DigitClient
 from mnist_digits.errors import CallError, ImageError
 from mnist_digits.explanation import Explanation, Layer
-from mnist_digits.images import ImageLike
+from mnist_digits.images import ImageLike, PictureLike
+from mnist_digits.reading import Glyph, Layout, Line, Reading
 from mnist_digits.results import ModelDescription, Prediction
 
 __all__ = [
@@ -23,9 +24,14 @@ __all__ = [
     "CallError",
     "DigitClient",
     "Explanation",
+    "Glyph",
     "ImageError",
     "ImageLike",
     "Layer",
+    "Layout",
+    "Line",
     "ModelDescription",
+    "PictureLike",
     "Prediction",
+    "Reading",
 ]

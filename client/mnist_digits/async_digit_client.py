@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 import grpc
 
 from mnist_digits import bulk, proto
-from mnist_digits.channel import CLASSIFY, EXPLAIN, GET_MODEL, Metadata, Options, channel_options, key_metadata
+from mnist_digits.channel import CLASSIFY, EXPLAIN, GET_MODEL, READ, Metadata, Options, channel_options, key_metadata
 from mnist_digits.classify_codec import image_bytes, version_bytes
 from mnist_digits.coalescing.coalescer import AsyncCall, Coalescer
 from mnist_digits.coalescing.share_queue import MAX_IMAGES, ShareQueue
 from mnist_digits.errors import call_error, closed_error
 from mnist_digits.explanation import Explanation, explain_request, response_explanation
-from mnist_digits.images import ImageLike, SingleImage, each_image
+from mnist_digits.images import ImageLike, PictureLike, SingleImage, each_image
+from mnist_digits.reading import Layout, Reading, read_request, response_reading
 from mnist_digits.results import ModelDescription, Prediction, model_description
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class _Connection:
         else:
             self._channel = grpc.aio.secure_channel(address, credentials, options)
         self._methods: dict[str, Method] = {
-            method: self._channel.unary_unary(method) for method in (CLASSIFY, EXPLAIN, GET_MODEL)
+            method: self._channel.unary_unary(method) for method in (CLASSIFY, READ, EXPLAIN, GET_MODEL)
         }
         self._metadata = metadata
         self.coalescer = Coalescer(partial(self.send, CLASSIFY), ShareQueue(max_images=max_images))
@@ -136,6 +137,25 @@ class AsyncDigitClient:
 
         source = images if isinstance(images, AsyncIterable) else each_image(images)
         return bulk.predictions_async(source, self._coalescer, submit)
+
+    async def read(
+        self,
+        picture: PictureLike,
+        *,
+        layout: Layout = "auto",
+        model_version: int = 0,
+        timeout_seconds: float | None = None,
+    ) -> Reading:
+        """Reads a picture of several digits: its lines, and each digit with its place.
+
+        `picture`: bytes or path of a picture file, a picture of Pillow's, or an array of grey levels (h, w) or colours
+        (h, w, 3), uint8. `layout`: what it holds, "digit", "line" or "page"; "auto": the server decides.
+
+        Raises CallError, OSError for a file that cannot be read, ValueError for an array of another shape or type and
+        for another layout or version, TypeError for anything else.
+        """
+        request = read_request(picture, layout, model_version)
+        return response_reading(await self._call(READ, request, timeout_seconds))
 
     async def explain(
         self,

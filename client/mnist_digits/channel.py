@@ -9,6 +9,7 @@ LARGEST_MESSAGE_BYTES = 64 * 2**20
 
 SERVICE = proto.DESCRIPTOR.services_by_name["DigitClassifier"].full_name
 CLASSIFY = f"/{SERVICE}/Classify"
+READ = f"/{SERVICE}/Read"
 EXPLAIN = f"/{SERVICE}/Explain"
 GET_MODEL = f"/{SERVICE}/GetModel"
 

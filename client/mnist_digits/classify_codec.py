@@ -14,10 +14,9 @@ from google.protobuf.message import DecodeError
 
 from mnist_digits import proto
 from mnist_digits.errors import CallError
-from mnist_digits.images import PIXELS, ImageLike, file_content, is_of_pixels, pixels
+from mnist_digits.images import PIXELS, ImageLike, file_content, is_of_pixels, is_raw, pixels
 from mnist_digits.results import Prediction, prediction, refusal_name
 
-SIGNATURES = (b"\x89PNG", b"\xff\xd8\xff", b"BM", b"RIFF", b"II*\0", b"MM\0*")
 _RAW_HEADER = proto.ClassifyRequest(images=[proto.Image(pixels=bytes(PIXELS))]).SerializeToString()[:-PIXELS]
 
 # Tag and length, then digit, probability, ten probabilities, novelty, refused, refusal, each behind its tag.
@@ -48,7 +47,7 @@ def image_bytes(image: ImageLike) -> bytes:
     if is_of_pixels(image):
         return _RAW_HEADER + pixels(image)
     content = file_content(image)
-    if len(content) == PIXELS and not content.startswith(SIGNATURES):
+    if is_raw(content):
         return _RAW_HEADER + content
     return proto.ClassifyRequest(images=[proto.Image(encoded=content)]).SerializeToString()
 

@@ -12,11 +12,14 @@ import grpc
 
 from mnist_digits.address import check_address
 from mnist_digits.channel import key_metadata
-from mnist_digits.classify_files import READS, classify_files, find_image_files, print_table, skipped_summary
+from mnist_digits.classify_files import classify_files
 from mnist_digits.digit_client import DigitClient
+from mnist_digits.image_files import READS, find_image_files, skipped_summary
+from mnist_digits.read_files import read_files
+from mnist_digits.reading import LAYOUTS
 
 ENVIRONMENT_PREFIX = "MNIST_CLIENT_"
-NOT_ALL_CLASSIFIED = 1
+NOT_ALL_READ = 1
 USAGE_ERROR = 2
 INTERRUPTED = 130
 
@@ -30,13 +33,17 @@ def _switch(text: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Setting:
-    """A flag that a variable can set, too. A `parse` of `_switch` makes it a flag without a value."""
+    """A flag that a variable can set, too. A `parse` of `_switch` makes it a flag without a value.
+
+    `choices`: the values that it may have; empty: any that `parse` takes.
+    """
 
     name: str
     parse: Callable[[str], Any]
     default: Any
     metavar: str
     help: str
+    choices: tuple[str, ...] = ()
 
     @property
     def flag(self) -> str:
@@ -57,11 +64,14 @@ _SETTINGS = (
 )
 
 
+_LAYOUT = _Setting("layout", str, "auto", "LAYOUT", f"what each picture holds: {', '.join(LAYOUTS)}", LAYOUTS)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command.
 
-    Exit status: 0: every image was classified; 1: not all, or the reader of the output has left; 2: wrong usage;
-    130: Ctrl-C.
+    Exit status: 0: every picture was classified or read; 1: not all, or the reader of the output has left;
+    2: wrong usage; 130: Ctrl-C.
     """
     try:
         try:
@@ -72,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except BrokenPipeError:  # `| head` has read enough
         _discard_output()
-        return NOT_ALL_CLASSIFIED
+        return NOT_ALL_READ
 
 
 def _discard_output() -> None:
@@ -99,10 +109,11 @@ def _run(arguments: Sequence[str] | None) -> int:
         return USAGE_ERROR
     timeout = options.timeout_seconds
     with DigitClient(options.address, credentials=credentials, api_key=api_key, timeout_seconds=timeout) as client:
-        outcomes = classify_files(client, files, options.json)
-    if not options.json:
-        print_table(outcomes)
-    return NOT_ALL_CLASSIFIED if any(outcome.error for outcome in outcomes) else 0
+        if options.command == "read":
+            succeeded = read_files(client, files, options.layout, options.json)
+        else:
+            succeeded = classify_files(client, files, options.json)
+    return 0 if succeeded else NOT_ALL_READ
 
 
 def _defaults(environment: Mapping[str, str]) -> dict[str, Any]:
@@ -110,8 +121,8 @@ def _defaults(environment: Mapping[str, str]) -> dict[str, Any]:
 
     Raises ValueError, naming the variable, for a value that cannot be used and for an unknown variable.
     """
-    settings = {setting.variable: setting for setting in _SETTINGS}
-    defaults = {setting.name: setting.default for setting in _SETTINGS}
+    settings = {setting.variable: setting for setting in (*_SETTINGS, _LAYOUT)}
+    defaults = {setting.name: setting.default for setting in settings.values()}
     for variable, text in environment.items():
         if not variable.startswith(ENVIRONMENT_PREFIX):
             continue
@@ -119,32 +130,43 @@ def _defaults(environment: Mapping[str, str]) -> dict[str, Any]:
             raise ValueError(f"{variable}: there is no such setting, only {', '.join(settings)}")
         if text:
             try:
-                defaults[settings[variable].name] = settings[variable].parse(text)
+                defaults[settings[variable].name] = _value(settings[variable], text)
             except ValueError as error:
                 raise ValueError(f"{variable}: {error}, got {text!r}") from None
     return defaults
 
 
+def _value(setting: _Setting, text: str) -> Any:
+    if setting.choices and text not in setting.choices:
+        raise ValueError(f"expected one of {', '.join(setting.choices)}")
+    return setting.parse(text)
+
+
 def _parser(defaults: dict[str, Any]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="mnist-digits", description="Calls a service that reads handwritten digits.")
     commands = parser.add_subparsers(dest="command", required=True)
-    classify = commands.add_parser(
-        "classify",
-        help="read the digit in each picture",
-        description="Reads the digit in each picture. Every flag has an environment variable for its default.",
-    )
-    classify.add_argument(
+    _add_command(commands, "classify", "read the one digit in each picture", _SETTINGS, defaults)
+    _add_command(commands, "read", "read all digits in each picture, line by line", (*_SETTINGS, _LAYOUT), defaults)
+    return parser
+
+
+def _add_command(
+    commands: Any, name: str, purpose: str, settings: Sequence[_Setting], defaults: Mapping[str, Any]
+) -> None:
+    """Adds a command that takes files. `purpose`: starts with a lower-case verb."""
+    description = f"{purpose[0].upper()}{purpose[1:]}. Every flag has an environment variable for its default."
+    command = commands.add_parser(name, help=purpose, description=description)
+    command.add_argument(
         "paths", nargs="+", type=Path, metavar="FILE_OR_FOLDER", help="pictures, folders of them, or - for stdin"
     )
-    for setting in _SETTINGS:
+    for setting in settings:
         if setting.parse is _switch:
-            classify.add_argument(setting.flag, action="store_true", help=f"{setting.help} ({setting.variable})")
+            command.add_argument(setting.flag, action="store_true", help=f"{setting.help} ({setting.variable})")
         else:
             default = "" if setting.default is None else f"default: {setting.default}; "
-            help_text = f"{setting.help} ({default}{setting.variable})"
-            classify.add_argument(setting.flag, type=setting.parse, metavar=setting.metavar, help=help_text)
-    classify.set_defaults(**defaults)
-    return parser
+            text, choices = f"{setting.help} ({default}{setting.variable})", setting.choices or None
+            command.add_argument(setting.flag, type=setting.parse, choices=choices, metavar=setting.metavar, help=text)
+    command.set_defaults(**defaults)
 
 
 def _credentials(options: argparse.Namespace) -> grpc.ChannelCredentials | None:

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 import grpc
 
 from mnist_digits import bulk, proto
-from mnist_digits.channel import CLASSIFY, EXPLAIN, GET_MODEL, channel_options, key_metadata
+from mnist_digits.channel import CLASSIFY, EXPLAIN, GET_MODEL, READ, channel_options, key_metadata
 from mnist_digits.classify_codec import image_bytes, version_bytes
 from mnist_digits.coalescing.share_queue import MAX_IMAGES, ShareQueue
 from mnist_digits.coalescing.thread_coalescer import ThreadCall, ThreadCoalescer, ThreadFuture
 from mnist_digits.errors import call_error, closed_error
 from mnist_digits.explanation import Explanation, explain_request, response_explanation
-from mnist_digits.images import ImageLike, SingleImage, each_image
+from mnist_digits.images import ImageLike, PictureLike, SingleImage, each_image
+from mnist_digits.reading import Layout, Reading, read_request, response_reading
 from mnist_digits.results import ModelDescription, Prediction, model_description
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class DigitClient:
             self._channel = grpc.insecure_channel(address, options)
         else:
             self._channel = grpc.secure_channel(address, credentials, options)
+        self._read: Method = self._channel.unary_unary(READ)
         self._explain: Method = self._channel.unary_unary(EXPLAIN)
         self._get_model: Method = self._channel.unary_unary(GET_MODEL)
         queue = ShareQueue[ThreadFuture](max_images=MAX_IMAGES if coalesce else 1)
@@ -89,6 +91,25 @@ class DigitClient:
             return self._coalescer.new_call(image_bytes(image), 1, version, timeout)
 
         return bulk.predictions(each_image(images), self._coalescer, new_call)
+
+    def read(
+        self,
+        picture: PictureLike,
+        *,
+        layout: Layout = "auto",
+        model_version: int = 0,
+        timeout_seconds: float | None = None,
+    ) -> Reading:
+        """Reads a picture of several digits: its lines, and each digit with its place.
+
+        `picture`: bytes or path of a picture file, a picture of Pillow's, or an array of grey levels (h, w) or colours
+        (h, w, 3), uint8. `layout`: what it holds, "digit", "line" or "page"; "auto": the server decides.
+
+        Raises CallError, OSError for a file that cannot be read, ValueError for an array of another shape or type and
+        for another layout or version, TypeError for anything else.
+        """
+        request = read_request(picture, layout, model_version)
+        return response_reading(self._call(self._read, request, timeout_seconds))
 
     def explain(
         self,

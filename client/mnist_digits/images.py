@@ -3,7 +3,9 @@
 import errno
 import io
 import os
+import struct
 import sys
+import zlib
 from collections.abc import Iterable, Sequence
 from numbers import Number
 from pathlib import Path
@@ -16,6 +18,7 @@ PIXELS = 784
 _ONE_IMAGE = ((784,), (28, 28), (28, 28, 1))
 _SHAPES = "(784,), (28, 28) or (28, 28, 1), or of n images (n, 784), (n, 28, 28) or (n, 28, 28, 1)"
 _PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")
+_PNG_COLOURS = {1: 0, 3: 2, 4: 6}  # colour type by channels
 _LARGE_PIXELS = 10**6
 _LONGEST_PATH = 4096
 
@@ -41,6 +44,11 @@ SingleImage = bytes | bytearray | memoryview | str | os.PathLike[str] | PillowIm
 # One image among several, which may also be lists of such pixels. As a type of its own: with lists on both sides of
 # "one image or several", type checkers could not tell what a list is.
 ImageLike = SingleImage | Sequence[int] | Sequence[Sequence[int]]
+
+# A picture of any number of digits: a file or a picture of Pillow's as above; or an array of grey levels (h, w) or
+# (h, w, 1), of colours (h, w, 3) or with transparency (h, w, 4), uint8, dark on light or light on dark.
+PictureLike = SingleImage
+SIGNATURES = (b"\x89PNG", b"\xff\xd8\xff", b"BM", b"RIFF", b"II*\0", b"MM\0*")
 
 
 def each_image(images: SingleImage | Iterable[ImageLike]) -> Iterable[ImageLike]:
@@ -87,6 +95,40 @@ def file_content(image: ImageLike) -> bytes:
     raise TypeError(
         "expected an image: bytes, a path, a picture of Pillow's, an array or lists of numbers,"
         f" got {type(image).__name__}"
+    )
+
+
+def is_raw(content: bytes) -> bool:
+    """Returns True for 784 bytes of pixels, which do not begin as a picture file does."""
+    return len(content) == PIXELS and not content.startswith(SIGNATURES)
+
+
+def picture_content(picture: PictureLike) -> bytes:
+    """Returns a picture as the bytes of a file: arrays, and 784 bytes of pixels, as PNG.
+
+    Raises ValueError for an array of another shape or type, OSError for an unreadable file, TypeError for the rest.
+    """
+    if isinstance(picture, np.ndarray):
+        return _png(picture)
+    if is_of_pixels(picture):
+        raise TypeError("expected a picture: bytes, a path, a picture of Pillow's or an array, got a list")
+    content = file_content(picture)
+    return _png(255 - np.frombuffer(content, np.uint8).reshape(28, 28)) if is_raw(content) else content
+
+
+def _png(picture: npt.NDArray[np.uint8]) -> bytes:
+    """Writes grey levels or colours as a PNG file, by hand: the client does not need Pillow."""
+    shape = picture.shape if picture.ndim == 3 else (*picture.shape, 1)
+    if len(shape) != 3 or 0 in shape or shape[2] not in _PNG_COLOURS or picture.dtype != np.uint8:
+        expected = "a picture of uint8, (h, w), (h, w, 1), (h, w, 3) or (h, w, 4)"
+        raise ValueError(f"expected {expected}, got {picture.dtype}, {picture.shape}")
+    height, width, channels = shape
+    rows = np.zeros((height, 1 + width * channels), np.uint8)  # before each row the number of its filter: 0, none
+    rows[:, 1:] = picture.reshape(height, -1)
+    header = struct.pack(">IIBBBBB", width, height, 8, _PNG_COLOURS[channels], 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows.tobytes())), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
     )
 
 

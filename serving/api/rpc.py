@@ -45,8 +45,8 @@ class RpcObserver:
         # Made before they are needed: a series that appears with its first event hides that event from rate().
         self._rejected = {reason: metrics.rejected.labels(reason) for reason in REASONS}
 
-    def unary(self, name: str, handler: Unary, scope: str | None = None) -> Method:
-        """Makes a method of a coroutine. `scope`: what the key must permit; None: nothing."""
+    def unary(self, name: str, handler: Unary, scope: str | None = None, check: Check | None = None) -> Method:
+        """Makes a method of a coroutine. `scope`: what the key must permit; None: nothing. `check`: as for direct()."""
 
         async def answer(request: bytes, call: Call) -> None:
             try:
@@ -56,7 +56,7 @@ class RpcObserver:
             else:
                 call.respond(response)
 
-        return self.direct(name, lambda request, call: call.run(answer(request, call)), scope)
+        return self.direct(name, lambda request, call: call.run(answer(request, call)), scope, check)
 
     def direct(
         self,

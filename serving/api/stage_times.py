@@ -6,31 +6,54 @@ HTTP's header of that name (https://www.w3.org/TR/server-timing/): milliseconds 
 
 import time
 from collections.abc import Callable
+from typing import Protocol, TypeVar
 
 from serving.api.engine.call import Call
-from serving.predictions import Predictions
 
 REQUEST_KEY = "mnist-stages"
 RESPONSE_KEY = "server-timing"
 
 
-def encode_with_stage_times(call: Call, encode: Callable[[Predictions], bytes], predictions: Predictions) -> bytes:
-    """Encodes the predictions, and sets the stage times in the trailing metadata if the caller requested them."""
+class Timed(Protocol):
+    """Result of a use case, with the times that it took."""
+
+    @property
+    def decode_seconds(self) -> float:
+        """Seconds until the pictures were decoded."""
+
+    @property
+    def queue_seconds(self) -> float:
+        """Seconds until the batch began."""
+
+    @property
+    def inference_seconds(self) -> float:
+        """Seconds of inference."""
+
+    @property
+    def batch_images(self) -> int:
+        """Images that shared the inference."""
+
+
+Outcome = TypeVar("Outcome", bound=Timed)
+
+
+def encode_with_stage_times(call: Call, encode: Callable[[Outcome], bytes], outcome: Outcome) -> bytes:
+    """Encodes the outcome, and sets the stage times in the trailing metadata if the caller requested them."""
     if not any(key == REQUEST_KEY for key, _ in call.invocation_metadata()):
-        return encode(predictions)
+        return encode(outcome)
     began = time.perf_counter()
-    response = encode(predictions)  # here, so that its own time is known before the trailing metadata is set
+    response = encode(outcome)  # here, so that its own time is known before the trailing metadata is set
     encode_seconds = time.perf_counter() - began
-    call.trailing_metadata = ((RESPONSE_KEY, _server_timing(predictions, encode_seconds)),)
+    call.trailing_metadata = ((RESPONSE_KEY, _server_timing(outcome, encode_seconds)),)
     return response
 
 
-def _server_timing(predictions: Predictions, encode_seconds: float) -> str:
+def _server_timing(outcome: Timed, encode_seconds: float) -> str:
     stages = {
-        "decode": predictions.decode_seconds,
-        "queue": predictions.queue_seconds,
-        "inference": predictions.inference_seconds,
+        "decode": outcome.decode_seconds,
+        "queue": outcome.queue_seconds,
+        "inference": outcome.inference_seconds,
         "encode": encode_seconds,
     }
     entries = [f"{stage};dur={seconds * 1000:.3f}" for stage, seconds in stages.items()]
-    return ", ".join([*entries, f'batch;desc="{predictions.batch_images}"'])
+    return ", ".join([*entries, f'batch;desc="{outcome.batch_images}"'])

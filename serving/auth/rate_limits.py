@@ -46,8 +46,11 @@ class RateLimits:
         """Maps the memory. `descriptor`: of a RateMemory; None: counts in this process alone."""
         self._memory = mmap.mmap(-1 if descriptor is None else descriptor, MAX_KEYS * _SLOT.size)
 
-    def charge(self, key: ApiKey, images: int) -> None:
-        """Counts `images` of `key`. Raises RateLimitedError, and counts none, where it is too far ahead of its rate."""
+    def charge(self, key: ApiKey, images: int, is_rest: bool = False) -> None:
+        """Counts `images` of `key`. Raises RateLimitedError, and counts none, where it is too far ahead of its rate.
+
+        `is_rest`: the images belong to a request that was charged for others and let through. They are only counted.
+        """
         if not key.images_per_second:
             return
         slot, now, own = key.index % MAX_KEYS * _SLOT.size, time.monotonic(), key.sha256[:8]
@@ -55,6 +58,6 @@ class RateLimits:
         start = max(now, arrival) if owner == own else now
         # The debt so far decides, not this request's size: a request of more than a second's images is let through and
         # paid for afterwards. Refused, it could never succeed.
-        if (early := start - now - BURST_SECONDS) > 0:
+        if (early := start - now - BURST_SECONDS) > 0 and not is_rest:
             raise RateLimitedError(key.name, key.images_per_second, early)
         _SLOT.pack_into(self._memory, slot, own, start + images / key.images_per_second)

@@ -1,1 +1,1 @@
-"""Use cases without a transport: classify and explain, admission, batching, the registry of served versions."""
+"""Use cases without a transport: classify, read and explain, admission, batching, the registry of served versions."""

@@ -32,19 +32,20 @@ class Admission:
         """Images admitted and not yet released."""
         return self._held
 
-    def has_room(self, client: str, images: int) -> bool:
+    def has_room(self, client: str, images: int, held: int = 0) -> bool:
         """Returns True where admit() would take `images`, 1 or more, of `client`."""
         own = self._by_client.get(client, 0)
         left = self.capacity - self._held - images
-        # `own and`: a client that holds nothing is refused only where the server has no room at all.
-        return left >= 0 and not (own and own + images > THRESHOLD_FACTOR * left)
+        # `own > held`: a client that holds nothing else is refused only where the server has no room at all.
+        return left >= 0 and not (own > held and own + images > THRESHOLD_FACTOR * left)
 
-    def admit(self, client: str, images: int) -> bool:
+    def admit(self, client: str, images: int, held: int = 0) -> bool:
         """Takes room for `images`, 1 or more, of `client`. Returns False, and takes nothing, where there is no room.
 
-        Every True must be followed by one release() with the same values, on errors and cancellation too.
+        `held`: images of the same request that have room already. Every True must be followed by one release() with the
+        same `client` and `images`, on errors and cancellation too.
         """
-        if not self.has_room(client, images):
+        if not self.has_room(client, images, held):
             return False
         own = self._by_client.get(client, 0)
         if not self._held:

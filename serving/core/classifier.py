@@ -2,10 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntFlag
+from typing import TypeVar
 
 import numpy as np
 
@@ -69,6 +71,7 @@ class Admitted:
             self._images = 0
 
 
+Decoded = TypeVar("Decoded")
 NO_DEADLINE = float("inf")
 MIN_RETRY_SECONDS = 0.05  # that a refused client should wait at least
 # Share of a caller's remaining time that batches may take. The rest is for decoding, encoding and gRPC, which the
@@ -95,10 +98,10 @@ class Classifier:
         """Stores its parts. `decoders`: runs decoding off the event loop. `rates`: limits of API keys."""
         self.limits = limits
         self.max_images_per_request = max_images_per_request
+        self.decoders = decoders
         self._registry = registry
         self._admission = admission
         self._rates = rates
-        self._decoders = decoders
         self._metrics = metrics
         # Created before they are needed: a series that appears with its first event hides that event from rate().
         self._remarks = {quality: metrics.remarks.labels((quality.name or "").lower()) for quality in Quality}
@@ -125,9 +128,7 @@ class Classifier:
         count = len(images)
         if not count:
             raise InvalidRequestError("the request holds no image")
-        self._admit(caller.name, count, served.batcher, deadline)
-        try:
-            self.charge(caller, count)  # after admission: what the server has no room for costs a key nothing
+        with self.admitted(caller, count, served.batcher, deadline):
             began = time.monotonic()
             pixels, remarks = await self.decode(images)
             decode_seconds = time.monotonic() - began
@@ -135,8 +136,6 @@ class Classifier:
                 served = self._registry.served_after_admission(version)
             predictions = await served.batcher.submit(pixels, deadline)
             return predictions._replace(decode_seconds=decode_seconds, remarks=remarks)
-        finally:
-            self._admission.release(caller.name, count)
 
     def begin(
         self, pixels: Pixels, caller: Caller, result: Result, version: int = 0, deadline: float = NO_DEADLINE
@@ -169,10 +168,30 @@ class Classifier:
         if not self._admission.has_room(caller.name, 1):
             raise self._overloaded(1, batcher)
 
-    def charge(self, caller: Caller, images: int) -> None:
-        """Counts `images` against the rate of the caller's key. Raises RateLimitedError."""
+    @property
+    def capacity(self) -> int:
+        """Most images that the server holds at once."""
+        return self._admission.capacity
+
+    @contextmanager
+    def admitted(self, caller: Caller, images: int, batcher: Batcher, deadline: float, held: int = 0) -> Iterator[None]:
+        """Holds room for `images`, 1 or more, within the block, and charges the caller's key for them.
+
+        `held`: images of the same request that were admitted before; then the key is charged whatever its rate.
+        Raises OverloadedError, RateLimitedError, TooLateError or ExpiredError.
+        """
+        self._admit(caller.name, images, batcher, deadline, held)
+        try:
+            # After admission: what the server has no room for costs a key nothing.
+            self.charge(caller, images, is_rest=held > 0)
+            yield
+        finally:
+            self._admission.release(caller.name, images)
+
+    def charge(self, caller: Caller, images: int, is_rest: bool = False) -> None:
+        """Counts `images` against the rate of the caller's key. Raises RateLimitedError unless `is_rest`."""
         if caller.key:
-            self._rates.charge(caller.key, images)
+            self._rates.charge(caller.key, images, is_rest)
 
     async def decode(self, images: Sequence[ImageInput]) -> tuple[Pixels, Mapping[int, IntFlag]]:
         """Decodes and frames encoded pictures; raw pixels stay as they are.
@@ -196,14 +215,32 @@ class Classifier:
             pixels[index] = digit.pixels
         qualities = {index: digit.quality for index, digit in framed.items() if digit.quality}
         for quality in qualities.values():
-            for remark in quality:
-                self._remarks[remark].inc()
+            self.count_remarks(quality)
         return pixels, qualities
 
-    def _admit(self, client: str, images: int, batcher: Batcher, deadline: float) -> None:
+    def count_remarks(self, quality: Quality) -> None:
+        """Counts the remarks on one picture in the metrics."""
+        for remark in quality:
+            self._remarks[remark].inc()
+
+    def decoding(self, decode: Callable[..., Decoded], *arguments: object) -> asyncio.Future[Decoded]:
+        """Decodes one picture on the decoders' threads and observes the time that it takes there.
+
+        Cancel the future when its result is no longer needed; a thread that has begun cannot be interrupted.
+        """
+        return asyncio.get_running_loop().run_in_executor(self.decoders, self._timed, decode, *arguments)
+
+    def _timed(self, decode: Callable[..., Decoded], *arguments: object) -> Decoded:
+        started = time.perf_counter()
+        try:
+            return decode(*arguments)
+        finally:
+            self._metrics.decode_seconds.observe(time.perf_counter() - started)
+
+    def _admit(self, client: str, images: int, batcher: Batcher, deadline: float, held: int = 0) -> None:
         """Admits `images` of `client`. Raises ExpiredError or TooLateError by the deadline, or OverloadedError."""
         self._check_deadline(images, batcher, deadline)
-        if not self._admission.admit(client, images):
+        if not self._admission.admit(client, images, held):
             raise self._overloaded(images, batcher)
 
     def _check_deadline(self, images: int, batcher: Batcher, deadline: float) -> None:
@@ -224,13 +261,12 @@ class Classifier:
 
     async def _decode_all(self, encoded: dict[int, bytes]) -> dict[int, Framed]:
         """Decodes pictures on the executor's threads, by index. The first that fails, in order, fails the request."""
-        loop = asyncio.get_running_loop()
-        tasks = [loop.run_in_executor(self._decoders, self._decode, *item) for item in encoded.items()]
+        tasks = [self.decoding(self._decode, *item) for item in encoded.items()]
         try:
             framed = [await task for task in tasks]
         finally:
             for task in tasks:
-                task.cancel()  # when one failed or the caller left; a thread that has begun cannot be interrupted
+                task.cancel()  # when one failed or the caller left
         return dict(zip(encoded, framed, strict=True))
 
     def _decode(self, index: int, content: bytes) -> Framed:
@@ -238,10 +274,7 @@ class Classifier:
         from serving.image.decode import decode
         from serving.image.framing import frame
 
-        started = time.perf_counter()
         try:
             return frame(decode(content, self.limits))
         except InvalidRequestError as error:
             raise InvalidRequestError(f"image {index}: {error}") from error
-        finally:
-            self._metrics.decode_seconds.observe(time.perf_counter() - started)

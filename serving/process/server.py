@@ -37,6 +37,7 @@ from serving.core.admission import Admission
 from serving.core.batcher import Batcher
 from serving.core.classifier import Classifier
 from serving.core.explainer import Explainer
+from serving.core.reader import Reader
 from serving.core.registry import Registry, ServedModel
 from serving.core.runner import LoopRunner, ThreadRunner
 from serving.cpu import usable_cpus
@@ -106,6 +107,7 @@ class Server:
         self._access_log = AccessLog(log, config.log_format) if config.access_log else None
         observed = (authenticator, self.metrics, log, self._access_log)
         operations = DigitOperations(classifier, self._explainer)
+        reader = Reader(self._registry, classifier)
         reload = self._reload_everywhere if config.admin else None
         collect = collect_service or self.collect
 
@@ -115,7 +117,7 @@ class Server:
         totals = InferTotals(self.metrics)
         inference = OpenInferenceOperations(classifier, self._registry, totals, collect_values, reload)
         methods = [
-            *DigitService(operations, classifier, self._registry, *observed).methods(),
+            *DigitService(operations, classifier, reader, self._registry, *observed).methods(),
             *OpenInferenceService(inference, classifier, *observed).methods(),
             *self._health.methods(),
             *(reflection_methods() if config.reflection else ()),
@@ -124,7 +126,7 @@ class Server:
         bodies = Bodies(longest)
         calls = HttpCalls(*observed, bodies=bodies, is_closed=is_closed)
         self._http_routes = [
-            *DigitEndpoints(classifier, operations, calls, longest).routes(),
+            *DigitEndpoints(classifier, operations, reader, calls, longest).routes(),
             *OpenInferenceEndpoints(inference, calls, longest).routes(),
             *WebRpcs(methods, services(), bodies, longest, is_closed).routes(),
             *page_routes(),

@@ -12,6 +12,7 @@ from serving.options import run_command
 from tests.e2e.strokes import DIGITS, SCRIBBLE
 from tests.e2e.visitor import CHROMIUM, DESK, PHONE, ROOT, Visitor
 from tests.hostile.server import ServerProcess, server_process
+from tests.support.pictures import picture_of
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed (Debian package chromium)")
 
@@ -86,6 +87,68 @@ def test_pictures_are_read_whatever_their_format(visitor: Visitor) -> None:
         visitor.page.click("#clear")
         visitor.page.set_input_files("#file", path)
         visitor.reads(f"This is the digit {path.stem[-1]}")
+
+
+def boxes(visitor: Visitor) -> list[str]:
+    """Digits over the sheet, in reading order."""
+    return visitor.page.locator("#boxes text").all_text_contents()
+
+
+def test_picture_of_several_digits_shows_their_boxes_and_the_line(visitor: Visitor) -> None:
+    visitor.page.set_input_files("#file", {"name": "a.png", "mimeType": "image/png", "buffer": picture_of("3107")})
+    visitor.reads("This reads 3107, with a probability of")
+    assert boxes(visitor) == ["3", "1", "0", "7"]
+    sheet = visitor.page.locator("#paper").bounding_box()
+    assert sheet
+    places = [visitor.page.locator("#boxes g > rect:first-child").nth(at).bounding_box() for at in range(4)]
+    for at, place in enumerate(places):  # digits stand 38 pixels apart in a picture of 162
+        assert place
+        middle = (10 + 38 * at + 14) / 162
+        assert abs((place["x"] + place["width"] / 2 - sheet["x"]) / sheet["width"] - middle) < 0.05
+    row = visitor.page.locator("#lines tbody tr")
+    assert row.locator("td").first.inner_text() == "3107"
+    assert "%" in row.locator("td").nth(1).inner_text()
+    for hidden in ("#answer", ".bars", "#walk", "#lab", "#seen-box"):
+        assert visitor.page.locator(hidden).is_hidden()
+    assert "one digit" not in visitor.text("#remarks")
+    visitor.page.click("#clear")
+    visitor.reads("Nothing is drawn yet")
+    assert boxes(visitor) == []
+    visitor.draw(DIGITS[3])  # and one digit is shown as before
+    visitor.reads("This is the digit 3")
+    visitor.page.locator("#walk").wait_for()
+    assert visitor.page.locator("#lines").is_hidden()
+
+
+def test_several_digits_that_are_drawn_are_read_and_undone(visitor: Visitor) -> None:
+    one, seven = (
+        [[(x * 0.5 + left, y * 0.6 + 56) for x, y in stroke] for stroke in DIGITS[digit]]
+        for digit, left in ((1, -20), (7, 140))
+    )
+    visitor.draw([*one, *seven])
+    visitor.reads("This reads 17")
+    assert boxes(visitor) == ["1", "7"]
+    assert visitor.page.locator("#walk").is_hidden()
+    visitor.page.click("#undo")
+    visitor.reads("This is the digit 1")
+    assert boxes(visitor) == []
+    visitor.page.locator("#walk").wait_for()
+
+
+@pytest.mark.parametrize(("scheme", "viewport"), [("light", DESK), ("dark", PHONE)], ids=["desk", "phone in the dark"])
+def test_axe_finds_no_serious_fault_in_a_reading(
+    browser: Browser, server: ServerProcess, scheme: str, viewport: dict[str, int]
+) -> None:
+    visitor = Visitor(browser, server, color_scheme=scheme, viewport=viewport, locale="es-AR")
+    visitor.page.set_input_files("#file", {"name": "a.png", "mimeType": "image/png", "buffer": picture_of("31")})
+    visitor.reads("Se lee 31, con una probabilidad de")
+    visitor.page.click("button[data-language=en]")
+    visitor.reads("This reads 31")
+    assert visitor.serious_faults() == []
+    wide = visitor.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    assert wide == 0, "the page is wider than the screen"
+    assert visitor.complaints == []
+    visitor.context.close()
 
 
 def test_file_that_is_no_picture_shows_an_error_and_the_page_goes_on(browser: Browser, server: ServerProcess) -> None:

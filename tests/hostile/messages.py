@@ -42,7 +42,7 @@ _NUMBERS: dict[int, list[int | float]] = {
     Field.CPPTYPE_FLOAT: [0.0, -0.0, 1.0, float("nan"), float("inf"), float("-inf"), 3e38, 1e-45],
     Field.CPPTYPE_DOUBLE: [0.0, 1.0, float("nan"), float("inf"), float("-inf"), 1e308, 5e-324],
     Field.CPPTYPE_BOOL: [0, 1],
-    Field.CPPTYPE_ENUM: [0, 1],
+    Field.CPPTYPE_ENUM: [0, 1, 77, -1],
 }
 _WORDS = ["", "mnist", "pixels", "UINT8", "FP32", "BYTES", "1", "0", "-1", "timeout", "\0", "é" * 300, "x" * 100_000]
 _WORDS += ["grpc.health.v1.Health", "mnist.v1.Image", "protos/mnist/v1/digits.proto", "9" * 5000, "1e9", " 1", "\u0661"]

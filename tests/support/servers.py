@@ -39,8 +39,8 @@ def start_server(tiny_repository: Path) -> StartServer:
     @asynccontextmanager
     async def start(**settings: Any) -> AsyncIterator[Standalone]:
         repository = settings.pop("model_repository", tiny_repository)
-        ports = {"grpc_port": 0, "http_port": 0} | settings
-        config = Config(model_repository=repository, device="cpu", grpc_engine=ENGINE, **ports)
+        usual: dict[str, Any] = {"grpc_port": 0, "http_port": 0, "grpc_engine": ENGINE}
+        config = Config(model_repository=repository, device="cpu", **(usual | settings))
         async with Standalone(config, get_logger()) as server:
             yield server
 

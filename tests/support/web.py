@@ -18,7 +18,13 @@ class Web:
         self, body: object, headers: dict[str, str] | None = None, query: str = ""
     ) -> tuple[int, dict[str, Any], dict[str, str]]:
         """Posts a body to /v1/classify; returns status, JSON and headers."""
-        sent = self._session.post(f"{self._url}/v1/classify{query}", data=body, headers=headers)
+        return await self.post(f"/v1/classify{query}", body, headers)
+
+    async def post(
+        self, path: str, body: object, headers: dict[str, str] | None = None
+    ) -> tuple[int, dict[str, Any], dict[str, str]]:
+        """Posts a body to a path; returns status, JSON and headers."""
+        sent = self._session.post(f"{self._url}{path}", data=body, headers=headers)
         async with sent as response:
             return response.status, await response.json(), dict(response.headers)
 

@@ -24,19 +24,21 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cprotos/mnist/v1/digits.proto\x12\x08mnist.v1\"4\n\x05Image\x12\x10\n\x06pixels\x18\x01 \x01(\x0cH\x00\x12\x11\n\x07\x65ncoded\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04\x66orm\"I\n\x0f\x43lassifyRequest\x12\x1f\n\x06images\x18\x01 \x03(\x0b\x32\x0f.mnist.v1.Image\x12\x15\n\rmodel_version\x18\x02 \x01(\x03\"T\n\x10\x43lassifyResponse\x12)\n\x0bpredictions\x18\x01 \x03(\x0b\x32\x14.mnist.v1.Prediction\x12\x15\n\rmodel_version\x18\x02 \x01(\x03\"\xb1\x01\n\nPrediction\x12\r\n\x05\x64igit\x18\x01 \x01(\x05\x12\x13\n\x0bprobability\x18\x02 \x01(\x02\x12\x15\n\rprobabilities\x18\x03 \x03(\x02\x12\x0f\n\x07novelty\x18\x04 \x01(\x02\x12\x0f\n\x07refused\x18\x05 \x01(\x08\x12\"\n\x07refusal\x18\x06 \x01(\x0e\x32\x11.mnist.v1.Refusal\x12\"\n\x07quality\x18\x07 \x03(\x0e\x32\x11.mnist.v1.Quality\"`\n\x0e\x45xplainRequest\x12\x1e\n\x05image\x18\x01 \x01(\x0b\x32\x0f.mnist.v1.Image\x12\x15\n\rmodel_version\x18\x02 \x01(\x03\x12\x17\n\x0fwithout_kernels\x18\x03 \x01(\x08\"\xa9\x01\n\x0f\x45xplainResponse\x12(\n\nprediction\x18\x01 \x01(\x0b\x32\x14.mnist.v1.Prediction\x12\x15\n\rmodel_version\x18\x02 \x01(\x03\x12\x0e\n\x06pixels\x18\x03 \x01(\x0c\x12\x1f\n\x06layers\x18\x04 \x03(\x0b\x32\x0f.mnist.v1.Layer\x12$\n\nimportance\x18\x05 \x01(\x0b\x32\x10.mnist.v1.Tensor\"\x8b\x02\n\x05Layer\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x1c\n\x04kind\x18\x02 \x01(\x0e\x32\x0e.mnist.v1.Kind\x12\x0e\n\x06inputs\x18\x03 \x03(\t\x12\x13\n\x0bkernel_size\x18\x04 \x03(\x05\x12\x0f\n\x07strides\x18\x05 \x03(\x05\x12\x0f\n\x07padding\x18\x06 \x03(\x05\x12 \n\x06kernel\x18\x07 \x01(\x0b\x32\x10.mnist.v1.Tensor\x12\x1e\n\x04\x62ias\x18\x08 \x01(\x0b\x32\x10.mnist.v1.Tensor\x12+\n\x11\x62\x65\x66ore_activation\x18\t \x01(\x0b\x32\x10.mnist.v1.Tensor\x12 \n\x06output\x18\n \x01(\x0b\x32\x10.mnist.v1.Tensor\"\'\n\x06Tensor\x12\r\n\x05shape\x18\x01 \x03(\x05\x12\x0e\n\x06values\x18\x02 \x01(\x0c\"O\n\x15\x43lassifyStreamRequest\x12\n\n\x02id\x18\x01 \x01(\x04\x12*\n\x07request\x18\x02 \x01(\x0b\x32\x19.mnist.v1.ClassifyRequest\"\x85\x01\n\x16\x43lassifyStreamResponse\x12\n\n\x02id\x18\x01 \x01(\x04\x12.\n\x08response\x18\x02 \x01(\x0b\x32\x1a.mnist.v1.ClassifyResponseH\x00\x12$\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\x11.mnist.v1.FailureH\x00\x42\t\n\x07outcome\"(\n\x07\x46\x61ilure\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0f\n\x07message\x18\x02 \x01(\t\"(\n\x0fGetModelRequest\x12\x15\n\rmodel_version\x18\x01 \x01(\x03\"\x92\x03\n\x10GetModelResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x0f\n\x07\x63reated\x18\x03 \x01(\t\x12\x15\n\rtest_accuracy\x18\x04 \x01(\x01\x12\x19\n\x11novelty_threshold\x18\x05 \x01(\x01\x12\x0e\n\x06\x64\x65vice\x18\x06 \x01(\t\x12\x1e\n\x16max_images_per_request\x18\x07 \x01(\x05\x12\x17\n\x0fmax_image_bytes\x18\x08 \x01(\x03\x12\x18\n\x10max_image_pixels\x18\t \x01(\x03\x12\x14\n\x0cmodel_sha256\x18\n \x01(\t\x12\x11\n\tprecision\x18\x0b \x01(\t\x12\x19\n\x11inference_threads\x18\x0c \x01(\x05\x12\x16\n\x0emax_batch_size\x18\r \x01(\x05\x12\x10\n\x08is_tuned\x18\x0e \x01(\x08\x12\x17\n\x0fserved_versions\x18\x0f \x03(\x03\x12\x32\n\x10refused_versions\x18\x10 \x03(\x0b\x32\x18.mnist.v1.RefusedVersion\"@\n\x0eRefusedVersion\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12\r\n\x05\x63heck\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t*H\n\x07Refusal\x12\x17\n\x13REFUSAL_UNSPECIFIED\x10\x00\x12\x11\n\rREFUSAL_NOVEL\x10\x01\x12\x11\n\rREFUSAL_BLANK\x10\x02*\xa0\x01\n\x07Quality\x12\x17\n\x13QUALITY_UNSPECIFIED\x10\x00\x12\x11\n\rQUALITY_BLANK\x10\x01\x12\x1a\n\x16QUALITY_SEVERAL_GLYPHS\x10\x02\x12\x1a\n\x16QUALITY_TOUCHES_BORDER\x10\x03\x12\x18\n\x14QUALITY_LOW_CONTRAST\x10\x04\x12\x17\n\x13QUALITY_MOSTLY_DARK\x10\x05*X\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x14\n\x10KIND_CONVOLUTION\x10\x01\x12\x14\n\x10KIND_MAX_POOLING\x10\x02\x12\x0e\n\nKIND_DENSE\x10\x03\x32\xb0\x02\n\x0f\x44igitClassifier\x12\x41\n\x08\x43lassify\x12\x19.mnist.v1.ClassifyRequest\x1a\x1a.mnist.v1.ClassifyResponse\x12W\n\x0e\x43lassifyStream\x12\x1f.mnist.v1.ClassifyStreamRequest\x1a .mnist.v1.ClassifyStreamResponse(\x01\x30\x01\x12>\n\x07\x45xplain\x12\x18.mnist.v1.ExplainRequest\x1a\x19.mnist.v1.ExplainResponse\x12\x41\n\x08GetModel\x12\x19.mnist.v1.GetModelRequest\x1a\x1a.mnist.v1.GetModelResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cprotos/mnist/v1/digits.proto\x12\x08mnist.v1\"4\n\x05Image\x12\x10\n\x06pixels\x18\x01 \x01(\x0cH\x00\x12\x11\n\x07\x65ncoded\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04\x66orm\"I\n\x0f\x43lassifyRequest\x12\x1f\n\x06images\x18\x01 \x03(\x0b\x32\x0f.mnist.v1.Image\x12\x15\n\rmodel_version\x18\x02 \x01(\x03\"T\n\x10\x43lassifyResponse\x12)\n\x0bpredictions\x18\x01 \x03(\x0b\x32\x14.mnist.v1.Prediction\x12\x15\n\rmodel_version\x18\x02 \x01(\x03\"\xb1\x01\n\nPrediction\x12\r\n\x05\x64igit\x18\x01 \x01(\x05\x12\x13\n\x0bprobability\x18\x02 \x01(\x02\x12\x15\n\rprobabilities\x18\x03 \x03(\x02\x12\x0f\n\x07novelty\x18\x04 \x01(\x02\x12\x0f\n\x07refused\x18\x05 \x01(\x08\x12\"\n\x07refusal\x18\x06 \x01(\x0e\x32\x11.mnist.v1.Refusal\x12\"\n\x07quality\x18\x07 \x03(\x0e\x32\x11.mnist.v1.Quality\"W\n\x0bReadRequest\x12\x0f\n\x07picture\x18\x01 \x01(\x0c\x12 \n\x06layout\x18\x02 \x01(\x0e\x32\x10.mnist.v1.Layout\x12\x15\n\rmodel_version\x18\x03 \x01(\x03\"\x87\x01\n\x0cReadResponse\x12\x1d\n\x05lines\x18\x01 \x03(\x0b\x32\x0e.mnist.v1.Line\x12\x15\n\rmodel_version\x18\x02 \x01(\x03\x12\"\n\x07quality\x18\x03 \x03(\x0e\x32\x11.mnist.v1.Quality\x12\r\n\x05width\x18\x04 \x01(\x05\x12\x0e\n\x06height\x18\x05 \x01(\x05\"[\n\x04Line\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x13\n\x0bprobability\x18\x02 \x01(\x02\x12\x0f\n\x07refused\x18\x03 \x01(\x08\x12\x1f\n\x06\x64igits\x18\x04 \x03(\x0b\x32\x0f.mnist.v1.Glyph\"\x80\x01\n\x05Glyph\x12\r\n\x05\x64igit\x18\x01 \x01(\x05\x12\x13\n\x0bprobability\x18\x02 \x01(\x02\x12\x15\n\rprobabilities\x18\x03 \x03(\x02\x12\x0f\n\x07novelty\x18\x04 \x01(\x02\x12\x0f\n\x07refused\x18\x05 \x01(\x08\x12\x1a\n\x03\x62ox\x18\x06 \x01(\x0b\x32\r.mnist.v1.Box\":\n\x03\x42ox\x12\t\n\x01x\x18\x01 \x01(\x05\x12\t\n\x01y\x18\x02 \x01(\x05\x12\r\n\x05width\x18\x03 \x01(\x05\x12\x0e\n\x06height\x18\x04 \x01(\x05\"`\n\x0e\x45xplainRequest\x12\x1e\n\x05image\x18\x01 \x01(\x0b\x32\x0f.mnist.v1.Image\x12\x15\n\rmodel_version\x18\x02 \x01(\x03\x12\x17\n\x0fwithout_kernels\x18\x03 \x01(\x08\"\xa9\x01\n\x0f\x45xplainResponse\x12(\n\nprediction\x18\x01 \x01(\x0b\x32\x14.mnist.v1.Prediction\x12\x15\n\rmodel_version\x18\x02 \x01(\x03\x12\x0e\n\x06pixels\x18\x03 \x01(\x0c\x12\x1f\n\x06layers\x18\x04 \x03(\x0b\x32\x0f.mnist.v1.Layer\x12$\n\nimportance\x18\x05 \x01(\x0b\x32\x10.mnist.v1.Tensor\"\x8b\x02\n\x05Layer\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x1c\n\x04kind\x18\x02 \x01(\x0e\x32\x0e.mnist.v1.Kind\x12\x0e\n\x06inputs\x18\x03 \x03(\t\x12\x13\n\x0bkernel_size\x18\x04 \x03(\x05\x12\x0f\n\x07strides\x18\x05 \x03(\x05\x12\x0f\n\x07padding\x18\x06 \x03(\x05\x12 \n\x06kernel\x18\x07 \x01(\x0b\x32\x10.mnist.v1.Tensor\x12\x1e\n\x04\x62ias\x18\x08 \x01(\x0b\x32\x10.mnist.v1.Tensor\x12+\n\x11\x62\x65\x66ore_activation\x18\t \x01(\x0b\x32\x10.mnist.v1.Tensor\x12 \n\x06output\x18\n \x01(\x0b\x32\x10.mnist.v1.Tensor\"\'\n\x06Tensor\x12\r\n\x05shape\x18\x01 \x03(\x05\x12\x0e\n\x06values\x18\x02 \x01(\x0c\"O\n\x15\x43lassifyStreamRequest\x12\n\n\x02id\x18\x01 \x01(\x04\x12*\n\x07request\x18\x02 \x01(\x0b\x32\x19.mnist.v1.ClassifyRequest\"\x85\x01\n\x16\x43lassifyStreamResponse\x12\n\n\x02id\x18\x01 \x01(\x04\x12.\n\x08response\x18\x02 \x01(\x0b\x32\x1a.mnist.v1.ClassifyResponseH\x00\x12$\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\x11.mnist.v1.FailureH\x00\x42\t\n\x07outcome\"(\n\x07\x46\x61ilure\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0f\n\x07message\x18\x02 \x01(\t\"(\n\x0fGetModelRequest\x12\x15\n\rmodel_version\x18\x01 \x01(\x03\"\x92\x03\n\x10GetModelResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x0f\n\x07\x63reated\x18\x03 \x01(\t\x12\x15\n\rtest_accuracy\x18\x04 \x01(\x01\x12\x19\n\x11novelty_threshold\x18\x05 \x01(\x01\x12\x0e\n\x06\x64\x65vice\x18\x06 \x01(\t\x12\x1e\n\x16max_images_per_request\x18\x07 \x01(\x05\x12\x17\n\x0fmax_image_bytes\x18\x08 \x01(\x03\x12\x18\n\x10max_image_pixels\x18\t \x01(\x03\x12\x14\n\x0cmodel_sha256\x18\n \x01(\t\x12\x11\n\tprecision\x18\x0b \x01(\t\x12\x19\n\x11inference_threads\x18\x0c \x01(\x05\x12\x16\n\x0emax_batch_size\x18\r \x01(\x05\x12\x10\n\x08is_tuned\x18\x0e \x01(\x08\x12\x17\n\x0fserved_versions\x18\x0f \x03(\x03\x12\x32\n\x10refused_versions\x18\x10 \x03(\x0b\x32\x18.mnist.v1.RefusedVersion\"@\n\x0eRefusedVersion\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12\r\n\x05\x63heck\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t*H\n\x07Refusal\x12\x17\n\x13REFUSAL_UNSPECIFIED\x10\x00\x12\x11\n\rREFUSAL_NOVEL\x10\x01\x12\x11\n\rREFUSAL_BLANK\x10\x02*\xa0\x01\n\x07Quality\x12\x17\n\x13QUALITY_UNSPECIFIED\x10\x00\x12\x11\n\rQUALITY_BLANK\x10\x01\x12\x1a\n\x16QUALITY_SEVERAL_GLYPHS\x10\x02\x12\x1a\n\x16QUALITY_TOUCHES_BORDER\x10\x03\x12\x18\n\x14QUALITY_LOW_CONTRAST\x10\x04\x12\x17\n\x13QUALITY_MOSTLY_DARK\x10\x05*M\n\x06Layout\x12\x0f\n\x0bLAYOUT_AUTO\x10\x00\x12\x10\n\x0cLAYOUT_DIGIT\x10\x01\x12\x0f\n\x0bLAYOUT_LINE\x10\x02\x12\x0f\n\x0bLAYOUT_PAGE\x10\x03*X\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x14\n\x10KIND_CONVOLUTION\x10\x01\x12\x14\n\x10KIND_MAX_POOLING\x10\x02\x12\x0e\n\nKIND_DENSE\x10\x03\x32\xe7\x02\n\x0f\x44igitClassifier\x12\x41\n\x08\x43lassify\x12\x19.mnist.v1.ClassifyRequest\x1a\x1a.mnist.v1.ClassifyResponse\x12W\n\x0e\x43lassifyStream\x12\x1f.mnist.v1.ClassifyStreamRequest\x1a .mnist.v1.ClassifyStreamResponse(\x01\x30\x01\x12\x35\n\x04Read\x12\x15.mnist.v1.ReadRequest\x1a\x16.mnist.v1.ReadResponse\x12>\n\x07\x45xplain\x12\x18.mnist.v1.ExplainRequest\x1a\x19.mnist.v1.ExplainResponse\x12\x41\n\x08GetModel\x12\x19.mnist.v1.GetModelRequest\x1a\x1a.mnist.v1.GetModelResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'protos.mnist.v1.digits_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_REFUSAL']._serialized_start=1790
-  _globals['_REFUSAL']._serialized_end=1862
-  _globals['_QUALITY']._serialized_start=1865
-  _globals['_QUALITY']._serialized_end=2025
-  _globals['_KIND']._serialized_start=2027
-  _globals['_KIND']._serialized_end=2115
+  _globals['_REFUSAL']._serialized_start=2301
+  _globals['_REFUSAL']._serialized_end=2373
+  _globals['_QUALITY']._serialized_start=2376
+  _globals['_QUALITY']._serialized_end=2536
+  _globals['_LAYOUT']._serialized_start=2538
+  _globals['_LAYOUT']._serialized_end=2615
+  _globals['_KIND']._serialized_start=2617
+  _globals['_KIND']._serialized_end=2705
   _globals['_IMAGE']._serialized_start=42
   _globals['_IMAGE']._serialized_end=94
   _globals['_CLASSIFYREQUEST']._serialized_start=96
@@ -45,26 +47,36 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CLASSIFYRESPONSE']._serialized_end=255
   _globals['_PREDICTION']._serialized_start=258
   _globals['_PREDICTION']._serialized_end=435
-  _globals['_EXPLAINREQUEST']._serialized_start=437
-  _globals['_EXPLAINREQUEST']._serialized_end=533
-  _globals['_EXPLAINRESPONSE']._serialized_start=536
-  _globals['_EXPLAINRESPONSE']._serialized_end=705
-  _globals['_LAYER']._serialized_start=708
-  _globals['_LAYER']._serialized_end=975
-  _globals['_TENSOR']._serialized_start=977
-  _globals['_TENSOR']._serialized_end=1016
-  _globals['_CLASSIFYSTREAMREQUEST']._serialized_start=1018
-  _globals['_CLASSIFYSTREAMREQUEST']._serialized_end=1097
-  _globals['_CLASSIFYSTREAMRESPONSE']._serialized_start=1100
-  _globals['_CLASSIFYSTREAMRESPONSE']._serialized_end=1233
-  _globals['_FAILURE']._serialized_start=1235
-  _globals['_FAILURE']._serialized_end=1275
-  _globals['_GETMODELREQUEST']._serialized_start=1277
-  _globals['_GETMODELREQUEST']._serialized_end=1317
-  _globals['_GETMODELRESPONSE']._serialized_start=1320
-  _globals['_GETMODELRESPONSE']._serialized_end=1722
-  _globals['_REFUSEDVERSION']._serialized_start=1724
-  _globals['_REFUSEDVERSION']._serialized_end=1788
-  _globals['_DIGITCLASSIFIER']._serialized_start=2118
-  _globals['_DIGITCLASSIFIER']._serialized_end=2422
+  _globals['_READREQUEST']._serialized_start=437
+  _globals['_READREQUEST']._serialized_end=524
+  _globals['_READRESPONSE']._serialized_start=527
+  _globals['_READRESPONSE']._serialized_end=662
+  _globals['_LINE']._serialized_start=664
+  _globals['_LINE']._serialized_end=755
+  _globals['_GLYPH']._serialized_start=758
+  _globals['_GLYPH']._serialized_end=886
+  _globals['_BOX']._serialized_start=888
+  _globals['_BOX']._serialized_end=946
+  _globals['_EXPLAINREQUEST']._serialized_start=948
+  _globals['_EXPLAINREQUEST']._serialized_end=1044
+  _globals['_EXPLAINRESPONSE']._serialized_start=1047
+  _globals['_EXPLAINRESPONSE']._serialized_end=1216
+  _globals['_LAYER']._serialized_start=1219
+  _globals['_LAYER']._serialized_end=1486
+  _globals['_TENSOR']._serialized_start=1488
+  _globals['_TENSOR']._serialized_end=1527
+  _globals['_CLASSIFYSTREAMREQUEST']._serialized_start=1529
+  _globals['_CLASSIFYSTREAMREQUEST']._serialized_end=1608
+  _globals['_CLASSIFYSTREAMRESPONSE']._serialized_start=1611
+  _globals['_CLASSIFYSTREAMRESPONSE']._serialized_end=1744
+  _globals['_FAILURE']._serialized_start=1746
+  _globals['_FAILURE']._serialized_end=1786
+  _globals['_GETMODELREQUEST']._serialized_start=1788
+  _globals['_GETMODELREQUEST']._serialized_end=1828
+  _globals['_GETMODELRESPONSE']._serialized_start=1831
+  _globals['_GETMODELRESPONSE']._serialized_end=2233
+  _globals['_REFUSEDVERSION']._serialized_start=2235
+  _globals['_REFUSEDVERSION']._serialized_end=2299
+  _globals['_DIGITCLASSIFIER']._serialized_start=2708
+  _globals['_DIGITCLASSIFIER']._serialized_end=3067
 # @@protoc_insertion_point(module_scope)

@@ -22,6 +22,13 @@ class Quality(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     QUALITY_LOW_CONTRAST: _ClassVar[Quality]
     QUALITY_MOSTLY_DARK: _ClassVar[Quality]
 
+class Layout(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    LAYOUT_AUTO: _ClassVar[Layout]
+    LAYOUT_DIGIT: _ClassVar[Layout]
+    LAYOUT_LINE: _ClassVar[Layout]
+    LAYOUT_PAGE: _ClassVar[Layout]
+
 class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     KIND_UNSPECIFIED: _ClassVar[Kind]
@@ -37,6 +44,10 @@ QUALITY_SEVERAL_GLYPHS: Quality
 QUALITY_TOUCHES_BORDER: Quality
 QUALITY_LOW_CONTRAST: Quality
 QUALITY_MOSTLY_DARK: Quality
+LAYOUT_AUTO: Layout
+LAYOUT_DIGIT: Layout
+LAYOUT_LINE: Layout
+LAYOUT_PAGE: Layout
 KIND_UNSPECIFIED: Kind
 KIND_CONVOLUTION: Kind
 KIND_MAX_POOLING: Kind
@@ -83,6 +94,70 @@ class Prediction(_message.Message):
     refusal: Refusal
     quality: _containers.RepeatedScalarFieldContainer[Quality]
     def __init__(self, digit: _Optional[int] = ..., probability: _Optional[float] = ..., probabilities: _Optional[_Iterable[float]] = ..., novelty: _Optional[float] = ..., refused: _Optional[bool] = ..., refusal: _Optional[_Union[Refusal, str]] = ..., quality: _Optional[_Iterable[_Union[Quality, str]]] = ...) -> None: ...
+
+class ReadRequest(_message.Message):
+    __slots__ = ("picture", "layout", "model_version")
+    PICTURE_FIELD_NUMBER: _ClassVar[int]
+    LAYOUT_FIELD_NUMBER: _ClassVar[int]
+    MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    picture: bytes
+    layout: Layout
+    model_version: int
+    def __init__(self, picture: _Optional[bytes] = ..., layout: _Optional[_Union[Layout, str]] = ..., model_version: _Optional[int] = ...) -> None: ...
+
+class ReadResponse(_message.Message):
+    __slots__ = ("lines", "model_version", "quality", "width", "height")
+    LINES_FIELD_NUMBER: _ClassVar[int]
+    MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    QUALITY_FIELD_NUMBER: _ClassVar[int]
+    WIDTH_FIELD_NUMBER: _ClassVar[int]
+    HEIGHT_FIELD_NUMBER: _ClassVar[int]
+    lines: _containers.RepeatedCompositeFieldContainer[Line]
+    model_version: int
+    quality: _containers.RepeatedScalarFieldContainer[Quality]
+    width: int
+    height: int
+    def __init__(self, lines: _Optional[_Iterable[_Union[Line, _Mapping]]] = ..., model_version: _Optional[int] = ..., quality: _Optional[_Iterable[_Union[Quality, str]]] = ..., width: _Optional[int] = ..., height: _Optional[int] = ...) -> None: ...
+
+class Line(_message.Message):
+    __slots__ = ("text", "probability", "refused", "digits")
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    PROBABILITY_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_FIELD_NUMBER: _ClassVar[int]
+    DIGITS_FIELD_NUMBER: _ClassVar[int]
+    text: str
+    probability: float
+    refused: bool
+    digits: _containers.RepeatedCompositeFieldContainer[Glyph]
+    def __init__(self, text: _Optional[str] = ..., probability: _Optional[float] = ..., refused: _Optional[bool] = ..., digits: _Optional[_Iterable[_Union[Glyph, _Mapping]]] = ...) -> None: ...
+
+class Glyph(_message.Message):
+    __slots__ = ("digit", "probability", "probabilities", "novelty", "refused", "box")
+    DIGIT_FIELD_NUMBER: _ClassVar[int]
+    PROBABILITY_FIELD_NUMBER: _ClassVar[int]
+    PROBABILITIES_FIELD_NUMBER: _ClassVar[int]
+    NOVELTY_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_FIELD_NUMBER: _ClassVar[int]
+    BOX_FIELD_NUMBER: _ClassVar[int]
+    digit: int
+    probability: float
+    probabilities: _containers.RepeatedScalarFieldContainer[float]
+    novelty: float
+    refused: bool
+    box: Box
+    def __init__(self, digit: _Optional[int] = ..., probability: _Optional[float] = ..., probabilities: _Optional[_Iterable[float]] = ..., novelty: _Optional[float] = ..., refused: _Optional[bool] = ..., box: _Optional[_Union[Box, _Mapping]] = ...) -> None: ...
+
+class Box(_message.Message):
+    __slots__ = ("x", "y", "width", "height")
+    X_FIELD_NUMBER: _ClassVar[int]
+    Y_FIELD_NUMBER: _ClassVar[int]
+    WIDTH_FIELD_NUMBER: _ClassVar[int]
+    HEIGHT_FIELD_NUMBER: _ClassVar[int]
+    x: int
+    y: int
+    width: int
+    height: int
+    def __init__(self, x: _Optional[int] = ..., y: _Optional[int] = ..., width: _Optional[int] = ..., height: _Optional[int] = ...) -> None: ...
 
 class ExplainRequest(_message.Message):
     __slots__ = ("image", "model_version", "without_kernels")

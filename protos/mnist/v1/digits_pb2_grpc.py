@@ -45,6 +45,11 @@ class DigitClassifierStub:
                 request_serializer=protos_dot_mnist_dot_v1_dot_digits__pb2.ClassifyStreamRequest.SerializeToString,
                 response_deserializer=protos_dot_mnist_dot_v1_dot_digits__pb2.ClassifyStreamResponse.FromString,
                 _registered_method=True)
+        self.Read = channel.unary_unary(
+                '/mnist.v1.DigitClassifier/Read',
+                request_serializer=protos_dot_mnist_dot_v1_dot_digits__pb2.ReadRequest.SerializeToString,
+                response_deserializer=protos_dot_mnist_dot_v1_dot_digits__pb2.ReadResponse.FromString,
+                _registered_method=True)
         self.Explain = channel.unary_unary(
                 '/mnist.v1.DigitClassifier/Explain',
                 request_serializer=protos_dot_mnist_dot_v1_dot_digits__pb2.ExplainRequest.SerializeToString,
@@ -76,6 +81,16 @@ class DigitClassifierServicer:
     def ClassifyStream(self, request_iterator, context):
         """Classifies images as they come. Each response has the id of its request; responses may come in another order.
         A request that fails gets a `failure`, and the stream goes on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Read(self, request, context):
+        """Reads a picture of several digits: its lines, and each digit with its place. Classify takes a picture for one digit.
+        INVALID_ARGUMENT: the picture is empty, too large or no readable picture; or the layout is unknown.
+        NOT_FOUND, UNAVAILABLE: as for Classify.
+        RESOURCE_EXHAUSTED: as for Classify. Each part of the picture that may be a digit takes the room of an image.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -113,6 +128,11 @@ def add_DigitClassifierServicer_to_server(servicer, server):
                     servicer.ClassifyStream,
                     request_deserializer=protos_dot_mnist_dot_v1_dot_digits__pb2.ClassifyStreamRequest.FromString,
                     response_serializer=protos_dot_mnist_dot_v1_dot_digits__pb2.ClassifyStreamResponse.SerializeToString,
+            ),
+            'Read': grpc.unary_unary_rpc_method_handler(
+                    servicer.Read,
+                    request_deserializer=protos_dot_mnist_dot_v1_dot_digits__pb2.ReadRequest.FromString,
+                    response_serializer=protos_dot_mnist_dot_v1_dot_digits__pb2.ReadResponse.SerializeToString,
             ),
             'Explain': grpc.unary_unary_rpc_method_handler(
                     servicer.Explain,
@@ -180,6 +200,33 @@ class DigitClassifier:
             '/mnist.v1.DigitClassifier/ClassifyStream',
             protos_dot_mnist_dot_v1_dot_digits__pb2.ClassifyStreamRequest.SerializeToString,
             protos_dot_mnist_dot_v1_dot_digits__pb2.ClassifyStreamResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Read(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mnist.v1.DigitClassifier/Read',
+            protos_dot_mnist_dot_v1_dot_digits__pb2.ReadRequest.SerializeToString,
+            protos_dot_mnist_dot_v1_dot_digits__pb2.ReadResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -1,1 +1,1 @@
-"""The contract mnist.v1: Classify, ClassifyStream, Explain and GetModel."""
+"""The contract mnist.v1: Classify, ClassifyStream, Read, Explain and GetModel."""

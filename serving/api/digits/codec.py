@@ -67,7 +67,7 @@ for _field in ("probability", "novelty", "refused", "refusal"):
 _REFUSALS = np.zeros(len(Refusal), np.uint8)  # proto number by Refusal, as an array: indexed by whole columns
 _REFUSALS[Refusal.NOVEL] = digits_pb2.REFUSAL_NOVEL
 _REFUSALS[Refusal.BLANK] = digits_pb2.REFUSAL_BLANK
-_QUALITIES: dict[IntFlag, digits_pb2.Quality] = {
+QUALITIES: dict[IntFlag, digits_pb2.Quality] = {
     Quality.BLANK: digits_pb2.QUALITY_BLANK,
     Quality.SEVERAL_GLYPHS: digits_pb2.QUALITY_SEVERAL_GLYPHS,
     Quality.TOUCHES_BORDER: digits_pb2.QUALITY_TOUCHES_BORDER,
@@ -148,7 +148,7 @@ def stream_response_bytes(request_id: int, response: bytes) -> bytes:
 
 def _with_quality(record: bytes, quality: IntFlag) -> bytes:
     """Appends the remarks to the record of one prediction, and corrects its length."""
-    remarks = digits_pb2.Prediction(quality=[_QUALITIES[remark] for remark in quality]).SerializeToString()
+    remarks = digits_pb2.Prediction(quality=[QUALITIES[remark] for remark in quality]).SerializeToString()
     length = len(record) - 2 + len(remarks)
     # Longer lengths take two bytes and would move all that follows. Five remarks, one byte each, stay far below.
     if length > _LONGEST_ONE_BYTE_LENGTH:

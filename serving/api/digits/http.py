@@ -1,7 +1,8 @@
-"""`/v1/classify` and `/v1/explain`: pictures or pixels in the body, JSON back; for clients without gRPC."""
+"""`/v1/classify`, `/v1/read` and `/v1/explain`: pictures or pixels in the body, JSON back; for clients without gRPC."""
 
 import time
 from base64 import b64encode
+from enum import IntFlag
 from pathlib import Path
 from typing import Any
 
@@ -9,40 +10,50 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from protos.mnist.v1 import digits_pb2
-from serving.api.digits.http_bodies import is_form, is_pixels, read_body
+from serving.api.digits.http_bodies import is_form, is_pixels, read_body, read_picture
 from serving.api.digits.operations import DigitOperations
 from serving.api.http.application import Route, json_response
 from serving.api.http.bodies import RefusedError, header
 from serving.api.http.calls import ANSWER_SECONDS, HttpCalls
 from serving.auth.api_keys import CLASSIFY, Caller
 from serving.core.classifier import Classifier
+from serving.core.reader import Reader
 from serving.predictions import PIXELS, Predictions, Refusal
+from serving.readings import Glyph, Layout, Reading
 
-CLASSIFY_PATH, EXPLAIN_PATH = "/v1/classify", "/v1/explain"
+CLASSIFY_PATH, READ_PATH, EXPLAIN_PATH = "/v1/classify", "/v1/read", "/v1/explain"
 LONGEST_QUERY = 1024
 LARGEST_VERSION = 2**63 - 1
 _OPENAPI = Path(__file__).with_name("openapi.json")
 
 
 class DigitEndpoints:
-    """Endpoints of both methods."""
+    """Endpoints of the three methods."""
 
     def __init__(
-        self, classifier: Classifier, operations: DigitOperations, calls: HttpCalls, longest_request: int
+        self,
+        classifier: Classifier,
+        operations: DigitOperations,
+        reader: Reader,
+        calls: HttpCalls,
+        longest_request: int,
     ) -> None:
         """`longest_request`: bytes of a body that may hold many images."""
         self._longest_image = max(classifier.limits.max_bytes, PIXELS)
         self._longest_request = max(longest_request, self._longest_image)
         self._classifier = classifier
         self._operations = operations
+        self._reader = reader
         self._calls = calls
 
     def routes(self) -> list[Route]:
-        """Returns the routes of both methods and of their description."""
+        """Returns the routes of the three methods and of their description."""
         classify = self._calls.endpoint("Classify", self._classify, CLASSIFY, self._longest_body)
+        read = self._calls.endpoint("Read", self._read, CLASSIFY, self._longest_body)
         explain = self._calls.endpoint("Explain", self._explain, CLASSIFY, lambda _: self._longest_image)
         return [
             *(Route(method, CLASSIFY_PATH, classify) for method in ("POST", "PUT")),
+            *(Route(method, READ_PATH, read) for method in ("POST", "PUT")),
             *(Route(method, EXPLAIN_PATH, explain) for method in ("POST", "PUT")),
             *(Route("GET", path, _describe) for path in ("/openapi.json", "/v1/openapi.json")),
         ]
@@ -59,6 +70,12 @@ class DigitEndpoints:
         predictions = await self._classifier.classify(body.images, caller, version, until)
         found = [_prediction(predictions, index) for index in range(predictions.images)]
         return json_response({"predictions": found} if body.is_list else found[0])
+
+    async def _read(self, request: Request, content: bytes, caller: Caller) -> Response:
+        version, layout = _number(request, "model_version", LARGEST_VERSION), _layout(request)
+        picture = await read_picture(header(request, b"content-type", ""), content)
+        until = time.monotonic() + ANSWER_SECONDS
+        return json_response(_reading(await self._reader.read(picture, caller, layout, version, until)))
 
     async def _explain(self, request: Request, body: bytes, caller: Caller) -> Response:
         image = digits_pb2.Image(pixels=body) if is_pixels(body) else digits_pb2.Image(encoded=body)
@@ -77,15 +94,30 @@ async def _describe(_: Request) -> Response:
 
 def _number(request: Request, name: str, largest: int, default: str = "0") -> int:
     """Returns the query parameter `name`, 0 to `largest`. Raises RefusedError."""
-    if not request.scope["query_string"]:  # as nearly always
-        return int(default)
-    if len(request.scope["query_string"]) > LONGEST_QUERY:  # parsing 64 KiB of it would take a tenth of a second
-        raise RefusedError(400, "INVALID_ARGUMENT", f"the query is longer than {LONGEST_QUERY} bytes")
-    text = request.query_params.get(name, default)
+    text = _parameter(request, name, default)
     # Digits and length first: int() takes signs, underscores and other scripts, and time for very long texts.
     if not (text.isascii() and text.isdecimal() and len(text) < 20 and int(text) <= largest):
         raise RefusedError(400, "INVALID_ARGUMENT", f"{name}: expected a number, 0 to {largest}")
     return int(text)
+
+
+def _layout(request: Request) -> Layout:
+    """Returns the query parameter `layout`. Raises RefusedError."""
+    text = _parameter(request, "layout", "auto")
+    layout = next((each for each in Layout if each.name.lower() == text), None)
+    if layout is None:
+        names = ", ".join(each.name.lower() for each in Layout)
+        raise RefusedError(400, "INVALID_ARGUMENT", f"layout: expected one of {names}")
+    return layout
+
+
+def _parameter(request: Request, name: str, default: str) -> str:
+    """Returns the query parameter `name`. Raises RefusedError for a query that is too long."""
+    if not request.scope["query_string"]:  # as nearly always
+        return default
+    if len(request.scope["query_string"]) > LONGEST_QUERY:  # parsing 64 KiB of it would take a tenth of a second
+        raise RefusedError(400, "INVALID_ARGUMENT", f"the query is longer than {LONGEST_QUERY} bytes")
+    return request.query_params.get(name, default)
 
 
 def _prediction(predictions: Predictions, index: int) -> dict[str, Any]:
@@ -101,9 +133,42 @@ def _prediction(predictions: Predictions, index: int) -> dict[str, Any]:
         "novelty": float(batch.novelties[row]),
         "refused": refusal != Refusal.NONE,
         "refusal": Refusal(refusal).name.lower() if refusal else None,
-        "quality": [(remark.name or "").lower() for remark in quality] if quality else [],
+        "quality": _names(quality) if quality else [],
         "model_version": batch.version,
     }
+
+
+def _reading(reading: Reading) -> dict[str, Any]:
+    """Returns the fields of mnist.v1.ReadResponse; a box as [x, y, width, height]."""
+    return {
+        "lines": [
+            {
+                "text": line.text,
+                "probability": line.probability,
+                "refused": line.refused,
+                "digits": [_glyph(glyph) for glyph in line.glyphs],
+            }
+            for line in reading.lines
+        ],
+        "model_version": reading.version,
+        "quality": _names(reading.quality),
+        "width": reading.width,
+        "height": reading.height,
+    }
+
+
+def _glyph(glyph: Glyph) -> dict[str, Any]:
+    return {
+        "digit": glyph.digit,
+        "probability": float(glyph.probabilities[glyph.digit]),
+        "novelty": glyph.novelty,
+        "refused": glyph.refused,
+        "box": glyph.box,
+    }
+
+
+def _names(quality: IntFlag) -> list[str]:
+    return [(remark.name or "").lower() for remark in quality]
 
 
 def _explanation(content: bytes) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Bodies of /v1/classify as people send them: pixels or a file as they are, forms, JSON, data URLs.
+"""Bodies of /v1/classify and /v1/read as people send them: pixels or a file as they are, forms, JSON, data URLs.
 
 1. What a body is, it says itself; its Content-Type decides only where it could be two things. curl calls everything a
    form, and programs often say nothing.
@@ -68,6 +68,14 @@ async def read_body(content_type: str, body: bytes, most_images: int) -> Body:
     if not body:
         raise InvalidRequestError("the body is empty: send a picture file, or 784 bytes, one for each pixel")
     return Body([EncodedImage(body)])
+
+
+async def read_picture(content_type: str, body: bytes) -> bytes:
+    """Reads the one picture file of a body. Raises as read_body() does, and for pixels, which are no picture file."""
+    [image] = (await read_body(content_type, body, most_images=1)).images
+    if not isinstance(image, EncodedImage):
+        raise InvalidRequestError("expected a picture file, got the pixels of one digit: /v1/classify takes those")
+    return image.content
 
 
 def is_pixels(body: bytes) -> bool:
@@ -193,7 +201,8 @@ def _entry(index: int, entry: Any) -> ImageInput:
 
 def _check_count(images: list[Any], most: int) -> None:
     if not 1 <= len(images) <= most:
-        raise InvalidRequestError(f"the request holds {len(images)} images, 1 to {most} are accepted")
+        accepted = f"1 to {most} are" if most > 1 else "1 is"
+        raise InvalidRequestError(f"the request holds {len(images)} images, {accepted} accepted")
 
 
 def _decoded(body: bytes) -> str:

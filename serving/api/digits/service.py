@@ -13,13 +13,16 @@ from protos.mnist.v1 import digits_pb2
 from serving.api.access_log import AccessLog
 from serving.api.digits.codec import parse_request, response_bytes, stream_response_bytes
 from serving.api.digits.operations import DigitOperations
+from serving.api.digits.read_codec import parse_read, reading_bytes
 from serving.api.engine.call import Call, Method
 from serving.api.pending import PendingCall, deliver
 from serving.api.rpc import RpcObserver
+from serving.api.stage_times import encode_with_stage_times
 from serving.api.wire_format import parse_message
 from serving.auth.api_keys import CLASSIFY
 from serving.auth.authenticator import Authenticator
 from serving.core.classifier import Classifier
+from serving.core.reader import Reader
 from serving.core.registry import Registry
 from serving.errors import InvalidRequestError
 from serving.logging import Logger
@@ -32,12 +35,13 @@ STREAM_REQUESTS_IN_FLIGHT = 256
 
 
 class DigitService:
-    """Serves Classify, ClassifyStream, Explain and GetModel."""
+    """Serves Classify, ClassifyStream, Read, Explain and GetModel."""
 
     def __init__(
         self,
         operations: DigitOperations,
         classifier: Classifier,
+        reader: Reader,
         registry: Registry,
         authenticator: Authenticator,
         metrics: Metrics,
@@ -46,16 +50,18 @@ class DigitService:
     ) -> None:
         self._operations = operations
         self._classifier = classifier
+        self._reader = reader
         self._registry = registry
         self._authenticator = authenticator
         self._rpcs = RpcObserver(SERVICE, authenticator, metrics, log, access_log)
 
     def methods(self) -> list[Method]:
-        """Returns the four methods."""
+        """Returns the five methods."""
         rpcs = self._rpcs
         return [
             rpcs.direct("Classify", self._classify, CLASSIFY, self._classifier.check_room),
             rpcs.bidi_stream("ClassifyStream", self._classify_stream, CLASSIFY),
+            rpcs.unary("Read", self._read, CLASSIFY, self._classifier.check_room),
             rpcs.unary("Explain", self._explain, CLASSIFY),
             rpcs.unary("GetModel", self._get_model),
         ]
@@ -72,6 +78,11 @@ class DigitService:
 
     def _fail_classify(self, call: Call, error: Exception) -> None:
         self._rpcs.fail(call, error, "Classify")
+
+    async def _read(self, request: bytes, call: Call) -> bytes:
+        picture, layout, version = parse_read(request)
+        reading = await self._reader.read(picture, call.caller, layout, version, call.deadline)
+        return encode_with_stage_times(call, reading_bytes, reading)
 
     async def _explain(self, request: bytes, call: Call) -> bytes:
         return await self._operations.explain(request, call.caller, call.deadline)

@@ -25,6 +25,7 @@ def blocking() -> dict[str, Any]:
             "digit": client.classify([picture])[0].digit,
             "digits": [prediction.digit for prediction in client.classify_many([picture] * 130)],
             "model": client.get_model().name,
+            "read": client.read(picture, layout="digit").text,
             "explained": explanation.prediction.digit,
             "pixels": explanation.pixels.shape,
             "importance": explanation.importance.shape,
@@ -42,6 +43,7 @@ async def waiting() -> dict[str, Any]:
         return {
             "tasks": [prediction.digit for [prediction] in answers],
             "many": [prediction.digit async for prediction in client.classify_many([picture] * 130)],
+            "read": (await client.read(picture, layout="digit")).text,
             "explained": (await client.explain(picture, with_kernels=False)).prediction.digit,
             "model": (await client.get_model()).name,
         }

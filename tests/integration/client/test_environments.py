@@ -51,6 +51,7 @@ def check(seen: dict[str, Any]) -> None:
         "digit": 8,
         "digits": [8] * 130,
         "model": "mnist",
+        "read": "8",
         "explained": 8,
         "pixels": [28, 28],
         "importance": [28, 28],
@@ -60,7 +61,7 @@ def check(seen: dict[str, Any]) -> None:
         "bad image": "1: CallError",
         "closed": ["CANCELLED", "CANCELLED"],
     }
-    assert seen["asyncio"] == {"tasks": [8] * 100, "many": [8] * 130, "explained": 8, "model": "mnist"}
+    assert seen["asyncio"] == {"tasks": [8] * 100, "many": [8] * 130, "read": "8", "explained": 8, "model": "mnist"}
 
 
 @pytest.mark.asyncio(loop_scope="module")

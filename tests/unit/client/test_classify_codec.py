@@ -9,7 +9,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mnist_digits import CallError, ImageLike, proto
-from mnist_digits.classify_codec import SIGNATURES, image_bytes, response_predictions, version_bytes
+from mnist_digits.classify_codec import image_bytes, response_predictions, version_bytes
+from mnist_digits.images import SIGNATURES
 from mnist_digits.results import prediction
 
 raw = st.binary(min_size=1, max_size=8).map(lambda seed: (seed * 784)[:784])

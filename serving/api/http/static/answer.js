@@ -1,5 +1,6 @@
-// Shows the service's prediction: the digit or its refusal, ten bars, remarks on the picture; and errors.
+// Shows the service's answer: a digit or its refusal with ten bars, or several digits; remarks on the picture; errors.
 
+import { readingVerdict, showReading } from "./lines.js";
 import { percent } from "./numbers.js";
 import { say } from "./words.js";
 
@@ -17,8 +18,13 @@ export function layOutBars() {
   );
 }
 
-/** Shows a prediction. null: there is none, because of `error` or because nothing is drawn. */
-export function showAnswer(prediction, error, language) {
+/**
+ * Shows a prediction. null: there is none, because of `error` or because nothing is drawn.
+ * `reading`: of several digits, shown in place of the one; null: there is none.
+ */
+export function showAnswer(prediction, reading, error, language) {
+  showReading(reading, language);
+  byId("bars").parentElement.hidden = Boolean(reading);
   const rows = [...byId("bars").rows];
   rows.forEach((row, digit) => {
     const share = prediction ? prediction.probabilities[digit] : 0;
@@ -27,12 +33,14 @@ export function showAnswer(prediction, error, language) {
     row.querySelector(".share").textContent = prediction ? percent(share, language) : "";
   });
   const answer = byId("answer");
+  answer.hidden = Boolean(reading);
   answer.classList.toggle("refused", Boolean(prediction?.refused));
   answer.textContent = prediction ? (prediction.refused ? "?" : prediction.digit) : "–";
-  const text = error ? errorText(error, language) : verdict(prediction, language);
+  const found = reading ? readingVerdict(reading, language) : verdict(prediction, language);
+  const text = error ? errorText(error, language) : found;
   if (byId("verdict").textContent !== text) byId("verdict").textContent = text; // screen readers read every write aloud
   byId("remarks").replaceChildren(
-    ...(prediction?.quality ?? []).map((remark) => {
+    ...((reading ?? prediction)?.quality ?? []).map((remark) => {
       const item = document.createElement("li");
       item.textContent = say(language, `quality_${remark}`);
       return item;

@@ -1,15 +1,17 @@
 // The page: sends what is drawn to the service and shows the response.
 //
 // 1. One classification at a time. Meanwhile a change only marks the drawing as stale; then it is sent again.
-// 2. The layers are requested once the pen rests. A change aborts that request.
-// 3. Responses to a drawing that is gone are dropped.
+// 2. What may hold several digits, a picture or pieces side by side, is read as lines too, before anything is shown.
+// 3. The layers are requested once the pen rests. A change aborts that request. Several digits have no layers here.
+// 4. Responses to a drawing that is gone are dropped.
 
 import { layOutBars, showAnswer, showError } from "./answer.js";
 import { paintMap, palette } from "./grid.js";
 import { Lab } from "./lab.js";
+import { hasSeveral } from "./lines.js";
 import { inkOf, mapOf, tensor, written } from "./numbers.js";
 import { Pad } from "./pad.js";
-import { ServiceError, classify, explain, useKey } from "./service.js";
+import { ServiceError, classify, explain, read, useKey } from "./service.js";
 import { Walk } from "./walk.js";
 import { LANGUAGES, say } from "./words.js";
 
@@ -20,6 +22,7 @@ const byId = (id) => document.getElementById(id);
 
 let language = LANGUAGES.find((each) => navigator.language.startsWith(each)) ?? "en";
 let prediction = null;
+let reading = null; // of several digits; null: one digit or none
 let explained = null;
 let failure = null;
 
@@ -31,8 +34,10 @@ const pad = new Pad(byId("paper"), (isResting) => changed(isResting));
 let isClassifying = false;
 let isStale = false; // something was drawn since the last request
 let resting = null; // timer until the layers are requested
+let classified = Promise.resolve(); // until the last classification is shown
 let classifying = null; // aborts the classification of a drawing that is gone
 let explaining = null; // aborts an explanation that is no longer wanted
+let isUnexplained = false; // no layers were requested, as there were several digits
 let penUp = 0; // performance.now() when the pen was lifted; 0: it is down
 let endPause = () => {}; // ends the pause between two requests
 
@@ -40,6 +45,7 @@ let endPause = () => {}; // ends the pause between two requests
 function changed(isResting) {
   byId("hint").hidden = !pad.isEmpty;
   explaining?.abort();
+  isUnexplained = false;
   clearTimeout(resting);
   penUp = isResting ? performance.now() : 0;
   delete byId("time").dataset.penUp;
@@ -49,7 +55,7 @@ function changed(isResting) {
     return;
   }
   isStale = true;
-  if (!isClassifying) classifyDrawing();
+  if (!isClassifying) classified = classifyDrawing();
   resting = setTimeout(explainDrawing, isResting ? 0 : REST_MILLISECONDS);
 }
 
@@ -57,11 +63,15 @@ function changed(isResting) {
 function forget() {
   classifying?.abort();
   isStale = false;
-  prediction = explained = failure = null;
-  for (const id of ["seen-box", "walk", "lab"]) byId(id).hidden = true;
+  prediction = reading = explained = failure = null;
+  hideLayers();
   for (const id of ["time", "walk-error"]) byId(id).textContent = "";
-  showAnswer(null, null, language);
+  showAnswer(null, null, null, language);
   showError(null, language);
+}
+
+function hideLayers() {
+  for (const id of ["seen-box", "walk", "lab"]) byId(id).hidden = true;
 }
 
 /** Classifies the drawing as it is at each request, until it no longer changes. */
@@ -75,21 +85,33 @@ async function classifyDrawing() {
     });
     const wanted = (classifying = new AbortController());
     const [began, since] = [performance.now(), penUp];
+    const isPicture = pad.isPicture;
     try {
-      const response = await classify(await pad.file(), wanted.signal);
+      const file = await pad.file();
+      const response = await classify(file, wanted.signal);
+      const maySeveral = isPicture || response.quality.includes("several_glyphs");
+      const lines = maySeveral ? await read(file, wanted.signal) : null;
       if (wanted.signal.aborted) continue; // also when it was aborted while pad.file() ran
       prediction = response;
+      reading = lines && hasSeveral(lines) ? lines : null;
       failure = null;
+      if (reading) {
+        explaining?.abort();
+        explained = null;
+        hideLayers();
+      } else if (isUnexplained) {
+        explainDrawing();
+      }
       byId("time").textContent = say(language, "took", written(performance.now() - began, language, 0));
       if (since && since === penUp) byId("time").dataset.penUp = String(performance.now() - since);
     } catch (error) {
       if (error.name === "AbortError") continue;
       if (!(error instanceof ServiceError)) throw error;
       failure = error;
-      prediction = null;
+      prediction = reading = null;
       if (error.status === 429) setTimeout(retry, BUSY_MILLISECONDS, since);
     }
-    showAnswer(prediction, failure, language);
+    showAnswer(prediction, reading, failure, language);
     showError(failure, language);
     await pause;
   }
@@ -100,13 +122,17 @@ async function classifyDrawing() {
 function retry(since) {
   if (pad.isEmpty || since !== penUp) return;
   isStale = true;
-  if (!isClassifying) classifyDrawing();
+  if (!isClassifying) classified = classifyDrawing();
 }
 
 /** Requests the layers of the drawing and shows them. */
 async function explainDrawing() {
   if (pad.isEmpty) return;
   const wanted = (explaining = new AbortController());
+  if (pad.isPicture) await classified; // it may show that there are several digits
+  if (wanted.signal.aborted) return;
+  isUnexplained = Boolean(reading);
+  if (isUnexplained) return;
   try {
     const response = await explain(await pad.file(), wanted.signal);
     if (wanted.signal.aborted) return;
@@ -116,7 +142,7 @@ async function explainDrawing() {
     if (error.name === "AbortError") return;
     if (!(error instanceof ServiceError)) throw error;
     // Busy, or a model whose layers cannot be shown. The digit stays; layers of an older drawing go.
-    for (const id of ["seen-box", "walk", "lab"]) byId(id).hidden = true;
+    hideLayers();
     if (error.status === 429) resting = setTimeout(explainDrawing, BUSY_MILLISECONDS);
     else byId("walk-error").textContent = error.message;
   }
@@ -147,7 +173,7 @@ function speak(chosen) {
   for (const button of document.querySelectorAll("[data-language]")) {
     button.setAttribute("aria-pressed", String(button.dataset.language === language));
   }
-  showAnswer(prediction, failure, language);
+  showAnswer(prediction, reading, failure, language);
   showError(failure, language);
   lab.speak(language);
   if (explained) showExplained();

@@ -21,6 +21,11 @@ export class Pad {
     return !this.picture && this.strokes.length === 0;
   }
 
+  /** True while a picture file is shown that nobody has drawn on. */
+  get isPicture() {
+    return Boolean(this.picture) && this.strokes.length === 0;
+  }
+
   clear() {
     this.strokes = [];
     this.picture = null;
@@ -49,7 +54,7 @@ export class Pad {
 
   /** Returns what is on the paper as a picture file. */
   async file() {
-    if (this.picture && this.strokes.length === 0) return this.picture.file;
+    if (this.isPicture) return this.picture.file;
     const sent = document.createElement("canvas");
     sent.width = sent.height = SENT;
     const context = sent.getContext("2d");

@@ -1,4 +1,4 @@
-// Calls the service over HTTP: classifies a picture, and explains how the network sees it.
+// Calls the service over HTTP: classifies a picture, reads its lines, and explains how the network sees it.
 
 let key = "";
 
@@ -18,6 +18,11 @@ export class ServiceError extends Error {
 /** Classifies a picture file or 784 bytes. Resolves to the prediction; rejects with ServiceError. */
 export function classify(body, signal) {
   return post("v1/classify", body, signal);
+}
+
+/** Reads a picture file of several digits: {lines, quality, width, height}, boxes in pixels of the picture. */
+export function read(body, signal) {
+  return post("v1/read", body, signal);
 }
 
 const kernels = new Map(); // by version: the same for every picture

@@ -73,3 +73,12 @@ def test_without_a_rate_nothing_is_limited(clock: Clock) -> None:
     for _ in range(100):
         limits.charge(key(images_per_second=0), 10_000)
     assert clock.now == 1000.0
+
+
+def test_the_rest_of_a_request_is_paid_for_and_never_refused(clock: Clock) -> None:
+    limits = RateLimits()
+    limits.charge(key(), 100)
+    limits.charge(key(), 100, is_rest=True)
+    with pytest.raises(RateLimitedError, match=r"try again in 19\.0 s"):
+        limits.charge(key(), 1)
+    assert clock.now == 1000.0

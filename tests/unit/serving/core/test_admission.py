@@ -46,3 +46,17 @@ async def test_waiting_until_empty_ends_with_the_last_release() -> None:
     assert not waiter.done()
     admission.release("a", 1)
     await waiter
+
+
+def test_a_request_that_grows_does_not_count_as_its_own_flood() -> None:
+    admission = Admission(capacity=10)
+    assert admission.admit("a", 1)
+    assert not admission.has_room("a", 9)
+    assert admission.admit("a", 9, held=1)
+    admission.release("a", 9)
+    assert admission.admit("a", 1)
+    assert not admission.admit("a", 8, held=1)  # the other image of the client counts
+    assert not admission.admit("a", 9, held=2)
+    admission.release("a", 1)
+    admission.release("a", 1)
+    assert admission.held == 0

@@ -1,0 +1,93 @@
+"""Read use case: one picture in, lines of digits out. Knows no transport.
+
+1. A picture is admitted as one image before it is decoded. The candidates for digits that are found in it are admitted
+   as the images that they are, so that a page cannot take the room of others unseen.
+2. All candidates are submitted at once: one request to the batcher, and one version of the model.
+3. Segmentation and the decoding of lines run on the decoders' threads, off the event loop.
+"""
+
+import asyncio
+import time
+from contextlib import nullcontext
+from typing import TYPE_CHECKING
+
+from serving.auth.api_keys import Caller
+from serving.core.classifier import NO_DEADLINE, Classifier
+from serving.core.registry import Registry
+from serving.errors import InvalidRequestError
+from serving.image.picture import ImageLimits
+from serving.predictions import Predictions
+from serving.readings import Layout, Line, Reading
+
+if TYPE_CHECKING:  # importing it loads SciPy and Pillow
+    from serving.image.segmentation import Segmentation
+
+
+class Reader:
+    """Reads pictures. Used from the event loop alone."""
+
+    def __init__(self, registry: Registry, classifier: Classifier) -> None:
+        self._registry = registry
+        self._classifier = classifier
+
+    async def read(
+        self,
+        picture: bytes,
+        caller: Caller,
+        layout: Layout = Layout.AUTO,
+        version: int = 0,
+        deadline: float = NO_DEADLINE,
+    ) -> Reading:
+        """Reads a picture file. `caller`, `version` and `deadline` as for Classifier.classify.
+
+        Raises InvalidRequestError, UnknownVersionError, OverloadedError, RateLimitedError, TooLateError, NotReadyError
+        or ExpiredError.
+        """
+        classifier = self._classifier
+        served = self._registry.served(version)
+        with classifier.admitted(caller, 1, served.batcher, deadline):
+            began = time.monotonic()
+            found = await classifier.decoding(_segment, picture, classifier.limits, layout)
+            decode_seconds = time.monotonic() - began
+            classifier.count_remarks(found.quality)
+            if served.batcher.is_closing:  # another version replaced it while the picture was decoded
+                served = self._registry.served_after_admission(version)
+            candidates = len(found.pixels)
+            if not candidates:
+                return Reading((), found.width, found.height, found.quality, served.model.version, decode_seconds)
+            if candidates > classifier.capacity:
+                raise InvalidRequestError(
+                    f"the picture holds {candidates} candidates for digits, and this server has room for"
+                    f" {classifier.capacity}; send a part of it"
+                )
+            rest = candidates - 1  # beyond the one that is admitted
+            with classifier.admitted(caller, rest, served.batcher, deadline, held=1) if rest else nullcontext():
+                predictions = await served.batcher.submit(found.pixels, deadline)
+                loop = asyncio.get_running_loop()
+                lines = await loop.run_in_executor(classifier.decoders, _decoded_lines, found, predictions)
+        return Reading(
+            lines,
+            found.width,
+            found.height,
+            found.quality,
+            predictions.version,
+            decode_seconds,
+            predictions.queue_seconds,
+            predictions.inference_seconds,
+            predictions.batch_images,
+        )
+
+
+# Imported where they run: SciPy and Pillow take 25 MB and a quarter of a second, and raw pixels need neither.
+
+
+def _segment(picture: bytes, limits: ImageLimits, layout: Layout) -> "Segmentation":
+    from serving.image.segmentation import segment
+
+    return segment(picture, limits, layout)
+
+
+def _decoded_lines(found: "Segmentation", predictions: Predictions) -> tuple[Line, ...]:
+    from serving.core.line_decoding import decoded_lines
+
+    return decoded_lines(found, predictions)
