@@ -1,5 +1,7 @@
 """Decodes the bytes of a picture file to grey levels. Checks all limits first, and reads the listed formats only."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
@@ -21,7 +23,21 @@ _JPEG_START, _JPEG_SCAN = b"\xff\xd8", b"\xff\xda"
 Image.MAX_IMAGE_PIXELS = None
 
 
+@dataclass(frozen=True, slots=True)
+class Upright:
+    """Grey levels of a picture, (h, w) uint8, 0 = black, and its size as sent, turned upright, in pixels."""
+
+    grey: npt.NDArray[np.uint8]
+    width: int
+    height: int
+
+
 def decode(encoded: bytes, limits: ImageLimits, side: int = DECODED_SIDE) -> npt.NDArray[np.uint8]:
+    """Returns the grey levels of decode_upright()."""
+    return decode_upright(encoded, limits, side).grey
+
+
+def decode_upright(encoded: bytes, limits: ImageLimits, side: int) -> Upright:
     """Decodes the first picture in the file to grey levels, (h, w) uint8, 0 = black.
 
     A JPEG is decoded at 1/2, 1/4 or 1/8 where that leaves at least `side` pixels a side: it is faster, and takes less
@@ -57,16 +73,18 @@ def decode(encoded: bytes, limits: ImageLimits, side: int = DECODED_SIDE) -> npt
     if encoded.startswith(_JPEG_START) and encoded.count(_JPEG_SCAN) > MAX_JPEG_SCANS:
         raise InvalidRequestError(f"the JPEG image has more than {MAX_JPEG_SCANS} scans")
     try:
-        return _grey(picture, side)
+        grey, is_turned = _grey(picture, side)
     except InvalidRequestError:
         raise
     except Exception as error:  # Pillow's decoders raise many kinds on hostile bytes
         raise InvalidRequestError(
             f"the {picture.format} image is truncated or damaged, or of a kind this service does not read"
         ) from error
+    return Upright(grey, *((height, width) if is_turned else (width, height)))
 
 
-def _grey(picture: Image.Image, side: int) -> npt.NDArray[np.uint8]:
+def _grey(picture: Image.Image, side: int) -> tuple[npt.NDArray[np.uint8], bool]:
+    """Returns the grey levels, upright, and whether width and height were exchanged for that."""
     picture.draft("L", (side, side))  # for libjpeg; other formats ignore it
     picture.load()
     oriented = _upright(picture)
@@ -76,7 +94,7 @@ def _grey(picture: Image.Image, side: int) -> npt.NDArray[np.uint8]:
         grey = _flatten_alpha(oriented)
     else:
         grey = oriented.convert("L")
-    return np.asarray(grey)
+    return np.asarray(grey), oriented.size != picture.size
 
 
 def _upright(picture: Image.Image) -> Image.Image:

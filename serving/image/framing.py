@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from serving.image.mnist_box import SIDE, centred, tight_square, to_box
+from serving.image.paper import Ink
 from serving.image.picture import Framed
 from serving.image.quality import quality_of
 from serving.image.reduction import reduced
@@ -24,5 +25,11 @@ def frame(grey: npt.NDArray[np.uint8]) -> Framed:
     writing = find_writing(grey)
     if writing is None:
         return Framed(np.zeros(SIDE * SIDE, np.uint8), quality_of(grey, None))
-    box = to_box(with_mnist_strokes(tight_square(writing.ink)))
-    return Framed(centred(box).reshape(-1), quality_of(grey, writing))
+    return Framed(frame_ink(writing.ink), quality_of(grey, writing))
+
+
+def frame_ink(ink: Ink) -> npt.NDArray[np.uint8]:
+    """Frames ink, (h, w) uint8, 0 = paper, as MNIST does. Returns (784,) uint8, all 0 without ink."""
+    if not ink.any():
+        return np.zeros(SIDE * SIDE, np.uint8)
+    return centred(to_box(with_mnist_strokes(tight_square(ink)))).reshape(-1)

@@ -23,6 +23,7 @@ STROKE = 64  # of 255 of full ink: from here on it is a stroke, below it its sof
 FLAT_PAPER_SHARE = 0.3  # share of all pixels that must have one level for flat paper
 NO_OUTLIER = 0.97  # of the highest level: with a core this high the highest level is no outlier
 SOFT_EDGE_SHARE = 0.03  # of the longer side: reach of a soft edge from its stroke, at least one pixel
+WIDEST_SOFT_EDGE_SIDE = 160  # pixels; in a larger picture soft edges reach no further
 SMALLEST_WINDOW_SIDE = 20  # pixels of the shorter side; in a smaller picture the paper has one level
 SMOOTHED_SIDE = 64  # pixels of the shorter side from which paper is smoothed before it is opened, against its noise
 DIMMEST_PAPER = 0.35  # of the lightest: darker paper is measured as if it were so light, or its noise would be ink
@@ -99,7 +100,7 @@ def _above_uneven_paper(levels: Grey, window: float, is_paper_light: bool) -> Gr
 
 def _near_strokes(ink: Ink) -> Ink:
     """Returns the ink without what lies further from a stroke than a soft edge reaches."""
-    reach = max(1, round(SOFT_EDGE_SHARE * max(ink.shape)))
+    reach = max(1, round(SOFT_EDGE_SHARE * min(max(ink.shape), WIDEST_SOFT_EDGE_SIDE)))
     size = 2 * reach + 1
     near = cv2.dilate(strokes_of(ink), cv2.getStructuringElement(cv2.MORPH_RECT, (size, size)))
     return cv2.bitwise_and(ink, near)

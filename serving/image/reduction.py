@@ -50,7 +50,7 @@ class _FlatPaper:
         """Returns the ink at the working size: what stands out from this paper, each pixel the mean of its area."""
         share = (LEVELS - self.level) * (255 * _FINE / self.contrast)
         ink = cv2.LUT(grey, np.rint(np.clip(share, 0, 255 * _FINE)).astype(np.uint16))
-        averaged = cv2.resize(ink, _working_size(grey), interpolation=cv2.INTER_AREA)
+        averaged = cv2.resize(ink, _size(grey), interpolation=cv2.INTER_AREA)
         return averaged.astype(np.float32) / np.float32(_FINE)
 
     def inked(self, ink: Averaged) -> Grey:
@@ -64,13 +64,13 @@ def reduced(grey: Grey) -> Grey:
         return grey
     paper = _flat_paper(grey)
     if paper is None:
-        return _resized(grey)
+        return reduced_to(grey, WORKING_SIDE)
     left, top, right, bottom = _box_with_margin(paper.averaged_ink(grey), grey)
     cut = grey[top:bottom, left:right]
     if max(cut.shape) <= WORKING_SIDE:
         return cut
     averaged = paper.averaged_ink(cut)
-    return paper.inked(_in_full_contrast(averaged)) if _is_thin(averaged) else _resized(cut)
+    return paper.inked(_in_full_contrast(averaged)) if _is_thin(averaged) else reduced_to(cut, WORKING_SIDE)
 
 
 def _flat_paper(grey: Grey) -> _FlatPaper | None:
@@ -109,14 +109,17 @@ def _box_with_margin(averaged: Averaged, grey: Grey) -> Box:
     return max(left - margin, 0), max(top - margin, 0), min(right + margin, width), min(bottom + margin, height)
 
 
-def _resized(grey: Grey) -> Grey:
-    return cv2.resize(grey, _working_size(grey), interpolation=cv2.INTER_AREA)
+def reduced_to(grey: Grey, side: int) -> Grey:
+    """Returns the picture with at most `side` pixels a side, each the mean of its area; unchanged if it has no more."""
+    if max(grey.shape) <= side:
+        return grey
+    return cv2.resize(grey, _size(grey, side), interpolation=cv2.INTER_AREA)
 
 
-def _working_size(grey: Grey) -> tuple[int, int]:
-    """Returns width and height with the longer side WORKING_SIDE, in the same aspect ratio."""
+def _size(grey: Grey, side: int = WORKING_SIDE) -> tuple[int, int]:
+    """Returns width and height with the longer side `side`, in the same aspect ratio."""
     height, width = grey.shape
-    scale = WORKING_SIDE / max(width, height)
+    scale = side / max(width, height)
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
