@@ -1,9 +1,8 @@
-"""One writer's digits, and lines written with them: ink with the place of each digit in it.
+"""Lines written with one writer's digits: ink, and the place of each digit in it.
 
 Coordinates of a line are pixels to the right and downwards from where its baseline starts.
 """
 
-import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,50 +11,15 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from training.config import default_cache_folder
-from training.data.arrays import CLASSES, SIDE, Floats, LabelledDigits
-from training.data.cache import load_mnist
+from training.data.arrays import SIDE, Floats, LabelledDigits
 from training.data.handwriting import ink
-from training.data.sources import default_sources
-from training.data.writers import load_writers
 from training.synthetic.drawing import slanted
 
-SPLITS = ("development", "held-out")
 EDGE = 0.3  # coverage from which on a pixel counts as ink: of boxes, and of digits that touch
-_LEAST_ROWS = 60  # of a writer whose digits are used
 _FIELD = 20  # pixels of the 28 that MNIST fits a digit into
 _MOST_ENLARGED = 1.3  # a digit that is low because it is wide is not made much wider still
 
 Boxes = npt.NDArray[np.int64]  # (k, 4): x, y, width, height in pixels
-
-
-@dataclass(frozen=True, slots=True)
-class Handwriting:
-    """Digits and who wrote each: writer (n,), one number a person."""
-
-    digits: LabelledDigits
-    writer: npt.NDArray[np.uint16]
-
-    def of(self, split: str) -> list[int]:
-        """Writers of one split, in order: even numbers are for development, odd ones are held out."""
-        writers, rows = np.unique(self.writer, return_counts=True)
-        remainder = SPLITS.index(split)
-        return [int(each) for each in writers[rows >= _LEAST_ROWS] if each % 2 == remainder]
-
-    def by(self, writer: int) -> LabelledDigits:
-        """The digits of one writer."""
-        return self.digits.take(np.flatnonzero(self.writer == writer))
-
-
-@functools.cache
-def mnist_handwriting() -> Handwriting:
-    """MNIST's training rows with their writers; from the cache of `python -m training data`, or fetched.
-
-    Raises:
-        DataError: MNIST cannot be had, or the writers cannot be read.
-    """
-    mnist = load_mnist(default_cache_folder(), default_sources(None))
-    return Handwriting(mnist.train, load_writers().writer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,9 +124,10 @@ class Hand:
         glyphs.append(new.moved(left, 0))
 
 
-def random_text(length: int, generator: np.random.Generator, digits: Sequence[int] = range(CLASSES)) -> str:
-    """So many random digits."""
-    return "".join(str(each) for each in generator.choice(list(digits), length))
+def random_text(digits: LabelledDigits, length: int, generator: np.random.Generator, lowest: int = 0) -> str:
+    """So many random digits, of those that the writer has; none lower than `lowest`."""
+    classes = np.unique(digits.labels)
+    return "".join(str(each) for each in generator.choice(classes[classes >= lowest], length))
 
 
 def first_touch(before: Glyph, after: Glyph, reach: int = 0) -> int:
