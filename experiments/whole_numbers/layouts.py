@@ -123,8 +123,9 @@ def a4_page(digits: LabelledDigits, generator: np.random.Generator) -> Drawing:
     )
     lengths: list[int] = []
     while sum(lengths) < 96:
-        lengths.append(int(generator.integers(4, 11)))
-    lines = _stacked(hand, lengths, generator)
+        lengths.append(int(generator.integers(5, 11)))
+    fitting = (_A4[0] - 6 * _MARGIN) / (len(lengths) * hand.height) - 1.4
+    lines = _stacked(hand, lengths, generator, min(fitting, 0.8))
     everything = [glyph for line in lines for glyph in line]
     left, top = min(each.left for each in everything), min(each.top for each in everything)
     free_width = _A4[1] - (max(each.right for each in everything) - left)
@@ -180,7 +181,7 @@ def _random_hand(
         drawn_height,
         degrees=float(generator.uniform(-8, 8)) if degrees is None else degrees,
         shear=float(generator.uniform(-0.15, 0.15)),
-        pen=float(generator.uniform(0.9, 1.5)),
+        pen=float(generator.uniform(1.1, 1.8)),  # at 1 and below, MNIST's faint strokes break
         touching=touching,
         gap=max(gap, 3.5 / drawn_height),  # 3.5 pixels stay apart when a picture is blurred
     )
@@ -209,10 +210,12 @@ def _framed(lines: list[list[Glyph]], generator: np.random.Generator) -> Drawing
     return Drawing([_moved(line, -left, -top) for line in lines], np.zeros(size, np.float32))
 
 
-def _stacked(hand: Hand, lengths: list[int], generator: np.random.Generator) -> list[list[Glyph]]:
+def _stacked(
+    hand: Hand, lengths: list[int], generator: np.random.Generator, most_spacing: float = 0.8
+) -> list[list[Glyph]]:
     """Lines under one another, each indented by up to two digits and clear of the one above."""
     lines: list[list[Glyph]] = []
-    spacing = generator.uniform(0.35, 0.8)
+    spacing = generator.uniform(0.35, most_spacing)
     for length in lengths:
         line = hand.line(random_text(hand.digits, length, generator), generator)
         line = _moved(line, round(generator.uniform(0, 2) * hand.height), 0)
