@@ -18,6 +18,7 @@ from benchmarks.servers.lineup import SERVERS, Deployment, Server, our_python
 from benchmarks.system.process_tree import ProcessTree, stop
 
 START_SECONDS = 120
+READY_SECONDS = 20  # from the first right answer until every worker gives some
 RESPONSE_SECONDS = 60.0  # under load, on a busy machine
 BATCH_IMAGES = 64
 SINGLE_IMAGES = 10  # of the images, that are also sent one by one
@@ -77,7 +78,7 @@ def run_server(server: Server, deployment: Deployment, pixels: Pixels, expected:
         _wait_for_response(server, process, ports[0], pixels[:1], log)
         seconds, processes = time.monotonic() - began, ProcessTree(process.pid)
         started = RunningServer(server, tuple(ports), processes, seconds, processes.memory_bytes())
-        check_answers(started, pixels, expected)
+        _check_when_ready(started, pixels, expected)
         yield started
     finally:
         stop(process)
@@ -120,6 +121,18 @@ def check_answers(running: RunningServer, pixels: Pixels, expected: list[int]) -
             raise WrongAnswerError(
                 f"{running.name} reads {differing} of {len(wanted)} digits differently from ONNX Runtime"
             )
+
+
+def _check_when_ready(running: RunningServer, pixels: Pixels, expected: list[int]) -> None:
+    """Checks the answers, and again while requests fail: over HTTP each worker refuses until it is ready itself."""
+    deadline = time.monotonic() + READY_SECONDS
+    while True:
+        try:
+            return check_answers(running, pixels, expected)
+        except RequestError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
 
 
 def free_ports(count: int) -> list[int]:
