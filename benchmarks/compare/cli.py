@@ -77,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m benchmarks",
         description=__doc__,
         epilog="Other commands: python -m benchmarks revisions | chart | codec_time | inference_time | overload | "
-        "python_clients | soak | startup | targets | visitors, each with --help.",
+        "picture_cost | python_clients | soak | startup | targets | visitors, each with --help.",
     )
     ours, peers = [server.name for server in OURS], [server.name for server in PEERS]
     variants = [server.name for server in VARIANTS]
