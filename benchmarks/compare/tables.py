@@ -10,7 +10,7 @@ from benchmarks.load.measurement import Load, spread_of
 def print_results(results: Results, reference: str, console: Console) -> None:
     """Prints a table for each load and rate, and one for memory and start.
 
-    `reference`: the server of all ratios; under a load that it did not get, the first that did.
+    `reference`: the server of all ratios; under a load that it did not get, our first that did.
     """
     for load in results.loads():
         console.print(_load_table(results, load, reference))
@@ -23,9 +23,9 @@ def print_results(results: Results, reference: str, console: Console) -> None:
 
 
 def _load_table(results: Results, load: Load, reference: str) -> Table:
-    loaded = [name for name, measured in results.rounds.items() if load in measured]
+    loaded = [name for name in results.titles if load in results.rounds.get(name, {})]  # in the order of the plan
     if reference not in loaded:
-        reference = loaded[0]
+        reference = next((name for name in loaded if name.startswith("ours")), loaded[0])
     table = Table(
         *("server", "requests/s", "p50 ms", "p99 ms", "CPU us/request", f"ratio: {results.titles[reference]} to it"),
         title=load.title,
