@@ -14,6 +14,7 @@ COMMANDS = {
     "codec_time": "benchmarks.scripts.codec_time",
     "inference_time": "benchmarks.scripts.inference_time",
     "overload": "benchmarks.scripts.overload",
+    "picture_cost": "benchmarks.scripts.picture_cost",
     "python_clients": "benchmarks.scripts.python_clients",
     "soak": "benchmarks.scripts.soak",
     "startup": "benchmarks.scripts.startup",

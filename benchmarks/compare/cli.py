@@ -15,7 +15,7 @@ from benchmarks.compare.tables import print_results
 from benchmarks.compare.targets import TARGETS, needs_of, read_evidence, target_table
 from benchmarks.load.h2load import LoadError, check_installed
 from benchmarks.load.in_process import CEILINGS
-from benchmarks.load.measurement import LOADS, Load, OpenLoop
+from benchmarks.load.measurement import LOADS, PICTURE_LOADS, Load, OpenLoop
 from benchmarks.protocols.protocol import RequestError
 from benchmarks.servers.environments import InstallError
 from benchmarks.servers.lineup import OURS, PEERS, VARIANTS
@@ -60,7 +60,8 @@ def _loads(options: argparse.Namespace) -> dict[str, tuple[Load | OpenLoop, ...]
                 load = replace(load, seconds=options.open_loop_seconds)
             needs.append((server, load))
     rates = [OpenLoop(rate, options.seconds) for rate in options.open_loop or ()]
-    return plan_loads((*options.ours, *options.peers), rates or [LOADS[name] for name in options.loads], needs)
+    named = [(LOADS | PICTURE_LOADS)[name] for name in options.loads]
+    return plan_loads((*options.ours, *options.peers), rates or named, needs)
 
 
 def _write(results: Results, path: Path) -> None:
@@ -76,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m benchmarks",
         description=__doc__,
         epilog="Other commands: python -m benchmarks revisions | chart | codec_time | inference_time | overload | "
-        "python_clients | soak | startup | targets | visitors, each with --help.",
+        "picture_cost | python_clients | soak | startup | targets | visitors, each with --help.",
     )
     ours, peers = [server.name for server in OURS], [server.name for server in PEERS]
     variants = [server.name for server in VARIANTS]
@@ -89,7 +90,7 @@ def _parser() -> argparse.ArgumentParser:
         help=f"our servers; the first is the reference of all ratios {shown}",
     )
     parser.add_argument("--peers", nargs="*", choices=peers, default=peers, help=shown)
-    parser.add_argument("--loads", nargs="+", choices=LOADS, default=list(LOADS), help=shown)
+    parser.add_argument("--loads", nargs="+", choices=LOADS | PICTURE_LOADS, default=list(LOADS), help=shown)
     parser.add_argument(
         "--targets",
         nargs="*",

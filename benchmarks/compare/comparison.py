@@ -16,11 +16,19 @@ from benchmarks.load.in_process import CEILINGS, measure_in_process
 from benchmarks.load.measurement import H2LOAD, Load, OpenLoop
 from benchmarks.load.open_loop import measure_open_loop
 from benchmarks.load.python_client import measure_python_client
-from benchmarks.protocols.protocol import RequestError
+from benchmarks.protocols.pictures import PICTURES, carrying
+from benchmarks.protocols.protocol import Pixels, RequestError
 from benchmarks.servers.environments import environment
 from benchmarks.servers.example_network import example_repository, graph_file, sample_digits
 from benchmarks.servers.lineup import Deployment, Server, our_python
-from benchmarks.servers.running_server import RunningServer, StartError, check_answers, expected_digits, run_server
+from benchmarks.servers.running_server import (
+    SINGLE_IMAGES,
+    RunningServer,
+    StartError,
+    check_answers,
+    expected_digits,
+    run_server,
+)
 
 WARM_UP_SECONDS = 1.0  # at most; never longer than a measurement
 BATCHED = 64  # images a request at which ONNX Runtime in process is measured too
@@ -64,10 +72,11 @@ class Comparison:
 
     def _measure_alone(self, alone: RunningServer) -> Footprint:
         for load in self._plan.loads_alone(alone.name):
+            target = _called_as(load, alone)
             with ThreadPoolExecutor(1) as generator:
-                loaded = generator.submit(measure, alone, load, self._pixels[: load.images], self._warm_up_seconds)
+                loaded = generator.submit(measure, target, load, self._pixels_of(load), self._warm_up_seconds)
                 # Answers must be right under load as well: a batcher may return rows to the wrong callers.
-                check_answers(alone, self._pixels, self._expected[alone.name])
+                check_answers(target, self._pixels, self._expected[alone.name])
                 loaded.result()
         return Footprint(
             ready_mebibytes=alone.ready_bytes / 2**20,
@@ -87,14 +96,15 @@ class Comparison:
                 for load in loads:
                     for target in reversed(suspended) if number % 2 else suspended:
                         if load in self._plan.loads[target.name]:
-                            self._measure_one(target, load, is_warm_up=number == 0)
+                            self._measure_one(target, load, number)
                             progress.advance(task)
                     if number and isinstance(load, Load) and load.images == BATCHED:
                         self._measure_ceilings(load)
 
-    def _measure_one(self, target: RunningServer, load: Load | OpenLoop, is_warm_up: bool) -> None:
+    def _measure_one(self, target: RunningServer, load: Load | OpenLoop, number: int) -> None:
         if self._results.has_failed(target.name, load):
             return
+        is_warm_up = number == 0
         seconds = self._warm_up_seconds if is_warm_up else self._plan.seconds
         with self._resumed(target, load):
             if isinstance(load, OpenLoop):
@@ -104,9 +114,14 @@ class Comparison:
                     self._results.add_tail(target.name, tail)
                 return
             by_client = measure if load.client == H2LOAD else measure_python_client
-            measured = by_client(target, load, self._pixels[: load.images], seconds)
+            measured = by_client(_called_as(load, target), load, self._pixels_of(load, number), seconds)
             if not is_warm_up:
                 self._results.add(target.name, load, measured)
+
+    def _pixels_of(self, load: Load, number: int = 0) -> Pixels:
+        """The images of each request in a round. h2load sends one body only, so each round has another picture."""
+        first = number % SINGLE_IMAGES if load.picture else 0
+        return self._pixels[first : first + load.images]
 
     @contextmanager
     def _resumed(self, target: RunningServer, load: Load | OpenLoop) -> Iterator[None]:
@@ -142,6 +157,14 @@ class Comparison:
     def _running(self, server: Server) -> Iterator[RunningServer]:
         with run_server(server, self._deployments[server.name], self._pixels, self._expected[server.name]) as started:
             yield started
+
+
+def _called_as(load: Load, running: RunningServer) -> RunningServer:
+    """The server, called with the pictures of `load` if it has some."""
+    if not load.picture:
+        return running
+    protocol = carrying(running.server.protocol, PICTURES[load.picture])
+    return replace(running, server=replace(running.server, protocol=protocol))
 
 
 def _progress() -> Progress:

@@ -43,13 +43,20 @@ class Plan:
 def plan_loads(
     servers: Iterable[str], loads: Iterable[Load | OpenLoop], needs: Iterable[Need]
 ) -> dict[str, tuple[Load | OpenLoop, ...]]:
-    """Every one of `loads` on every one of `servers`, and in addition `needs`. An open loop is for gRPC only."""
+    """Every one of `loads` on every one of `servers` that can get it, and in addition `needs`."""
     every = list(loads)
     planned: dict[str, list[Load | OpenLoop]] = {
-        name: [load for load in every if isinstance(load, Load) or SERVERS[name].protocol.is_grpc] for name in servers
+        name: [load for load in every if _can_get(SERVERS[name], load)] for name in servers
     }
     for server, load in needs:
         of_server = planned.setdefault(server, [])
         if load is not None and load not in of_server:
             of_server.append(load)
     return {name: tuple(of_server) for name, of_server in planned.items()}
+
+
+def _can_get(server: Server, load: Load | OpenLoop) -> bool:
+    """Open loops are for gRPC; loads of pictures for protocols that carry pictures, and all others for the rest."""
+    if isinstance(load, OpenLoop):
+        return server.protocol.is_grpc
+    return server.protocol.carries_pictures == bool(load.picture)

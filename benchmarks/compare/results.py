@@ -99,7 +99,7 @@ def read_results(path: Path) -> Results:
     results.alone = {name: Footprint(**alone) for name, alone in content["alone"].items()}
     for row in content["results"]:
         for measured in row["rounds"]:
-            load = Load(**{each.name: row[each.name] for each in fields(Load)})
+            load = Load(**{each.name: row[each.name] for each in fields(Load) if each.name in row})
             results.add(row["server"], load, Measurement(**measured))
     for row in content["open_loop"]:
         for tail in row["rounds"]:

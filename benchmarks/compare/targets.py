@@ -26,6 +26,7 @@ from benchmarks.load.in_process import CEILINGS
 from benchmarks.load.measurement import (
     LOADS,
     MANY_CONNECTIONS,
+    PICTURE_LOADS,
     PYTHON_CALLS,
     SHARED_PYTHON_CALLS,
     Measurement,
@@ -83,6 +84,16 @@ def _to_fastapi(server: str) -> tuple[Check, ...]:
     )
 
 
+def _to_pillow(server: str, picture: str) -> tuple[Check, ...]:
+    """The figures of a server with one kind of picture, at 1, 8 and 32 connections. No limits."""
+    return tuple(
+        ratio(server, "fastapi-pictures", load, value)
+        for load in PICTURE_LOADS.values()
+        if load.picture == picture
+        for value in (requests_per_second, p99)
+    )
+
+
 # By name on the command line. The limits were set on 28 November 2026, when grpc.aio took 342 us of processor time a
 # call, and the Python client got 16,410/s and 2,704/s.
 TARGETS = {
@@ -113,6 +124,16 @@ TARGETS = {
         _to_fastapi("ours-http"),
     ),
     "http-infer": Target("/v2/models/mnist/infer with binary tensors, the same", _to_fastapi("ours-http-infer")),
+    "png": Target(
+        "PNG of 200x200 over HTTP, 1, 8 and 32 at once, to FastAPI with Pillow and two workers: requests/s; p99",
+        _to_pillow("ours-pictures", "png"),
+    ),
+    "png-one": Target("the same with one worker", _to_pillow("ours-one-pictures", "png")),
+    "jpeg": Target(
+        "JPEG of 800x800 over HTTP, 1, 8 and 32 at once, to FastAPI with Pillow and two workers: requests/s; p99",
+        _to_pillow("ours-pictures", "jpeg"),
+    ),
+    "jpeg-one": Target("the same with one worker", _to_pillow("ours-one-pictures", "jpeg")),
     "echo": Target(
         "one digit, 32 at once, one worker, to a completion-queue echo in one process",
         (ratio("ours-one", "echo-completion-queue", THIRTY_TWO, at_least=0.3),),

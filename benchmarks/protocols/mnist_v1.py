@@ -1,14 +1,10 @@
 """mnist.v1, this project's own contract: Classify over gRPC, and POST /v1/classify over HTTP."""
 
-import io
 import json
 
-from PIL import Image
-
+from benchmarks.protocols.pictures import PICTURES
 from benchmarks.protocols.protocol import Pixels, Protocol
 from protos.mnist.v1 import digits_pb2
-
-SIDE, PNG_SIDE = 28, 200  # pixels of an image, and of the picture that a person would send
 
 
 def _classify_request(pixels: Pixels) -> bytes:
@@ -25,15 +21,6 @@ def _raw_request(pixels: Pixels) -> bytes:
     return bytes(row)
 
 
-def png_request(pixels: Pixels) -> bytes:
-    """A grey PNG of 200x200 pixels, ink dark on white paper, from pixels (1, 784) uint8."""
-    (row,) = pixels
-    picture = Image.fromarray(255 - row.reshape(SIDE, SIDE)).resize((PNG_SIDE, PNG_SIDE), Image.Resampling.BICUBIC)
-    file = io.BytesIO()
-    picture.save(file, "PNG")
-    return file.getvalue()
-
-
 def http_digits(response: bytes) -> list[int]:
     """The digit in the JSON of /v1/classify, as a list of one. Raises ValueError or LookupError for anything else."""
     return [int(json.loads(response)["digit"])]
@@ -43,4 +30,7 @@ CLASSIFY = Protocol("mnist.v1", "/mnist.v1.DigitClassifier/Classify", _classify_
 HTTP_RAW = Protocol(
     "raw pixels", "/v1/classify", _raw_request, http_digits, is_grpc=False, content_type="application/octet-stream"
 )
-HTTP_PNG = Protocol("PNG", "/v1/classify", png_request, http_digits, is_grpc=False, content_type="image/png")
+HTTP_PNG = Protocol(
+    "PNG", "/v1/classify", PICTURES["png"].encode, http_digits,
+    is_grpc=False, content_type="image/png", carries_pictures=True,
+)  # fmt: skip

@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 
+from benchmarks.protocols.pictures import PICTURES
 from benchmarks.protocols.protobuf import field, first_field, packed_varints
 from benchmarks.protocols.protocol import Pixels, Protocol
 
@@ -14,6 +15,14 @@ _IMAGES, _PIXELS, _DIGITS = 1, 1, 1  # field numbers in peers/grpcio_tutorial/di
 def raw_http(path: str) -> Protocol:
     """HTTP/1.1 with raw bytes both ways: pixels in, probabilities (n, 10) float32 out."""
     return Protocol("raw bytes", path, _raw_request, raw_digits, is_grpc=False, content_type="application/octet-stream")
+
+
+def picture_http(path: str) -> Protocol:
+    """HTTP/1.1 with a picture file in; probabilities (1, 10) float32 out."""
+    return Protocol(
+        "a picture", path, PICTURES["png"].encode, raw_digits,
+        is_grpc=False, content_type="image/png", carries_pictures=True,
+    )  # fmt: skip
 
 
 def _raw_request(pixels: Pixels) -> bytes:

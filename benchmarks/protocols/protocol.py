@@ -32,6 +32,7 @@ class Protocol:
     is_grpc: bool = True
     content_type: str = "application/grpc"
     headers: tuple[tuple[str, str], ...] = ()  # of HTTP, beyond the Content-Type
+    carries_pictures: bool = False  # one file a request, which shows one digit
 
     def body(self, pixels: Pixels) -> bytes:
         """The body of the HTTP request: the message, with gRPC's prefix where the protocol is gRPC."""

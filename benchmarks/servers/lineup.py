@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.protocols.mnist_v1 import CLASSIFY
+from benchmarks.protocols.mnist_v1 import CLASSIFY, HTTP_PNG
 from benchmarks.protocols.open_inference import ECHO, open_inference
 from benchmarks.protocols.our_http import CLASSIFY_HTTP, INFER_HTTP
-from benchmarks.protocols.peer_contracts import TUTORIAL, base64_json, raw_http
+from benchmarks.protocols.peer_contracts import TUTORIAL, base64_json, picture_http, raw_http
 from benchmarks.protocols.protocol import Protocol
 from benchmarks.servers.environments import DEBIAN_PYTHON
 from serving.api.engine.engines import LISTENERS
@@ -101,11 +101,16 @@ def _completion_queue_echo(deployment: Deployment, ports: list[int]) -> list[str
     return [str(deployment.python), "-m", "benchmarks.servers.completion_queue_echo", str(ports[0])]
 
 
-def _uvicorn(deployment: Deployment, ports: list[int]) -> list[str]:
-    return [
-        *(str(deployment.python), "-m", "uvicorn", "--port", str(ports[0]), "--workers", "2", "--no-access-log"),
-        *("--loop", "uvloop", "--http", "httptools", "--log-level", "warning", "benchmarks.peers.fastapi.server:app"),
-    ]
+def _uvicorn(module: str) -> Command:
+    """Uvicorn with two workers of benchmarks.peers.MODULE."""
+
+    def command(deployment: Deployment, ports: list[int]) -> list[str]:
+        return [
+            *(str(deployment.python), "-m", "uvicorn", "--port", str(ports[0]), "--workers", "2", "--no-access-log"),
+            *("--loop", "uvloop", "--http", "httptools", "--log-level", "warning", f"benchmarks.peers.{module}:app"),
+        ]
+
+    return command
 
 
 def _bentoml(deployment: Deployment, ports: list[int]) -> list[str]:
@@ -126,11 +131,17 @@ OURS = (
         our_server("--model-name", "mnist-int8"), model="mnist-int8",
     ),
 )  # fmt: skip
-# Measured only when named or when a target needs them: HTTP (compare with fastapi), the other gRPC engine and the
-# access log (compare with ours), metrics (compare with ours-one), and the server whose memory is measured.
+# Measured only when named or when a target needs them: HTTP (compare with fastapi), pictures (compare with
+# fastapi-pictures), the other gRPC engine and the access log (compare with ours), metrics (compare with ours-one), and
+# the server whose memory is measured.
 VARIANTS = (
     Server("ours-http", "ours, HTTP", CLASSIFY_HTTP, our_server(port_flags=HTTP_FIRST)),
     Server("ours-http-infer", "ours, HTTP, Open Inference", INFER_HTTP, our_server(port_flags=HTTP_FIRST)),
+    Server("ours-pictures", "ours, pictures", HTTP_PNG, our_server(port_flags=HTTP_FIRST)),
+    Server(
+        "ours-one-pictures", "ours, one worker, pictures", HTTP_PNG,
+        our_server("--workers", "1", "--inference-threads", "1", port_flags=HTTP_FIRST),
+    ),
     Server("ours-aio", "ours, on grpc.aio", _OPEN_INFERENCE, our_server("--grpc-engine", "aio")),
     Server(
         "ours-logged", "ours, with an access log", _OPEN_INFERENCE,
@@ -155,7 +166,11 @@ PEERS = (
         "mlserver-batching", "MLServer, batching", _OPEN_INFERENCE,
         _peer("mlserver.server", 2, str(BATCH), folder=True), "mlserver",
     ),
-    Server("fastapi", "FastAPI, 2 workers", raw_http("/read"), _uvicorn, "fastapi"),
+    Server("fastapi", "FastAPI, 2 workers", raw_http("/read"), _uvicorn("fastapi.server"), "fastapi"),
+    Server(
+        "fastapi-pictures", "FastAPI with Pillow, 2 workers", picture_http("/read"),
+        _uvicorn("fastapi.picture_server"), "fastapi",
+    ),
     Server("grpcio-tutorial", "grpcio tutorial", TUTORIAL, _peer("grpcio_tutorial.server"), "grpcio_tutorial"),
     Server("litserve", "LitServe, 2 workers", base64_json("/read"), _peer("litserve.server"), "litserve"),
     Server("bentoml", "BentoML, batching", base64_json("/read"), _bentoml, "bentoml"),

@@ -10,7 +10,7 @@ import pytest
 from benchmarks.__main__ import COMMANDS, main
 from benchmarks.compare import cli
 from benchmarks.compare.results import read_results
-from benchmarks.load.measurement import MANY_CONNECTIONS, PYTHON_CALLS, SHARED_PYTHON_CALLS, Load
+from benchmarks.load.measurement import MANY_CONNECTIONS, PICTURE_LOADS, PYTHON_CALLS, SHARED_PYTHON_CALLS, Load
 from benchmarks.system.process_tree import stop
 from tests.support.h2load import needs_h2load
 
@@ -82,6 +82,18 @@ def test_targets_are_measured_with_what_they_need_and_shown(runs: Path, capsys: 
     table = capsys.readouterr().out.split("| --- | --- | --- | --- |\n")[1].splitlines()
     assert len(table) == 3
     assert not any("not measured" in row for row in table)
+
+
+@needs_h2load
+def test_pictures_are_measured_with_the_servers_that_take_them(runs: Path) -> None:
+    options = ["--rounds", "1", "--seconds", "0.3", "--ours", "ours-one-pictures", "--peers", "echo"]
+    cli.main(["--runs", str(runs), *options, "--loads", "32", "png-8", "jpeg-1"])
+    results = read_results(runs.parent / "benchmark.json")
+    assert results.failed == {}
+    assert {name: set(by_load) for name, by_load in results.rounds.items()} == {
+        "ours-one-pictures": {PICTURE_LOADS["png-8"], PICTURE_LOADS["jpeg-1"]},
+        "echo": {Load(32, 1)},
+    }
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from benchmarks.compare.plan import Need, Plan, plan_loads
-from benchmarks.load.measurement import LOADS, PYTHON_CALLS, Load, OpenLoop
+from benchmarks.load.measurement import LOADS, PICTURE_LOADS, PYTHON_CALLS, Load, OpenLoop
 
 ONE, THIRTY_TWO, *_ = LOADS.values()
 STEADY = OpenLoop(5000, 60)
@@ -36,6 +36,12 @@ def test_what_is_needed_is_added_once() -> None:
 
 def test_an_open_loop_is_for_servers_that_speak_grpc() -> None:
     assert plan_loads(["echo", "fastapi"], [STEADY], []) == {"echo": (STEADY,), "fastapi": ()}
+
+
+def test_pictures_are_for_servers_that_take_pictures_and_for_them_alone() -> None:
+    pictures = PICTURE_LOADS["png-8"]
+    planned = plan_loads(["ours", "ours-pictures", "fastapi-pictures"], [ONE, pictures], [])
+    assert planned == {"ours": (ONE,), "ours-pictures": (pictures,), "fastapi-pictures": (pictures,)}
 
 
 def test_a_round_begins_with_the_loads_of_every_comparison_in_their_order() -> None:

@@ -1,10 +1,11 @@
 """Results: medians, ratios, and the file they are written to."""
 
+import json
 from pathlib import Path
 
 from benchmarks.compare.results import Footprint, Results, read_results
 from benchmarks.load.arrivals import Tail
-from benchmarks.load.measurement import PYTHON_CALLS, Load, Measurement, OpenLoop, Spread
+from benchmarks.load.measurement import PICTURE_LOADS, PYTHON_CALLS, Load, Measurement, OpenLoop, Spread
 
 
 def measurement(rate: float) -> Measurement:
@@ -29,11 +30,22 @@ def test_medians_and_ratios_are_taken_over_rounds() -> None:
 def test_written_results_are_read_back(tmp_path: Path) -> None:
     results = results_of(ours=[100], peer=[50])
     results.add("ours", PYTHON_CALLS, measurement(70))
+    results.add("ours", PICTURE_LOADS["jpeg-8"], measurement(7))
     results.alone["ours"] = Footprint(90.5, 120.5, 1.25)
     results.add_tail("ours", Tail(200, 1, 2, 3, 4, 0, 0.5))
     results.drop("peer", "it failed")
     results.write(tmp_path / "results.json")
     assert read_results(tmp_path / "results.json") == results
+
+
+def test_results_from_before_a_load_could_have_pictures_are_read(tmp_path: Path) -> None:
+    results, path = results_of(ours=[100]), tmp_path / "results.json"
+    results.write(path)
+    content = json.loads(path.read_text())
+    for row in content["results"]:
+        del row["picture"]
+    path.write_text(json.dumps(content))
+    assert read_results(path) == results
 
 
 def test_a_server_that_failed_has_no_figures() -> None:

@@ -11,7 +11,7 @@ from benchmarks.compare.results import Footprint, Results
 from benchmarks.compare.targets import TARGETS, main, needs_of, target_table
 from benchmarks.load.arrivals import Tail
 from benchmarks.load.in_process import CEILINGS
-from benchmarks.load.measurement import LOADS, Load, Measurement, OpenLoop
+from benchmarks.load.measurement import LOADS, PICTURE_LOADS, Load, Measurement, OpenLoop
 from benchmarks.system.memory_record import MemoryRecord, MemorySample
 
 HEAD = "| what | at least | measured | met? |\n| --- | --- | --- | --- |\n"
@@ -60,6 +60,8 @@ def test_a_target_needs_its_servers_under_its_load_and_nothing_else() -> None:
     assert needs_of(["batches"]) == [("ours", LOADS["64x8"]), ("triton", LOADS["64x8"])]
     assert needs_of(["open-loop"]) == [("ours", OpenLoop(5000, 60))]
     assert needs_of(["soak"]) == []
+    loads = [load for load in PICTURE_LOADS.values() if load.picture == "jpeg"]
+    assert needs_of(["jpeg"]) == [(name, load) for load in loads for name in ("ours-pictures", "fastapi-pictures")]
 
 
 def test_the_table_is_printed_from_the_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
