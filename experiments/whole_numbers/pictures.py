@@ -141,7 +141,7 @@ def _kind(draw: _Draw, colour: _Colour) -> Callable[[LabelledDigits, np.random.G
     return lambda digits, generator: colour(draw(digits, generator), generator)
 
 
-_SPACED, _TOUCHING = one_line(touching=0), one_line(touching=0.5)
+_SPACED, _TOUCHING = one_line(touching=0), one_line(touching=0.2)
 _KINDS: Mapping[str, Callable[[LabelledDigits, np.random.Generator], Picture]] = {
     "scan-spaced": _kind(_SPACED, _scanned),
     "scan-touching": _kind(_TOUCHING, _scanned),

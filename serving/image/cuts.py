@@ -8,27 +8,67 @@ import numpy.typing as npt
 
 from serving.image.paper import Ink
 
-SIDEWAYS = 0.25  # cost of a step sideways, in pixels of full ink
-NEAREST = 0.22  # of the digit's height: least distance between two cuts, and of a cut from the piece's ends
-DEAREST = 0.45  # of the digit's height: ink on a cut, in pixels of full ink, at most
+SLANTS = np.linspace(-0.4, 0.9, 14)  # of handwriting, pixels to the right for each pixel up, that are tried
+BAND = 0.08  # of a digit's height: how far a cut bends to either side
+SIDEWAYS = 0.35  # cost of a step sideways from the slant, in pixels of full ink
+LEAST_INK = 0.1  # of the square of a digit's height: ink between two cuts, and outside them, in pixels of full ink
+DEAREST = 0.8  # of a digit's height: ink on a cut, in pixels of full ink, at most
 MOST = 24  # cuts of one piece
 
 Paths = npt.NDArray[np.int64]  # (cuts, h): column of each cut in each row
 
 
-def cuts_of(ink: Ink, digit_height: float) -> Paths:
-    """Returns the cuts through a piece, (h, w) uint8, from left to right; none for a narrow piece."""
-    height, width = ink.shape
-    nearest = max(2, round(NEAREST * digit_height))
-    costs, steps = _shortest(ink.astype(np.float32) / 255)
-    ends = costs[nearest : width - nearest]
+def cuts_of(ink: Ink, digit_height: float) -> tuple[Paths, npt.NDArray[np.float32]]:
+    """Returns the cuts through a piece, (h, w) uint8, from left to right, and the ink on each, in pixels, (cuts,)."""
+    upright, shifts = _without_slant(ink.astype(np.float32) / 255)
+    height, width = upright.shape
+    sums = upright.sum(axis=0)  # ink on a straight cut at each column, in pixels
+    left = np.concatenate(([0.0], sums.cumsum()[:-1]))  # ink on its left
+    least = LEAST_INK * digit_height * digit_height
+    limits = [0.0, float(sums.sum())]
     chosen: list[int] = []
-    for column in np.argsort(ends, kind="stable") + nearest:
-        if costs[column] > DEAREST * digit_height or len(chosen) == MOST:
+    for column in np.argsort(np.convolve(sums, np.ones(3) / 3, "same"), kind="stable").tolist():
+        if sums[column] > DEAREST * digit_height or len(chosen) == MOST:
             break
-        if all(abs(column - other) >= nearest for other in chosen):
-            chosen.append(int(column))
-    return np.array([_path(steps, column) for column in sorted(chosen)], np.int64).reshape(-1, height)
+        if all(abs(float(left[column]) - limit) >= least for limit in limits):
+            chosen.append(column)
+            limits.append(float(left[column]))
+    band = max(1, round(BAND * digit_height))
+    paths = np.array([_bent(upright, column, band) for column in sorted(chosen)], np.int64).reshape(-1, height)
+    return paths + shifts, np.take_along_axis(upright, paths.T, axis=1).sum(axis=0)
+
+
+def _bent(upright: npt.NDArray[np.float32], column: int, band: int) -> npt.NDArray[np.int64]:
+    """Returns the column in each row, (h,), of the path with the least ink within `band` columns of `column`."""
+    first = max(0, column - band)
+    costs, steps = _shortest(upright[:, first : column + band + 1])
+    at = int(costs.argmin())
+    path = np.empty(len(upright), np.int64)
+    for row in range(len(upright) - 1, -1, -1):
+        path[row] = first + at
+        at += int(steps[row, at])
+    return path
+
+
+def _without_slant(coverage: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+    """Returns the piece with upright strokes, (h, wider), and by how much each of its rows was shifted, (h,).
+
+    Strokes are most upright where the columns' sums are most unequal.
+    """
+    height, width = coverage.shape
+    best: tuple[float, npt.NDArray[np.float32], npt.NDArray[np.int64]] | None = None
+    for slant in SLANTS:
+        shifts = np.rint(slant * (height / 2 - np.arange(height))).astype(np.int64)
+        reach = int(np.abs(shifts).max())
+        padded = np.pad(coverage, ((0, 0), (2 * reach, 2 * reach)))
+        columns = np.arange(width + 2 * reach)[None, :] + reach + shifts[:, None]
+        sheared = np.take_along_axis(padded, columns, axis=1)
+        unequal = float(np.square(sheared.sum(axis=0)).sum())
+        if best is None or unequal > best[0]:
+            best = unequal, sheared, shifts - reach
+    if best is None:
+        raise RuntimeError("no slants to try: this is a bug")
+    return best[1], best[2]
 
 
 def _shortest(costs: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int8]]:
@@ -48,12 +88,3 @@ def _shortest(costs: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32], 
         steps[row] = best - 1
         total = around.min(axis=0) + costs[row]
     return total, steps
-
-
-def _path(steps: npt.NDArray[np.int8], column: int) -> npt.NDArray[np.int64]:
-    """Returns the column in each row, (h,), of the path that ends at `column`."""
-    columns = np.empty(len(steps), np.int64)
-    for row in range(len(steps) - 1, -1, -1):
-        columns[row] = column
-        column += int(steps[row, column])
-    return columns

@@ -1,7 +1,7 @@
 """Removes ruled lines, boxes and grids from ink, and leaves the strokes that cross them whole.
 
-A line is a straight run of ink, level or upright, that is longer than a stroke of a digit and as thin. It may lean by a
-few degrees: then it is a staircase of shorter runs.
+A line is a straight run of ink, level or upright, that is longer than a stroke of a digit and as thin. All lines of a
+picture may lean by a few degrees: the ink is sheared until they do not.
 """
 
 import cv2
@@ -10,9 +10,17 @@ import numpy.typing as npt
 
 from serving.image.paper import Ink, strokes_of
 
-RUN = 1.7  # of a digit's height: a run of ink that is longer is part of a line
+SLOPES = np.linspace(-0.17, 0.17, 35)  # of lines, that are tried: up to 10 degrees
+SLOPE_SIDE = 400  # pixels a side at which they are
+LEVEL_UNLESS = 1.05  # times as unequal must the rows be at another slope
+RUN = 1.4  # of a digit's height: a run of ink that is longer is part of a line
 THICKEST = 0.2  # of a digit's height: thickness of a line, at most
-CLOSED = 2  # pixels: breaks in a line that are closed before it is looked for
+RAGGED = 0.03  # of a digit's height: width of a line's ragged edge
+TOOTH = 0.35  # of a digit's height: shortest tooth of a comb
+STRAIGHT = 0.75  # of its box that a tooth fills
+ALIKE, LEAST_TEETH = 2, 3  # pixels by which the ends of teeth differ at most; teeth of one height, at least
+MOST_TEETH = 400  # that are compared with one another
+CLOSED = 0.03  # of a digit's height: half of a break in a line that is closed before it is looked for
 
 Mask = npt.NDArray[np.uint8]  # (h, w), 0 or 255
 
@@ -20,35 +28,93 @@ Mask = npt.NDArray[np.uint8]  # (h, w), 0 or 255
 def without_ruling(ink: Ink, digit_height: float) -> Ink:
     """Returns the ink, (h, w) uint8, without ruled lines. `digit_height`: typical of this picture, in pixels."""
     strokes = strokes_of(ink)
-    ruling = np.zeros_like(strokes)
-    crossed = np.zeros_like(strokes)
-    for is_level in (True, False):
-        lines = _lines(strokes, digit_height, is_level)
-        if not cv2.countNonZero(lines):
-            continue
-        rest = cv2.bitwise_and(strokes, cv2.bitwise_not(lines))
-        # Where a stroke crosses a line there is ink on both sides of it, straight across or a little slanted.
-        reach = 2 * round(THICKEST * digit_height) + 1
-        before, after = (_shifted(rest, reach, is_level, towards_start) for towards_start in (True, False))
-        crossed = cv2.bitwise_or(crossed, cv2.bitwise_and(lines, cv2.bitwise_and(before, after)))
-        ruling = cv2.bitwise_or(ruling, lines)
+    slope = _slope(strokes)
+    level = _sheared(_lines(_sheared(strokes, slope, True), digit_height, True), -slope, True)
+    turned = _sheared(strokes, slope, False)
+    upright = _lines(turned, digit_height, False)
+    if cv2.countNonZero(level):
+        upright = cv2.bitwise_or(upright, _teeth(turned, _sheared(level, slope, False), digit_height))
+    upright = _sheared(upright, -slope, False)
+    # What is left of a line's ragged edge is part of it.
+    edge = np.ones((1 + 2 * int(RAGGED * digit_height),) * 2, np.uint8)
+    ruling = cv2.bitwise_and(cv2.dilate(cv2.bitwise_or(level, upright), edge), strokes)
     if not cv2.countNonZero(ruling):
         return ink
-    # With its soft edge, which is no stroke.
-    halo = cv2.dilate(ruling, np.ones((3, 3), np.uint8))
-    halo = cv2.bitwise_and(halo, cv2.bitwise_not(cv2.bitwise_and(strokes, cv2.bitwise_not(ruling))))
-    gone = cv2.bitwise_and(cv2.bitwise_or(ruling, halo), cv2.bitwise_not(crossed))
-    return cv2.bitwise_and(ink, cv2.bitwise_not(gone))
+    rest = cv2.bitwise_and(strokes, cv2.bitwise_not(ruling))
+    # Where a stroke crosses a line there is ink on both sides of it, straight across or a little slanted.
+    reach = 2 * round(THICKEST * digit_height) + 1
+    crossed = np.zeros_like(strokes)
+    for lines, is_level in ((level, True), (upright, False)):
+        wide = cv2.dilate(lines, edge)
+        before, after = (_shifted(rest, reach, is_level, towards_start) for towards_start in (True, False))
+        crossed = cv2.bitwise_or(crossed, cv2.bitwise_and(wide, cv2.bitwise_and(before, after)))
+    halo = cv2.bitwise_and(cv2.dilate(ruling, np.ones((3, 3), np.uint8)), cv2.bitwise_not(rest))
+    return cv2.bitwise_and(ink, cv2.bitwise_not(cv2.bitwise_and(halo, cv2.bitwise_not(crossed))))
+
+
+def _slope(strokes: Mask) -> float:
+    """Returns the slope of level lines, pixels down for each pixel to the right: rows of ink are most unequal there."""
+    height, width = strokes.shape
+    scale = min(1.0, SLOPE_SIDE / max(height, width))
+    small = cv2.resize(strokes, (max(1, round(width * scale)), max(1, round(height * scale))), interpolation=cv2.INTER_AREA)
+    best, most = 0.0, LEVEL_UNLESS * _inequality(small)
+    for slope in SLOPES:
+        inequality = _inequality(_sheared(small, float(slope), True))
+        if inequality > most:
+            best, most = float(slope), inequality
+    return best
+
+
+def _inequality(ink: Mask) -> float:
+    rows = cv2.reduce(ink, 1, cv2.REDUCE_SUM, dtype=cv2.CV_32F)
+    return float(cv2.norm(rows, cv2.NORM_L2SQR))
+
+
+def _sheared(mask: Mask, slope: float, is_level: bool) -> Mask:
+    """Returns the mask with lines of this `slope` made level; or else lines at right angles to them, upright."""
+    if not slope:
+        return mask
+    height, width = mask.shape
+    transform = np.array([[1, 0, 0], [-slope, 1, slope * width / 2]], np.float32)
+    if not is_level:
+        transform = np.array([[1, slope, -slope * height / 2], [0, 1, 0]], np.float32)
+    return cv2.warpAffine(mask, transform, (width, height), flags=cv2.INTER_NEAREST)
 
 
 def _lines(strokes: Mask, digit_height: float, is_level: bool) -> Mask:
     """Returns 255 where the strokes are part of a level, or else an upright, line."""
     length, thickest = max(9, round(RUN * digit_height)), max(2, round(THICKEST * digit_height))
-    closed = cv2.morphologyEx(strokes, cv2.MORPH_CLOSE, _bar(2 * CLOSED + 1, is_level))
+    closed = cv2.morphologyEx(strokes, cv2.MORPH_CLOSE, _bar(2 * round(CLOSED * digit_height) + 3, is_level))
     runs = cv2.morphologyEx(closed, cv2.MORPH_OPEN, _bar(length, is_level))
     # What is long but thick is no line: a shadow, a table.
     thick = cv2.morphologyEx(runs, cv2.MORPH_OPEN, _bar(thickest + 1, not is_level))
     return cv2.bitwise_and(cv2.bitwise_and(runs, cv2.bitwise_not(thick)), strokes)
+
+
+def _teeth(strokes: Mask, level: Mask, digit_height: float) -> Mask:
+    """Returns 255 at upright lines that end at `level` lines: the teeth of a comb, the sides of boxes.
+
+    A 1 may stand on a line as well: teeth are several of one height, or reach from one line to another.
+    """
+    runs = cv2.morphologyEx(strokes, cv2.MORPH_OPEN, _bar(max(5, round(TOOTH * digit_height)), False))
+    thick = cv2.morphologyEx(runs, cv2.MORPH_OPEN, _bar(max(2, round(THICKEST * digit_height)) + 1, True))
+    runs = cv2.bitwise_and(runs, cv2.bitwise_not(thick))
+    count, labels, statistics, _ = cv2.connectedComponentsWithStats(runs, connectivity=8)
+    if not 1 < count <= MOST_TEETH:
+        return np.zeros_like(strokes)
+    left, top, width, height = statistics[1:, :4].T
+    bottom = top + height
+    near = cv2.dilate(level, np.ones((5, 5), np.uint8))
+    rows, columns = strokes.shape
+    middle = left + width // 2
+    above, below = (near[np.clip(at, 0, rows - 1), np.clip(middle, 0, columns - 1)] > 0 for at in (top, bottom - 1))
+    straight = statistics[1:, cv2.CC_STAT_AREA] >= STRAIGHT * width * height
+    ends = (above | below) & straight
+    teeth = ends & above & below
+    alike = (np.abs(top[:, None] - top[None, :]) <= ALIKE) & (np.abs(bottom[:, None] - bottom[None, :]) <= ALIKE)
+    teeth |= ends & ((alike & ends[None, :]).sum(axis=1) >= LEAST_TEETH)
+    table = np.append(False, teeth).astype(np.uint8) * np.uint8(255)
+    return table[labels]
 
 
 def _shifted(mask: Mask, reach: int, is_level: bool, towards_start: bool) -> Mask:

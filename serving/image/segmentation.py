@@ -36,10 +36,11 @@ SMALLEST_DIGIT = 6  # pixels of height
 SPECK = 0.12  # of the digit's height: what is smaller in both directions is none
 TALLEST, WIDEST = 2.2, 12.0  # of the digit's height: what is larger is no piece of a line
 FRAME_FILL = 0.35  # of its box: what fills less and holds other pieces is a box drawn around them
+FRAME_DEPTH, FRAME_INSIDE = 0.15, 0.1  # of its sides, and of its ink that may lie deeper than that
 SMALL_PART = 0.5  # of the digit's height: a smaller piece over or under a larger one is part of it
 PART_OVERLAP = 0.5  # of its width that lies over or under the larger one
 CUT_WIDTH = 0.6  # of the digit's height: a wider piece may be two digits
-CANDIDATE_WIDTH = 1.4  # of the digit's height: a candidate of several atoms is no wider
+CANDIDATE_WIDTH = 1.6  # of the digit's height: a candidate of several atoms is no wider
 CANDIDATE_GAP = 0.35  # of the digit's height: atoms further apart are not one digit
 MOST_ATOMS = 5  # of one candidate
 FEW_ATOMS = 6  # a picture with no more may be one digit, as a whole
@@ -56,7 +57,7 @@ class Segmentation:
     pixels: npt.NDArray[np.uint8]  # (n, 784), framed, 0 = paper, 255 = ink
     boxes: npt.NDArray[np.int32]  # (n, 4): x, y, width, height in pixels of the upright picture as sent
     spans: npt.NDArray[np.int32]  # (n, 3): line, first atom, and one past the last atom that the candidate covers
-    sizes: npt.NDArray[np.float32]  # (n, 2): width and height by the height that digits have in this picture
+    shapes: npt.NDArray[np.float32]  # (n, 5): by a digit's height: width, height, ink on the cuts at its ends; cuts; gaps
     width: int  # of the upright picture as sent, in pixels
     height: int
     quality: Quality
@@ -69,6 +70,8 @@ class _Atoms:
     labels: npt.NDArray[np.uint16]  # (h, w): number of the atom, from 1; 0: none
     lines: list[int]  # line of each atom
     boxes: list[tuple[int, int, int, int]]  # left, top, right, bottom
+    pieces: list[int]  # number of the piece that each atom is of
+    cut_inks: list[float]  # ink on the cut on each atom's left, in pixels; 0 at the start of a piece
 
 
 def segment(encoded: bytes, limits: ImageLimits, layout: Layout) -> Segmentation:
@@ -97,7 +100,7 @@ def segment_grey(grey: Grey, layout: Layout = Layout.AUTO, size: tuple[int, int]
         is_one = layout is Layout.DIGIT or (Quality.SEVERAL_GLYPHS not in whole.quality and len(starts) <= 1)
         if not whole.is_blank and is_one:
             if layout is Layout.DIGIT:
-                framed, spans, boxes = [], [], []
+                framed, spans, boxes, candidates = [], [], [], []
             framed.append(whole.pixels)
             spans.append((0, 0, max(1, len(atoms.lines)) if layout is not Layout.DIGIT else 1))
             boxes.append(_around(atoms.boxes) if atoms.boxes else (0, 0, working.shape[1], working.shape[0]))
@@ -105,14 +108,18 @@ def segment_grey(grey: Grey, layout: Layout = Layout.AUTO, size: tuple[int, int]
         quality = Quality.BLANK
     placed = np.array(boxes, np.float64).reshape(-1, 4)
     placed[:, 2:] -= placed[:, :2]
-    sizes = placed[:, 2:] / max(digit_height, 1.0)
+    shapes = np.zeros((len(boxes), 5), np.float32)
+    shapes[:, :2] = placed[:, 2:]
+    if candidates:
+        shapes[: len(candidates), 2:] = [_ends_and_gaps(atoms, first, last) for _, first, last, _ in candidates]
+    shapes[:, :3] /= max(digit_height, 1.0)
     placed[:, 0] += left
     placed[:, 1] += top
     return Segmentation(
         np.array(framed, np.uint8).reshape(-1, 784),
         np.rint(placed * scale).astype(np.int32),
         np.array(spans, np.int32).reshape(-1, 3),
-        sizes.astype(np.float32),
+        shapes,
         width,
         height,
         quality,
@@ -141,7 +148,7 @@ def _pieces(grey: Grey) -> tuple[Ink, Components, float]:
     ink = np.zeros_like(grey) if inked is None else inked.ink
     components = components_of(ink)
     digit_height = _digit_height(components, grey)
-    ink = without_ruling(ink, digit_height)
+    ink = without_ruling(without(ink, components, _holds_others(components)), digit_height)
     components = components_of(ink)
     digit_height = _digit_height(components, grey)
     return ink, components, digit_height
@@ -172,10 +179,13 @@ def _holds_others(components: Components) -> npt.NDArray[np.bool_]:
     )
     holds = np.zeros(len(components), np.bool_)
     for row in hollow[:MAX_PIECES]:
-        left, top, width, height = boxes[row]
+        left, top, width, height = boxes[row].tolist()
         inside = (boxes[:, LEFT] > left) & (boxes[:, TOP] > top)
         inside &= (boxes[:, LEFT] + boxes[:, WIDTH] < left + width) & (boxes[:, TOP] + boxes[:, HEIGHT] < top + height)
-        holds[row] = bool((inside & (boxes[:, HEIGHT] > 0.4 * height)).any())
+        if (inside & (boxes[:, HEIGHT] > 0.4 * height)).any():
+            across, down = max(2, round(FRAME_DEPTH * width)), max(2, round(FRAME_DEPTH * height))
+            inner = components.labels[top + down : top + height - down, left + across : left + width - across]
+            holds[row] = np.count_nonzero(inner == row + 1) < FRAME_INSIDE * components.areas[row]
     return holds
 
 
@@ -190,7 +200,7 @@ def _atoms(ink: Ink, components: Components, digit_height: float, layout: Layout
     if layout is Layout.LINE:
         numbers = np.minimum(numbers, 0)
     labels = np.zeros(ink.shape, np.uint16)
-    atoms = _Atoms(labels, [], [])
+    atoms = _Atoms(labels, [], [], [], [])
     for line in range(numbers.max(initial=-1) + 1):
         for piece in _whole_pieces(boxes, rows[numbers == line], digit_height):
             _add(atoms, line, ink, components, piece, digit_height)
@@ -230,14 +240,19 @@ def _add(
     found = components.labels[top:bottom, left:right]
     mask = np.isin(found, np.array(piece) + 1)
     number = np.zeros(mask.shape, np.uint16)
+    inks = np.zeros(0, np.float32)
     if right - left > CUT_WIDTH * digit_height:
-        for path in cuts_of(np.where(mask, ink[top:bottom, left:right], 0).astype(np.uint8), digit_height):
+        paths, inks = cuts_of(np.where(mask, ink[top:bottom, left:right], 0).astype(np.uint8), digit_height)
+        for path in paths:
             number += np.arange(right - left)[None, :] >= path[:, None]
     labels = atoms.labels[top:bottom, left:right]
+    number_of_piece = len(atoms.lines)
     for part in np.unique(number[mask]):
         inside = mask & (number == part)
         x, y, width, height = cv2.boundingRect(inside.astype(np.uint8))
         atoms.lines.append(line)
+        atoms.pieces.append(number_of_piece)
+        atoms.cut_inks.append(float(inks[part - 1]) if part else 0.0)
         atoms.boxes.append((left + x, top + y, left + x + width, top + y + height))
         labels[inside] = len(atoms.lines)
 
@@ -266,6 +281,15 @@ def _candidates(atoms: _Atoms, digit_height: float) -> list[tuple[int, int, int,
         if len(found) < MAX_CANDIDATES:
             break
     return found[: MAX_CANDIDATES - 1]
+
+
+def _ends_and_gaps(atoms: _Atoms, first: int, last: int) -> tuple[float, int, int]:
+    """Returns of a candidate the ink on the cuts at its ends, in pixels, their number, and the gaps that it spans."""
+    pieces = atoms.pieces
+    is_cut_before = first > 0 and pieces[first - 1] == pieces[first]
+    is_cut_after = last < len(pieces) and pieces[last] == pieces[last - 1]
+    ink = (atoms.cut_inks[first] if is_cut_before else 0.0) + (atoms.cut_inks[last] if is_cut_after else 0.0)
+    return ink, is_cut_before + is_cut_after, len(set(pieces[first:last])) - 1
 
 
 def _candidate_ink(ink: Ink, atoms: _Atoms, first: int, last: int, box: tuple[int, int, int, int]) -> Ink:
