@@ -270,7 +270,7 @@ class Classifier:
         return dict(zip(encoded, framed, strict=True))
 
     def _decode(self, index: int, content: bytes) -> Framed:
-        # Imported here: SciPy and Pillow take 25 MB and a quarter of a second, and raw pixels need neither.
+        # Imported here: OpenCV and Pillow take about 30 MiB, and raw pixels need neither.
         from serving.image.decode import decode
         from serving.image.framing import frame
 

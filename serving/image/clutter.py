@@ -64,13 +64,14 @@ def regions_at_border(ink: Ink, components: Components) -> Mask:
     if components.longer_sides[~regions].max() < SMALLEST_DIGIT * max(ink.shape):
         return none  # the component at the border is the digit, and the rest is specks
     main = int(np.where(regions, -1.0, components.amounts).argmax())
-    return regions & (components.distances_from(main) > _gap(ink))
+    return np.asarray(regions & (components.distances_from(main) > _gap(ink)))
 
 
 def _lies_in_band(ink: Ink, components: Components) -> Mask:
     """Returns True for components, (n,), long or small, that lie nearly wholly in a band along the picture's border."""
     rows, columns = (slice(deep, -deep) for deep in (max(2, round(LINE_BAND * side)) for side in ink.shape))
-    inside = np.bincount(components.labels[rows, columns].ravel(), np.square(ink[rows, columns], dtype=np.float32).ravel(), len(components) + 1)[1:]
+    energy = np.square(ink[rows, columns], dtype=np.float32).ravel()
+    inside = np.bincount(components.labels[rows, columns].ravel(), energy, len(components) + 1)[1:]
     is_long = components.longer_sides >= REGION_CONTACT * max(ink.shape)
     is_small = components.amounts < REMNANT_SHARE * components.amounts.max()
     return np.asarray((is_long | is_small) & (inside <= (1 - LINE_IN_BAND) * components.amounts))
@@ -81,7 +82,8 @@ def _is_solid(components: Components) -> Mask:
     thickness = components.boxes[:, [WIDTH, HEIGHT]].min(axis=1)
     fill = components.areas / (components.boxes[:, WIDTH] * components.boxes[:, HEIGHT])
     typical = components.areas / components.longer_sides  # of a straight line: its thickness; of other strokes, more
-    return np.asarray((fill >= SOLID_FILL) & (thickness >= SOLID_THICKNESS * typical[fill < SOLID_FILL].min(initial=np.inf)))
+    thinnest = SOLID_THICKNESS * typical[fill < SOLID_FILL].min(initial=np.inf)
+    return np.asarray((fill >= SOLID_FILL) & (thickness >= thinnest))
 
 
 def free_lines(ink: Ink, components: Components) -> Mask:
@@ -105,10 +107,10 @@ def free_lines(ink: Ink, components: Components) -> Mask:
         (ends[:, 0] <= left) | (boxes[:, LEFT] >= left + width),
         (ends[:, 1] <= top) | (boxes[:, TOP] >= top + height),
     )
-    return straight & long & outside
+    return np.asarray(straight & long & outside)
 
 
-def specks(ink: Ink, components: Components) -> Mask:
+def specks(ink: Ink, components: Components) -> Mask:  # noqa: ARG001  # all rules take the same
     """Returns True for components, (n,), with next to no ink, or with little and a distance from the largest."""
     main = int(components.amounts.argmax())
     shares = components.amounts / components.amounts[main]
@@ -122,4 +124,4 @@ def specks(ink: Ink, components: Components) -> Mask:
 
 
 def _gap(ink: Ink) -> float:
-    return max(2.0, LINE_GAP * max(ink.shape))
+    return max(2.0, LINE_GAP * float(max(ink.shape)))

@@ -58,7 +58,8 @@ class Components:
 def components_of(ink: Ink) -> Components:
     """Returns the components of the strokes in `ink`, (h, w) uint8."""
     count, labels, statistics, _ = cv2.connectedComponentsWithStats(strokes_of(ink), connectivity=8)
-    amounts = np.bincount(labels.ravel(), weights=np.square(ink, dtype=np.float32).ravel(), minlength=count)[1:]
+    energy = np.square(ink, dtype=np.float32).ravel()
+    amounts = np.bincount(labels.ravel(), weights=energy, minlength=count)[1:].astype(np.float64, copy=False)
     return Components(labels, statistics[1:, :4], statistics[1:, cv2.CC_STAT_AREA], amounts)
 
 
@@ -68,6 +69,7 @@ def without(ink: Ink, components: Components, dropped: Mask) -> Ink:
         return ink
     # A soft edge goes with the component that it is nearest to.
     kept_away, dropped_away = (
-        cv2.distanceTransform(cv2.bitwise_not(components.mask(chosen)), cv2.DIST_L2, 3) for chosen in (~dropped, dropped)
+        cv2.distanceTransform(cv2.bitwise_not(components.mask(chosen)), cv2.DIST_L2, 3)
+        for chosen in (~dropped, dropped)
     )
     return np.where(dropped_away < kept_away, np.uint8(0), ink)

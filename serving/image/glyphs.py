@@ -42,7 +42,7 @@ def _pieces(ink: Ink) -> npt.NDArray[np.int32]:
     apart = round(APART * min(width, height))
     if apart > 1:  # boxes grow with their pieces by half of that, and are made smaller again
         strokes = cv2.dilate(strokes, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (apart, apart)))
-    count, _, statistics, _ = cv2.connectedComponentsWithStats(strokes, connectivity=8)
+    _, _, statistics, _ = cv2.connectedComponentsWithStats(strokes, connectivity=8)
     rows = 1 + np.argsort(-statistics[1:, cv2.CC_STAT_AREA], kind="stable")[:MOST_PIECES]
     grown = apart // 2
     boxes: npt.NDArray[np.int32] = statistics[rows, :4] + np.array([grown, grown, -2 * grown, -2 * grown], np.int32)

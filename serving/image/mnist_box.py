@@ -42,13 +42,16 @@ def to_box(square: Ink) -> Box:
 
 def area_averaged(square: Ink, side: int) -> npt.NDArray[np.float32]:
     """Resamples the square to (side, side): each pixel is the mean of the area that it covers."""
-    return cv2.resize(square.astype(np.float32), (side, side), interpolation=cv2.INTER_AREA)
+    levels = square.astype(np.float32)
+    resampled: npt.NDArray[np.float32] = cv2.resize(levels, (side, side), interpolation=cv2.INTER_AREA)
+    return resampled
 
 
 def enlarged(square: Ink, side: int) -> npt.NDArray[np.float32]:
     """Resamples a smaller square to (side, side), smoothly: by Pillow's cubic, which is softer than OpenCV's."""
     picture = Image.fromarray(square.astype(np.float32)).resize((side, side), Image.Resampling.BICUBIC)
-    return np.clip(np.asarray(picture), 0.0, 255.0)  # a cubic overshoots at edges
+    resampled: npt.NDArray[np.float32] = np.clip(np.asarray(picture), 0.0, 255.0)  # a cubic overshoots at edges
+    return resampled
 
 
 def centred(box: Box) -> npt.NDArray[np.uint8]:

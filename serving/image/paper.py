@@ -89,13 +89,14 @@ def _above_uneven_paper(levels: Grey, window: float, is_paper_light: bool) -> Gr
     size = max(3, round(window * side)) | 1
     smooth = cv2.blur(levels, (3, 3)) if side >= SMOOTHED_SIDE else levels
     paper = cv2.morphologyEx(smooth, cv2.MORPH_OPEN, cv2.getStructuringElement(cv2.MORPH_RECT, (size, size)))
-    above = cv2.subtract(levels, paper)
+    above: Grey = cv2.subtract(levels, paper)
     if not is_paper_light:
         return above
     light = cv2.bitwise_not(paper)
     brightest = float(light.max())
     light = cv2.max(light, np.array(DIMMEST_PAPER * brightest))
-    return cv2.divide(above, light, scale=brightest)
+    lit_evenly: Grey = cv2.divide(above, light, scale=brightest)
+    return lit_evenly
 
 
 def _near_strokes(ink: Ink) -> Ink:
@@ -103,9 +104,11 @@ def _near_strokes(ink: Ink) -> Ink:
     reach = max(1, round(SOFT_EDGE_SHARE * min(max(ink.shape), WIDEST_SOFT_EDGE_SIDE)))
     size = 2 * reach + 1
     near = cv2.dilate(strokes_of(ink), cv2.getStructuringElement(cv2.MORPH_RECT, (size, size)))
-    return cv2.bitwise_and(ink, near)
+    kept: Ink = cv2.bitwise_and(ink, near)
+    return kept
 
 
 def strokes_of(ink: Ink) -> Grey:
     """Returns 255 where there is a stroke, 0 elsewhere, (h, w) uint8."""
-    return cv2.threshold(ink, STROKE - 1, 255, cv2.THRESH_BINARY)[1]
+    strokes: Grey = cv2.threshold(ink, STROKE - 1, 255, cv2.THRESH_BINARY)[1]
+    return strokes

@@ -1,4 +1,4 @@
-"""Types of the preprocessing: its limits, its remarks and its result. Loads neither Pillow nor SciPy."""
+"""Types of the preprocessing: its limits, its remarks and its result. Loads neither Pillow nor OpenCV."""
 
 from dataclasses import dataclass
 from enum import IntFlag

@@ -50,12 +50,14 @@ class _FlatPaper:
         """Returns the ink at the working size: what stands out from this paper, each pixel the mean of its area."""
         share = (LEVELS - self.level) * (255 * _FINE / self.contrast)
         ink = cv2.LUT(grey, np.rint(np.clip(share, 0, 255 * _FINE)).astype(np.uint16))
-        averaged = cv2.resize(ink, _size(grey), interpolation=cv2.INTER_AREA)
-        return averaged.astype(np.float32) / np.float32(_FINE)
+        means = cv2.resize(ink, _size(grey), interpolation=cv2.INTER_AREA)
+        averaged: Averaged = means.astype(np.float32) / np.float32(_FINE)
+        return averaged
 
     def inked(self, ink: Averaged) -> Grey:
         """Returns the picture of this `ink` on this paper."""
-        return np.rint(self.level + ink * (self.contrast / 255)).astype(np.uint8)
+        grey: Grey = np.rint(self.level + ink * (self.contrast / 255)).astype(np.uint8)
+        return grey
 
 
 def reduced(grey: Grey) -> Grey:
@@ -113,7 +115,8 @@ def reduced_to(grey: Grey, side: int) -> Grey:
     """Returns the picture with at most `side` pixels a side, each the mean of its area; unchanged if it has no more."""
     if max(grey.shape) <= side:
         return grey
-    return cv2.resize(grey, _size(grey, side), interpolation=cv2.INTER_AREA)
+    resized: Grey = cv2.resize(grey, _size(grey, side), interpolation=cv2.INTER_AREA)
+    return resized
 
 
 def _size(grey: Grey, side: int = WORKING_SIDE) -> tuple[int, int]:
@@ -142,4 +145,5 @@ def _is_thin(averaged: Averaged) -> bool:
 
 def _in_full_contrast(averaged: Averaged) -> Averaged:
     """Returns the ink scaled so that its typical level is 255."""
-    return np.minimum(averaged * np.float32(255 / _typical(averaged)), np.float32(255))
+    scaled: Averaged = np.minimum(averaged * np.float32(255 / _typical(averaged)), np.float32(255))
+    return scaled

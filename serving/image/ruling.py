@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from serving.image.paper import Ink, strokes_of
+from serving.image.reduction import reduced_to
 
 SLOPES = np.linspace(-0.17, 0.17, 35)  # of lines, that are tried: up to 10 degrees
 SLOPE_SIDE = 400  # pixels a side at which they are
@@ -54,9 +55,7 @@ def without_ruling(ink: Ink, digit_height: float) -> Ink:
 
 def _slope(strokes: Mask) -> float:
     """Returns the slope of level lines, pixels down for each pixel to the right: rows of ink are most unequal there."""
-    height, width = strokes.shape
-    scale = min(1.0, SLOPE_SIDE / max(height, width))
-    small = cv2.resize(strokes, (max(1, round(width * scale)), max(1, round(height * scale))), interpolation=cv2.INTER_AREA)
+    small = reduced_to(strokes, SLOPE_SIDE)
     best, most = 0.0, LEVEL_UNLESS * _inequality(small)
     for slope in SLOPES:
         inequality = _inequality(_sheared(small, float(slope), True))

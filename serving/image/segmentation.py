@@ -57,7 +57,8 @@ class Segmentation:
     pixels: npt.NDArray[np.uint8]  # (n, 784), framed, 0 = paper, 255 = ink
     boxes: npt.NDArray[np.int32]  # (n, 4): x, y, width, height in pixels of the upright picture as sent
     spans: npt.NDArray[np.int32]  # (n, 3): line, first atom, and one past the last atom that the candidate covers
-    shapes: npt.NDArray[np.float32]  # (n, 5): by a digit's height: width, height, ink on the cuts at its ends; cuts; gaps
+    # (n, 5): width, height and the ink on the cuts at its ends, by a digit's height; number of cuts; gaps that it spans.
+    shapes: npt.NDArray[np.float32]
     width: int  # of the upright picture as sent, in pixels
     height: int
     quality: Quality

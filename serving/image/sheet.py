@@ -24,7 +24,7 @@ def find_sheet(grey: Grey) -> Box | None:
     light = cv2.compare(grey, otsu_level(grey), cv2.CMP_GT)
     border = np.concatenate((light[0], light[-1], light[:, 0], light[:, -1]))
     if 0 < np.count_nonzero(border) < border.size:
-        majority_is_light = 2 * np.count_nonzero(border) > border.size
+        majority_is_light = bool(2 * np.count_nonzero(border) > border.size)
     else:
         majority_is_light = bool(border[0])
     pieces = cv2.bitwise_not(light) if majority_is_light else light

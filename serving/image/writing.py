@@ -95,7 +95,8 @@ def _is_better(narrower: Writing, wider: Writing, grey: Grey) -> bool:
 
 def _around(ink: Ink) -> Grey:
     """Returns 255 at strokes and next to them, (h, w) uint8: where their edges are."""
-    return cv2.dilate(strokes_of(ink), np.ones((5, 5), np.uint8))
+    around: Grey = cv2.dilate(strokes_of(ink), np.ones((5, 5), np.uint8))
+    return around
 
 
 def _clarity(components: Components, main: int) -> Clarity:

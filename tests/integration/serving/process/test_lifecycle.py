@@ -181,6 +181,6 @@ async def test_the_access_line_can_be_turned_on_and_never_holds_pixels(
 
 
 def test_server_without_pictures_has_not_loaded_what_reads_them() -> None:
-    program = "import sys, serving.process.standalone; print(*({'scipy', 'PIL'} & sys.modules.keys()))"
+    program = "import sys, serving.process.standalone; print(*({'cv2', 'PIL'} & sys.modules.keys()))"
     done = completed([sys.executable, "-c", program])
     assert (done.returncode, done.stdout.strip()) == (0, ""), done.stderr
