@@ -238,7 +238,7 @@ def test_remnants_of_ruled_lines_are_dropped() -> None:
 
 
 def test_a_frame_all_around_is_no_ink() -> None:
-    picture = np.pad(drawn_seven(), 20)
+    picture = np.pad(drawn_seven(), 15)
     clean = frame(picture).pixels
     framed = np.pad(picture, 4, constant_values=255)
     assert not np.abs(frame(255 - framed).pixels.astype(int) - clean).any()
