@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
 from serving.image.framing import frame
-from serving.image.picture import Framed, Quality
+from serving.image.picture import Quality
 from serving.image.reduction import WORKING_SIDE, reduced
 from tests.support.examples import examples
+from tests.support.likeness import unlike
 
 Grey = npt.NDArray[np.uint8]
 Stroke = list[tuple[float, float]]
@@ -33,14 +34,7 @@ def drawing(digit: int, side: int, box: int, left: int, top: int, pen: int) -> G
     return np.array(canvas)
 
 
-def unlike(some: Framed, other: Framed) -> float:
-    """0 for the same, about 1 for another digit; one pixel of shift is forgiven."""
-    moving, still = (each.pixels.reshape(28, 28).astype(float) for each in (some, other))
-    shifted = [np.roll(moving, (down, right), (0, 1)) for down in (-1, 0, 1) for right in (-1, 0, 1)]
-    return min(float(np.abs(moved - still).sum() / still.sum()) for moved in shifted)
-
-
-EXPECTED = {digit: frame(drawing(digit, 150, 100, 30, 25, 1)) for digit in DIGITS}
+EXPECTED = {digit: frame(drawing(digit, 150, 100, 30, 25, 1)).pixels for digit in DIGITS}
 
 
 @pytest.mark.parametrize("digit", DIGITS)
@@ -48,7 +42,7 @@ EXPECTED = {digit: frame(drawing(digit, 150, 100, 30, 25, 1)) for digit in DIGIT
 def test_a_thin_line_is_neither_lost_nor_pale_on_a_large_canvas(digit: int, side: int, pen: int) -> None:
     found = frame(drawing(digit, side, side // 2, side // 4, side // 4, pen))
     assert found.quality == Quality(0)
-    assert unlike(found, EXPECTED[digit]) < 0.4
+    assert unlike(found.pixels, EXPECTED[digit]) < 0.4
 
 
 @given(
@@ -70,7 +64,7 @@ def test_a_thin_drawing_has_one_frame_wherever_it_stands_on_whichever_canvas(
     picture = drawing(digit, side, box, edge + int(right * room), edge + int(down * room), pen)
     found = frame(255 - picture if is_inverted else picture)
     assert found.quality & ~Quality.MOSTLY_DARK == Quality(0)
-    assert unlike(found, EXPECTED[digit]) < 0.5
+    assert unlike(found.pixels, EXPECTED[digit]) < 0.5
 
 
 @pytest.mark.parametrize(("paper", "ink"), [(255, 155), (60, 160), (128, 255)])
@@ -98,16 +92,16 @@ def test_a_far_speck_costs_a_small_digit_no_pixels() -> None:
 def test_a_frame_around_the_canvas_does_not_leave_a_thin_line_pale() -> None:
     picture = drawing(5, 1_100, 500, 300, 300, 1)
     picture[:3] = picture[-3:] = picture[:, :3] = picture[:, -3:] = 0
-    assert unlike(frame(picture), EXPECTED[5]) < 0.4
+    assert unlike(frame(picture).pixels, EXPECTED[5]) < 0.4
 
 
 def test_dust_on_the_paper_is_not_brought_out_with_a_thick_stroke() -> None:
     picture = drawing(5, 1_100, 800, 100, 150, 60)
-    clean = frame(picture)
+    clean = frame(picture).pixels
     dusty = picture.copy()
     generator = np.random.default_rng(0)
     dusty[tuple(generator.integers(0, 1_100, (2, 3_000)))] = 0
-    assert unlike(frame(dusty), clean) < 0.1
+    assert unlike(frame(dusty).pixels, clean) < 0.1
 
 
 def test_paper_that_is_not_flat_is_reduced_as_a_whole() -> None:
