@@ -80,7 +80,7 @@ def test_a_drawing_and_its_negative_have_the_same_frame(kind: str, index: int, s
     assert unlike(frame(255 - picture).pixels, frame(picture).pixels) < 0.1
 
 
-@given(st.sampled_from(["photo", "shadow", "table", "desk", "lit_strip"]), st.sampled_from(range(len(DIGITS))), seeds)
+@given(st.sampled_from(["photo", "shadow", "desk", "lit_strip"]), st.sampled_from(range(len(DIGITS))), seeds)
 @examples(40)
 def test_the_same_photo_in_more_pixels_has_nearly_the_same_frame(kind: str, index: int, seed: int) -> None:
     picture = ONE_DIGIT[kind](DIGITS[index], np.random.default_rng(seed))
