@@ -29,7 +29,6 @@ from serving.errors import DigitServiceError
 from serving.image.decode import decode
 from serving.image.framing import frame
 from serving.image.picture import ImageLimits
-from serving.image.reduction import WORKING_SIDE
 from serving.predictions import PIXELS
 
 # As in production but for the numbers: a picture at the limit takes milliseconds, a larger one is refused all the same.
@@ -60,7 +59,7 @@ def intake(content: bytes) -> None:
         _check_cause(error.__cause__)
         return
     _require(grey.dtype == np.uint8 and grey.ndim == 2, f"grey levels of {grey.dtype} {grey.shape}")
-    _require(min(grey.shape) >= 1 and max(grey.shape) <= WORKING_SIDE, f"a picture of {grey.shape}")
+    _require(0 < grey.size <= LIMITS.max_pixels, f"a picture of {grey.shape}")
     framed = frame(grey)
     pixels = framed.pixels
     _require(pixels.dtype == np.uint8 and pixels.shape == (PIXELS,), f"pixels of {pixels.dtype} {pixels.shape}")

@@ -9,7 +9,6 @@ from PIL import Image
 from serving.errors import InvalidRequestError
 from serving.image.decode import decode
 from serving.image.picture import ImageLimits
-from serving.image.reduction import WORKING_SIDE
 
 LIMITS = ImageLimits(max_bytes=100_000, max_pixels=1_000_000)
 
@@ -75,13 +74,20 @@ def test_a_phones_jpeg_of_several_pictures_is_read_and_its_scans_are_counted_too
         decode(several + b"\xff\xda" * 101, LIMITS)
 
 
-def test_a_large_picture_is_reduced() -> None:
-    assert decode(encoded(Image.new("L", (1000, 500))), LIMITS).shape == (WORKING_SIDE // 2, WORKING_SIDE)
+def test_a_large_jpeg_is_decoded_at_the_least_scale_that_leaves_the_side() -> None:
+    jpeg = encoded(ramp().resize((1000, 500)), "JPEG")
+    for side, shape in ((500, (500, 1000)), (240, (250, 500)), (100, (125, 250)), (1, (63, 125))):
+        assert decode(jpeg, LIMITS, side).shape == shape
+
+
+@pytest.mark.parametrize("kind", ["PNG", "BMP", "WEBP", "TIFF"])
+def test_a_large_picture_of_another_format_keeps_its_size(kind: str) -> None:
+    assert decode(encoded(ramp().resize((300, 300)), kind), LIMITS, side=100).shape == (300, 300)
 
 
 def test_one_pixel_and_one_row_are_pictures() -> None:
     assert decode(encoded(Image.new("L", (1, 1))), LIMITS).shape == (1, 1)
-    assert decode(encoded(Image.new("L", (5000, 1))), LIMITS).shape == (1, WORKING_SIDE)
+    assert decode(encoded(Image.new("L", (5000, 1))), LIMITS).shape == (1, 5000)
 
 
 def png_claiming(width: int, height: int) -> bytes:

@@ -44,7 +44,6 @@ def test_a_large_picture_is_reduced_as_the_server_reduces_it(tmp_path: Path) -> 
     np.savez(tmp_path / "in.npz", large=large)
     assert run(tmp_path / "in.npz", tmp_path / "out.npz").returncode == 0
     served = frame(decode(png.getvalue(), ImageLimits(max_bytes=10**6, max_pixels=10**6))).pixels
-    assert (served != frame(large[0]).pixels).any()
     with np.load(tmp_path / "out.npz") as out:
         np.testing.assert_array_equal(out["large"], [served])
 

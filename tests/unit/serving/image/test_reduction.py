@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
 from serving.image.framing import frame
-from serving.image.picture import Framed, Quality
+from serving.image.picture import Quality
 from serving.image.reduction import WORKING_SIDE, reduced
 from tests.support.examples import examples
+from tests.support.likeness import unlike
 
 Grey = npt.NDArray[np.uint8]
 Stroke = list[tuple[float, float]]
@@ -24,35 +25,24 @@ DIGITS: dict[int, list[Stroke]] = {
 LARGEST_SIDE = 1_600
 
 
-def drawing(digit: int, side: int, box: int, left: int, top: int, pen: int) -> Image.Image:
+def drawing(digit: int, side: int, box: int, left: int, top: int, pen: int) -> Grey:
     """Black strokes of `pen` pixels on a white canvas of `side`, the digit `box` pixels high."""
     canvas = Image.new("L", (side, side), 255)
     for stroke in DIGITS[digit]:
         corners = [(left + x * box, top + y * box) for x, y in stroke]
         ImageDraw.Draw(canvas).line(corners, fill=0, width=pen)
-    return canvas
+    return np.array(canvas)
 
 
-def framed(picture: Image.Image) -> Framed:
-    return frame(np.asarray(reduced(picture)))
-
-
-def unlike(some: Framed, other: Framed) -> float:
-    """0 for the same, about 1 for another digit; one pixel of shift is forgiven."""
-    moving, still = (each.pixels.reshape(28, 28).astype(float) for each in (some, other))
-    shifted = [np.roll(moving, (down, right), (0, 1)) for down in (-1, 0, 1) for right in (-1, 0, 1)]
-    return min(float(np.abs(moved - still).sum() / still.sum()) for moved in shifted)
-
-
-EXPECTED = {digit: framed(drawing(digit, 150, 100, 30, 25, 1)) for digit in DIGITS}
+EXPECTED = {digit: frame(drawing(digit, 150, 100, 30, 25, 1)).pixels for digit in DIGITS}
 
 
 @pytest.mark.parametrize("digit", DIGITS)
 @pytest.mark.parametrize(("side", "pen"), [(1_100, 1), (2_000, 1), (3_000, 1), (5_000, 1), (5_000, 3)])
 def test_a_thin_line_is_neither_lost_nor_pale_on_a_large_canvas(digit: int, side: int, pen: int) -> None:
-    found = framed(drawing(digit, side, side // 2, side // 4, side // 4, pen))
+    found = frame(drawing(digit, side, side // 2, side // 4, side // 4, pen))
     assert found.quality == Quality(0)
-    assert unlike(found, EXPECTED[digit]) < 0.4
+    assert unlike(found.pixels, EXPECTED[digit]) < 0.4
 
 
 @given(
@@ -72,60 +62,59 @@ def test_a_thin_drawing_has_one_frame_wherever_it_stands_on_whichever_canvas(
     edge = side // 25  # nearer, and it may be cut off by the border
     room = side - box - 2 * edge
     picture = drawing(digit, side, box, edge + int(right * room), edge + int(down * room), pen)
-    found = framed(picture.point(range(255, -1, -1)) if is_inverted else picture)
+    found = frame(255 - picture if is_inverted else picture)
     assert found.quality & ~Quality.MOSTLY_DARK == Quality(0)
-    assert unlike(found, EXPECTED[digit]) < 0.5
+    assert unlike(found.pixels, EXPECTED[digit]) < 0.5
 
 
 @pytest.mark.parametrize(("paper", "ink"), [(255, 155), (60, 160), (128, 255)])
 def test_a_thin_line_has_the_contrast_it_was_drawn_with(paper: int, ink: int) -> None:
-    levels = [round(ink + (paper - ink) * level / 255) for level in range(256)]
-    grey = np.asarray(reduced(drawing(5, 1_100, 900, 100, 100, 1).point(levels)))
+    grey = reduced(np.where(drawing(5, 1_100, 900, 100, 100, 1), np.uint8(paper), np.uint8(ink)))
     extreme = grey.min() if ink < paper else grey.max()
     assert (int(np.median(grey)), int(extreme)) == (paper, ink)
 
 
 def test_a_small_digit_on_a_large_canvas_keeps_the_pixels_it_was_drawn_with() -> None:
     picture = drawing(4, 1_000, 80, 700, 650, 3)
-    small = np.asarray(reduced(picture))
+    small = reduced(picture)
     assert max(small.shape) <= 1.5 * 80
-    assert (small == 0).sum() == (np.asarray(picture) == 0).sum()
+    assert (small == 0).sum() == (picture == 0).sum()
 
 
 def test_a_far_speck_costs_a_small_digit_no_pixels() -> None:
     picture = drawing(4, 1_100, 80, 200, 150, 2)
     clean = reduced(picture)
-    ImageDraw.Draw(picture).ellipse([1_060, 1_050, 1_063, 1_053], fill=0)
-    assert max(clean.size) < WORKING_SIDE
-    np.testing.assert_array_equal(np.asarray(reduced(picture)), np.asarray(clean))
+    picture[1_050:1_054, 1_061:1_063] = picture[1_051:1_053, 1_060:1_064] = 0  # round
+    assert max(clean.shape) < WORKING_SIDE
+    np.testing.assert_array_equal(reduced(picture), clean)
 
 
 def test_a_frame_around_the_canvas_does_not_leave_a_thin_line_pale() -> None:
     picture = drawing(5, 1_100, 500, 300, 300, 1)
-    ImageDraw.Draw(picture).rectangle([0, 0, 1_099, 1_099], outline=0, width=3)
-    assert unlike(framed(picture), EXPECTED[5]) < 0.4
+    picture[:3] = picture[-3:] = picture[:, :3] = picture[:, -3:] = 0
+    assert unlike(frame(picture).pixels, EXPECTED[5]) < 0.4
 
 
 def test_dust_on_the_paper_is_not_brought_out_with_a_thick_stroke() -> None:
     picture = drawing(5, 1_100, 800, 100, 150, 60)
-    clean = framed(picture)
-    dusty = np.array(picture)
+    clean = frame(picture).pixels
+    dusty = picture.copy()
     generator = np.random.default_rng(0)
     dusty[tuple(generator.integers(0, 1_100, (2, 3_000)))] = 0
-    assert unlike(framed(Image.fromarray(dusty)), clean) < 0.1
+    assert unlike(frame(dusty).pixels, clean) < 0.1
 
 
 def test_paper_that_is_not_flat_is_reduced_as_a_whole() -> None:
     shadow = np.linspace(0, 80, 600)[None, :]
-    photo = np.asarray(drawing(7, 600, 200, 50, 50, 20)) * 0.6 + shadow
-    assert reduced(Image.fromarray(photo.astype(np.uint8))).size == (WORKING_SIDE, WORKING_SIDE)
+    photo = drawing(7, 600, 200, 50, 50, 20) * 0.6 + shadow
+    assert reduced(photo.astype(np.uint8)).shape == (WORKING_SIDE, WORKING_SIDE)
 
 
 @given(st.integers(1, WORKING_SIDE), st.integers(1, WORKING_SIDE), st.integers(0, 255))
 @examples(30)
 def test_a_small_picture_is_not_touched(width: int, height: int, level: int) -> None:
-    picture = Image.new("L", (width, height), level)
-    picture.putpixel((width // 2, height // 2), 255 - level)
+    picture = np.full((height, width), level, np.uint8)
+    picture[height // 2, width // 2] = 255 - level
     assert reduced(picture) is picture
 
 
@@ -145,20 +134,21 @@ def test_any_large_picture_is_reduced_and_then_framed_or_blank(
     picture = np.full((longer, shorter), levels[0], np.uint8)
     marked = generator.random(picture.shape) < share**8  # from no pixel over a few to all
     picture[marked] = generator.choice(levels, int(marked.sum()))
-    small = np.asarray(reduced(Image.fromarray(picture if is_upright else picture.T)))
+    picture = picture if is_upright else picture.T
+    small = reduced(picture)
     assert 1 <= min(small.shape) <= max(small.shape) <= WORKING_SIDE
-    assert frame(small).is_blank != frame(small).pixels.any()
+    framed = frame(picture)
+    assert framed.is_blank != framed.pixels.any()
 
 
-@pytest.mark.parametrize("size", [(1, 1_000_000), (1_000_000, 1), (7, 200_000), (200_000, 7)])
-def test_a_picture_of_extreme_shape_is_reduced(size: tuple[int, int]) -> None:
-    picture = Image.new("L", size, 255)
-    picture.putpixel((size[0] - 1, size[1] - 1), 0)
-    picture.putpixel((0, 0), 0)
-    assert max(reduced(picture).size) <= WORKING_SIDE
+@pytest.mark.parametrize("shape", [(1, 1_000_000), (1_000_000, 1), (7, 200_000), (200_000, 7)])
+def test_a_picture_of_extreme_shape_is_reduced(shape: tuple[int, int]) -> None:
+    picture = np.full(shape, 255, np.uint8)
+    picture[0, 0] = picture[-1, -1] = 0
+    assert max(reduced(picture).shape) <= WORKING_SIDE
 
 
-def processor_seconds(picture: Image.Image) -> float:
+def processor_seconds(picture: Grey) -> float:
     """The least of three reductions."""
     taken = []
     for _ in range(3):
@@ -172,4 +162,4 @@ def processor_seconds(picture: Image.Image) -> float:
 def test_a_picture_full_of_dots_is_reduced_in_the_time_of_a_drawing() -> None:
     dots = np.full((2_000, 2_000), 255, np.uint8)
     dots[::12, ::12] = 0  # each a piece of its own at the working size
-    assert processor_seconds(Image.fromarray(dots)) < 6 * processor_seconds(drawing(5, 2_000, 1_600, 200, 200, 2))
+    assert processor_seconds(dots) < 6 * processor_seconds(drawing(5, 2_000, 1_600, 200, 200, 2))

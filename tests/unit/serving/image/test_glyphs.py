@@ -1,0 +1,88 @@
+import cv2
+import numpy as np
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from serving.image.glyphs import has_several_glyphs
+from tests.support.drawn_digits import DIGITS, Grey, drawn
+from tests.support.examples import examples
+
+seeds = st.integers(0, 2**32 - 1)
+indices = st.sampled_from(range(len(DIGITS)))
+
+
+def ink_of(index: int, side: float, rng: np.random.Generator) -> Grey:
+    return np.pad((255 * drawn(DIGITS[index], side, rng)).astype(np.uint8), 10)
+
+
+@given(st.lists(indices, min_size=2, max_size=3), seeds, st.floats(0.1, 0.6), st.floats(-0.2, 0.2))
+@examples(60)
+def test_digits_beside_one_another_are_several(chosen: list[int], seed: int, gap: float, offset: float) -> None:
+    rng = np.random.default_rng(seed)
+    inks = [np.pad(drawn(DIGITS[index], 60, rng), 15) for index in chosen]
+    height = max(len(ink) for ink in inks) + 15
+    parts = []
+    for number, ink in enumerate(inks):
+        top = 7 + round(offset * 30) * (number % 2) if number % 2 else 7
+        top = min(max(top, 0), height - len(ink))
+        tight = ink[:, ink.any(axis=0)]
+        parts.append(np.pad(tight, ((top, height - len(ink) - top), (5, round(gap * 60)))))
+    assert has_several_glyphs((255 * np.hstack(parts)).astype(np.uint8))
+
+
+@given(st.lists(indices, min_size=2, max_size=3), seeds, st.floats(0.25, 0.6))
+@examples(60)
+def test_digits_over_one_another_are_several(chosen: list[int], seed: int, gap: float) -> None:
+    rng = np.random.default_rng(seed)
+    inks = [drawn(DIGITS[index], 60, rng) for index in chosen]
+    # 1s over one another are a broken 1, and wide digits over one another may be one in two parts.
+    assume(all(20 <= ink.shape[1] <= 52 for ink in inks))
+    parts = [
+        np.pad(ink, ((5, round(gap * 60)), ((80 - ink.shape[1]) // 2, 81 - (81 + ink.shape[1]) // 2))) for ink in inks
+    ]
+    assert has_several_glyphs((255 * np.vstack([part[:, :80] for part in parts])).astype(np.uint8))
+
+
+@given(indices, seeds, st.integers(20, 140))
+@examples(60)
+def test_a_whole_digit_is_one(index: int, seed: int, side: int) -> None:
+    assert not has_several_glyphs(ink_of(index, side, np.random.default_rng(seed)))
+
+
+def test_a_digit_broken_by_a_narrow_gap_is_nearly_always_one() -> None:
+    """A dry pen, a crease of the paper, or a bad scan. What is left are mostly slanted 1s, broken in the middle."""
+    rng = np.random.default_rng(0)
+    are_several = []
+    for index in range(len(DIGITS)):
+        ink = ink_of(index, 80, rng)
+        broken = ink.T if rng.random() < 0.5 else ink
+        middle = 10 + int(rng.uniform(0.2, 0.8) * (len(broken) - 20))
+        if np.count_nonzero(broken[middle] > 128) > 32:
+            continue  # along a stroke: that takes the digit apart
+        broken[middle : middle + rng.integers(1, 4)] = 0
+        are_several.append(has_several_glyphs(ink))
+    assert np.mean(are_several) < 0.03
+
+
+@given(st.floats(0.02, 0.15), st.integers(50, 140), st.integers(3, 10), st.floats(0.4, 1), st.floats(-0.1, 0.3))
+@examples(60)
+def test_a_5_whose_bar_is_broken_off_is_one(gap: float, side: int, pen: int, length: float, offset: float) -> None:
+    ink = np.zeros((side + 40, side + 80), np.uint8)
+    corners = np.array([[0.1, 0.0], [0.08, 0.4], [0.4, 0.36], [0.6, 0.6], [0.4, 0.95], [0.0, 0.9]]) * side + (30, 35)
+    cv2.polylines(ink, [corners.astype(np.int32)], False, 255, pen)
+    bar = (30 + int((0.1 + offset) * side), 35 - pen - round(gap * side))
+    cv2.line(ink, bar, (bar[0] + int(0.6 * length * side), bar[1] - 2), 255, pen)
+    assert not has_several_glyphs(ink)
+
+
+def test_a_broken_1_is_one_glyph() -> None:
+    ink = np.zeros((120, 60), np.uint8)
+    ink[10:55, 27:33] = ink[65:110, 27:33] = 255
+    assert not has_several_glyphs(ink)
+
+
+@given(st.integers(1, 160), st.integers(1, 160), st.floats(0, 1), seeds)
+@examples(40)
+def test_any_ink_has_an_answer(height: int, width: int, share: float, seed: int) -> None:
+    ink = (np.random.default_rng(seed).random((height, width)) < share).astype(np.uint8) * np.uint8(255)
+    assert has_several_glyphs(ink) in (True, False)

@@ -1,0 +1,98 @@
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from serving.image.framing import frame
+from serving.image.sheet import Box, find_sheet
+from tests.support.drawn_digits import DIGITS, LABELS, Grey, drawn
+from tests.support.examples import examples
+from tests.support.likeness import unlike
+
+SIDE = 160
+seeds = st.integers(0, 2**32 - 1)
+
+
+def on_desk(sheet: Grey, degrees: float, desk: int) -> tuple[Grey, Box]:
+    """Lays `sheet` in the middle of a desk of one level, turned; returns the picture and the least box around it."""
+    height, width = sheet.shape
+    turn = cv2.getRotationMatrix2D((width / 2, height / 2), degrees, 1)
+    turn[:, 2] += np.array([SIDE - width, SIDE - height]) / 2
+    covered = cv2.warpAffine(np.full_like(sheet, 255), turn, (SIDE, SIDE))
+    picture = np.where(covered > 127, cv2.warpAffine(sheet, turn, (SIDE, SIDE)), desk).astype(np.uint8)
+    left, top, wide, high = cv2.boundingRect((covered > 127).astype(np.uint8))
+    return picture, (left, top, wide, high)
+
+
+def written(digit: Grey, height: int, width: int, paper: int, ink: int, rng: np.random.Generator) -> Grey:
+    """A sheet of one level with a digit of half its size in the middle."""
+    share = drawn(digit, 0.5 * min(height, width), rng)
+    top, left = ((length - size) // 2 for length, size in zip((height, width), share.shape, strict=True))
+    page = np.full((height, width), float(paper))
+    page[top : top + share.shape[0], left : left + share.shape[1]] += (ink - paper) * share
+    return page.astype(np.uint8)
+
+
+@given(
+    st.sampled_from(range(len(DIGITS))),
+    seeds,
+    st.integers(50, 100),
+    st.integers(50, 100),
+    st.floats(-45, 45),
+    st.booleans(),
+)
+@examples(60)
+def test_a_sheet_on_a_desk_is_found_at_any_angle(
+    index: int, seed: int, height: int, width: int, degrees: float, is_dark: bool
+) -> None:
+    sheet = written(DIGITS[index], height, width, 220, 40, np.random.default_rng(seed))
+    picture, (left, top, wide, high) = on_desk(sheet, degrees, 60)
+    found = find_sheet(255 - picture if is_dark else picture)
+    assert found is not None
+    inset = np.array(
+        [found[0] - left, found[1] - top, left + wide - found[0] - found[2], top + high - found[1] - found[3]]
+    )
+    assert (inset >= 0).all()
+    assert (inset <= 5).all()
+
+
+@given(st.sampled_from(range(len(DIGITS))), seeds, st.floats(-12, 12), st.booleans())
+@examples(40)
+def test_a_digit_on_a_sheet_on_a_desk_has_the_frame_of_the_sheet_alone(
+    index: int, seed: int, degrees: float, is_dark: bool
+) -> None:
+    sheet = written(DIGITS[index], 90, 90, 220, 40, np.random.default_rng(seed))
+    picture, _ = on_desk(sheet, degrees, 60)
+    alone, _ = on_desk(sheet, degrees, 220)
+    if is_dark:
+        picture, alone = 255 - picture, 255 - alone
+    assert find_sheet(alone) is None
+    assert unlike(frame(picture).pixels, frame(alone).pixels) < 0.15
+
+
+@given(
+    st.sampled_from(np.flatnonzero(LABELS <= 1).tolist()), seeds, st.floats(0.3, 0.95), st.floats(0, 1), st.booleans()
+)
+@examples(60)
+def test_a_bold_0_or_1_is_no_sheet(index: int, seed: int, size: float, boldness: float, is_dark: bool) -> None:
+    share = drawn(DIGITS[index], size * SIDE, np.random.default_rng(seed))
+    thick = 1 + int(boldness * 0.15 * max(share.shape))
+    room = SIDE - min(SIDE, max(share.shape) + 2 * thick)
+    bold = cv2.dilate(np.pad(share, thick + room // 2), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (thick, thick)))
+    picture = (255 * (bold if is_dark else 1 - bold)).astype(np.uint8)
+    assert find_sheet(picture) is None
+
+
+@given(st.integers(1, 300), st.integers(1, 300), st.integers(0, 255), st.floats(0, 6), seeds)
+@examples(60)
+def test_plain_paper_is_no_sheet(height: int, width: int, level: int, noise: float, seed: int) -> None:
+    page = np.random.default_rng(seed).normal(level, noise, (height, width))
+    assert find_sheet(np.clip(page, 0, 255).astype(np.uint8)) is None
+
+
+@pytest.mark.parametrize("is_dark", [False, True])
+def test_a_disc_is_no_sheet(is_dark: bool) -> None:
+    picture = np.zeros((SIDE, SIDE), np.uint8)
+    cv2.circle(picture, (80, 80), 50, 255, cv2.FILLED)
+    assert find_sheet(255 - picture if is_dark else picture) is None
