@@ -4,10 +4,11 @@
    size, and whether its ends are cuts through ink or gaps. What is no digit has a score too, so that a comma does not
    tear apart the digits next to it.
 2. The best path takes each atom of the line once, with the highest sum (dynamic programming).
-3. The probability that the whole line is right is a logistic function of the path's scores and of its lead over the best
-   path that takes another candidate.
+3. The probability that the whole line is right is a logistic function of the path's scores and of its lead over the
+   best path that takes another candidate.
 
-The weights were learned from lines of MNIST's training digits with known truth (a structured perceptron; decision 0044).
+The weights were learned, by a structured perceptron, from lines of MNIST's training digits with known truth (decision
+0044).
 """
 
 import math
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from serving.image.segmentation import Segmentation
+from serving.image.segmentation.segmentation import Segmentation
 from serving.predictions import Predictions, Refusal
 from serving.readings import Glyph, Line
 
@@ -72,9 +73,7 @@ def lines_with_features(segmentation: Segmentation, predictions: Predictions) ->
     """Returns the lines with what their probabilities are made of, to which the logistic function is fitted."""
     scores = _scores(segmentation, predictions)
     lines = segmentation.spans[:, 0]
-    return [
-        _decoded(np.flatnonzero(lines == number), segmentation, predictions, scores) for number in np.unique(lines)
-    ]
+    return [_decoded(np.flatnonzero(lines == number), segmentation, predictions, scores) for number in np.unique(lines)]
 
 
 def likelihoods(predictions: Predictions) -> npt.NDArray[np.float64]:
@@ -110,7 +109,8 @@ def _scores(segmentation: Segmentation, predictions: Predictions) -> npt.NDArray
     }
     as_digit = sum((WEIGHTS[name] * values for name, values in features.items()), np.zeros_like(width))
     no_digit = NO_DIGIT + NO_DIGIT_HEIGHT * np.minimum(height, 1.5)
-    return np.where(predictions.refusals == Refusal.NONE, as_digit, no_digit)
+    scores: npt.NDArray[np.float64] = np.where(predictions.refusals == Refusal.NONE, as_digit, no_digit)
+    return scores
 
 
 def _decoded(

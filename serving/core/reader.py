@@ -20,7 +20,7 @@ from serving.predictions import Predictions
 from serving.readings import Layout, Line, Reading
 
 if TYPE_CHECKING:  # importing it loads SciPy and Pillow
-    from serving.image.segmentation import Segmentation
+    from serving.image.segmentation.segmentation import Segmentation
 
 
 class Reader:
@@ -82,7 +82,7 @@ class Reader:
 
 
 def _segment(picture: bytes, limits: ImageLimits, layout: Layout) -> "Segmentation":
-    from serving.image.segmentation import segment
+    from serving.image.segmentation.segmentation import segment
 
     return segment(picture, limits, layout)
 

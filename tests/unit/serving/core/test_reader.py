@@ -29,7 +29,7 @@ from serving.errors import (
     UnknownVersionError,
 )
 from serving.image.picture import ImageLimits, Quality
-from serving.image.segmentation import MAX_CANDIDATES, segment
+from serving.image.segmentation.segmentation import MAX_CANDIDATES, segment
 from serving.metrics.metrics import Metrics
 from serving.models.onnx_session import OnnxSession
 from serving.models.repository import ModelRepository

@@ -20,8 +20,7 @@ Paths = npt.NDArray[np.int64]  # (cuts, h): column of each cut in each row
 
 def cuts_of(ink: Ink, digit_height: float) -> tuple[Paths, npt.NDArray[np.float32]]:
     """Returns the cuts through a piece, (h, w) uint8, from left to right, and the ink on each, in pixels, (cuts,)."""
-    upright, shifts = _without_slant(ink.astype(np.float32) / 255)
-    height, width = upright.shape
+    upright, shifts = _without_slant(ink.astype(np.float32) / np.float32(255))
     sums = upright.sum(axis=0)  # ink on a straight cut at each column, in pixels
     left = np.concatenate(([0.0], sums.cumsum()[:-1]))  # ink on its left
     least = LEAST_INK * digit_height * digit_height
@@ -34,7 +33,7 @@ def cuts_of(ink: Ink, digit_height: float) -> tuple[Paths, npt.NDArray[np.float3
             chosen.append(column)
             limits.append(float(left[column]))
     band = max(1, round(BAND * digit_height))
-    paths = np.array([_bent(upright, column, band) for column in sorted(chosen)], np.int64).reshape(-1, height)
+    paths = np.array([_bent(upright, column, band) for column in sorted(chosen)], np.int64).reshape(-1, len(upright))
     return paths + shifts, np.take_along_axis(upright, paths.T, axis=1).sum(axis=0)
 
 

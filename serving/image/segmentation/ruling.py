@@ -50,7 +50,8 @@ def without_ruling(ink: Ink, digit_height: float) -> Ink:
         before, after = (_shifted(rest, reach, is_level, towards_start) for towards_start in (True, False))
         crossed = cv2.bitwise_or(crossed, cv2.bitwise_and(wide, cv2.bitwise_and(before, after)))
     halo = cv2.bitwise_and(cv2.dilate(ruling, np.ones((3, 3), np.uint8)), cv2.bitwise_not(rest))
-    return cv2.bitwise_and(ink, cv2.bitwise_not(cv2.bitwise_and(halo, cv2.bitwise_not(crossed))))
+    clean: Ink = cv2.bitwise_and(ink, cv2.bitwise_not(cv2.bitwise_and(halo, cv2.bitwise_not(crossed))))
+    return clean
 
 
 def _slope(strokes: Mask) -> float:
@@ -77,7 +78,8 @@ def _sheared(mask: Mask, slope: float, is_level: bool) -> Mask:
     transform = np.array([[1, 0, 0], [-slope, 1, slope * width / 2]], np.float32)
     if not is_level:
         transform = np.array([[1, slope, -slope * height / 2], [0, 1, 0]], np.float32)
-    return cv2.warpAffine(mask, transform, (width, height), flags=cv2.INTER_NEAREST)
+    sheared: Mask = cv2.warpAffine(mask, transform, (width, height), flags=cv2.INTER_NEAREST)
+    return sheared
 
 
 def _lines(strokes: Mask, digit_height: float, is_level: bool) -> Mask:
@@ -87,7 +89,8 @@ def _lines(strokes: Mask, digit_height: float, is_level: bool) -> Mask:
     runs = cv2.morphologyEx(closed, cv2.MORPH_OPEN, _bar(length, is_level))
     # What is long but thick is no line: a shadow, a table.
     thick = cv2.morphologyEx(runs, cv2.MORPH_OPEN, _bar(thickest + 1, not is_level))
-    return cv2.bitwise_and(cv2.bitwise_and(runs, cv2.bitwise_not(thick)), strokes)
+    lines: Mask = cv2.bitwise_and(cv2.bitwise_and(runs, cv2.bitwise_not(thick)), strokes)
+    return lines
 
 
 def _teeth(strokes: Mask, level: Mask, digit_height: float) -> Mask:
@@ -121,8 +124,10 @@ def _shifted(mask: Mask, reach: int, is_level: bool, towards_start: bool) -> Mas
     window = np.zeros((reach, 3) if is_level else (3, reach), np.uint8)
     half = slice(0, reach // 2 + 1) if towards_start else slice(reach // 2, reach)
     window[(half, slice(None)) if is_level else (slice(None), half)] = 1
-    return cv2.dilate(mask, window)
+    near: Mask = cv2.dilate(mask, window)
+    return near
 
 
 def _bar(length: int, is_level: bool) -> Mask:
-    return cv2.getStructuringElement(cv2.MORPH_RECT, (length, 1) if is_level else (1, length))
+    bar: Mask = cv2.getStructuringElement(cv2.MORPH_RECT, (length, 1) if is_level else (1, length))
+    return bar

@@ -1,0 +1,1 @@
+"""Segmentation of pictures of numbers: lines, pieces, atoms, and candidates for digits."""
