@@ -201,9 +201,9 @@ async def test_http_refuses_what_cannot_be_read(
 
 
 async def test_picture_that_the_server_never_has_room_for_says_so(start_server: StartServer) -> None:
-    settings = {"model_repository": ROOT / "models", "queue_capacity_images": 3, "max_images_per_request": 3}
+    settings = {"model_repository": ROOT / "models", "queue_capacity_images": 8, "max_images_per_request": 8}
     async with start_server(**settings) as server, web(server.http_port) as caller:
-        status, error, _ = await caller.post("/v1/read", picture_of("31415"))
+        status, error, _ = await caller.post("/v1/read", picture_of("3141592653"))
         assert (status, error["code"]) == (400, "INVALID_ARGUMENT")
         assert "send a part of it" in error["message"]
         assert (await caller.post("/v1/read", picture_of("3")))[0] == 200
