@@ -16,7 +16,7 @@ SPECK = 0.12  # of the digit's height: what is smaller in both directions is non
 TALLEST, WIDEST = 2.2, 12.0  # of the digit's height: what is larger is no piece of a line
 SMALL_PART = 0.5  # of the digit's height: a smaller piece over or under a larger one is part of it
 PART_OVERLAP = 0.5  # of its width that lies over or under the larger one
-CUT_WIDTH = 0.6  # of the digit's height: a wider piece may be two digits
+CUT_WIDTH = 0.7  # of the digit's height: a wider piece may be two digits
 SOFT_EDGE = 2  # pixels around strokes that go with them
 
 Box = tuple[int, int, int, int]  # left, top, right, bottom; the last two lie outside

@@ -82,7 +82,8 @@ def _digit_height(components: Components, grey: Grey) -> float:
     # Specks are many and small: each piece weighs as much as it is high.
     order = np.argsort(heights)
     weights = heights[order].astype(np.float64).cumsum()
-    return float(heights[order].tolist()[int(np.searchsorted(weights, weights[-1] / 2))])
+    middle: float = heights[order].tolist()[int(np.searchsorted(weights, weights[-1] / 2))]
+    return middle
 
 
 def holds_others(components: Components) -> npt.NDArray[np.bool_]:

@@ -24,7 +24,8 @@ from serving.image.segmentation.pieces import find_pieces
 from serving.readings import Layout
 
 MAX_CANDIDATES = 1024  # of one picture
-LARGEST_SIDE = 2048  # pixels; a larger picture is reduced. An A4 page at 150 dpi has 1,754
+# Pixels; a larger picture is reduced to the first, or to the second where its digits would be lower than SMALL_DIGIT.
+USUAL_SIDE, LARGEST_SIDE, SMALL_DIGIT = 1280, 2048, 22
 CANDIDATE_WIDTH = 1.6  # of a digit's height: a candidate of several atoms is no wider
 CANDIDATE_GAP = 0.35  # of a digit's height: atoms further apart are not one digit
 MOST_ATOMS = 5  # of one candidate
@@ -58,8 +59,11 @@ def segment(encoded: bytes, limits: ImageLimits, layout: Layout) -> Segmentation
 def segment_grey(grey: Grey, layout: Layout = Layout.AUTO, size: tuple[int, int] | None = None) -> Segmentation:
     """Segments grey levels, (h, w) uint8. `size`: width and height of the picture as sent, if `grey` is smaller."""
     width, height = size or (grey.shape[1], grey.shape[0])
-    working = reduced_to(grey, LARGEST_SIDE)
+    working = reduced_to(grey, USUAL_SIDE)
     pieces = find_pieces(working)
+    if pieces.digit_height < SMALL_DIGIT and max(grey.shape) > USUAL_SIDE:
+        working = reduced_to(grey, LARGEST_SIDE)
+        pieces = find_pieces(working)
     atoms = find_atoms(pieces, is_one_line=layout is Layout.LINE)
     candidates = [] if layout is Layout.DIGIT else _candidates(atoms, pieces.digit_height)
     framed = [frame_ink(_ink_of(each, pieces.ink, atoms)) for each in candidates]
