@@ -63,8 +63,10 @@ def ink_on_paper(grey: Grey, is_paper_light: bool, window: float) -> Inked | Non
             levels = _above_uneven_paper(levels, window, is_paper_light)
             counts = histogram(levels)
             paper = percentile(counts, PAPER_PERCENTILE)
-            # Texture of paper is smoother than noise: neighbours differ by less.
-            noise = min((paper - percentile(counts, LOW_PERCENTILE)) / NORMAL_WIDTH, 2 * roughness(levels))
+            # Texture of paper is smoother than noise: neighbours differ by less. Where much of the noise lies below the
+            # opened paper, its levels are all 0, and their spread says too little.
+            rough = roughness(levels)
+            noise = min(max((paper - percentile(counts, LOW_PERCENTILE)) / NORMAL_WIDTH, rough), 2 * rough)
     full = _full_ink(counts, paper)
     if full < max(FAINTEST_INK, 5 * noise):  # the highest of many thousand normal values lies at about 4 sigma
         return None
