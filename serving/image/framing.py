@@ -10,13 +10,13 @@
 import numpy as np
 import numpy.typing as npt
 
+from serving.image.ink.paper import Ink
+from serving.image.ink.writing import find_writing
 from serving.image.mnist_box import SIDE, centred, tight_square, to_box
-from serving.image.paper import Ink
 from serving.image.picture import Framed
 from serving.image.quality import quality_of
 from serving.image.reduction import reduced
 from serving.image.stroke_width import with_mnist_strokes
-from serving.image.writing import find_writing
 
 
 def frame(grey: npt.NDArray[np.uint8]) -> Framed:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from serving.image.paper import Ink
+from serving.image.ink.paper import Ink
 
 SIDE = 28
 BOX = 20

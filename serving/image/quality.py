@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from serving.image.glyphs import has_several_glyphs
-from serving.image.histogram import histogram, percentile
-from serving.image.paper import STROKE, Grey, Ink
+from serving.image.ink.glyphs import has_several_glyphs
+from serving.image.ink.histogram import histogram, percentile
+from serving.image.ink.paper import STROKE, Grey, Ink
+from serving.image.ink.writing import Writing
 from serving.image.picture import Quality
-from serving.image.writing import Writing
 
 LOWEST_CONTRAST = 51.0  # grey levels of 255 between paper and full ink: a fifth
 DARK_LEVEL = 85  # of 255: a third

@@ -18,10 +18,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from serving.image.clutter import regions_at_border, specks
-from serving.image.components import components_of, without
-from serving.image.histogram import LEVELS, histogram
-from serving.image.paper import FAINTEST_INK, FLAT_PAPER_SHARE, Grey
+from serving.image.ink.clutter import regions_at_border, specks
+from serving.image.ink.components import components_of, without
+from serving.image.ink.histogram import LEVELS, histogram
+from serving.image.ink.paper import FAINTEST_INK, FLAT_PAPER_SHARE, Grey
 
 # Pixels a side. Framing ends at 20: more than this adds time and hardly any information. It bounds the time of framing,
 # each step of which grows with the area.

@@ -9,8 +9,8 @@ import math
 import cv2
 import numpy as np
 
+from serving.image.ink.paper import Ink
 from serving.image.mnist_box import BOX, EDGE_OF_LARGE, area_averaged, enlarged, tight_square
-from serving.image.paper import Ink
 
 THINNEST, THICKEST = 1.2, 4.6  # between these widths strokes stay unchanged
 THIN_TO, THICK_TO = 1.8, 3.8  # widths after redrawing

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from serving.image.components import HEIGHT, LEFT, TOP, WIDTH
+from serving.image.ink.components import HEIGHT, LEFT, TOP, WIDTH
 from serving.image.segmentation.cuts import cuts_of
 from serving.image.segmentation.pieces import Pieces, holds_others
 from serving.image.segmentation.text_lines import lines_of

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from serving.image.paper import Ink
+from serving.image.ink.paper import Ink
 
 STEEPEST = 0.9  # slant of handwriting, pixels to the right for each pixel up
 SLANTS = np.linspace(-0.4, STEEPEST, 14)  # that are tried

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from serving.image.components import HEIGHT, LEFT, TOP, WIDTH, Components, components_of, without
-from serving.image.paper import Grey, Ink, ink_on_paper
-from serving.image.polarity import is_paper_light
+from serving.image.ink.components import HEIGHT, LEFT, TOP, WIDTH, Components, components_of, without
+from serving.image.ink.paper import Grey, Ink, ink_on_paper
+from serving.image.ink.polarity import is_paper_light
+from serving.image.ink.sheet import find_sheet
 from serving.image.reduction import reduced_to
 from serving.image.segmentation.ruling import without_ruling
-from serving.image.sheet import find_sheet
 
 LOOK_SIDE = 320  # pixels a side at which polarity and the sheet are looked for
 SMALLEST_WINDOW, WINDOW = 48, 0.08  # pixels, and of the longer side: ink is narrower
@@ -77,13 +77,12 @@ def _digit_height(components: Components, grey: Grey) -> float:
     usual |= (heights >= SMALLEST_DIGIT) & (boxes[:, WIDTH] < SLIMMEST * heights)
     usual &= ~holds_others(components)
     if not usual.any():
-        return GUESS * min(grey.shape)
+        return float(GUESS * min(grey.shape))
     heights = heights[usual]
     # Specks are many and small: each piece weighs as much as it is high.
-    order = np.argsort(heights)
-    weights = heights[order].astype(np.float64).cumsum()
-    middle: float = heights[order].tolist()[int(np.searchsorted(weights, weights[-1] / 2))]
-    return middle
+    order = np.sort(heights)
+    weights = order.astype(np.float64).cumsum()
+    return float(order[int(weights.searchsorted(weights[-1] / 2))])
 
 
 def holds_others(components: Components) -> npt.NDArray[np.bool_]:

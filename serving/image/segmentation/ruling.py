@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from serving.image.paper import Ink, strokes_of
+from serving.image.ink.paper import Ink, strokes_of
 from serving.image.reduction import reduced_to
 
 SLOPES = np.linspace(-0.17, 0.17, 35)  # of lines, that are tried: up to 10 degrees

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from serving.image.decode import decode_upright
 from serving.image.framing import frame, frame_ink
-from serving.image.paper import Grey, Ink
+from serving.image.ink.paper import Grey, Ink
 from serving.image.picture import ImageLimits, Quality
 from serving.image.reduction import reduced_to
 from serving.image.segmentation.atoms import SOFT_EDGE, Atoms, Box, find_atoms

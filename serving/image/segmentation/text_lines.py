@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from serving.image.components import HEIGHT, LEFT, TOP, WIDTH
+from serving.image.ink.components import HEIGHT, LEFT, TOP, WIDTH
 
 STEEPEST, STEPS = 0.18, 37  # slope of lines that is tried (10 degrees), and how many
 CORE = 0.25  # of the digit's height, to both sides of its middle: pieces of one line overlap there

@@ -3,9 +3,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.image.clutter import free_lines, regions_at_border, shadows, specks, without_clutter
-from serving.image.components import components_of, without
-from serving.image.paper import Ink
+from serving.image.ink.clutter import free_lines, regions_at_border, shadows, specks, without_clutter
+from serving.image.ink.components import components_of, without
+from serving.image.ink.paper import Ink
 from tests.support.drawn_digits import DIGITS, LABELS, drawn
 from tests.support.examples import examples
 

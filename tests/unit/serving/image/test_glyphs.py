@@ -3,7 +3,7 @@ import numpy as np
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from serving.image.glyphs import has_several_glyphs
+from serving.image.ink.glyphs import has_several_glyphs
 from tests.support.drawn_digits import DIGITS, LABELS, Grey, drawn
 from tests.support.examples import examples
 

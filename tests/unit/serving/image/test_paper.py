@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.image.paper import Ink, ink_on_paper
-from serving.image.polarity import is_paper_light
+from serving.image.ink.paper import Ink, ink_on_paper
+from serving.image.ink.polarity import is_paper_light
 from tests.support.drawn_digits import DIGITS, drawn
 from tests.support.examples import examples
 

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serving.image.framing import frame
-from serving.image.sheet import Box, find_sheet
-from serving.image.writing import find_writing
+from serving.image.ink.sheet import Box, find_sheet
+from serving.image.ink.writing import find_writing
 from tests.support.drawn_digits import DIGITS, LABELS, Grey, drawn
 from tests.support.examples import examples
 from tests.support.likeness import unlike

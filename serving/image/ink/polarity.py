@@ -19,8 +19,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from serving.image.histogram import histogram, otsu_level, roughness
-from serving.image.paper import FLAT_PAPER_SHARE
+from serving.image.ink.histogram import histogram, otsu_level, roughness
+from serving.image.ink.paper import FLAT_PAPER_SHARE
 
 # Weights fitted to 13,404 simulated pictures (forms, postal scans, photos, cells of a grid), rounded; decision 0012.
 TAIL_WEIGHT, CORNER_WEIGHT, BORDER_WEIGHT, AREA_WEIGHT = 1.0, 2.0, 0.4, 0.4

@@ -11,11 +11,11 @@ from enum import IntEnum
 import cv2
 import numpy as np
 
-from serving.image.clutter import without_clutter
-from serving.image.components import Components
-from serving.image.paper import Grey, Ink, ink_on_paper, strokes_of
-from serving.image.polarity import is_paper_light
-from serving.image.sheet import find_sheet
+from serving.image.ink.clutter import without_clutter
+from serving.image.ink.components import Components
+from serving.image.ink.paper import Grey, Ink, ink_on_paper, strokes_of
+from serving.image.ink.polarity import is_paper_light
+from serving.image.ink.sheet import find_sheet
 
 WINDOWS = (0.6, 0.25)  # of the shorter side: strokes are narrower
 CROP_WINDOWS = (1.2, 0.6)  # of a small picture, which a digit with thick, soft strokes may fill

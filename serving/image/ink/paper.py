@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from serving.image.histogram import LEVELS, Counts, histogram, otsu_level, percentile, roughness
+from serving.image.ink.histogram import LEVELS, Counts, histogram, otsu_level, percentile, roughness
 
 cv2.setNumThreads(1)  # a decoder has one thread of its own; OpenCV's would fight for the same processors
 

@@ -5,8 +5,8 @@ Something is removed only where something else remains that is large enough to b
 
 import numpy as np
 
-from serving.image.components import HEIGHT, LEFT, TOP, WIDTH, Components, Mask, components_of, without
-from serving.image.paper import Ink
+from serving.image.ink.components import HEIGHT, LEFT, TOP, WIDTH, Components, Mask, components_of, without
+from serving.image.ink.paper import Ink
 
 # Chosen on simulated pictures and stand-ins of validation rows (decisions 0012 and 0043).
 SPECK_SHARE = 0.02  # of the largest component's ink: specks anywhere

@@ -3,8 +3,8 @@
 import cv2
 import numpy as np
 
-from serving.image.histogram import otsu_level
-from serving.image.paper import Grey
+from serving.image.ink.histogram import otsu_level
+from serving.image.ink.paper import Grey
 
 SMALLEST_SIDE = 24  # pixels of a sheet's shorter side
 FILL = 0.88  # of the least rectangle around a sheet that it fills, at whatever angle; an ellipse fills 0.79

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from serving.image.paper import Ink, strokes_of
+from serving.image.ink.paper import Ink, strokes_of
 
 Mask = npt.NDArray[np.bool_]
 LEFT, TOP, WIDTH, HEIGHT = range(4)  # columns of Components.boxes

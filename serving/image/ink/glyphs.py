@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from serving.image.components import HEIGHT, LEFT, TOP, WIDTH
-from serving.image.paper import Ink, strokes_of
+from serving.image.ink.components import HEIGHT, LEFT, TOP, WIDTH
+from serving.image.ink.paper import Ink, strokes_of
 
 GLYPH_HEIGHT = 0.5  # of the tallest piece: a piece at least this tall may be a glyph of its own
 SIDE_OVERLAP = 0.2  # of the narrower piece's width: glyphs side by side overlap no more than this

@@ -1,0 +1,1 @@
+"""Finds what is written in a picture: separates ink from paper, and drops what lies around it."""
