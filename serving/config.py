@@ -207,7 +207,9 @@ class Config:
     max_request_bytes: int = _setting(16 * 2**20, "longest message accepted", _number(int, 1024, 2**31 - 1))
     max_image_bytes: int = _setting(8 * 2**20, "longest encoded image", _number(int, 1, 2**31 - 1))
     max_image_pixels: int = _setting(
-        25_000_000, "largest width x height of an encoded image", _number(int, 1, 2**31 - 1)
+        36_000_000,
+        "largest width x height of an encoded image in colour; four times as much in grey",
+        _number(int, 1, 2**31 - 1),
     )
     decode_threads: int = _setting(2, "encoded images decoded at the same time", _number(int, 1, 64))
     max_connection_age_seconds: float = _setting(

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image
 
 from serving.errors import InvalidRequestError
 from serving.image.file_cost import MAX_READS, BoundedFile, check_before_load, check_before_open
@@ -12,11 +12,30 @@ from serving.image.picture import ImageLimits
 
 FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF")
 
+LARGEST = 25_000_000  # pixels in grey; a larger picture is reduced at once
+ONE_BYTE = {"L": 4, "1": 2, "P": 2}  # how many times more pixels of these modes fit in the memory of one in colour
+MOST_REDUCED = 4  # times the most pixels may a JPEG have that is reduced while it is decoded
 DECODED_SIDE = 240  # pixels a side, at least, of a reduced JPEG: one digit needs no more
 
 # Scans of a progressive JPEG: encoders write about ten, and each costs a pass over the whole picture.
 MAX_JPEG_SCANS = 100
 MAX_EXIF_BYTES = 2**16  # as in a JPEG's segment; in the other formats Exif may hold millions of values
+BAND = 256  # rows of a transparent picture that are flattened at once
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}  # by EXIF orientation
+_EXCHANGE_SIDES = (
+    Image.Transpose.TRANSPOSE,
+    Image.Transpose.ROTATE_270,
+    Image.Transpose.TRANSVERSE,
+    Image.Transpose.ROTATE_90,
+)
 _JPEG_START, _JPEG_SCAN = b"\xff\xd8", b"\xff\xda"
 
 # Off: decode() checks its own limit before it decodes. Pillow's has another value and at first only warns.
@@ -61,12 +80,8 @@ def decode_upright(encoded: bytes, limits: ImageLimits, side: int) -> Upright:
             f"not an image this service reads ({', '.join(FORMATS)});"
             " raw pixels are 784 bytes, over gRPC in the field `pixels`"
         ) from error
-    # Before load(), which allocates the pixels: a few hundred bytes can declare a picture of gigabytes.
     width, height = picture.size
-    if width * height > limits.max_pixels:
-        raise InvalidRequestError(
-            f"the image has {width} x {height} = {width * height:,} pixels, at most {limits.max_pixels:,} are accepted"
-        )
+    _check_pixels(picture, limits.max_pixels, side)
     file.reads_left = MAX_READS  # anew: opening has used some
     check_before_load(picture)
     # By its first bytes: Pillow calls a JPEG of several pictures, as phones write them, MPO.
@@ -83,35 +98,63 @@ def decode_upright(encoded: bytes, limits: ImageLimits, side: int) -> Upright:
     return Upright(grey, *((height, width) if is_turned else (width, height)))
 
 
+def _check_pixels(picture: Image.Image, max_pixels: int, side: int) -> None:
+    """Checks what load() will allocate: a few hundred bytes can declare a picture of gigabytes.
+
+    `max_pixels` are in colour, four bytes each. Grey levels take one; palettes one, and one more for grey. Of a JPEG
+    that is decoded at 1/2, 1/4 or 1/8, the pixels after that count; a progressive one is held as a whole.
+    """
+    width, height = picture.size
+    pixels = width * height
+    most = float(pixels)
+    if picture.mode in ONE_BYTE and "transparency" not in picture.info:  # that is flattened in colour
+        most = pixels / ONE_BYTE[picture.mode]
+    if picture.format in ("JPEG", "MPO") and not picture.info.get("progressive"):
+        shrink = next(factor for factor in (8, 4, 2, 1) if factor == 1 or min(width, height) // side >= factor)
+        most = max(pixels / shrink**2, pixels / MOST_REDUCED)
+    if most > max_pixels:
+        raise InvalidRequestError(
+            f"the image has {width} x {height} = {pixels:,} pixels, at most {max_pixels:,} are accepted; up to"
+            f" {4 * max_pixels:,} in grey, and up to {MOST_REDUCED * max_pixels:,} in a JPEG that is not progressive"
+        )
+
+
 def _grey(picture: Image.Image, side: int) -> tuple[npt.NDArray[np.uint8], bool]:
     """Returns the grey levels, upright, and whether width and height were exchanged for that."""
     picture.draft("L", (side, side))  # for libjpeg; other formats ignore it
     picture.load()
-    oriented = _upright(picture)
-    if oriented.mode.startswith(("I", "F")):  # convert("L") would not scale these
-        grey = _from_wide(oriented)
-    elif oriented.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in oriented.info:
-        grey = _flatten_alpha(oriented)
+    if picture.mode.startswith(("I", "F")):  # convert("L") would not scale these
+        grey = _from_wide(picture)
+    elif picture.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in picture.info:
+        grey = _flatten_alpha(picture)
     else:
-        grey = oriented.convert("L")
-    return np.asarray(grey), oriented.size != picture.size
+        grey = picture if picture.mode == "L" else picture.convert("L")  # convert() copies
+    if grey.width * grey.height > LARGEST:
+        grey = grey.reduce(2)
+    turn = _TURNS.get(_orientation(picture))  # of the grey levels: they are the smallest
+    if turn is not None:
+        grey = grey.transpose(turn)
+    return np.asarray(grey), turn in _EXCHANGE_SIDES
 
 
-def _upright(picture: Image.Image) -> Image.Image:
-    """Returns the picture turned by its EXIF orientation; unchanged where EXIF is too large or cannot be read."""
+def _orientation(picture: Image.Image) -> int:
+    """Returns the EXIF orientation, 1 to 8; 1, upright, where EXIF is too large or cannot be read."""
     if len(picture.info.get("exif", b"")) > MAX_EXIF_BYTES:
-        return picture
+        return 1
     try:
-        return ImageOps.exif_transpose(picture)
+        return int(picture.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:  # Pillow's parsers raise many kinds on hostile bytes
-        return picture
+        return 1
 
 
 def _flatten_alpha(picture: Image.Image) -> Image.Image:
-    """Returns the picture on white paper; on black where it vanishes on white, as white ink does."""
-    rgba = picture.convert("RGBA")
+    """Returns the picture on white paper, in grey; on black where it vanishes on white, as white ink does."""
+    flat = Image.new("L", picture.size)
     for paper in ("white", "black"):
-        flat = Image.alpha_composite(Image.new("RGBA", rgba.size, paper), rgba).convert("L")
+        for top in range(0, picture.height, BAND):  # in colour, with its copies, the whole would take much memory
+            band = picture.crop((0, top, picture.width, min(top + BAND, picture.height))).convert("RGBA")
+            on_paper = Image.alpha_composite(Image.new("RGBA", band.size, paper), band)
+            flat.paste(on_paper.convert("L"), (0, top))
         lowest, highest = flat.getextrema()
         if lowest != highest:
             break
