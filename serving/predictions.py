@@ -1,9 +1,10 @@
 """Predictions in two containers: of one batch, as the model made them, and of one request, as a view on a batch.
 
-Nothing is copied between them: the predictions of a request are a range of the rows of its batch.
+Nothing is copied between them: the predictions of a request are a range of the rows of its batch. Only a refusal that
+the batch cannot know, for the picture from which the pixels come, gives a request a batch of its own.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import IntEnum, IntFlag
 from types import MappingProxyType
 from typing import NamedTuple
@@ -26,6 +27,7 @@ class Refusal(IntEnum):
     NONE = 0  # the digit is not refused
     NOVEL = 1  # novelty above the model's threshold
     BLANK = 2  # no ink at all
+    SEVERAL_GLYPHS = 3  # the picture holds several digits; Read reads them
 
 
 class BatchPredictions:
@@ -109,6 +111,21 @@ class Predictions(NamedTuple):
     def refusals(self) -> npt.NDArray[np.uint8]:
         """Refusals, (n,) uint8, values of Refusal."""
         return self.batch.refusals[self.start : self.end]
+
+    def with_refusal(self, indices: Iterable[int], refusal: Refusal) -> "Predictions":
+        """Returns these predictions with the images at `indices` refused, except those that are refused already.
+
+        Other requests share the batch, so the result has a batch of its own: views of these rows, and copied refusals.
+        Without a change it is these predictions themselves.
+        """
+        changed = [index for index in indices if self.refusals[index] == Refusal.NONE]
+        if not changed:
+            return self
+        batch = BatchPredictions(self.probabilities, self.digits, self.novelties)
+        batch.refusals = self.refusals.copy()
+        batch.refusals[changed] = refusal
+        batch.version = self.version
+        return self._replace(batch=batch, start=0, end=self.images)
 
     def encoded(self, encoder: Encoder) -> bytes:
         """Returns this request's rows as `encoder` encodes them."""

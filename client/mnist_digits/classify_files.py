@@ -60,10 +60,16 @@ def _row(outcome: Outcome) -> list[Cell]:
     if outcome.prediction is None:
         return [file, ("", PLAIN), ("", PLAIN), ("", PLAIN), ("failed", RED)]
     p = outcome.prediction
-    refused = [f"refused: {p.refusal}"] if p.refused else []
-    note = ", ".join([*refused, *(remark.replace("_", " ") for remark in p.quality)])
+    refused = [f"refused: {_words(str(p.refusal))}"] if p.refused else []
+    remarks = [_words(remark) for remark in p.quality if remark != p.refusal]
+    note = ", ".join([*refused, *remarks])
     numbers = [(f"{p.probability:.4f}", PLAIN), (f"{p.novelty:.4f}", PLAIN)]
     return [file, (str(p.digit), BOLD), *numbers, (note, YELLOW if p.refused else DIM)]
+
+
+def _words(name: str) -> str:
+    """Name of a refusal or remark, as text."""
+    return name.replace("_", " ")
 
 
 def _json_line(outcome: Outcome) -> str:

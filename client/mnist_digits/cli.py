@@ -145,7 +145,9 @@ def _value(setting: _Setting, text: str) -> Any:
 def _parser(defaults: dict[str, Any]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="mnist-digits", description="Calls a service that reads handwritten digits.")
     commands = parser.add_subparsers(dest="command", required=True)
-    _add_command(commands, "classify", "read the one digit in each picture", _SETTINGS, defaults)
+    _add_command(
+        commands, "classify", "read the one digit in each picture, and refuse a picture of several", _SETTINGS, defaults
+    )
     _add_command(commands, "read", "read all digits in each picture, line by line", (*_SETTINGS, _LAYOUT), defaults)
     return parser
 

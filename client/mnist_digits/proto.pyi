@@ -12,6 +12,7 @@ class Refusal(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     REFUSAL_UNSPECIFIED: _ClassVar[Refusal]
     REFUSAL_NOVEL: _ClassVar[Refusal]
     REFUSAL_BLANK: _ClassVar[Refusal]
+    REFUSAL_SEVERAL_GLYPHS: _ClassVar[Refusal]
 
 class Quality(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -38,6 +39,7 @@ class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
 REFUSAL_UNSPECIFIED: Refusal
 REFUSAL_NOVEL: Refusal
 REFUSAL_BLANK: Refusal
+REFUSAL_SEVERAL_GLYPHS: Refusal
 QUALITY_UNSPECIFIED: Quality
 QUALITY_BLANK: Quality
 QUALITY_SEVERAL_GLYPHS: Quality

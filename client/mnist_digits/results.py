@@ -18,8 +18,10 @@ class Prediction:
     probability: float  # of `digit`, calibrated, 0.1 to 1
     probabilities: tuple[float, ...]  # of the digits 0 to 9, calibrated, summing to 1
     novelty: float  # 0: a typical digit; 1: no digit
-    refused: bool  # True: too uncertain to be used; `refusal` has the reason
-    refusal: str | None  # "novel" (unlike any digit) or "blank" (no ink); None exactly when not refused
+    refused: bool  # True: not to be used; `refusal` has the reason
+    # "novel" (unlike any digit), "blank" (no ink) or "several_glyphs" (a picture of several digits, for `read`).
+    # None exactly when not refused.
+    refusal: str | None
     quality: tuple[str, ...] = ()  # what may be wrong with a picture: "touches_border", "low_contrast", ...
 
 

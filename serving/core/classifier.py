@@ -19,7 +19,7 @@ from serving.core.registry import Registry
 from serving.errors import ExpiredError, InvalidRequestError, OverloadedError, TooLateError
 from serving.image.picture import Framed, ImageLimits, Quality
 from serving.metrics.metrics import Metrics
-from serving.predictions import NO_REMARKS, PIXELS, Pixels, Predictions
+from serving.predictions import NO_REMARKS, PIXELS, Pixels, Predictions, Refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +135,7 @@ class Classifier:
             if served.batcher.is_closing:  # another version replaced it while the pictures were decoded
                 served = self._registry.served_after_admission(version)
             predictions = await served.batcher.submit(pixels, deadline)
-            return predictions._replace(decode_seconds=decode_seconds, remarks=remarks)
+            return self.with_remarks(predictions, remarks)._replace(decode_seconds=decode_seconds)
 
     def begin(
         self, pixels: Pixels, caller: Caller, result: Result, version: int = 0, deadline: float = NO_DEADLINE
@@ -217,6 +217,18 @@ class Classifier:
         for quality in qualities.values():
             self.count_remarks(quality)
         return pixels, qualities
+
+    def with_remarks(self, predictions: Predictions, remarks: Mapping[int, IntFlag]) -> Predictions:
+        """Returns the predictions with the remarks on their pictures; refuses and counts pictures of several glyphs.
+
+        `remarks`: Quality by the image's index, from decode().
+        """
+        several = [index for index, quality in remarks.items() if Quality.SEVERAL_GLYPHS in quality]
+        refused = predictions.with_refusal(several, Refusal.SEVERAL_GLYPHS)
+        if refused is not predictions:
+            images = int(np.count_nonzero(refused.refusals == Refusal.SEVERAL_GLYPHS))
+            self._metrics.observe_refused(Refusal.SEVERAL_GLYPHS, images)
+        return refused._replace(remarks=remarks)
 
     def count_remarks(self, quality: Quality) -> None:
         """Counts the remarks on one picture in the metrics."""

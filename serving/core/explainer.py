@@ -74,7 +74,8 @@ class Explainer:
                         served = self._registry.served(version)
                     # By the batcher, not in the thread: the prediction is what classify would return, and the watchdog
                     # notices when the model hangs.
-                    predictions = (await served.batcher.submit(pixels, deadline))._replace(remarks=remarks)
+                    predicted = await served.batcher.submit(pixels, deadline)
+                    predictions = self._classifier.with_remarks(predicted, remarks)
                     return await loop.run_in_executor(self._thread, _explain, served.model, pixels, predictions)
             except TimeoutError:
                 raise ExpiredError from None

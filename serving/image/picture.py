@@ -19,7 +19,7 @@ class Quality(IntFlag):
     """Remarks on what is unusual about a picture; 0: none. Bits and names are public: protos, metrics, .npz files."""
 
     BLANK = 1  # no ink stands out from the paper
-    SEVERAL_GLYPHS = 2  # pieces of similar height stand side by side: they are read as one digit
+    SEVERAL_GLYPHS = 2  # pieces of similar height stand side by side: Classify refuses them, Read reads them
     TOUCHES_BORDER = 4  # a stroke reaches the picture's border: part of the digit may be cut off
     LOW_CONTRAST = 8  # ink and paper differ by less than 51 of 255 grey levels
     MOSTLY_DARK = 16  # more than half of the picture is darker than a third of white, be it ink or paper

@@ -199,6 +199,10 @@ class Metrics:
             series.inc(int(refusals[refusal]))
         self.confidence.observe_all(np.concatenate([each.probabilities for each in batches]).max(axis=1))
 
+    def observe_refused(self, refusal: Refusal, images: int) -> None:
+        """Counts images that are refused after inference, for their picture: their batch does not count them."""
+        self._by_refusal[refusal].inc(images)
+
     def collect(self) -> Iterable[Metric]:
         """Counts the batches observed so far, and returns no family: the registry calls collectors in order."""
         self._count_batches()

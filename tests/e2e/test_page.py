@@ -110,7 +110,7 @@ def test_picture_of_several_digits_shows_their_boxes_and_the_line(visitor: Visit
     assert "%" in row.locator("td").nth(1).inner_text()
     for hidden in ("#answer", ".bars", "#walk", "#lab", "#seen-box"):
         assert visitor.page.locator(hidden).is_hidden()
-    assert "one digit" not in visitor.text("#remarks")
+    assert "side by side" not in visitor.text("#remarks")
     visitor.page.click("#clear")
     visitor.reads("Nothing is drawn yet")
     assert boxes(visitor) == []

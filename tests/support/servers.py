@@ -1,5 +1,7 @@
 """Fixtures: a real server on the tiny model, on free loopback ports."""
 
+import json
+import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -13,6 +15,7 @@ from serving.config import Config
 from serving.logging import get_logger
 from serving.process.standalone import Standalone
 from tests.support.engine import ENGINE
+from tests.support.processes import ROOT
 from tests.support.tiny_model import write_tiny_version
 
 StartServer = Callable[..., AbstractAsyncContextManager[Standalone]]
@@ -22,6 +25,17 @@ StartServer = Callable[..., AbstractAsyncContextManager[Standalone]]
 def tiny_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("models")
     write_tiny_version(root)
+    return root
+
+
+@pytest.fixture(scope="session")
+def trusting_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Repository with the shipped model, to which nothing is novel: what it refuses, it refuses for another reason."""
+    root = tmp_path_factory.mktemp("trusting")
+    newest = max((ROOT / "models" / "mnist").glob("[0-9]*"), key=lambda folder: int(folder.name))
+    folder = shutil.copytree(newest, root / "mnist" / newest.name)
+    metadata = json.loads((folder / "metadata.json").read_text())
+    (folder / "metadata.json").write_text(json.dumps(metadata | {"novelty_threshold": 1.0}))
     return root
 
 

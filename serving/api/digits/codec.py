@@ -67,6 +67,7 @@ for _field in ("probability", "novelty", "refused", "refusal"):
 _REFUSALS = np.zeros(len(Refusal), np.uint8)  # proto number by Refusal, as an array: indexed by whole columns
 _REFUSALS[Refusal.NOVEL] = digits_pb2.REFUSAL_NOVEL
 _REFUSALS[Refusal.BLANK] = digits_pb2.REFUSAL_BLANK
+_REFUSALS[Refusal.SEVERAL_GLYPHS] = digits_pb2.REFUSAL_SEVERAL_GLYPHS
 QUALITIES: dict[IntFlag, digits_pb2.Quality] = {
     Quality.BLANK: digits_pb2.QUALITY_BLANK,
     Quality.SEVERAL_GLYPHS: digits_pb2.QUALITY_SEVERAL_GLYPHS,

@@ -17,8 +17,10 @@ from PIL import Image
 from mnist_digits import cli
 from mnist_digits.classify_files import BATCH_IMAGES
 from serving.process.standalone import Standalone
+from tests.support import pictures
 from tests.support.held_service import served
 from tests.support.processes import completed, started_on_loop, without_settings
+from tests.support.servers import StartServer
 from tests.support.tiny_model import image_of
 
 
@@ -69,6 +71,26 @@ async def test_remarks_on_a_picture_are_in_the_table_and_in_json(
     assert json.loads(capsys.readouterr().out)["quality"] == ["touches_border"]
     assert await run(server, "1.png") == 0
     assert "touches" in capsys.readouterr().out
+
+
+async def test_a_refusal_is_in_the_table_in_words_and_once(
+    start_server: StartServer,
+    trusting_repository: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("1.png").write_bytes(pictures.picture_of("31"))
+    async with start_server(model_repository=trusting_repository) as server:
+        capsys.readouterr()  # the server's log
+        assert await run(server, "--json", "1.png") == 0
+        line = json.loads(capsys.readouterr().out)
+        assert (line["refused"], line["refusal"], line["quality"]) == (True, "several_glyphs", ["several_glyphs"])
+        assert await run(server, "1.png") == 0
+        row = capsys.readouterr().out.splitlines()[-1]
+    assert row.endswith("refused: several glyphs")
+    assert row.count("several glyphs") == 1
 
 
 async def test_more_files_than_a_batch_are_all_answered(

@@ -51,6 +51,7 @@ export function showAnswer(prediction, reading, error, language) {
 function verdict(prediction, language) {
   if (!prediction) return say(language, "draw_first");
   if (prediction.refusal === "blank") return say(language, "blank");
+  if (prediction.refusal === "several_glyphs") return say(language, "several_glyphs", prediction.digit);
   if (prediction.refused) return say(language, "no_digit", percent(prediction.novelty, language), prediction.digit);
   return say(language, "sure", prediction.digit, percent(prediction.probability, language));
 }

@@ -34,7 +34,7 @@ def shipped_model() -> LoadedModel:
 
 
 def answers(pictures: list[Grey]) -> list[int | None]:
-    """What the service says to each picture: a digit; None where it refuses, or remarks on several glyphs."""
+    """What the service says to each picture: a digit; None where it refuses."""
     framed = [frame(picture) for picture in pictures]
     predictions = shipped_model().run(np.stack([each.pixels for each in framed]))
     return [

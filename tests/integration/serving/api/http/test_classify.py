@@ -54,7 +54,7 @@ async def test_what_comes_by_http_is_answered_as_by_grpc(start_server: StartServ
                 assert answer["probability"] == prediction.probability
                 assert answer["novelty"] == prediction.novelty
                 assert (answer["refused"], answer["model_version"]) == (prediction.refused, wanted.model_version)
-                assert answer["refusal"] == {0: None, 1: "novel", 2: "blank"}[prediction.refusal]
+                assert answer["refusal"] == {0: None, 1: "novel", 2: "blank", 3: "several_glyphs"}[prediction.refusal]
                 assert len(answer["quality"]) == len(prediction.quality)
         assert (await caller.metrics())['mnist_http_requests_total{code="OK",method="Classify"}'] == len(images)
 
