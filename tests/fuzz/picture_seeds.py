@@ -38,7 +38,7 @@ def listed() -> Seeds:
 
 def bombs() -> Seeds:
     """Small files that would cost gigabytes or minutes: all must be refused."""
-    huge = Image.new("1", (5100, 5100))
+    huge = Image.new("1", (8600, 8600))
     jpeg = _encoded(digit(), "JPEG", optimize=True)
     frame = jpeg.index(b"\xff\xc0") + 5
     progressive = _encoded(digit((8, 8)), "JPEG", progressive=True, optimize=True)
@@ -52,7 +52,7 @@ def bombs() -> Seeds:
         STRIP_BYTES: 800,
     }
     return {
-        "png-5100x5100.png": _encoded(huge, "PNG"),
+        "png-8600x8600.png": _encoded(huge, "PNG"),
         "png-2147483647x2147483647.png": _png_file(2**31 - 1, 2**31 - 1, 8, 0, b""),
         "png-text.png": _with_chunk(_encoded(digit(), "PNG"), b"zTXt", b"k\0\0" + zlib.compress(bytes(2_000_000), 9)),
         "jpeg-65500x65500.jpg": _with(jpeg, frame, struct.pack(">HH", 65500, 65500)),
@@ -60,7 +60,7 @@ def bombs() -> Seeds:
         "jpeg-200-exif-segments.jpg": jpeg[:2] + exif * 200 + jpeg[2:],
         "webp-16383x16383-animated.webp": _with(animated, 24, struct.pack("<I", 16382)[:3] * 2),
         "webp-16384x16384-lossless.webp": _with(lossless, 21, struct.pack("<I", 16383 | 16383 << 14)),
-        "tiff-5100x5100.tiff": _encoded(huge, "TIFF", compression="group4"),
+        "tiff-8600x8600.tiff": _encoded(huge, "TIFF", compression="group4"),
         "tiff-4294967295x4294967295.tiff": grey_tiff((2**32 - 1,) * 2, b"\0", {STRIP_OFFSETS: 8, STRIP_BYTES: 1}),
         "tiff-tile-32752x32752.tiff": grey_tiff((10, 10), *_tiles(32752, LZW, b"\x80" * 10)),
         "tiff-covered-250-times.tiff": grey_tiff((80, 80), bytes(800), covers),
