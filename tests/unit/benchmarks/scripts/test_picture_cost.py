@@ -15,7 +15,7 @@ def test_each_picture_has_a_line_with_three_figures(capsys: pytest.CaptureFixtur
     assert all(float(figure) > 0 for line in lines for figure in line[17:].split())
 
 
-@pytest.mark.parametrize("limits", [ImageLimits(10, 10**6), ImageLimits(2**20, 783)])
+@pytest.mark.parametrize("limits", [ImageLimits(10, 10**6), ImageLimits(2**20, 195)])
 def test_a_picture_over_the_limits_is_refused_in_words(limits: ImageLimits) -> None:
     file = FILES["png-28"].encode(sample_digits()[:1])
     cost = Cost("PNG", [file])

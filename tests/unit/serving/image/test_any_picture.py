@@ -27,7 +27,8 @@ def framed_strictly(picture: Grey) -> Framed:
         warnings.simplefilter("error")
         framed = frame(picture)
     np.testing.assert_array_equal(picture, before)
-    assert (framed.pixels.shape, framed.pixels.dtype) == ((784,), np.uint8)
+    assert framed.pixels.shape == (784,)
+    assert framed.pixels.dtype == np.uint8
     assert framed.is_blank != framed.pixels.any()
     return framed
 

