@@ -87,10 +87,7 @@ def _full_ink(counts: Counts, paper: int) -> float:
 
 def _above_uneven_paper(levels: Grey, window: float, is_paper_light: bool) -> Grey:
     """Returns the levels above the paper, (h, w) uint8, as they would be if the paper were lit evenly."""
-    side = min(levels.shape)
-    size = max(3, round(window * side)) | 1
-    smooth = cv2.blur(levels, (3, 3)) if side >= SMOOTHED_SIDE else levels
-    paper = cv2.morphologyEx(smooth, cv2.MORPH_OPEN, cv2.getStructuringElement(cv2.MORPH_RECT, (size, size)))
+    paper = opened_paper(levels, window)
     above: Grey = cv2.subtract(levels, paper)
     if not is_paper_light:
         return above
@@ -99,6 +96,18 @@ def _above_uneven_paper(levels: Grey, window: float, is_paper_light: bool) -> Gr
     light = cv2.max(light, np.array(DIMMEST_PAPER * brightest))
     lit_evenly: Grey = cv2.divide(above, light, scale=brightest)
     return lit_evenly
+
+
+def opened_paper(levels: Grey, window: float) -> Grey:
+    """Returns the paper's level at each pixel of `levels`, (h, w) uint8, in which ink is lighter than paper.
+
+    `window`: as for ink_on_paper().
+    """
+    side = min(levels.shape)
+    size = max(3, round(window * side)) | 1
+    smooth = cv2.blur(levels, (3, 3)) if side >= SMOOTHED_SIDE else levels
+    paper: Grey = cv2.morphologyEx(smooth, cv2.MORPH_OPEN, cv2.getStructuringElement(cv2.MORPH_RECT, (size, size)))
+    return paper
 
 
 def _near_strokes(ink: Ink) -> Ink:

@@ -39,7 +39,7 @@ class Pieces:
 def find_pieces(grey: Grey) -> Pieces:
     """Returns the pieces of ink in `grey`, (h, w) uint8."""
     left, top, sheet = _on_sheet(grey)
-    ink = _ink(sheet)
+    ink = ink_of(sheet)
     components = components_of(ink)
     # Twice: boxes and lines would be taken for digits at first.
     ink = without(ink, components, holds_others(components))
@@ -59,7 +59,8 @@ def _on_sheet(grey: Grey) -> tuple[int, int, Grey]:
     return left, top, grey[top : top + height, left : left + width]
 
 
-def _ink(grey: Grey) -> Ink:
+def ink_of(grey: Grey) -> Ink:
+    """Returns the ink of a sheet, (h, w) uint8, ruled lines included; all 0 where nothing stands out."""
     shorter, longer = sorted(grey.shape)
     window = min(WIDEST_WINDOW, max(SMALLEST_WINDOW, WINDOW * longer) / max(shorter, 1))
     inked = None

@@ -1,7 +1,5 @@
 """Every kind of picture that people send, through framing and the shipped model."""
 
-import functools
-
 import cv2
 import numpy as np
 import pytest
@@ -10,27 +8,17 @@ from hypothesis import strategies as st
 
 from serving.image.framing import frame
 from serving.image.picture import Quality
-from serving.models.loaded_model import LoadedModel, load_form
-from serving.models.metadata import read_form
-from serving.models.onnx_session import OnnxSession
 from serving.predictions import Refusal
 from tests.support.drawn_digits import DIGITS, LABELS, Grey
 from tests.support.examples import examples
 from tests.support.likeness import unlike
 from tests.support.people_pictures import ONE_DIGIT, SEVERAL_DIGITS
-from tests.support.processes import ROOT
+from tests.support.shipped_model import shipped_model
 
 PICTURES = 100  # of each kind
 LEAST_READ = {"ballpoint": 0.93, "table": 0.93, "soft_crop": 0.9, "cell": 0.93}  # share of them; of the others:
 LEAST_READ_ELSEWHERE = 0.96
 MOST_ANSWERED = {"column": 0.01, "row": 0.0}  # wide digits over one another may look like one in two parts
-
-
-@functools.cache
-def shipped_model() -> LoadedModel:
-    newest = max((ROOT / "models/mnist").glob("[0-9]*"), key=lambda folder: int(folder.name))
-    form = read_form(newest, "mnist", int(newest.name))
-    return load_form(form, lambda graph, _: OnnxSession(graph, "cpu", threads=1), largest_batch=PICTURES)
 
 
 def answers(pictures: list[Grey]) -> list[int | None]:

@@ -1,0 +1,1 @@
+"""Pictures of docs/pictures.md: each step of the intake, drawn from what its code returns."""
