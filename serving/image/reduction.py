@@ -25,7 +25,7 @@ from serving.image.ink.paper import FAINTEST_INK, FLAT_PAPER_SHARE, Grey
 
 # Pixels a side. Framing ends at 20: more than this adds time and hardly any information. It bounds the time of framing,
 # each step of which grows with the area.
-WORKING_SIDE = 160
+WORKING_SIDE = 128
 
 OTHER_SIDE = 0.1  # of the ink's squared contrast: with more of it on the paper's other side the paper is not flat
 FAINTEST = 0.1  # of full ink: fainter pixels do not widen the ink's box
@@ -67,12 +67,16 @@ def reduced(grey: Grey) -> Grey:
     paper = _flat_paper(grey)
     if paper is None:
         return reduced_to(grey, WORKING_SIDE)
-    left, top, right, bottom = _box_with_margin(paper.averaged_ink(grey), grey)
+    averaged = paper.averaged_ink(grey)
+    left, top, right, bottom = _box_with_margin(averaged, grey)
     cut = grey[top:bottom, left:right]
     if max(cut.shape) <= WORKING_SIDE:
         return cut
-    averaged = paper.averaged_ink(cut)
-    return paper.inked(_in_full_contrast(averaged)) if _is_thin(averaged) else reduced_to(cut, WORKING_SIDE)
+    if _is_thin(averaged):  # what is thick in the whole picture is no thinner in the cut, which is reduced by less
+        averaged = paper.averaged_ink(cut)
+        if _is_thin(averaged):
+            return paper.inked(_in_full_contrast(averaged))
+    return reduced_to(cut, WORKING_SIDE)
 
 
 def _flat_paper(grey: Grey) -> _FlatPaper | None:

@@ -7,6 +7,7 @@ from serving.image.ink.histogram import otsu_level
 from serving.image.ink.paper import Grey
 
 SMALLEST_SIDE = 24  # pixels of a sheet's shorter side
+HALVED_SIDE = 96  # pixels of the shorter side, from which a sheet is looked for in half as many
 FILL = 0.88  # of the least rectangle around a sheet that it fills, at whatever angle; an ellipse fills 0.79
 SURFACE = 0.5  # of a sheet's area, at least, that carries no writing
 INSET = 0.02  # of a sheet's longer side that is its soft edge
@@ -21,6 +22,9 @@ def find_sheet(grey: Grey) -> Box | None:
     """
     if min(grey.shape) < SMALLEST_SIDE:
         return None
+    if min(grey.shape) >= HALVED_SIDE:  # four corners are seen in a quarter of the pixels
+        half = find_sheet(cv2.resize(grey, (grey.shape[1] // 2, grey.shape[0] // 2), interpolation=cv2.INTER_AREA))
+        return None if half is None else (2 * half[0], 2 * half[1], 2 * half[2], 2 * half[3])
     light = cv2.compare(grey, otsu_level(grey), cv2.CMP_GT)
     border = np.concatenate((light[0], light[-1], light[:, 0], light[:, -1]))
     if 0 < np.count_nonzero(border) < border.size:
