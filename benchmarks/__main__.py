@@ -13,6 +13,7 @@ COMMANDS = {
     "gpu": "benchmarks.gpu.cli",
     "codec_time": "benchmarks.scripts.codec_time",
     "inference_time": "benchmarks.scripts.inference_time",
+    "line_weights": "benchmarks.scripts.line_weights",
     "overload": "benchmarks.scripts.overload",
     "picture_cost": "benchmarks.scripts.picture_cost",
     "python_clients": "benchmarks.scripts.python_clients",

@@ -8,10 +8,11 @@
    best path that takes another candidate.
 
 The weights were learned, by a structured perceptron, from lines of MNIST's training digits with known truth (decision
-0044).
+0044); `python -m benchmarks line_weights` learns them again.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,7 +25,8 @@ from serving.readings import Glyph, Line
 LEAST = 1e-4  # of a probability, in a logarithm
 DIGIT_SIZE = 0.6  # of a digit's height: what is no digit and at least as high may be a digit that could not be read
 
-# Weights of a candidate that is read as a digit. Lengths are in heights of a digit.
+# Weights of candidate_features: the last two of a candidate that is refused as no digit, the others of one that is read
+# as a digit. Lengths are in heights of a digit.
 WEIGHTS = {
     "logarithm of the probability": 2.85,
     "logarithm of 1 - novelty": 1.43,
@@ -41,8 +43,9 @@ WEIGHTS = {
     "height of a 1": 2.22,
     "logarithm of the probability, for each atom": 1.22,
     "constant": -2.93,
+    "no digit": -4.35,
+    "no digit's height up to 1.5": 0.93,
 }
-NO_DIGIT, NO_DIGIT_HEIGHT = -4.35, 0.93  # score of what is no digit, and its weight of the height up to 1.5
 
 # Of the logistic function for a line: constant, and weights of Features in their order.
 CONSTANT = 0.27
@@ -69,9 +72,12 @@ def decoded_lines(segmentation: Segmentation, predictions: Predictions) -> tuple
     return tuple(line for line, _ in lines_with_features(segmentation, predictions))
 
 
-def lines_with_features(segmentation: Segmentation, predictions: Predictions) -> list[tuple[Line, Features]]:
+def lines_with_features(
+    segmentation: Segmentation, predictions: Predictions, weights: Mapping[str, float] = WEIGHTS
+) -> list[tuple[Line, Features]]:
     """Returns the lines with what their probabilities are made of, to which the logistic function is fitted."""
-    scores = _scores(segmentation, predictions)
+    features = candidate_features(segmentation, predictions)
+    scores = sum((weights[name] * values for name, values in features.items()), np.zeros(len(predictions.digits)))
     lines = segmentation.spans[:, 0]
     return [_decoded(np.flatnonzero(lines == number), segmentation, predictions, scores) for number in np.unique(lines)]
 
@@ -83,14 +89,18 @@ def likelihoods(predictions: Predictions) -> npt.NDArray[np.float64]:
     return logarithms
 
 
-def _scores(segmentation: Segmentation, predictions: Predictions) -> npt.NDArray[np.float64]:
-    """Returns the score of each candidate, (n,)."""
+def candidate_features(segmentation: Segmentation, predictions: Predictions) -> dict[str, npt.NDArray[np.float64]]:
+    """Returns the features of the candidates by the names of WEIGHTS, each (n,). A score is their weighted sum.
+
+    Of a candidate that is refused as no digit those of digits are 0, and of a digit those of what is no digit.
+    """
     width, height, ink, cuts, gaps = segmentation.shapes.astype(np.float64).T
     atoms = segmentation.spans[:, 2] - segmentation.spans[:, 1]
     log_probability = np.log(np.maximum(predictions.probabilities.max(axis=1).astype(np.float64), LEAST))
     log_typical = np.log(np.maximum(1 - predictions.novelties.astype(np.float64), 1e-3))
     is_one = (predictions.digits == 1).astype(np.float64)
-    features = {
+    is_digit = predictions.refusals == Refusal.NONE
+    of_digits = {
         "logarithm of the probability": log_probability,
         "logarithm of 1 - novelty": log_typical,
         "width": width,
@@ -107,10 +117,10 @@ def _scores(segmentation: Segmentation, predictions: Predictions) -> npt.NDArray
         "logarithm of the probability, for each atom": atoms * log_probability,
         "constant": np.ones_like(width),
     }
-    as_digit = sum((WEIGHTS[name] * values for name, values in features.items()), np.zeros_like(width))
-    no_digit = NO_DIGIT + NO_DIGIT_HEIGHT * np.minimum(height, 1.5)
-    scores: npt.NDArray[np.float64] = np.where(predictions.refusals == Refusal.NONE, as_digit, no_digit)
-    return scores
+    of_others = {"no digit": np.ones_like(width), "no digit's height up to 1.5": np.minimum(height, 1.5)}
+    return {name: np.where(is_digit, values, 0.0) for name, values in of_digits.items()} | {
+        name: np.where(is_digit, 0.0, values) for name, values in of_others.items()
+    }
 
 
 def _decoded(

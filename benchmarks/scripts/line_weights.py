@@ -1,0 +1,220 @@
+"""Fits the numbers of serving.core.line_decoding to pictures of whole numbers with known truth, in process.
+
+1. A logistic regression finds a start: which candidates are a digit of the truth, by place and value.
+2. An averaged structured perceptron learns the weights: where the best path through a line reads something else, they
+   move towards the best path that reads the truth (Collins, 2002).
+3. A second logistic regression makes the probability of a line of the Features of the lines so decoded.
+
+Prints the constants to paste. Every third picture of a kind is kept out of the fit; for these it prints the whole lines
+right, with the present weights (which may have been learned from them) and with the new ones, and the new ECE.
+"""
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.linear_model import LogisticRegression
+
+from experiments.whole_numbers.handwriting import SPLITS
+from experiments.whole_numbers.pictures import KINDS, Line, Picture, make
+from experiments.whole_numbers.scoring import calibration_error, intersection_over_union
+from serving.core.line_decoding import WEIGHTS, best_path, candidate_features, lines_with_features
+from serving.image.segmentation.segmentation import Segmentation, segment_grey
+from serving.models.loaded_model import LoadedModel
+from serving.models.onnx_session import OnnxSession
+from serving.models.repository import ModelRepository
+from serving.predictions import Predictions, Refusal
+
+Doubles = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+Numbers = npt.NDArray[np.int64]
+
+FITTED_KINDS = tuple(kind for kind in KINDS if kind not in ("a4-page", "sudoku"))
+LINES_A_PICTURE = {"lines-scan": 6, "lines-photo": 6}  # so many fewer pictures of these, or they would outweigh others
+NO_DIGIT = -1  # in place of a digit
+RIGHT_BOX = 0.7  # intersection over union from which on a candidate is the digit of the truth, at the start
+START_OF_NO_DIGIT = -5.0  # its weight at the start: what the network refuses is seldom best left out
+EPOCHS, FIRST_STEP, STEP_DECAY = 8, 0.1, 0.7
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidates:
+    """Candidates of one line: features (n, k), spans (n, 2) of atoms, digits (n,) or NO_DIGIT; and the true text."""
+
+    features: Doubles
+    spans: npt.NDArray[np.int32]
+    digits: Numbers
+    text: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sample:
+    """A picture that is segmented and predicted, and its truth."""
+
+    kind: str
+    found: Segmentation  # without pixels
+    predictions: Predictions  # of its candidates
+    texts: Sequence[str]  # truth of each line that was found, "" where nothing is written
+    is_digit: Bools  # (n,): the candidate is a digit of the truth
+    lines: int  # number of lines written
+
+    def features(self) -> Doubles:
+        """Returns the features of the candidates, (n, k)."""
+        return np.stack(list(candidate_features(self.found, self.predictions).values()), axis=1)
+
+    def candidates(self) -> list[Candidates]:
+        """Returns the candidates line by line."""
+        features, lines = self.features(), self.found.spans[:, 0]
+        digits = np.where(self.predictions.refusals == Refusal.NONE, self.predictions.digits, NO_DIGIT)
+        rows = [np.flatnonzero(lines == number) for number in np.unique(lines)]
+        return [
+            Candidates(features[line], self.found.spans[line, 1:], digits[line], text)
+            for line, text in zip(rows, self.texts, strict=True)
+        ]
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Makes the pictures, fits, and prints."""
+    options = _parser().parse_args(arguments)
+    repository = ModelRepository(options.model_repository, options.model_name)
+    model = repository.load(0, lambda graph, _: OnnxSession(graph, "cpu", 1), 64)
+    parts: tuple[list[Sample], list[Sample]] = [], []  # to fit, and to check the fit
+    for kind in FITTED_KINDS:
+        for seed in range(max(3, options.pictures // LINES_A_PICTURE.get(kind, 1))):
+            made = sample(kind, make(kind, seed, options.split), model)
+            if made:
+                parts[seed % 3 == 2].append(made)
+        print(f"{kind}: pictures made", file=sys.stderr)
+    report(*parts)
+
+
+def report(fit: Sequence[Sample], check: Sequence[Sample]) -> None:
+    """Fits to the samples of `fit`, and prints the constants, and the figures of the samples of `check`."""
+    names = tuple(candidate_features(fit[0].found, fit[0].predictions))
+    learned = perceptron([line for each in fit for line in each.candidates()], start(fit, names))
+    weights = dict(zip(names, learned.round(2).tolist(), strict=True))
+    calibration = LogisticRegression(C=100, max_iter=2000).fit(*outcomes(fit, weights))
+    calibration.coef_, calibration.intercept_ = calibration.coef_.round(2), calibration.intercept_.round(2)
+    values, is_right = outcomes(check, weights)
+    error = calibration_error(calibration.predict_proba(values)[:, 1], is_right)
+    print("WEIGHTS = {", *(f'    "{name}": {weight},' for name, weight in weights.items()), "}", sep="\n")
+    print(f"CONSTANT = {calibration.intercept_[0]}\nLINE_WEIGHTS = {tuple(calibration.coef_[0].tolist())}\n")
+    print(f"{'kept out of the fit':20} {'lines':>5} {'right before':>12} {'after':>6}")
+    for kind in (*dict.fromkeys(each.kind for each in check), "all"):
+        samples = [each for each in check if kind in (each.kind, "all")]
+        lines = sum(each.lines for each in samples)
+        before, after = (100 * outcomes(samples, each)[1].sum() / lines for each in (WEIGHTS, weights))
+        print(f"{kind:20} {lines:5} {before:10.1f} % {after:4.1f} %")
+    print(f"ECE of a line's probability: {error:.3f} of {len(is_right)} lines read")
+
+
+def sample(kind: str, picture: Picture, model: LoadedModel) -> Sample | None:
+    """Segments and predicts a picture, and finds what is true of each candidate and line; None without candidates."""
+    found = segment_grey(picture.grey)
+    if not len(found.pixels):
+        return None
+    batch = model.run(found.pixels)
+    texts, is_digit = truth(found, batch.digits, picture.lines)
+    found = replace(found, pixels=found.pixels[:0])
+    return Sample(kind, found, Predictions(batch, 0, len(batch)), texts, is_digit, len(picture.lines))
+
+
+def truth(found: Segmentation, digits: Numbers, lines: Sequence[Line]) -> tuple[list[str], Bools]:
+    """Returns the true text of each line found, by the overlap of boxes, and which candidates are true digits, (n,)."""
+    overlaps = intersection_over_union(found.boxes.astype(np.int64), np.concatenate([line.boxes for line in lines]))
+    true_digits = np.array([int(digit) for line in lines for digit in line.text])
+    line_of_digit = np.repeat(np.arange(len(lines)), [len(line.text) for line in lines])
+    is_digit = (overlaps.max(axis=1) >= RIGHT_BOX) & (true_digits[overlaps.argmax(axis=1)] == digits)
+    texts = []
+    for number in np.unique(found.spans[:, 0]):
+        shared = np.bincount(line_of_digit, overlaps[found.spans[:, 0] == number].max(axis=0))
+        texts.append(lines[int(shared.argmax())].text if shared.any() else "")
+    return texts, is_digit
+
+
+def start(samples: Sequence[Sample], names: Sequence[str]) -> Doubles:
+    """Returns the weights to start with, (k,): of a logistic regression on the candidates that are not refused."""
+    is_read = np.concatenate([each.predictions.refusals == Refusal.NONE for each in samples])
+    features = np.concatenate([each.features() for each in samples])[is_read]
+    is_digit = np.concatenate([each.is_digit for each in samples])[is_read]
+    fitted = LogisticRegression(C=10, max_iter=3000, fit_intercept=False).fit(features, is_digit)
+    weights: Doubles = fitted.coef_[0].copy()
+    weights[names.index("no digit")] = START_OF_NO_DIGIT
+    return weights
+
+
+def perceptron(lines: Sequence[Candidates], weights: Doubles, seed: int = 0) -> Doubles:
+    """Returns the mean of the weights over all steps of a structured perceptron that starts with `weights`, (k,).
+
+    Lines whose truth no path reads are passed over.
+    """
+    generator = np.random.default_rng(seed)
+    step, total, steps = FIRST_STEP, np.zeros_like(weights), 0
+    for _ in range(EPOCHS):
+        for place in generator.permutation(len(lines)):
+            line = lines[place]
+            scores = line.features @ weights
+            path, _ = best_path(line.spans, scores)
+            if "".join(str(digit) for digit in line.digits[path] if digit != NO_DIGIT) != line.text:
+                wanted = best_reading(line.spans, scores, line.digits, line.text)
+                if wanted is None:
+                    continue
+                weights = weights + step * (line.features[wanted].sum(axis=0) - line.features[path].sum(axis=0))
+            total, steps = total + weights, steps + 1
+        step *= STEP_DECAY
+    return total / max(steps, 1)
+
+
+def best_reading(spans: npt.NDArray[np.int32], scores: Doubles, digits: Numbers, text: str) -> list[int] | None:
+    """Returns the path with the highest sum of scores of those that read `text`, in reading order; None without one.
+
+    `spans` as for best_path; `digits`: (n,), NO_DIGIT for what adds nothing to the text.
+    """
+    wanted = np.array([int(digit) for digit in text], np.int64)
+    atoms = int(spans[:, 1].max())
+    # Of each place between atoms and each number of digits read until there: the best sum, and the candidate before it.
+    best, last = np.full((atoms + 1, len(text) + 1), -np.inf), np.full((atoms + 1, len(text) + 1), -1)
+    best[0, 0] = 0.0
+    for row in np.lexsort((spans[:, 0], spans[:, 1])):
+        first, end = spans[row]
+        sums = best[first] + scores[row]
+        if digits[row] != NO_DIGIT:
+            sums = np.append(-np.inf, np.where(wanted == digits[row], sums[:-1], -np.inf))
+        is_better = sums > best[end]
+        best[end, is_better], last[end, is_better] = sums[is_better], row
+    if last[atoms, len(text)] < 0:
+        return None
+    path: list[int] = []
+    at, read = atoms, len(text)
+    while at:
+        path.append(int(last[at, read]))
+        at, read = int(spans[path[-1], 0]), read - int(digits[path[-1]] != NO_DIGIT)
+    return path[::-1]
+
+
+def outcomes(samples: Sequence[Sample], weights: Mapping[str, float]) -> tuple[Doubles, Bools]:
+    """Decodes samples; returns Features.values() of each line with a digit, (m, 4), and which lines are right, (m,)."""
+    read = [
+        (features.values(), line.text == text)
+        for each in samples
+        for (line, features), text in zip(
+            lines_with_features(each.found, each.predictions, weights), each.texts, strict=True
+        )
+        if line.text
+    ]
+    return np.array([values for values, _ in read], np.float64), np.array([right for _, right in read], np.bool_)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks line_weights", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--split", choices=SPLITS, default="development", help="whose writers (default: %(default)s)")
+    parser.add_argument("--pictures", type=int, default=150, help="of a kind, at least 3 (default: %(default)s)")
+    parser.add_argument("--model-repository", type=Path, default=Path("models"), help="(default: %(default)s)")
+    parser.add_argument("--model-name", default="mnist", help="whose highest version reads (default: %(default)s)")
+    return parser
