@@ -24,6 +24,7 @@ from serving.image.ink.paper import FLAT_PAPER_SHARE
 
 # Weights fitted to 13,404 simulated pictures (forms, postal scans, photos, cells of a grid), rounded; decision 0012.
 TAIL_WEIGHT, CORNER_WEIGHT, BORDER_WEIGHT, AREA_WEIGHT = 1.0, 2.0, 0.4, 0.4
+EVIDENT_SHARE = 0.5  # of all pixels that have the level of the whole border: it is paper
 RULED_SHARE = 0.1  # of a side, at each end: where ruled lines may be
 SMALLEST_RULED_SIDE = 24  # pixels; the inside of a smaller picture has no vote
 INSIDE_WEIGHT = 0.5  # less than the whole: a digit that fills its picture leaves little paper inside
@@ -37,11 +38,15 @@ SAMPLED_SIDE = 64  # pixels a side of the sample that the tail is measured on, a
 
 def is_paper_light(grey: npt.NDArray[np.uint8]) -> bool:
     """Returns True for dark ink on light paper. `grey`: (h, w) uint8, not all of one level."""
+    counts = histogram(grey)
+    usual = int(counts.argmax())
+    if counts[usual] >= EVIDENT_SHARE * grey.size and not np.count_nonzero(_border(grey) != usual):
+        return bool(usual > cv2.mean(grey)[0])  # paper of one level, also all around: no vote is needed
     votes = _votes_for_light(grey)
     if min(grey.shape) >= SMALLEST_RULED_SIDE:
         height, width = (round(RULED_SHARE * side) for side in grey.shape)
         votes += INSIDE_WEIGHT * _votes_for_light(grey[height:-height, width:-width])
-    if min(grey.shape) >= SMALLEST_FINE_SIDE and histogram(grey).max() < FLAT_PAPER_SHARE * grey.size:
+    if min(grey.shape) >= SMALLEST_FINE_SIDE and counts[usual] < FLAT_PAPER_SHARE * grey.size:
         votes += FINE_WEIGHT * _finer_when_dark(grey)
     return votes > 0
 
@@ -72,11 +77,15 @@ def _votes_for_light(grey: npt.NDArray[np.uint8]) -> float:
     lighter = cv2.countNonZero(cv2.compare(grey, level, cv2.CMP_GT))
     if not 0 < lighter < grey.size:
         return 0.0
-    edges = np.concatenate((grey[0], grey[-1], grey[:, 0], grey[:, -1]))
+    edges = _border(grey)
     border = np.count_nonzero(edges > level) / edges.size
     corners = sum(int(grey[row, column]) > level for row in (0, -1) for column in (0, -1)) / 4
     signs = ((corners, CORNER_WEIGHT), (border, BORDER_WEIGHT), (lighter / grey.size, AREA_WEIGHT))
     return sum(weight * (share - 0.5) for share, weight in signs) - TAIL_WEIGHT * _tail(grey)
+
+
+def _border(grey: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    return np.concatenate((grey[0], grey[-1], grey[:, 0], grey[:, -1]))
 
 
 def _tail(grey: npt.NDArray[np.uint8]) -> float:

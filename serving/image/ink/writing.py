@@ -49,7 +49,8 @@ def find_writing(grey: Grey, sheets: int = DEEPEST) -> Writing | None:
 
     `sheets`: how many may lie on one another.
     """
-    if grey.min() == grey.max():
+    lowest, highest, _, _ = cv2.minMaxLoc(grey)
+    if lowest == highest:
         return None
     if sheets and (box := find_sheet(grey)) is not None:
         left, top, width, height = box
