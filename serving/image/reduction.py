@@ -4,6 +4,7 @@
 2. Where the paper has one flat level and all ink lies on one side of it, the ink's box with a margin is cut out before
    the picture is reduced: the digit gets the pixels that empty paper would have taken. Specks that framing would drop
    do not widen the box.
+   A picture that is reduced to a half at most is cut at its ink's box, and that is all.
 3. A line thinner than a pixel of the reduced picture would become a pale trace, the paler the larger the picture: its
    contrast is restored. Ink that is mostly thicker is reduced as in any other picture.
 4. Pictures with uneven paper are reduced as a whole: which pixels are ink is not known here.
@@ -27,12 +28,15 @@ from serving.image.ink.paper import FAINTEST_INK, FLAT_PAPER_SHARE, Grey
 # each step of which grows with the area.
 WORKING_SIDE = 128
 
+# Times that: up to here no line becomes thinner than half a pixel, and specks matter little.
+LITTLE_REDUCED = 2
 OTHER_SIDE = 0.1  # of the ink's squared contrast: with more of it on the paper's other side the paper is not flat
 FAINTEST = 0.1  # of full ink: fainter pixels do not widen the ink's box
 MARGIN, SMALLEST_MARGIN = 0.2, 4  # paper around that box: a share of its longer side; at least so many pixels
 THIN = 0.5  # share of a pixel: ink that fills less of it is thin, as a line of half a pixel's width does
 BORDER = 0.05  # of a side: depth to which a drawn frame around the picture may reach
 CROWDED = 0.25  # share of pixels with ink; with more it is no line drawing, but noise or a texture
+SQUARES = np.square(np.arange(-255.0, 256.0))
 _FINE = 256  # steps of a grey level in the averages: a thin line in a large picture has only a few levels
 
 Averaged = npt.NDArray[np.float32]  # (h, w), 0 = paper, 255 = full ink
@@ -54,6 +58,13 @@ class _FlatPaper:
         averaged: Averaged = means.astype(np.float32) / np.float32(_FINE)
         return averaged
 
+    def box(self, grey: Grey) -> Box:
+        """Returns the box around all that stands out from this paper."""
+        distance = cv2.absdiff(grey, self.level)
+        faintest = max(1.0, FAINTEST * abs(self.contrast))
+        x, y, width, height = cv2.boundingRect(cv2.threshold(distance, faintest, 255, cv2.THRESH_BINARY)[1])
+        return x, y, x + width, y + height
+
     def inked(self, ink: Averaged) -> Grey:
         """Returns the picture of this `ink` on this paper."""
         grey: Grey = np.rint(self.level + ink * (self.contrast / 255)).astype(np.uint8)
@@ -67,6 +78,9 @@ def reduced(grey: Grey) -> Grey:
     paper = _flat_paper(grey)
     if paper is None:
         return reduced_to(grey, WORKING_SIDE)
+    if max(grey.shape) <= LITTLE_REDUCED * WORKING_SIDE:
+        left, top, right, bottom = _with_margin(paper.box(grey), SMALLEST_MARGIN, grey)
+        return reduced_to(grey[top:bottom, left:right], WORKING_SIDE)
     averaged = paper.averaged_ink(grey)
     left, top, right, bottom = _box_with_margin(averaged, grey)
     cut = grey[top:bottom, left:right]
@@ -85,13 +99,12 @@ def _flat_paper(grey: Grey) -> _FlatPaper | None:
     level = int(counts.argmax())
     if counts[level] < FLAT_PAPER_SHARE * grey.size:
         return None
-    above = LEVELS - level
-    energy = counts * above * above  # squared: many pixels of slight noise weigh little against ink
+    energy = counts * SQUARES[255 - level : 511 - level]  # squared: much slight noise weighs little against ink
     darker, lighter = float(energy[:level].sum()), float(energy[level + 1 :].sum())
     if min(darker, lighter) > OTHER_SIDE * max(darker, lighter):
         return None
-    side = above[(counts > 0) & ((above < 0) if darker > lighter else (above > 0))]
-    contrast = int(side[np.abs(side).argmax()]) if side.size else 0
+    levels = np.flatnonzero(counts)
+    contrast = int(levels[0] if darker > lighter else levels[-1]) - level
     return _FlatPaper(level, contrast) if abs(contrast) >= FAINTEST_INK else None
 
 
@@ -109,9 +122,15 @@ def _box_with_margin(averaged: Averaged, grey: Grey) -> Box:
     height, width = grey.shape
     scale = max(height, width) / WORKING_SIDE
     x, y, w, h = cv2.boundingRect((full >= FAINTEST * 255).astype(np.uint8))
-    left, top = int(x * scale), int(y * scale)
-    right, bottom = math.ceil((x + w) * scale), math.ceil((y + h) * scale)
-    margin = max(SMALLEST_MARGIN, math.ceil(scale), round(MARGIN * max(right - left, bottom - top)))
+    box = int(x * scale), int(y * scale), math.ceil((x + w) * scale), math.ceil((y + h) * scale)
+    return _with_margin(box, max(SMALLEST_MARGIN, math.ceil(scale)), grey)
+
+
+def _with_margin(box: Box, smallest: int, grey: Grey) -> Box:
+    """Returns the box with a margin, of at least `smallest` pixels, where the picture has it."""
+    left, top, right, bottom = box
+    height, width = grey.shape
+    margin = max(smallest, round(MARGIN * max(right - left, bottom - top)))
     return max(left - margin, 0), max(top - margin, 0), min(right + margin, width), min(bottom + margin, height)
 
 
