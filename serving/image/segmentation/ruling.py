@@ -8,19 +8,23 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from serving.image.ink.components import components_of
 from serving.image.ink.paper import Ink, strokes_of
 from serving.image.reduction import reduced_to
 
 SLOPES = np.linspace(-0.17, 0.17, 35)  # of lines, that are tried: up to 10 degrees
 SLOPE_SIDE = 400  # pixels a side at which they are
 LEVEL_UNLESS = 1.05  # times as unequal must the rows be at another slope
-RUN = 1.4  # of a digit's height: a run of ink that is longer is part of a line
+# Of a digit's height: longer runs of ink are part of a line. Touching digits share level strokes, not upright ones.
+LEVEL_RUN, UPRIGHT_RUN = 1.8, 1.4
 THICKEST = 0.2  # of a digit's height: thickness of a line, at most
 RAGGED = 0.03  # of a digit's height: width of a line's ragged edge
 TOOTH = 0.35  # of a digit's height: shortest tooth of a comb
 STRAIGHT = 0.75  # of its box that a tooth fills
 ALIKE, LEAST_TEETH = 2, 3  # pixels by which the ends of teeth differ at most; teeth of one height, at least
 MOST_TEETH = 400  # that are compared with one another
+REMNANT, REMNANT_REACH = 0.4, 0.12  # of a digit's height: size of a remnant, and how far from a line it lies
+REMNANT_ALONG = 0.7  # of its area that does
 CLOSED = 0.03  # of a digit's height: half of a break in a line that is closed before it is looked for
 
 Mask = npt.NDArray[np.uint8]  # (h, w), 0 or 255
@@ -51,6 +55,18 @@ def without_ruling(ink: Ink, digit_height: float) -> Ink:
         crossed = cv2.bitwise_or(crossed, cv2.bitwise_and(wide, cv2.bitwise_and(before, after)))
     halo = cv2.bitwise_and(cv2.dilate(ruling, np.ones((3, 3), np.uint8)), cv2.bitwise_not(rest))
     clean: Ink = cv2.bitwise_and(ink, cv2.bitwise_not(cv2.bitwise_and(halo, cv2.bitwise_not(crossed))))
+    return _without_remnants(clean, ruling, digit_height)
+
+
+def _without_remnants(ink: Ink, ruling: Mask, digit_height: float) -> Ink:
+    """Returns the ink without small components that lie along the `ruling`: dashes of a line that was not whole."""
+    size = 2 * round(REMNANT_REACH * digit_height) + 1
+    along = cv2.dilate(ruling, cv2.getStructuringElement(cv2.MORPH_RECT, (size, size))) > 0
+    components = components_of(ink)
+    areas = np.bincount(components.labels[along], minlength=len(components) + 1)[1:]
+    remnants = components.longer_sides < REMNANT * digit_height
+    remnants &= areas >= REMNANT_ALONG * components.areas
+    clean: Ink = cv2.bitwise_and(ink, cv2.bitwise_not(components.mask(remnants)))
     return clean
 
 
@@ -84,7 +100,8 @@ def _sheared(mask: Mask, slope: float, is_level: bool) -> Mask:
 
 def _lines(strokes: Mask, digit_height: float, is_level: bool) -> Mask:
     """Returns 255 where the strokes are part of a level, or else an upright, line."""
-    length, thickest = max(9, round(RUN * digit_height)), max(2, round(THICKEST * digit_height))
+    run = LEVEL_RUN if is_level else UPRIGHT_RUN
+    length, thickest = max(9, round(run * digit_height)), max(2, round(THICKEST * digit_height))
     closed = cv2.morphologyEx(strokes, cv2.MORPH_CLOSE, _bar(2 * round(CLOSED * digit_height) + 3, is_level))
     runs = cv2.morphologyEx(closed, cv2.MORPH_OPEN, _bar(length, is_level))
     # What is long but thick is no line: a shadow, a table.
