@@ -24,7 +24,8 @@ def drawn(digit: Grey, side: float, rng: Generator) -> Floats:
     height, width = (max(2, round(length * scale)) for length in box.shape)
     large = cv2.resize(box.astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
     smooth = cv2.GaussianBlur(large, (0, 0), max(0.5, 0.45 * scale))
-    return np.clip((smooth - rng.uniform(90, 140)) / 60 + 0.5, 0, 1)
+    ink: Floats = np.clip((smooth - rng.uniform(90, 140)) / 60 + 0.5, 0, 1)
+    return ink
 
 
 def pen_drawn(digit: Grey, side: float, pen: float) -> Floats:

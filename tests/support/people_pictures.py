@@ -225,7 +225,8 @@ def _lines(gap: float, rng: Generator, upright: bool = False) -> Floats:
     for start in np.arange(rng.uniform(0, gap), len(along), gap).astype(int):
         along[start : start + thickness] = 1
     turn = cv2.getRotationMatrix2D((WIDTH / 2, HEIGHT / 2), rng.uniform(-2, 2), 1.05)
-    return cv2.warpAffine(lines, turn, (WIDTH, HEIGHT)).astype(np.float32)
+    turned: Floats = cv2.warpAffine(lines, turn, (WIDTH, HEIGHT)).astype(np.float32)
+    return turned
 
 
 def _lined(lines: Floats, rng: Generator) -> Floats:

@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from serving.image.ink.paper import Ink, ink_on_paper
@@ -31,6 +31,7 @@ def inked(grey: Grey, is_light: bool = True, window: float = WINDOW) -> Ink:
 
 
 @given(indices, seeds, st.integers(120, 255), st.integers(30, 100), st.booleans())
+@example(234, 53, 120, 43, True)
 @examples(40)
 def test_ink_on_flat_paper_is_exact(index: int, seed: int, paper: int, contrast: int, is_light: bool) -> None:
     share = (share_of_ink(index, seed) > 0.5).astype(np.float32)
