@@ -34,10 +34,11 @@ def without_ruling(ink: Ink, digit_height: float) -> Ink:
     turned = _sheared(strokes, slope, False)
     upright = _lines(turned, digit_height, False)
     if cv2.countNonZero(level):
-        upright = cv2.bitwise_or(upright, _teeth(turned, _sheared(level, slope, False), digit_height))
+        upright = cv2.bitwise_or(upright, _teeth(turned, _sheared(level, slope, False), digit_height, slope))
     upright = _sheared(upright, -slope, False)
     # What is left of a line's ragged edge is part of it.
-    edge = np.ones((1 + 2 * int(RAGGED * digit_height),) * 2, np.uint8)
+    ragged = max(int(RAGGED * digit_height), 1 if slope else 0)  # a leaning line has steps of a pixel
+    edge = np.ones((1 + 2 * ragged,) * 2, np.uint8)
     ruling = cv2.bitwise_and(cv2.dilate(cv2.bitwise_or(level, upright), edge), strokes)
     if not cv2.countNonZero(ruling):
         return ink
@@ -93,8 +94,8 @@ def _lines(strokes: Mask, digit_height: float, is_level: bool) -> Mask:
     return lines
 
 
-def _teeth(strokes: Mask, level: Mask, digit_height: float) -> Mask:
-    """Returns 255 at upright lines that end at `level` lines: the teeth of a comb, the sides of boxes.
+def _teeth(strokes: Mask, level: Mask, digit_height: float, slope: float) -> Mask:
+    """Returns 255 at upright lines that end at `level` lines, of this `slope`: teeth of a comb, sides of boxes.
 
     A 1 may stand on a line as well: teeth are several of one height, or reach from one line to another.
     """
@@ -113,7 +114,10 @@ def _teeth(strokes: Mask, level: Mask, digit_height: float) -> Mask:
     straight = statistics[1:, cv2.CC_STAT_AREA] >= STRAIGHT * width * height
     ends = (above | below) & straight
     teeth = ends & above & below
-    alike = (np.abs(top[:, None] - top[None, :]) <= ALIKE) & (np.abs(bottom[:, None] - bottom[None, :]) <= ALIKE)
+    alike = np.ones((len(top), len(top)), np.bool_)
+    for end in (top, bottom):
+        along = end - slope * (middle - slope * end)  # on a level sheet: the shear has moved columns, not rows
+        alike &= np.abs(along[:, None] - along[None, :]) <= ALIKE
     teeth |= ends & ((alike & ends[None, :]).sum(axis=1) >= LEAST_TEETH)
     table = np.append(False, teeth).astype(np.uint8) * np.uint8(255)
     return table[labels]
