@@ -12,6 +12,7 @@ from serving.image.segmentation.pieces import Pieces, holds_others
 from serving.image.segmentation.text_lines import lines_of
 
 MAX_PIECES = 400  # of one picture: the largest. A page of noise has thousands
+MOST_COVERED = 4  # times the picture's area, by the boxes of all pieces. Those of a hatched sheet lie over one another
 SPECK = 0.12  # of the digit's height: what is smaller in both directions is none
 TALLEST, WIDEST = 2.2, 12.0  # of the digit's height: what is larger is no piece of a line
 SMALL_PART = 0.5  # of the digit's height: a smaller piece over or under a larger one is part of it
@@ -41,6 +42,8 @@ def find_atoms(pieces: Pieces, is_one_line: bool = False) -> Atoms:
     large &= ~holds_others(pieces.components)
     rows = np.flatnonzero(large)
     rows = rows[np.argsort(-pieces.components.areas[rows], kind="stable")[:MAX_PIECES]]
+    covered = np.cumsum(boxes[rows, WIDTH].astype(np.int64) * boxes[rows, HEIGHT])
+    rows = rows[covered <= MOST_COVERED * pieces.ink.size]
     numbers = lines_of(boxes[rows], digit_height)
     if is_one_line:
         numbers = np.minimum(numbers, 0)

@@ -34,7 +34,7 @@ FEW_ATOMS = 6  # a picture with no more may be one digit, as a whole
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Segmentation:
-    """Candidates for digits in one picture: n of them, at most MAX_CANDIDATES, 0 for a blank picture.
+    """Candidates for digits in one picture: n of them, at most MAX_CANDIDATES, 0 where no ink may be a digit.
 
     Atoms of a line are numbered from 0 in reading order. A path through a line takes candidates that cover each of its
     atoms once.
@@ -74,20 +74,22 @@ def segment_grey(grey: Grey, layout: Layout = Layout.AUTO, size: tuple[int, int]
         is_one = Quality.SEVERAL_GLYPHS not in whole.quality and len(set(atoms.lines)) <= 1
         if not whole.is_blank and (is_one or layout is Layout.DIGIT):
             framed.append(whole.pixels)
-            candidates.append(_whole(atoms, working))
+            candidates.append(_whole(atoms, pieces.ink))
+        if framed:  # fine ink is lost where the whole picture is reduced to one digit
+            quality &= ~Quality.BLANK
     shapes = np.array([_shape(each, atoms) for each in candidates], np.float32).reshape(-1, 5)
     shapes[:, :3] /= max(pieces.digit_height, 1.0)
     boxes = np.array([each.box for each in candidates], np.float64).reshape(-1, 4)
-    boxes[:, 2:] -= boxes[:, :2]
-    boxes[:, :2] += pieces.left, pieces.top
-    boxes *= np.tile([width / working.shape[1], height / working.shape[0]], 2)
+    boxes += np.tile([pieces.left, pieces.top], 2)
+    boxes = np.rint(boxes * np.tile([width / working.shape[1], height / working.shape[0]], 2))
+    boxes[:, 2:] -= boxes[:, :2]  # after rounding: both ends stay inside the picture
     starts = {line: atoms.lines.index(line) for line in set(atoms.lines)}
     spans = [
         (each.line, each.first - starts.get(each.line, 0), each.last - starts.get(each.line, 0)) for each in candidates
     ]
     return Segmentation(
         np.array(framed, np.uint8).reshape(-1, 784),
-        np.rint(boxes).astype(np.int32),
+        boxes.astype(np.int32),
         np.array(spans, np.int32).reshape(-1, 3),
         shapes,
         width,
@@ -106,10 +108,10 @@ class _Candidate:
     box: Box
 
 
-def _whole(atoms: Atoms, grey: Grey) -> _Candidate:
-    """Returns the candidate that covers all atoms; of none, the picture."""
+def _whole(atoms: Atoms, ink: Ink) -> _Candidate:
+    """Returns the candidate that covers all atoms; of none, the sheet."""
     if not atoms.boxes:
-        return _Candidate(0, 0, 1, (0, 0, grey.shape[1], grey.shape[0]))
+        return _Candidate(0, 0, 1, (0, 0, ink.shape[1], ink.shape[0]))
     left, top, right, bottom = zip(*atoms.boxes, strict=True)
     return _Candidate(0, 0, len(atoms.lines), (min(left), min(top), max(right), max(bottom)))
 
