@@ -83,7 +83,7 @@ pythons: ## serving's and the client's unit tests on each Python 3.11 to 3.13 th
 
 fuzz: $(VENV)/development.installed $(VENV)/checkout.installed ## new random inputs, for minutes: to the properties that tests state, then to the parsers
 	HYPOTHESIS_PROFILE=search $(BIN)/python -m pytest -n 2 -m hypothesis tests/unit
-	for target in intake classify infer; do $(BIN)/python -m tests.fuzz $$target --seconds 60 || exit 1; done
+	for target in intake read classify infer; do $(BIN)/python -m tests.fuzz $$target --seconds 60 || exit 1; done
 
 sbom: $(VENV)/development.installed ## write the bills of materials of the two images, which must be built
 	for image in serving training; do \

@@ -16,7 +16,12 @@ import atheris
 HERE = Path(__file__).parent
 SECONDS_AN_INPUT = 10
 MAX_MEMORY_MB = 4096  # of the whole run: atheris itself keeps some 10 KB an input
-MAX_INPUT_BYTES = {"intake": 6_000, "classify": 8_000, "infer": 8_000}  # a little more than the longest seed
+MAX_INPUT_BYTES = {
+    "intake": 6_000,
+    "read": 6_000,
+    "classify": 8_000,
+    "infer": 8_000,
+}  # a little more than the longest seed
 
 # serving's and Pillow's Python code is what coverage guides the fuzzer through. So nothing imports it earlier, and the
 # parsers, which Pillow imports when it opens the first file, are imported here.
@@ -30,7 +35,7 @@ with atheris.instrument_imports(include=["serving", "PIL"], enable_loader_overri
     )
 
     from tests.fuzz.png_mutator import mutate
-    from tests.fuzz.targets import TARGETS, bounded, warnings_are_findings
+    from tests.fuzz.targets import OF_PICTURES, TARGETS, bounded, warnings_are_findings
 
 
 def main(arguments: list[str]) -> None:
@@ -42,7 +47,7 @@ def main(arguments: list[str]) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         again = f"{sys.executable} -m tests.fuzz {parsed.target} --"  # how libFuzzer, when it merges, calls itself
         options = [again, *_options(parsed, Path(scratch)), *arguments[end + 1 :]]
-        atheris.Setup(options, target, **({"custom_mutator": mutate} if parsed.target == "intake" else {}))
+        atheris.Setup(options, target, **({"custom_mutator": mutate} if parsed.target in OF_PICTURES else {}))
         atheris.Fuzz()
 
 
@@ -61,12 +66,13 @@ def _parser() -> argparse.ArgumentParser:
 def _options(parsed: argparse.Namespace, scratch: Path) -> list[str]:
     """libFuzzer's command line."""
     parsed.findings.mkdir(parents=True, exist_ok=True)
+    corpus = "intake" if parsed.target in OF_PICTURES else parsed.target
     options = [
         f"-timeout={SECONDS_AN_INPUT}",
         f"-rss_limit_mb={MAX_MEMORY_MB}",
         f"-max_len={MAX_INPUT_BYTES[parsed.target]}",
         f"-artifact_prefix={parsed.findings}/{parsed.target}-",
-        f"-dict={HERE / parsed.target}.dict",
+        f"-dict={HERE / corpus}.dict",
         "-print_final_stats=1",
     ]
     if parsed.input:
@@ -75,7 +81,7 @@ def _options(parsed: argparse.Namespace, scratch: Path) -> list[str]:
     new = parsed.corpus or scratch
     new.mkdir(parents=True, exist_ok=True)
     limits = [f"-runs={parsed.runs}", f"-max_total_time={parsed.seconds}", f"-seed={parsed.seed}"]
-    return [*options, *limits, str(new), str(HERE / "corpus" / parsed.target)]
+    return [*options, *limits, str(new), str(HERE / "corpus" / corpus)]
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@
 
 import resource
 import warnings
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -29,7 +30,10 @@ from serving.errors import DigitServiceError
 from serving.image.decode import decode
 from serving.image.framing import frame
 from serving.image.picture import ImageLimits
+from serving.image.segmentation.segmentation import segment
 from serving.predictions import PIXELS
+from serving.readings import Layout
+from tests.support.segmentations import faults_of
 
 # As in production but for the numbers: a picture at the limit takes milliseconds, a larger one is refused all the same.
 LIMITS = ImageLimits(max_bytes=64 * 1024, max_pixels=256 * 256)
@@ -66,6 +70,20 @@ def intake(content: bytes) -> None:
     _require(framed.is_blank != pixels.any(), f"is_blank is {framed.is_blank}, and the pixels say otherwise")
 
 
+def read(content: bytes) -> None:
+    """A picture file to candidates for digits, in a layout that its checksum chooses."""
+    layout = Layout(zlib.crc32(content) % len(Layout))
+    try:
+        found = segment(content, LIMITS, layout)
+    except DigitServiceError as error:
+        _check_refusal(error)
+        _check_cause(error.__cause__)
+        return
+    _require(0 < found.width * found.height <= LIMITS.max_pixels, f"a picture of {found.width} x {found.height}")
+    faults = faults_of(found, layout)
+    _require(not faults, "; ".join(faults))
+
+
 def classify(content: bytes) -> None:
     """A ClassifyRequest."""
     request = _same_both_ways(
@@ -90,7 +108,8 @@ def infer(content: bytes) -> None:
         _check_infer(request)
 
 
-TARGETS: dict[str, Callable[[bytes], None]] = {target.__name__: target for target in (intake, classify, infer)}
+TARGETS: dict[str, Callable[[bytes], None]] = {target.__name__: target for target in (intake, read, classify, infer)}
+OF_PICTURES = ("intake", "read")  # these share a corpus and its words: that of intake
 
 
 def bounded(target: Callable[[bytes], None]) -> Callable[[bytes], None]:

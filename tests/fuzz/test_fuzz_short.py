@@ -15,7 +15,7 @@ from tests.support.processes import ROOT, completed
 
 PICTURES = ROOT / "tests/fuzz/corpus/intake"
 PRODUCTION = ImageLimits(Config().max_image_bytes, Config().max_image_pixels)
-RUNS = {"intake": 1_500, "classify": 5_000, "infer": 5_000}  # the corpus included; some seconds each
+RUNS = {"intake": 1_500, "read": 1_000, "classify": 5_000, "infer": 5_000}  # the corpus included; some seconds each
 HAS_ATHERIS = (sys.platform, platform.machine()) == ("linux", "x86_64") and sys.version_info < (3, 14)
 
 
