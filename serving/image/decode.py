@@ -15,7 +15,7 @@ FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF")
 LARGEST = 25_000_000  # pixels in grey; a larger picture is reduced at once
 ONE_BYTE = {"L": 4, "1": 2, "P": 2}  # how many times more pixels of these modes fit in the memory of one in colour
 MOST_REDUCED = 4  # times the most pixels may a JPEG have that is reduced while it is decoded
-DECODED_SIDE = 240  # pixels a side, at least, of a reduced JPEG: one digit needs no more
+DECODED_SIDE = 200  # pixels a side, at least, of a reduced JPEG: one digit needs no more
 
 # Scans of a progressive JPEG: encoders write about ten, and each costs a pass over the whole picture.
 MAX_JPEG_SCANS = 100

@@ -136,6 +136,9 @@ def _with_margin(box: Box, smallest: int, grey: Grey) -> Box:
 
 def reduced_to(grey: Grey, side: int) -> Grey:
     """Returns the picture with at most `side` pixels a side, each the mean of its area; unchanged if it has no more."""
+    while max(grey.shape) >= 2 * side:  # by a whole number it is many times as fast
+        height, width = (max(1, length // 2) for length in grey.shape)
+        grey = cv2.resize(grey[: 2 * height, : 2 * width], (width, height), interpolation=cv2.INTER_AREA)
     if max(grey.shape) <= side:
         return grey
     resized: Grey = cv2.resize(grey, _size(grey, side), interpolation=cv2.INTER_AREA)

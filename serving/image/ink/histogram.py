@@ -35,7 +35,8 @@ def roughness(levels: npt.NDArray[np.uint8]) -> float:
 
     Along the axis where they differ less: noise is as rough along both, while soft strokes are not.
     """
-    across = cv2.absdiff(levels[:, 1:], levels[:, :-1])
-    down = cv2.absdiff(levels[1:], levels[:-1])
+    some_rows, some_columns = levels[::2], levels[:, ::2]  # half of the pixels say as much
+    across = cv2.absdiff(some_rows[:, 1:], some_rows[:, :-1])
+    down = cv2.absdiff(some_columns[1:], some_columns[:-1])
     median = min(percentile(histogram(differences), 50) for differences in (across, down))
     return 1.4826 / math.sqrt(2) * (median + 0.5)

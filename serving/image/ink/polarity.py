@@ -30,6 +30,7 @@ SMALLEST_RULED_SIDE = 24  # pixels; the inside of a smaller picture has no vote
 INSIDE_WEIGHT = 0.5  # less than the whole: a digit that fills its picture leaves little paper inside
 LONGEST_TAIL = 2.0  # limit of the skewness' size, which a few outliers can make arbitrarily large
 FINE = (0.03, 0.06, 0.12, 0.25)  # of the shorter side: windows that strokes are looked at through, and a wide one
+HALVED_SIDE = 96  # pixels of the shorter side, from which half as many are looked at
 NOISE = 3.0  # standard deviations that noise may reach
 FINE_WEIGHT = 6.0  # on uneven paper, where a shadow's edge and a table mislead the other signs
 SMALLEST_FINE_SIDE = 48  # pixels of the shorter side; in a smaller picture strokes and gaps are of one width
@@ -56,6 +57,8 @@ def _finer_when_dark(grey: npt.NDArray[np.uint8]) -> float:
 
     Seen through a narrow window, strokes are there as a whole, while the paper between them and around them is not.
     """
+    if min(grey.shape) >= HALVED_SIDE:
+        grey = cv2.resize(grey, (grey.shape[1] // 2, grey.shape[0] // 2), interpolation=cv2.INTER_AREA)
     noise = NOISE * roughness(grey)
     shares = []
     for kind in (cv2.MORPH_BLACKHAT, cv2.MORPH_TOPHAT):
@@ -66,7 +69,7 @@ def _finer_when_dark(grey: npt.NDArray[np.uint8]) -> float:
 
 
 def _window(grey: npt.NDArray[np.uint8], share: float) -> npt.NDArray[np.uint8]:
-    size = max(5, round(share * min(grey.shape)) | 1)
+    size = max(3, round(share * min(grey.shape)) | 1)
     window: npt.NDArray[np.uint8] = cv2.getStructuringElement(cv2.MORPH_RECT, (size, size))
     return window
 
