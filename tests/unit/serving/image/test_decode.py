@@ -8,7 +8,7 @@ from PIL import Image
 
 from serving.errors import InvalidRequestError
 from serving.image.decode import decode
-from serving.image.picture import ImageLimits
+from serving.image.picture import ImageLimits, is_small_png
 
 LIMITS = ImageLimits(max_bytes=100_000, max_pixels=1_000_000)
 
@@ -126,3 +126,16 @@ def test_grey_levels_that_are_not_finite_are_refused(value: float) -> None:
     picture = Image.fromarray(np.full((5, 5), value, np.float32))
     with pytest.raises(InvalidRequestError, match="truncated or damaged"):
         decode(encoded(picture, "TIFF"), LIMITS)
+
+
+@pytest.mark.parametrize(
+    ("size", "kind", "is_small"),
+    [((256, 256), "PNG", True), ((257, 256), "PNG", False), ((28, 28), "JPEG", False), ((1, 65_536), "PNG", True)],
+)
+def test_a_small_png_is_known_by_its_header(size: tuple[int, int], kind: str, is_small: bool) -> None:
+    buffer = io.BytesIO()
+    Image.new("L", size).save(buffer, kind)
+    assert is_small_png(buffer.getvalue()) is is_small
+    assert not is_small_png(buffer.getvalue() + bytes(2**16))
+    assert not is_small_png(buffer.getvalue()[:7])
+    assert not is_small_png(buffer.getvalue() + buffer.getvalue())  # a second header may say another size
