@@ -7,7 +7,7 @@ import sys
 import warnings
 
 from mnist_digits import AsyncDigitClient, CallError, DigitClient, ImageError, ModelDescription, Prediction
-from mnist_digits.cli import main
+from mnist_digits.command.cli import main
 
 __all__ = ["AsyncDigitClient", "CallError", "DigitClient", "ImageError", "ModelDescription", "Prediction"]
 

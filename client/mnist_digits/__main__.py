@@ -2,7 +2,7 @@
 
 import sys
 
-from mnist_digits.cli import main
+from mnist_digits.command.cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mnist_digits import cli
-from mnist_digits.classify_files import BATCH_IMAGES
+from mnist_digits.command import cli
+from mnist_digits.command.classify_files import BATCH_IMAGES
 from serving.process.standalone import Standalone
 from tests.support import pictures
 from tests.support.held_service import served

@@ -12,7 +12,7 @@ import pytest
 import trustme
 
 from mnist_digits import AsyncDigitClient, CallError, DigitClient, ImageLike
-from mnist_digits import cli as client_cli
+from mnist_digits.command import cli as client_cli
 from mnist_digits.images import SingleImage
 from protos.mnist.v1 import digits_pb2, digits_pb2_grpc
 from serving.process.standalone import Standalone

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mnist_digits import AsyncDigitClient, CallError, DigitClient, Reading, cli
+from mnist_digits import AsyncDigitClient, CallError, DigitClient, Reading
+from mnist_digits.command import cli
 from protos.mnist.v1 import digits_pb2, digits_pb2_grpc
 from serving.process.standalone import Standalone
 from tests.support.pictures import file_of, ink_of, picture_of

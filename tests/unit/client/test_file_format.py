@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from mnist_digits.file_format import HEAD_BYTES, NOT_READ, READ, picture_format
+from mnist_digits.command.file_format import HEAD_BYTES, NOT_READ, READ, picture_format
 
 SAMPLES = Path(__file__).parents[3] / "samples"
 SUFFIX_FORMATS = {

@@ -11,7 +11,8 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from mnist_digits import AsyncDigitClient, CallError, DigitClient, cli
+from mnist_digits import AsyncDigitClient, CallError, DigitClient
+from mnist_digits.command import cli
 from protos.inference import open_inference_pb2 as protocol
 from protos.inference.open_inference_pb2_grpc import GRPCInferenceServiceStub
 from protos.mnist.v1 import digits_pb2

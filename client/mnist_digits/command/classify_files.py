@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mnist_digits.command.image_files import failure_reason, file_bytes
+from mnist_digits.command.table import BOLD, DIM, PLAIN, RED, YELLOW, Cell, print_failure, print_rows, printable
 from mnist_digits.digit_client import DigitClient
 from mnist_digits.errors import CallError
-from mnist_digits.image_files import failure_reason, file_bytes
 from mnist_digits.results import Prediction
-from mnist_digits.table import BOLD, DIM, PLAIN, RED, YELLOW, Cell, print_failure, print_rows, printable
 
 BATCH_IMAGES = 64
 BATCH_BYTES = 4 * 2**20  # well below the server's default limit for a request

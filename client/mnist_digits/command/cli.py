@@ -12,10 +12,10 @@ import grpc
 
 from mnist_digits.address import check_address
 from mnist_digits.channel import key_metadata
-from mnist_digits.classify_files import classify_files
+from mnist_digits.command.classify_files import classify_files
+from mnist_digits.command.image_files import READS, find_image_files, skipped_summary
+from mnist_digits.command.read_files import read_files
 from mnist_digits.digit_client import DigitClient
-from mnist_digits.image_files import READS, find_image_files, skipped_summary
-from mnist_digits.read_files import read_files
 from mnist_digits.reading import LAYOUTS
 
 ENVIRONMENT_PREFIX = "MNIST_CLIENT_"

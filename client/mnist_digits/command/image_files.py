@@ -5,9 +5,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from mnist_digits.command.file_format import HEAD_BYTES, NOT_READ, READ, picture_format
+from mnist_digits.command.table import printable
 from mnist_digits.errors import CallError
-from mnist_digits.file_format import HEAD_BYTES, NOT_READ, READ, picture_format
-from mnist_digits.table import printable
 
 # Files of these names are sent whatever they hold: pixels have no mark, and a damaged picture must not go unnoticed.
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".bin", ".raw"})

@@ -7,11 +7,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from mnist_digits.command.image_files import failure_reason, file_bytes
+from mnist_digits.command.table import BOLD, DIM, PLAIN, RED, YELLOW, Cell, print_failure, print_rows, printable
 from mnist_digits.digit_client import DigitClient
 from mnist_digits.errors import CallError
-from mnist_digits.image_files import failure_reason, file_bytes
 from mnist_digits.reading import Layout, Reading
-from mnist_digits.table import BOLD, DIM, PLAIN, RED, YELLOW, Cell, print_failure, print_rows, printable
 
 
 @dataclass(frozen=True, slots=True)

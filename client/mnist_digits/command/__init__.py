@@ -1,0 +1,1 @@
+"""The command `mnist-digits`: files and folders in, a table or JSON out."""
