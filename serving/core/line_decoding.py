@@ -78,8 +78,11 @@ def lines_with_features(
     """Returns the lines with what their probabilities are made of, to which the logistic function is fitted."""
     features = candidate_features(segmentation, predictions)
     scores = sum((weights[name] * values for name, values in features.items()), np.zeros(len(predictions.digits)))
-    lines = segmentation.spans[:, 0]
-    return [_decoded(np.flatnonzero(lines == number), segmentation, predictions, scores) for number in np.unique(lines)]
+    likely, lines = likelihoods(predictions), segmentation.spans[:, 0]
+    return [
+        _decoded(np.flatnonzero(lines == number), segmentation, predictions, scores, likely)
+        for number in np.unique(lines)
+    ]
 
 
 def likelihoods(predictions: Predictions) -> npt.NDArray[np.float64]:
@@ -128,11 +131,11 @@ def _decoded(
     segmentation: Segmentation,
     predictions: Predictions,
     scores: npt.NDArray[np.float64],
+    likely: npt.NDArray[np.float64],
 ) -> tuple[Line, Features]:
-    """Decodes the line of the candidates in `rows`."""
+    """Decodes the line of the candidates in `rows`. `scores` and `likely`: of all candidates, (n,)."""
     path, lead = best_path(segmentation.spans[rows, 1:], scores[rows])
     chosen = rows[path]
-    likely = likelihoods(predictions)
     glyphs = tuple(
         Glyph(
             (int(x), int(y), int(width), int(height)),
