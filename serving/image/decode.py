@@ -20,7 +20,7 @@ DECODED_SIDE = 200  # pixels a side, at least, of a reduced JPEG: one digit need
 # Scans of a progressive JPEG: encoders write about ten, and each costs a pass over the whole picture.
 MAX_JPEG_SCANS = 100
 MAX_EXIF_BYTES = 2**16  # as in a JPEG's segment; in the other formats Exif may hold millions of values
-BAND = 256  # rows of a transparent picture that are flattened at once
+BAND = 256  # rows of a picture with alpha, or with wide levels, that are converted at once
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -166,9 +166,15 @@ def _from_wide(picture: Image.Image) -> Image.Image:
 
     From the lowest to the highest level, since files do not say which level is white.
     """
-    with np.errstate(invalid="ignore"):  # converting a signalling NaN warns; it is refused below, like any other
-        levels = np.asarray(picture, dtype=np.float64)
-    if not np.isfinite(levels).all():
+    levels = np.asarray(picture)
+    with np.errstate(invalid="ignore"):  # a signalling NaN warns; it is refused below, like any other
+        is_finite = bool(np.isfinite(levels).all())
+    if not is_finite:
         raise ValueError("grey levels that are not finite")
-    span = np.ptp(levels)
-    return Image.fromarray(((levels - levels.min()) * (255 / span if span else 0)).astype(np.uint8))
+    lowest, highest = float(levels.min()), float(levels.max())
+    scale = 255 / (highest - lowest) if highest > lowest else 0.0
+    grey = np.empty(levels.shape, np.uint8)
+    for top in range(0, len(levels), BAND):  # in double precision the whole would take much memory
+        band = slice(top, top + BAND)
+        grey[band] = ((levels[band].astype(np.float64) - lowest) * scale).astype(np.uint8)
+    return Image.fromarray(grey)
