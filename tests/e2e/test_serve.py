@@ -159,9 +159,14 @@ def test_tuned_server_serves_with_what_was_measured(tmp_path: Path) -> None:
             model = client.get_model()
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=30)
-    flags = f"--precision {model.precision} --inference-threads {model.inference_threads} --max-batch-size 16"
+    flags = (
+        f"--precision {model.precision} --inference-threads {model.inference_threads}"
+        f" --max-batch-size {model.max_batch_size}\n"
+    )
     assert flags in "".join(measured)
-    assert (model.name, model.max_batch_size, model.is_tuned) == ("mnist", 16, True)
+    assert (model.name, model.is_tuned) == ("mnist", True)
+    # Which size is the fastest is the machine's to say.
+    assert model.max_batch_size <= 16
 
 
 @pytest.mark.parametrize("port", ["--grpc-port", "--http-port"])
