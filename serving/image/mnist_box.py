@@ -18,7 +18,6 @@ BOX = 20
 FAINTEST_EDGE = 8  # of 255: fainter pixels do not widen the box
 EDGE_OF_LARGE = 48  # the same in large pictures, where a soft edge is small against the box
 LARGE = 3 * BOX  # pixels of the longer side, from which a picture is large
-_INDEX = np.arange(BOX, dtype=np.float32)
 
 Box = npt.NDArray[np.float32]  # (20, 20), 0 to 255
 
@@ -56,10 +55,9 @@ def enlarged(square: Ink, side: int) -> npt.NDArray[np.float32]:
 
 def centred(box: Box) -> npt.NDArray[np.uint8]:
     """Places the 20x20 box in 28x28 uint8, shifted by whole pixels so that the centre of mass is at pixel index 14."""
-    mass = float(box.sum())
     framed = np.zeros((SIDE, SIDE), np.uint8)
-    centre = [float(np.dot(box.sum(axis=axis), _INDEX)) / mass for axis in (1, 0)]
+    moments = cv2.moments(box)
     # Index 14 of 0..27, not the middle at 13.5, as in the makers' code. Clipped: all of the box must stay inside.
-    top, left = (min(max(round(SIDE / 2 - c), 0), SIDE - BOX) for c in centre)
+    top, left = (min(max(round(SIDE / 2 - moments[first] / moments["m00"]), 0), SIDE - BOX) for first in ("m01", "m10"))
     framed[top : top + BOX, left : left + BOX] = np.rint(box)
     return framed

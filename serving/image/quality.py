@@ -3,7 +3,6 @@
 import numpy as np
 
 from serving.image.ink.glyphs import has_several_glyphs
-from serving.image.ink.histogram import histogram, percentile
 from serving.image.ink.paper import STROKE, Grey, Ink
 from serving.image.ink.writing import Writing
 from serving.image.picture import Quality
@@ -14,7 +13,8 @@ DARK_LEVEL = 85  # of 255: a third
 
 def quality_of(grey: Grey, writing: Writing | None) -> Quality:
     """Returns the remarks on `grey`, (h, w) uint8, and on what is written there; None: blank."""
-    quality = Quality.MOSTLY_DARK if percentile(histogram(grey), 50) < DARK_LEVEL else Quality(0)
+    dark = np.count_nonzero(grey < DARK_LEVEL)
+    quality = Quality.MOSTLY_DARK if 2 * dark >= grey.size else Quality(0)
     if writing is None:
         return quality | Quality.BLANK
     if len(writing.components) > 1 and has_several_glyphs(writing.ink):
@@ -29,4 +29,4 @@ def quality_of(grey: Grey, writing: Writing | None) -> Quality:
 def _touches_border(ink: Ink) -> bool:
     """Returns True when a stroke reaches the picture's border: part of the digit may be cut off."""
     half = 2 * STROKE  # of full ink: a soft edge at the border cuts nothing off
-    return max(int(np.max(edge)) for edge in (ink[0], ink[-1], ink[:, 0], ink[:, -1])) >= half
+    return max(int(edge.max()) for edge in (ink[0], ink[-1], ink[:, 0], ink[:, -1])) >= half

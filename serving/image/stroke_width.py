@@ -36,9 +36,10 @@ def stroke_width(ink: Ink) -> float:
     A long stroke of width w and length l has the area wl and an outline of about 2l. Both are sums over grey levels.
     """
     # In signed numbers; strokes at the border have an outline there too.
-    padded = cv2.copyMakeBorder(ink, 1, 1, 1, 1, cv2.BORDER_CONSTANT).astype(np.float32)
-    down = padded[1:, :-1] - padded[:-1, :-1]
-    across = padded[:-1, 1:] - padded[:-1, :-1]
+    padded = cv2.copyMakeBorder(ink, 1, 1, 1, 1, cv2.BORDER_CONSTANT)
+    down, across = (
+        cv2.subtract(after, padded[:-1, :-1], dtype=cv2.CV_32F) for after in (padded[1:, :-1], padded[:-1, 1:])
+    )
     outline = float(cv2.magnitude(down, across).sum())
     return 2 * float(cv2.sumElems(ink)[0]) / outline if outline else 0.0
 

@@ -8,6 +8,7 @@
 4. Faint ink far from any stroke (a JPEG's ringing, the paper's texture) is paper.
 """
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import cv2
@@ -49,24 +50,41 @@ def ink_on_paper(grey: Grey, is_paper_light: bool, window: float) -> Inked | Non
 
     `window`: a share of the shorter side. What is wider than this is paper, where the paper is uneven.
     """
+    return next(inks_on_paper(grey, is_paper_light, [window], histogram(grey)), None)
+
+
+def inks_on_paper(grey: Grey, is_paper_light: bool, windows: Iterable[float], counts: Counts) -> Iterator[Inked]:
+    """Yields ink_on_paper() of each window in which something stands out; of the first alone where paper has one level.
+
+    `counts`: histogram(grey).
+    """
     levels = cv2.bitwise_not(grey) if is_paper_light else grey  # ink is lighter than paper from here on, as in MNIST
-    counts = histogram(levels)
+    counts = counts[::-1] if is_paper_light else counts
     middle = otsu_level(levels)
     paper = int(counts[: middle + 1].argmax())
-    noise = 0.0
-    is_flat = True
-    if counts[paper] < FLAT_PAPER_SHARE * grey.size:
-        is_flat = min(grey.shape) < SMALLEST_WINDOW_SIDE
-        if is_flat:
+    is_even = bool(counts[paper] >= FLAT_PAPER_SHARE * grey.size)
+    if is_even or min(grey.shape) < SMALLEST_WINDOW_SIDE:
+        if not is_even:
             paper = percentile(counts[: middle + 1], 25)  # soft edges may be most of the rest
-        else:
-            levels = _above_uneven_paper(levels, window, is_paper_light)
-            counts = histogram(levels)
-            paper = percentile(counts, PAPER_PERCENTILE)
-            # Texture of paper is smoother than noise: neighbours differ by less. Where much of the noise lies below the
-            # opened paper, its levels are all 0, and their spread says too little.
-            rough = roughness(levels)
-            noise = min(max((paper - percentile(counts, LOW_PERCENTILE)) / NORMAL_WIDTH, rough), 2 * rough)
+        inked = _inked(levels, counts, paper, 0.0, is_flat=True)
+        if inked is not None:
+            yield inked
+        return
+    for window in windows:
+        above = _above_uneven_paper(levels, window, is_paper_light)
+        counts = histogram(above)
+        paper = percentile(counts, PAPER_PERCENTILE)
+        # Texture of paper is smoother than noise: neighbours differ by less. Where much of the noise lies below the
+        # opened paper, its levels are all 0, and their spread says too little.
+        rough = roughness(above)
+        noise = min(max((paper - percentile(counts, LOW_PERCENTILE)) / NORMAL_WIDTH, rough), 2 * rough)
+        inked = _inked(above, counts, paper, noise, is_flat=False)
+        if inked is not None:
+            yield inked
+
+
+def _inked(levels: Grey, counts: Counts, paper: int, noise: float, *, is_flat: bool) -> Inked | None:
+    """Returns what stands out from paper of this level and noise. `counts`: histogram(levels)."""
     full = _full_ink(counts, paper)
     if full < max(FAINTEST_INK, 5 * noise):  # the highest of many thousand normal values lies at about 4 sigma
         return None

@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from serving.image.ink.histogram import histogram, otsu_level, roughness
+from serving.image.ink.histogram import Counts, histogram, otsu_level, roughness
 from serving.image.ink.paper import FLAT_PAPER_SHARE
 
 # Weights fitted to 13,404 simulated pictures (forms, postal scans, photos, cells of a grid), rounded; decision 0012.
@@ -37,9 +37,12 @@ SMALLEST_FINE_SIDE = 48  # pixels of the shorter side; in a smaller picture stro
 SAMPLED_SIDE = 64  # pixels a side of the sample that the tail is measured on, about
 
 
-def is_paper_light(grey: npt.NDArray[np.uint8]) -> bool:
-    """Returns True for dark ink on light paper. `grey`: (h, w) uint8, not all of one level."""
-    counts = histogram(grey)
+def is_paper_light(grey: npt.NDArray[np.uint8], counts: Counts | None = None) -> bool:
+    """Returns True for dark ink on light paper. `grey`: (h, w) uint8, not all of one level.
+
+    `counts`: histogram(grey), for a caller that has it.
+    """
+    counts = histogram(grey) if counts is None else counts
     usual = int(counts.argmax())
     if counts[usual] >= EVIDENT_SHARE * grey.size and not np.count_nonzero(_border(grey) != usual):
         return bool(usual > cv2.mean(grey)[0])  # paper of one level, also all around: no vote is needed
@@ -96,7 +99,7 @@ def _tail(grey: npt.NDArray[np.uint8]) -> float:
     levels = grey[:: max(1, grey.shape[0] // SAMPLED_SIDE), :: max(1, grey.shape[1] // SAMPLED_SIDE)].astype(np.float32)
     # Least squares one axis after the other: the ramps are orthogonal, and each has mean 0.
     down, across = cv2.reduce(levels, 1, cv2.REDUCE_AVG), cv2.reduce(levels, 0, cv2.REDUCE_AVG)
-    levels -= _line(down.ravel())[:, None] + (_line(across.ravel()) + down.mean())
+    levels -= _line(down.ravel())[:, None] + (_line(across.ravel()) + np.float32(cv2.mean(down)[0]))
     squares = levels * levels
     variance = cv2.mean(squares)[0]
     if variance <= 0:

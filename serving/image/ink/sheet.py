@@ -32,6 +32,9 @@ def find_sheet(grey: Grey) -> Box | None:
     else:
         majority_is_light = bool(border[0])
     pieces = cv2.bitwise_not(light) if majority_is_light else light
+    _, _, width, height = cv2.boundingRect(pieces)
+    if min(width, height) < SMALLEST_SIDE:
+        return None  # as nearly always in a small picture: sooner than by its components
     _, labels, statistics, _ = cv2.connectedComponentsWithStats(pieces, connectivity=4)
     largest = 1 + int(statistics[1:, cv2.CC_STAT_AREA].argmax()) if len(statistics) > 1 else 0
     left, top, width, height, area = (int(value) for value in statistics[largest])

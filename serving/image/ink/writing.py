@@ -13,7 +13,8 @@ import numpy as np
 
 from serving.image.ink.clutter import without_clutter
 from serving.image.ink.components import Components
-from serving.image.ink.paper import Grey, Ink, ink_on_paper, strokes_of
+from serving.image.ink.histogram import Counts, histogram
+from serving.image.ink.paper import Grey, Ink, inks_on_paper, strokes_of
 from serving.image.ink.polarity import is_paper_light
 from serving.image.ink.sheet import find_sheet
 
@@ -49,29 +50,27 @@ def find_writing(grey: Grey, sheets: int = DEEPEST) -> Writing | None:
 
     `sheets`: how many may lie on one another.
     """
-    lowest, highest, _, _ = cv2.minMaxLoc(grey)
-    if lowest == highest:
+    counts = histogram(grey)
+    if counts.max() == grey.size:
         return None
     if sheets and (box := find_sheet(grey)) is not None:
         left, top, width, height = box
         on_sheet = find_writing(grey[top : top + height, left : left + width], sheets - 1)
         if on_sheet is not None and on_sheet.clarity == Clarity.CLEAR:
             return on_sheet
-    is_light = is_paper_light(grey)
-    likely = _find(grey, is_light)
+    is_light = is_paper_light(grey, counts)
+    likely = _find(grey, is_light, counts)
     if likely is not None and likely.clarity > Clarity.NOTHING:
         return likely
-    other = _find(grey, not is_light)
+    other = _find(grey, not is_light, counts)
     return other if other is not None and (likely is None or other.clarity > likely.clarity) else likely
 
 
-def _find(grey: Grey, is_light: bool) -> Writing | None:
-    """Returns the clearest writing on paper of this polarity."""
+def _find(grey: Grey, is_light: bool, counts: Counts) -> Writing | None:
+    """Returns the clearest writing on paper of this polarity. `counts`: histogram(grey)."""
     best: Writing | None = None
-    for window in WINDOWS if min(grey.shape) >= CROP_SIDE else CROP_WINDOWS:
-        inked = ink_on_paper(grey, is_light, window)
-        if inked is None:
-            continue
+    windows = WINDOWS if min(grey.shape) >= CROP_SIDE else CROP_WINDOWS
+    for inked in inks_on_paper(grey, is_light, windows, counts):
         ink, components = without_clutter(inked.ink)
         if not len(components):
             continue
@@ -79,8 +78,6 @@ def _find(grey: Grey, is_light: bool) -> Writing | None:
         writing = Writing(ink, components, inked.contrast, _clarity(components, main))
         if best is None or _is_better(writing, best, grey):
             best = writing
-        if inked.is_flat:  # the window makes no difference
-            break
     return best
 
 
@@ -101,7 +98,7 @@ def _around(ink: Ink) -> Grey:
 
 
 def _clarity(components: Components, main: int) -> Clarity:
-    contacts = components.border_contacts()[main]
+    contacts = components.border_contacts_of(main)
     height, width = components.labels.shape
     if not contacts.any():
         return Clarity.CLEAR
