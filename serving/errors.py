@@ -51,8 +51,16 @@ class ExplanationsFullError(DigitServiceError):
         self.retry_after_seconds = retry_after_seconds
 
 
+class DecodersFullError(DigitServiceError):
+    """Refusal of pictures: as much work of decoding waits as may, in all or of this client."""
+
+    def __init__(self, retry_after_seconds: float) -> None:
+        super().__init__("too many pictures, or too large ones, wait here to be decoded; try again with backoff")
+        self.retry_after_seconds = retry_after_seconds
+
+
 class TooLateError(DigitServiceError):
-    """Refusal by deadline: given the images that wait, the response would come too late."""
+    """Refusal by deadline: given what waits, images and pictures, the response would come too late."""
 
     def __init__(self, expected_seconds: float, remaining_seconds: float) -> None:
         super().__init__(
@@ -98,7 +106,7 @@ class NotReadyError(DigitServiceError):
 
 
 class ExpiredError(DigitServiceError):
-    """Request whose deadline passed before its inference began."""
+    """Request whose deadline passed while it waited, for decoding or for inference."""
 
     def __init__(self) -> None:
         super().__init__("the deadline passed while the request was queued")

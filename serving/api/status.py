@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import grpc
 
 from serving.errors import (
+    DecodersFullError,
     DigitServiceError,
     ExpiredError,
     ExplanationsFullError,
@@ -40,6 +41,7 @@ _TABLE: dict[type[DigitServiceError], tuple[grpc.StatusCode, str]] = {
     # Not UNAVAILABLE: KServe's and other clients retry that at once, which turns overload into a storm.
     OverloadedError: (grpc.StatusCode.RESOURCE_EXHAUSTED, "overloaded"),
     ExplanationsFullError: (grpc.StatusCode.RESOURCE_EXHAUSTED, "explanations_full"),
+    DecodersFullError: (grpc.StatusCode.RESOURCE_EXHAUSTED, "decoders_full"),
     TooLateError: (grpc.StatusCode.RESOURCE_EXHAUSTED, "too_late"),
     RateLimitedError: (grpc.StatusCode.RESOURCE_EXHAUSTED, "rate_limited"),
     UnauthenticatedError: (grpc.StatusCode.UNAUTHENTICATED, "unauthenticated"),

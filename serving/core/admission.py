@@ -39,6 +39,12 @@ class Admission:
         # `own > held`: a client that holds nothing else is refused only where the server has no room at all.
         return left >= 0 and not (own > held and own + images > THRESHOLD_FACTOR * left)
 
+    def ahead_of(self, client: str, images: int) -> int:
+        """Returns how many of the held images go before the last of `images` more, where clients take turns."""
+        own = self._by_client.get(client, 0)
+        others = len(self._by_client) - (client in self._by_client)
+        return own + min(self._held - own, (own + images) * others)
+
     def admit(self, client: str, images: int, held: int = 0) -> bool:
         """Takes room for `images`, 1 or more, of `client`. Returns False, and takes nothing, where there is no room.
 

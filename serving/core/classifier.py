@@ -1,14 +1,10 @@
 """Classify use case: images in, predictions out. Knows no transport."""
 
 import asyncio
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from enum import IntFlag
-from typing import TypeVar
 
 import numpy as np
 
@@ -16,24 +12,12 @@ from serving.auth.api_keys import Caller
 from serving.auth.rate_limits import RateLimits
 from serving.core.admission import Admission
 from serving.core.batcher import Batcher, Result
+from serving.core.picture_decoder import NO_DEADLINE, Images, PictureDecoder
 from serving.core.registry import Registry
 from serving.errors import ExpiredError, InvalidRequestError, OverloadedError, TooLateError
-from serving.image.picture import Framed, ImageLimits, Quality, is_small_png
+from serving.image.picture import Quality
 from serving.metrics.metrics import Metrics
-from serving.predictions import NO_REMARKS, PIXELS, Pixels, Predictions, Refusal
-
-
-@dataclass(frozen=True, slots=True)
-class EncodedImage:
-    """Bytes of a picture file, still to be decoded."""
-
-    content: bytes
-
-
-# One image: 784 bytes, row-major 28x28, 0 = paper, 255 = ink, which are not framed; or a picture file.
-ImageInput = bytes | EncodedImage
-# Images of one request: raw pixels alone, in one array (n, 784); or a mixture of both kinds.
-Images = Pixels | Sequence[ImageInput]
+from serving.predictions import Pixels, Predictions, Refusal
 
 
 class Admitted:
@@ -72,8 +56,6 @@ class Admitted:
             self._images = 0
 
 
-Decoded = TypeVar("Decoded")
-NO_DEADLINE = float("inf")
 MIN_RETRY_SECONDS = 0.05  # that a refused client should wait at least
 # Share of a caller's remaining time that batches may take. The rest is for decoding, encoding and gRPC, which the
 # batcher's estimate leaves out, and for the error of the estimate (decision 0030).
@@ -91,21 +73,17 @@ class Classifier:
         registry: Registry,
         admission: Admission,
         rates: RateLimits,
-        limits: ImageLimits,
+        pictures: PictureDecoder,
         max_images_per_request: int,
-        decoders: Executor,
         metrics: Metrics,
     ) -> None:
-        """Stores its parts. `decoders`: runs decoding off the event loop. `rates`: limits of API keys."""
-        self.limits = limits
+        """Stores its parts. `rates`: limits of API keys."""
+        self.pictures = pictures
         self.max_images_per_request = max_images_per_request
-        self.decoders = decoders
         self._registry = registry
         self._admission = admission
         self._rates = rates
         self._metrics = metrics
-        # Created before they are needed: a series that appears with its first event hides that event from rate().
-        self._remarks = {quality: metrics.remarks.labels((quality.name or "").lower()) for quality in Quality}
 
     async def classify(
         self, images: Images, caller: Caller, version: int = 0, deadline: float = NO_DEADLINE
@@ -115,8 +93,8 @@ class Classifier:
         `caller`: admission divides the room by its name, and its key's rate limit applies. `version`: of the model,
         0 for the highest served. `deadline`: in time.monotonic() seconds.
 
-        Raises InvalidRequestError, UnknownVersionError, OverloadedError, RateLimitedError, TooLateError, NotReadyError
-        or ExpiredError; then no image of the request is answered.
+        Raises InvalidRequestError, UnknownVersionError, OverloadedError, DecodersFullError, RateLimitedError,
+        TooLateError, NotReadyError or ExpiredError; then no image of the request is answered.
         """
         if isinstance(images, np.ndarray):
             result: asyncio.Future[Predictions] = asyncio.get_running_loop().create_future()
@@ -129,9 +107,10 @@ class Classifier:
         count = len(images)
         if not count:
             raise InvalidRequestError("the request holds no image")
-        with self.admitted(caller, count, served.batcher, deadline):
+        costs = self.pictures.costs(images)
+        with self.admitted(caller, count, served.batcher, deadline, decoding=sum(costs.values())):
             began = time.monotonic()
-            pixels, remarks = await self.decode(images)
+            pixels, remarks = await self.pictures.decode(images, costs, caller, deadline)
             decode_seconds = time.monotonic() - began
             if served.batcher.is_closing:  # another version replaced it while the pictures were decoded
                 served = self._registry.served_after_admission(version)
@@ -175,17 +154,21 @@ class Classifier:
         return self._admission.capacity
 
     @contextmanager
-    def admitted(self, caller: Caller, images: int, batcher: Batcher, deadline: float, held: int = 0) -> Iterator[None]:
+    def admitted(
+        self, caller: Caller, images: int, batcher: Batcher, deadline: float, held: int = 0, decoding: int = 0
+    ) -> Iterator[None]:
         """Holds room for `images`, 1 or more, within the block, and charges the caller's key for them.
 
         `held`: images of the same request that were admitted before; then the key is charged whatever its rate.
-        Raises OverloadedError, RateLimitedError, TooLateError or ExpiredError.
+        `decoding`: the work of decoding them. Raises OverloadedError, DecodersFullError, RateLimitedError,
+        InvalidRequestError, TooLateError or ExpiredError.
         """
-        self._admit(caller.name, images, batcher, deadline, held)
+        self._admit(caller.name, images, batcher, deadline, held, decoding)
         try:
-            # After admission: what the server has no room for costs a key nothing.
-            self.charge(caller, images, is_rest=held > 0)
-            yield
+            with self.pictures.admitted(caller, decoding):
+                # After admission: what the server has no room for costs a key nothing.
+                self.charge(caller, images, is_rest=held > 0)
+                yield
         finally:
             self._admission.release(caller.name, images)
 
@@ -194,35 +177,10 @@ class Classifier:
         if caller.key:
             self._rates.charge(caller.key, images, is_rest)
 
-    async def decode(self, images: Sequence[ImageInput]) -> tuple[Pixels, Mapping[int, IntFlag]]:
-        """Decodes and frames encoded pictures; raw pixels stay as they are.
-
-        Returns all pixels, (n, 784) uint8, and the Quality of those encoded pictures that have remarks, by index.
-        Raises InvalidRequestError, which names the index of the image.
-        """
-        pixels = np.empty((len(images), PIXELS), np.uint8)
-        encoded: dict[int, bytes] = {}
-        for index, image in enumerate(images):  # refuses wrong lengths, which costs nothing, before anything is decoded
-            if isinstance(image, EncodedImage):
-                encoded[index] = image.content
-                continue
-            if len(image) != PIXELS:
-                raise InvalidRequestError(f"image {index}: expected {PIXELS} pixels, got {len(image)}")
-            pixels[index] = np.frombuffer(image, np.uint8)
-        if not encoded:
-            return pixels, NO_REMARKS
-        framed = await self._decode_all(encoded)
-        for index, digit in framed.items():
-            pixels[index] = digit.pixels
-        qualities = {index: digit.quality for index, digit in framed.items() if digit.quality}
-        for quality in qualities.values():
-            self.count_remarks(quality)
-        return pixels, qualities
-
     def with_remarks(self, predictions: Predictions, remarks: Mapping[int, IntFlag]) -> Predictions:
         """Returns the predictions with the remarks on their pictures; refuses and counts pictures of several glyphs.
 
-        `remarks`: Quality by the image's index, from decode().
+        `remarks`: Quality by the image's index, from PictureDecoder.decode().
         """
         several = [index for index, quality in remarks.items() if Quality.SEVERAL_GLYPHS in quality]
         refused = predictions.with_refusal(several, Refusal.SEVERAL_GLYPHS)
@@ -231,39 +189,25 @@ class Classifier:
             self._metrics.observe_refused(Refusal.SEVERAL_GLYPHS, images)
         return refused._replace(remarks=remarks)
 
-    def count_remarks(self, quality: Quality) -> None:
-        """Counts the remarks on one picture in the metrics."""
-        for remark in quality:
-            self._remarks[remark].inc()
-
-    def decoding(self, decode: Callable[..., Decoded], *arguments: object) -> asyncio.Future[Decoded]:
-        """Decodes one picture on the decoders' threads and observes the time that it takes there.
-
-        Cancel the future when its result is no longer needed; a thread that has begun cannot be interrupted.
-        """
-        return asyncio.get_running_loop().run_in_executor(self.decoders, self._timed, decode, *arguments)
-
-    def _timed(self, decode: Callable[..., Decoded], *arguments: object) -> Decoded:
-        started = time.perf_counter()
-        try:
-            return decode(*arguments)
-        finally:
-            self._metrics.decode_seconds.observe(time.perf_counter() - started)
-
-    def _admit(self, client: str, images: int, batcher: Batcher, deadline: float, held: int = 0) -> None:
+    def _admit(
+        self, client: str, images: int, batcher: Batcher, deadline: float, held: int = 0, decoding: int = 0
+    ) -> None:
         """Admits `images` of `client`. Raises ExpiredError or TooLateError by the deadline, or OverloadedError."""
-        self._check_deadline(images, batcher, deadline)
+        self._check_deadline(images, batcher, deadline, self.pictures.expected_seconds(client, decoding))
         if not self._admission.admit(client, images, held):
             raise self._overloaded(images, batcher)
 
-    def _check_deadline(self, images: int, batcher: Batcher, deadline: float) -> None:
-        """Raises ExpiredError or TooLateError unless the response can be ready in time."""
+    def _check_deadline(self, images: int, batcher: Batcher, deadline: float, decode_seconds: float = 0.0) -> None:
+        """Raises ExpiredError or TooLateError unless the response can be ready in time.
+
+        `decode_seconds`: expected for the request's pictures where others are decoded or wait.
+        """
         # On an idle server every request is tried: the estimate may be of slower times, and only running corrects it.
-        if deadline != NO_DEADLINE and not batcher.is_idle:
+        if deadline != NO_DEADLINE and not (batcher.is_idle and not decode_seconds):
             remaining = deadline - time.monotonic()
             if remaining <= 0:
                 raise ExpiredError
-            if (expected := batcher.expected_seconds(images)) > remaining * USABLE_SHARE:
+            if (expected := batcher.expected_seconds(images) + decode_seconds) > remaining * USABLE_SHARE:
                 raise TooLateError(expected, remaining)
 
     def _overloaded(self, images: int, batcher: Batcher) -> OverloadedError:
@@ -271,31 +215,3 @@ class Classifier:
         # The estimate leaves out images that are being decoded: it is near 0 where only those fill the server.
         wait = max(batcher.expected_seconds(0), MIN_RETRY_SECONDS)
         return OverloadedError(images, admission.held, admission.capacity, wait)
-
-    async def _decode_all(self, encoded: dict[int, bytes]) -> dict[int, Framed]:
-        """Decodes pictures on the executor's threads, by index. The first that fails, in order, fails the request.
-
-        A single small one is decoded at once: it takes a millisecond, and OpenCV gives the interpreter's lock away in
-        each of its forty calls, which costs half as much again where another thread wants it.
-        """
-        ((first, content), *others) = encoded.items()
-        # The first picture imports the decoder, which takes far longer.
-        if not others and is_small_png(content) and "serving.image.framing" in sys.modules:
-            return {first: self._timed(self._decode, first, content)}
-        tasks = [self.decoding(self._decode, *item) for item in encoded.items()]
-        try:
-            framed = [await task for task in tasks]
-        finally:
-            for task in tasks:
-                task.cancel()  # when one failed or the caller left
-        return dict(zip(encoded, framed, strict=True))
-
-    def _decode(self, index: int, content: bytes) -> Framed:
-        # Imported here: OpenCV and Pillow take about 30 MiB, and raw pixels need neither.
-        from serving.image.decode import decode
-        from serving.image.framing import frame
-
-        try:
-            return frame(decode(content, self.limits))
-        except InvalidRequestError as error:
-            raise InvalidRequestError(f"image {index}: {error}") from error

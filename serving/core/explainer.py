@@ -9,7 +9,6 @@
 import asyncio
 import os
 import threading
-import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -19,9 +18,10 @@ import numpy as np
 
 from serving.auth.api_keys import Caller
 from serving.core.admission import Admission
-from serving.core.classifier import NO_DEADLINE, Classifier, ImageInput
+from serving.core.classifier import Classifier
+from serving.core.picture_decoder import ImageInput, before
 from serving.core.registry import Registry
-from serving.errors import ExpiredError, ExplanationsFullError, NotExplainableError
+from serving.errors import ExplanationsFullError, NotExplainableError
 from serving.models.graph_layers import Layer
 from serving.models.loaded_model import ExplainingGraph, LoadedModel
 from serving.predictions import SIDE, Floats, Pixels, Predictions
@@ -67,18 +67,16 @@ class Explainer:
         try:
             self._classifier.charge(caller, 1)
             loop = asyncio.get_running_loop()
-            try:
-                async with asyncio.timeout(None if deadline == NO_DEADLINE else deadline - time.monotonic()):
-                    pixels, remarks = await self._classifier.decode([image])
-                    if served.batcher.is_closing:  # another version replaced it while the picture was decoded
-                        served = self._registry.served(version)
-                    # By the batcher, not in the thread: the prediction is what classify would return, and the watchdog
-                    # notices when the model hangs.
-                    predicted = await served.batcher.submit(pixels, deadline)
-                    predictions = self._classifier.with_remarks(predicted, remarks)
-                    return await loop.run_in_executor(self._thread, _explain, served.model, pixels, predictions)
-            except TimeoutError:
-                raise ExpiredError from None
+            costs = self._classifier.pictures.costs([image])
+            async with before(deadline):
+                pixels, remarks = await self._classifier.pictures.decode([image], costs, caller, deadline)
+                if served.batcher.is_closing:  # another version replaced it while the picture was decoded
+                    served = self._registry.served(version)
+                # By the batcher, not in the thread: the prediction is what classify would return, and the watchdog
+                # notices when the model hangs.
+                predicted = await served.batcher.submit(pixels, deadline)
+                predictions = self._classifier.with_remarks(predicted, remarks)
+                return await loop.run_in_executor(self._thread, _explain, served.model, pixels, predictions)
         finally:
             self._admission.release(caller.name, 1)
 

@@ -6,13 +6,14 @@
 3. Segmentation and the decoding of lines run on the decoders' threads, off the event loop.
 """
 
-import asyncio
 import time
 from contextlib import nullcontext
+from functools import partial
 from typing import TYPE_CHECKING
 
 from serving.auth.api_keys import Caller
-from serving.core.classifier import NO_DEADLINE, Classifier
+from serving.core.classifier import Classifier
+from serving.core.picture_decoder import NO_DEADLINE, before
 from serving.core.registry import Registry
 from serving.errors import InvalidRequestError
 from serving.image.picture import ImageLimits
@@ -40,16 +41,19 @@ class Reader:
     ) -> Reading:
         """Reads a picture file. `caller`, `version` and `deadline` as for Classifier.classify.
 
-        Raises InvalidRequestError, UnknownVersionError, OverloadedError, RateLimitedError, TooLateError, NotReadyError
-        or ExpiredError.
+        Raises InvalidRequestError, UnknownVersionError, OverloadedError, DecodersFullError, RateLimitedError,
+        TooLateError, NotReadyError or ExpiredError.
         """
         classifier = self._classifier
         served = self._registry.served(version)
-        with classifier.admitted(caller, 1, served.batcher, deadline):
+        pictures = classifier.pictures
+        cost = pictures.cost(picture)
+        with classifier.admitted(caller, 1, served.batcher, deadline, decoding=cost):
             began = time.monotonic()
-            found = await classifier.decoding(_segment, picture, classifier.limits, layout)
+            async with before(deadline):
+                found = await pictures.run(caller, cost, partial(_segment, picture, pictures.limits, layout))
             decode_seconds = time.monotonic() - began
-            classifier.count_remarks(found.quality)
+            pictures.count_remarks(found.quality)
             if served.batcher.is_closing:  # another version replaced it while the picture was decoded
                 served = self._registry.served_after_admission(version)
             candidates = len(found.pixels)
@@ -63,8 +67,7 @@ class Reader:
             rest = candidates - 1  # beyond the one that is admitted
             with classifier.admitted(caller, rest, served.batcher, deadline, held=1) if rest else nullcontext():
                 predictions = await served.batcher.submit(found.pixels, deadline)
-                loop = asyncio.get_running_loop()
-                lines = await loop.run_in_executor(classifier.decoders, _decoded_lines, found, predictions)
+                lines = await pictures.run_after(caller, partial(_decoded_lines, found, predictions))
         return Reading(
             lines,
             found.width,

@@ -1,7 +1,9 @@
 """Decodes the bytes of a picture file to grey levels. Checks all limits first, and reads the listed formats only."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image
@@ -20,24 +22,15 @@ DECODED_SIDE = 200  # pixels a side, at least, of a reduced JPEG: one digit need
 # Scans of a progressive JPEG: encoders write about ten, and each costs a pass over the whole picture.
 MAX_JPEG_SCANS = 100
 MAX_EXIF_BYTES = 2**16  # as in a JPEG's segment; in the other formats Exif may hold millions of values
-BAND = 256  # rows of a picture with alpha, or with wide levels, that are converted at once
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}  # by EXIF orientation
-_EXCHANGE_SIDES = (
-    Image.Transpose.TRANSPOSE,
-    Image.Transpose.ROTATE_270,
-    Image.Transpose.TRANSVERSE,
-    Image.Transpose.ROTATE_90,
-)
+# Pixels of a picture with alpha, or with wide levels, that are converted at once, in whole rows. The whole would take
+# much memory, and Pillow would keep the interpreter's lock for a tenth of a second.
+BAND = 2**18
+_TRANSPOSED = (5, 6, 7, 8)  # EXIF orientations that exchange width and height
+_FLIPS = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}  # OpenCV's code by orientation, after that
+Grey = npt.NDArray[np.uint8]
 _JPEG_START, _JPEG_SCAN = b"\xff\xd8", b"\xff\xda"
 
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # its lines would stand between those of the log
 # Off: decode() checks its own limit before it decodes. Pillow's has another value and at first only warns.
 Image.MAX_IMAGE_PIXELS = None
 
@@ -88,7 +81,7 @@ def decode_upright(encoded: bytes, limits: ImageLimits, side: int) -> Upright:
     if encoded.startswith(_JPEG_START) and encoded.count(_JPEG_SCAN) > MAX_JPEG_SCANS:
         raise InvalidRequestError(f"the JPEG image has more than {MAX_JPEG_SCANS} scans")
     try:
-        grey, is_turned = _grey(picture, side)
+        grey, is_turned = _grey(picture, encoded, side)
     except InvalidRequestError:
         raise
     except Exception as error:  # Pillow's decoders raise many kinds on hostile bytes
@@ -119,22 +112,28 @@ def _check_pixels(picture: Image.Image, max_pixels: int, side: int) -> None:
         )
 
 
-def _grey(picture: Image.Image, side: int) -> tuple[npt.NDArray[np.uint8], bool]:
+def _grey(picture: Image.Image, encoded: bytes, side: int) -> tuple[Grey, bool]:
     """Returns the grey levels, upright, and whether width and height were exchanged for that."""
     picture.draft("L", (side, side))  # for libjpeg; other formats ignore it
-    picture.load()
-    if picture.mode.startswith(("I", "F")):  # convert("L") would not scale these
-        grey = _from_wide(picture)
-    elif picture.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in picture.info:
-        grey = _flatten_alpha(picture)
+    if picture.format == "WEBP":
+        grey = _from_webp(encoded, picture.size)
     else:
-        grey = picture if picture.mode == "L" else picture.convert("L")  # convert() copies
-    if grey.width * grey.height > LARGEST:
-        grey = grey.reduce(2)
-    turn = _TURNS.get(_orientation(picture))  # of the grey levels: they are the smallest
-    if turn is not None:
-        grey = grey.transpose(turn)
-    return np.asarray(grey), turn in _EXCHANGE_SIDES
+        picture.load()
+        if picture.mode.startswith(("I", "F")):  # convert("L") would not scale these
+            grey = _from_wide(picture)
+        elif picture.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in picture.info:
+            grey = _flatten_alpha(picture)
+        else:
+            grey = np.asarray(picture if picture.mode == "L" else picture.convert("L"))  # convert() copies
+    if grey.size > LARGEST:
+        height, width = (length // 2 for length in grey.shape)
+        grey = cv2.resize(grey[: 2 * height, : 2 * width], (width, height), interpolation=cv2.INTER_AREA)
+    orientation = _orientation(picture)  # of the grey levels: they are the smallest
+    is_turned = orientation in _TRANSPOSED
+    if is_turned:
+        grey = cv2.transpose(grey)
+    flip = _FLIPS.get(orientation)
+    return grey if flip is None else cv2.flip(grey, flip), is_turned
 
 
 def _orientation(picture: Image.Image) -> int:
@@ -147,21 +146,56 @@ def _orientation(picture: Image.Image) -> int:
         return 1
 
 
-def _flatten_alpha(picture: Image.Image) -> Image.Image:
-    """Returns the picture on white paper, in grey; on black where it vanishes on white, as white ink does."""
-    flat = Image.new("L", picture.size)
-    for paper in ("white", "black"):
-        for top in range(0, picture.height, BAND):  # in colour, with its copies, the whole would take much memory
-            band = picture.crop((0, top, picture.width, min(top + BAND, picture.height))).convert("RGBA")
-            on_paper = Image.alpha_composite(Image.new("RGBA", band.size, paper), band)
-            flat.paste(on_paper.convert("L"), (0, top))
-        lowest, highest = flat.getextrema()
+def _flatten_alpha(picture: Image.Image) -> Grey:
+    """Returns the picture on paper, in grey."""
+    width, height = picture.size
+
+    def rows(band: slice) -> npt.NDArray[np.uint8]:
+        return np.asarray(picture.crop((0, band.start, width, band.stop)).convert("RGBA"))
+
+    return _on_paper(rows, cv2.COLOR_RGBA2GRAY, height, width)
+
+
+def _from_webp(encoded: bytes, size: tuple[int, int]) -> Grey:
+    """Decodes a WebP file by OpenCV: Pillow holds five copies of the picture, and the interpreter's lock meanwhile.
+
+    `size`: width and height as Pillow has checked them.
+    """
+    pixels = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_UNCHANGED)
+    if pixels is None or pixels.shape[1::-1] != size:
+        raise ValueError("not decoded")
+    if pixels.shape[2] == 3:
+        grey: Grey = cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY)
+        return grey
+    return _on_paper(lambda band: pixels[band], cv2.COLOR_BGRA2GRAY, *pixels.shape[:2])
+
+
+def _on_paper(rows: Callable[[slice], npt.NDArray[np.uint8]], code: int, height: int, width: int) -> Grey:
+    """Returns a picture on white paper, in grey; on black where it vanishes on white, as white ink does.
+
+    `rows`: returns some rows, (n, width, 4) uint8, with alpha; `code`: OpenCV's, for their colours.
+    """
+    flat = np.empty((height, width), np.uint8)
+    for is_white in (True, False):
+        for band in _bands(height, width):
+            colours = rows(band)
+            grey, alpha = cv2.cvtColor(colours, code), cv2.extractChannel(colours, 3)
+            if is_white:
+                flat[band] = cv2.bitwise_not(cv2.multiply(cv2.bitwise_not(grey), alpha, scale=1 / 255))
+            else:
+                flat[band] = cv2.multiply(grey, alpha, scale=1 / 255)
+        lowest, highest, _, _ = cv2.minMaxLoc(flat)
         if lowest != highest:
             break
     return flat
 
 
-def _from_wide(picture: Image.Image) -> Image.Image:
+def _bands(height: int, width: int) -> Iterator[slice]:
+    rows = max(1, BAND // width)
+    return (slice(top, min(top + rows, height)) for top in range(0, height, rows))
+
+
+def _from_wide(picture: Image.Image) -> Grey:
     """Stretches 16-bit, 32-bit and floating-point grey levels to 8 bits. Raises ValueError for infinity and NaN.
 
     From the lowest to the highest level, since files do not say which level is white.
@@ -174,7 +208,6 @@ def _from_wide(picture: Image.Image) -> Image.Image:
     lowest, highest = float(levels.min()), float(levels.max())
     scale = 255 / (highest - lowest) if highest > lowest else 0.0
     grey = np.empty(levels.shape, np.uint8)
-    for top in range(0, len(levels), BAND):  # in double precision the whole would take much memory
-        band = slice(top, top + BAND)
+    for band in _bands(*levels.shape):  # in double precision the whole would take much memory
         grey[band] = ((levels[band].astype(np.float64) - lowest) * scale).astype(np.uint8)
-    return Image.fromarray(grey)
+    return grey

@@ -39,12 +39,12 @@ class Framed:
 
 
 SMALL_BYTES, SMALL_PIXELS = 2**16, 2**16
-_PNG_HEADER = b"\x89PNG\r\n\x1a\n\x00\x00\x00\x0dIHDR"
+PNG_HEADER = b"\x89PNG\r\n\x1a\n\x00\x00\x00\x0dIHDR"
 
 
 def is_small_png(encoded: bytes) -> bool:
     """Returns True for a PNG file of at most 64 KB and 65,536 pixels, as its header says: a millisecond's work."""
-    if len(encoded) > SMALL_BYTES or not encoded.startswith(_PNG_HEADER) or encoded.count(_PNG_HEADER[-4:]) > 1:
+    if len(encoded) > SMALL_BYTES or not encoded.startswith(PNG_HEADER) or encoded.count(PNG_HEADER[-4:]) > 1:
         return False  # of two headers Pillow takes the second
     width, height = (int.from_bytes(encoded[start : start + 4]) for start in (16, 20))
     return width * height <= SMALL_PIXELS

@@ -4,7 +4,6 @@ import asyncio
 import platform
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 
 import grpc
@@ -36,12 +35,15 @@ from serving.config import DEFAULT_BATCH_SIZE, Config, is_loopback, is_unix
 from serving.core.admission import Admission
 from serving.core.batcher import Batcher
 from serving.core.classifier import Classifier
+from serving.core.decoders import Decoders
 from serving.core.explainer import Explainer
+from serving.core.picture_decoder import PictureDecoder
 from serving.core.reader import Reader
 from serving.core.registry import Registry, ServedModel
 from serving.core.runner import LoopRunner, ThreadRunner
 from serving.cpu import usable_cpus
 from serving.errors import ConfigError
+from serving.image.header import most_units
 from serving.image.picture import ImageLimits
 from serving.logging import Logger
 from serving.metrics.merge import values
@@ -86,14 +88,14 @@ class Server:
         self.metrics = Metrics(CollectorRegistry())
         self._registry = Registry()
         self._admission = Admission(config.queue_capacity_images)
-        self._decoders = ThreadPoolExecutor(config.decode_threads, thread_name_prefix="decode")
+        limits = ImageLimits(config.max_image_bytes, config.max_image_pixels)
+        self._decoders = Decoders(config.decode_threads, most_units(limits))
         classifier = Classifier(
             self._registry,
             self._admission,
             rates or RateLimits(),
-            ImageLimits(config.max_image_bytes, config.max_image_pixels),
+            PictureDecoder(limits, self._decoders, self.metrics),
             config.max_images_per_request,
-            self._decoders,
             self.metrics,
         )
         self._explainer = Explainer(self._registry, classifier)
@@ -253,7 +255,7 @@ class Server:
         except TimeoutError:  # an inference or a load that hangs: its grace is over
             self._log.warning("models_not_closed")
         self._explainer.close()
-        self._decoders.shutdown(wait=False, cancel_futures=True)
+        self._decoders.close()
         self._log.info("stopped")
 
     async def _reload_everywhere(self) -> None:

@@ -18,6 +18,7 @@ from rich.table import Table
 
 from benchmarks.system.memory import growth
 from tests.chaos import ends, reloads
+from tests.chaos.pictures import crowded, largest_mebibytes
 from tests.chaos.service_process import running
 from tests.chaos.soak import KINDS, Sample, soak
 from tests.support.storm import KINDS_WITH_RAISING, storm
@@ -26,6 +27,7 @@ from tests.support.tiny_model import write_tiny_version
 ALLOWED_MEBIBYTES_AN_HOUR = 1.0
 SETTLING = 0.1  # of the soak's samples, at the begin: buffers grow to their size
 STORM_ROUNDS, KILL_SECONDS, KILL_PAUSE_SECONDS, RESTARTS, SWAPS = 2000, 60, 3.0, 20, 200
+LIGHT_PICTURES, PICTURE_DEADLINE_SECONDS = 3000, 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,24 @@ async def _restarts(repository: Path, _: argparse.Namespace) -> list[Row]:
     return [Row("two servers restarted in turn by SIGTERM", f"{ended.ends} restarts", outcome, ended.calls.lost)]
 
 
+async def _pictures(repository: Path, _: argparse.Namespace) -> list[Row]:
+    rows = []
+    for workers in ("1", "2"):
+        async with running(repository, "--workers", workers) as service:
+            found = await crowded(service.grpc_address, LIGHT_PICTURES, PICTURE_DEADLINE_SECONDS)
+            largest = max(map(largest_mebibytes, service.worker_pids or [service.pid]))
+        outcome = (
+            f"light ones {dict(found.light)}, the longest {found.longest_light_seconds:.2f} s; heavy calls"
+            f" {dict(found.heavy)}; a worker had {largest:.0f} MiB at most"
+        )
+        lost = found.light.total() - found.light["OK"]
+        tried = f"{found.light.total():,} light ones with {PICTURE_DEADLINE_SECONDS:g} s"
+        rows.append(
+            Row(f"heavy pictures from one client, light ones from ten, {workers} worker(s)", tried, outcome, lost)
+        )
+    return rows
+
+
 async def _reloads(repository: Path, _: argparse.Namespace) -> list[Row]:
     swapped = await reloads.swapped(repository, SWAPS)
     outcome = f"{swapped.calls.answered:,} calls answered; {swapped.refused} broken versions refused"
@@ -109,6 +129,7 @@ SCENARIOS: dict[str, Callable[[Path, argparse.Namespace], Coroutine[Any, Any, li
     "kills": _kills,
     "restarts": _restarts,
     "reloads": _reloads,
+    "pictures": _pictures,
     "soak": _soak,
 }
 

@@ -24,8 +24,8 @@ from protos.mnist.v1 import digits_pb2
 from serving.api.digits.codec import parse_request, request_images
 from serving.api.open_inference.codec import AcceptedModel, InferRequest, infer_request, parse_infer
 from serving.api.wire_format import parse_message
-from serving.core.classifier import EncodedImage, ImageInput
-from serving.core.classifier import Images as ClassifyImages
+from serving.core.picture_decoder import EncodedImage, ImageInput
+from serving.core.picture_decoder import Images as ClassifyImages
 from serving.errors import DigitServiceError
 from serving.image.decode import decode
 from serving.image.framing import frame

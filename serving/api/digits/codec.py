@@ -18,7 +18,7 @@ from google.protobuf.message import Message
 
 from protos.mnist.v1 import digits_pb2
 from serving.api.wire_format import MOST_ENTRIES, parse_message, sized_field
-from serving.core.classifier import EncodedImage, ImageInput, Images
+from serving.core.picture_decoder import EncodedImage, ImageInput, Images
 from serving.errors import InvalidRequestError
 from serving.image.picture import Quality
 from serving.predictions import DIGITS, PIXELS, BatchPredictions, Predictions, Refusal

@@ -3,8 +3,8 @@
 from protos.mnist.v1 import digits_pb2
 from serving.api.digits.codec import prediction_bytes
 from serving.api.wire_format import parse_message, sized_field
-from serving.core.classifier import EncodedImage, ImageInput
 from serving.core.explainer import Explanation
+from serving.core.picture_decoder import EncodedImage, ImageInput
 from serving.errors import InvalidRequestError
 from serving.models.graph_layers import Layer
 from serving.predictions import Floats

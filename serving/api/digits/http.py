@@ -39,7 +39,7 @@ class DigitEndpoints:
         longest_request: int,
     ) -> None:
         """`longest_request`: bytes of a body that may hold many images."""
-        self._longest_image = max(classifier.limits.max_bytes, PIXELS)
+        self._longest_image = max(classifier.pictures.limits.max_bytes, PIXELS)
         self._longest_request = max(longest_request, self._longest_image)
         self._classifier = classifier
         self._operations = operations

@@ -19,7 +19,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 
 from serving.api.http.bodies import LONGEST_JSON, RefusedError
 from serving.api.image_lists import decoded_picture, pixels_of_numbers
-from serving.core.classifier import EncodedImage, ImageInput, Images
+from serving.core.picture_decoder import EncodedImage, ImageInput, Images
 from serving.errors import InvalidRequestError
 from serving.predictions import PIXELS, SIDE
 

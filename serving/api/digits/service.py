@@ -89,7 +89,7 @@ class DigitService:
 
     async def _get_model(self, request: bytes, _: Call) -> bytes:
         message = parse_message(digits_pb2.GetModelRequest, request)
-        served, limits = self._registry.served(message.model_version), self._classifier.limits
+        served, limits = self._registry.served(message.model_version), self._classifier.pictures.limits
         model = served.model
         return digits_pb2.GetModelResponse(
             name=model.name,

@@ -3,7 +3,7 @@
 from typing import Any
 
 from serving.api.image_lists import decoded_picture, pixels_of_numbers
-from serving.core.classifier import EncodedImage, ImageInput
+from serving.core.picture_decoder import EncodedImage, ImageInput
 from serving.errors import InvalidRequestError
 from serving.predictions import Predictions, Refusal
 

@@ -19,7 +19,7 @@ from serving.api.image_lists import decoded_picture
 from serving.api.open_inference.codec import AcceptedModel, InferHead, InferRequest, check_count, head_of
 from serving.api.open_inference.outputs import OUTPUTS, RequestedOutput, raw_output, values_of
 from serving.api.open_inference.tensor import BYTES, NAME, Images, clip, images_from_json, images_from_raw
-from serving.core.classifier import EncodedImage
+from serving.core.picture_decoder import EncodedImage
 from serving.errors import InvalidRequestError
 from serving.predictions import PIXELS, Predictions
 

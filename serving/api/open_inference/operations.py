@@ -12,7 +12,8 @@ from serving.api.open_inference.description import model_statistics, repository_
 from serving.api.open_inference.totals import InferTotals
 from serving.auth.api_keys import Caller
 from serving.core.batcher import Result
-from serving.core.classifier import Classifier, ImageInput
+from serving.core.classifier import Classifier
+from serving.core.picture_decoder import ImageInput
 from serving.core.registry import Registry
 from serving.errors import (
     InvalidRequestError,

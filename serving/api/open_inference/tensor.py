@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from protos.inference.open_inference_pb2 import InferTensorContents, ModelInferRequest
 from serving.api.image_lists import numbers_of
-from serving.core.classifier import EncodedImage
+from serving.core.picture_decoder import EncodedImage
 from serving.errors import InvalidRequestError
 from serving.models.onnx_session import INPUT
 from serving.predictions import PIXELS, SIDE

@@ -4,7 +4,6 @@ import asyncio
 import threading
 import time
 from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -17,15 +16,19 @@ from serving.auth.rate_limits import RateLimits
 from serving.core.admission import Admission
 from serving.core.batcher import Batcher
 from serving.core.classifier import Classifier
+from serving.core.decoders import CAPACITY, Decoders
+from serving.core.picture_decoder import EncodedImage, PictureDecoder
 from serving.core.reader import Reader
 from serving.core.registry import Registry, ServedModel
 from serving.core.runner import ThreadRunner
 from serving.errors import (
+    DecodersFullError,
     ExpiredError,
     InvalidRequestError,
     NotReadyError,
     OverloadedError,
     RateLimitedError,
+    TooLateError,
     UnknownVersionError,
 )
 from serving.image.picture import ImageLimits, Quality
@@ -52,14 +55,15 @@ class Stage:
         self.metrics = Metrics(CollectorRegistry())
         self.registry = Registry()
         self.admission = Admission(capacity)
-        self.decoders = ThreadPoolExecutor(1)
+        self.decoders = Decoders(1)
         self.may_decode, self.may_infer, self.infers = threading.Event(), threading.Event(), threading.Event()
         self.may_decode.set()
         self.may_infer.set()
         self.batches: list[int] = []
         self.batchers: list[Batcher] = []
-        classifier = Classifier(self.registry, self.admission, RateLimits(), LIMITS, 10, self.decoders, self.metrics)
-        self.reader = Reader(self.registry, classifier)
+        pictures = PictureDecoder(LIMITS, self.decoders, self.metrics)
+        self.classifier = Classifier(self.registry, self.admission, RateLimits(), pictures, 10, self.metrics)
+        self.reader = Reader(self.registry, self.classifier)
 
     def serve(self, *versions: int) -> None:
         """Serves these versions, each with a new batcher."""
@@ -67,7 +71,7 @@ class Stage:
 
     def hold_decoders(self) -> None:
         self.may_decode.clear()
-        self.decoders.submit(self.may_decode.wait, 30)
+        self.decoders.run("another", 1, lambda: self.may_decode.wait(30))
 
     def read(self, picture: bytes = LINE, caller: Caller = ANYONE) -> "asyncio.Task[Reading]":
         return asyncio.create_task(self.reader.read(picture, caller))
@@ -105,7 +109,7 @@ async def staged(root: Path, capacity: int = 4096, versions: tuple[int, ...] = (
         stage.may_infer.set()
         for batcher in stage.batchers:
             await batcher.close()
-        stage.decoders.shutdown()
+        stage.decoders.close()
 
 
 async def test_candidates_hold_room_and_leave_in_one_batch(tmp_path: Path) -> None:
@@ -207,6 +211,39 @@ async def test_deadline_that_has_passed_is_answered_with_no_inference(tmp_path: 
         with pytest.raises(ExpiredError):
             await stage.reader.read(LINE, ANYONE, deadline=time.monotonic() - 1)
         assert stage.batches == []
+
+
+async def test_picture_that_is_not_decoded_by_the_deadline_is_let_go(tmp_path: Path) -> None:
+    photo = [EncodedImage(picture_of("7", form="JPEG"))]
+    async with staged(tmp_path) as stage:
+        stage.hold_decoders()
+        for answer in (
+            stage.reader.read(LINE, ANYONE, deadline=time.monotonic() + 0.05),
+            stage.classifier.classify(photo, ANYONE, deadline=time.monotonic() + 0.05),
+        ):
+            with pytest.raises(ExpiredError):
+                await answer
+            assert (stage.admission.held, stage.decoders.held) == (0, 0)
+        assert stage.batches == []
+
+
+async def test_picture_whose_turn_comes_too_late_is_refused_with_a_time_to_retry(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        await stage.read()  # tells how long a unit of work takes
+        with stage.decoders.admitted("other", 1000), pytest.raises(TooLateError) as raised:
+            await stage.reader.read(LINE, Caller("other"), deadline=time.monotonic() + 0.1)
+        assert raised.value.retry_after_seconds
+        assert stage.admission.held == 0
+
+
+async def test_pictures_without_room_are_refused_and_cost_a_key_nothing(tmp_path: Path) -> None:
+    key = ApiKey("slow", bytes(32), frozenset({"classify"}), images_per_second=0.5, index=0)
+    async with staged(tmp_path) as stage:
+        with stage.decoders.admitted("other", CAPACITY):
+            for _ in range(3):
+                with pytest.raises(DecodersFullError):
+                    await stage.read(caller=Caller("slow", key))
+        assert (await stage.read(caller=Caller("slow", key))).lines
 
 
 async def test_requested_version_answers_and_another_is_unknown(tmp_path: Path) -> None:

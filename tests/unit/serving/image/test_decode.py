@@ -4,10 +4,10 @@ import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image, ImageOps
 
 from serving.errors import InvalidRequestError
-from serving.image.decode import decode
+from serving.image.decode import decode, decode_upright
 from serving.image.picture import ImageLimits, is_small_png
 
 LIMITS = ImageLimits(max_bytes=100_000, max_pixels=1_000_000)
@@ -48,10 +48,37 @@ def test_transparent_paper_is_white_under_dark_ink_and_black_under_white_ink() -
         assert (grey[15, 15], grey[0, 0]) == (ink, paper)
 
 
-def test_a_picture_turned_by_exif_is_turned_back() -> None:
+@pytest.mark.parametrize("kind", ["PNG", "WEBP"])
+@pytest.mark.parametrize("orientation", range(10))
+def test_a_picture_turned_by_exif_is_turned_back(orientation: int, kind: str) -> None:
+    picture = Image.fromarray(np.arange(6, dtype=np.uint8).reshape(2, 3) * 40)
     exif = Image.Exif()
-    exif[0x0112] = 6  # the camera was held on its side
-    assert decode(encoded(ramp(), "JPEG", exif=exif), LIMITS).shape == (40, 20)
+    exif[ExifTags.Base.Orientation] = orientation
+    file = encoded(picture, kind, exif=exif, **({"lossless": True} if kind == "WEBP" else {}))
+    with Image.open(io.BytesIO(file)) as opened:
+        upright = np.asarray(ImageOps.exif_transpose(opened).convert("L"))
+    found = decode_upright(file, LIMITS, 1)
+    assert found.grey.tolist() == upright.tolist()
+    assert (found.height, found.width) == upright.shape
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+@pytest.mark.parametrize("options", [{"lossless": True}, {"quality": 90}, {"lossless": True, "exif": b""}], ids=str)
+def test_a_webp_is_read_as_pillow_reads_it(mode: str, options: dict[str, object]) -> None:
+    levels = np.random.default_rng(0).integers(0, 256, (300, 1201, len(mode)), np.uint8)  # bands of rows, and a rest
+    file = encoded(Image.fromarray(levels, mode), "WEBP", **options)
+    with Image.open(io.BytesIO(file)) as opened:
+        white = Image.new("RGBA", opened.size, "white")
+        expected = np.asarray(Image.alpha_composite(white, opened.convert("RGBA")).convert("L")).astype(int)
+    grey = decode(file, ImageLimits(max_bytes=len(file), max_pixels=1_000_000))
+    assert np.abs(grey - expected).max() <= 2
+
+
+def test_of_an_animated_webp_the_first_picture_is_read() -> None:
+    first, second = (Image.new("L", (40, 30), level) for level in (60, 200))
+    file = encoded(first, "WEBP", save_all=True, append_images=[second], lossless=True)
+    grey = decode(file, LIMITS)
+    assert (grey.shape, np.unique(grey).tolist()) == ((30, 40), [60])
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])

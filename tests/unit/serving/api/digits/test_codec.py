@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from protos.mnist.v1 import digits_pb2
 from serving.api.digits.codec import parse_request, request_images, response_bytes
-from serving.core.classifier import EncodedImage, ImageInput
+from serving.core.picture_decoder import EncodedImage, ImageInput
 from serving.errors import InvalidRequestError
 from serving.image.picture import Quality
 from serving.predictions import BatchPredictions, Predictions, Refusal

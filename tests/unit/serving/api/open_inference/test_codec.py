@@ -12,7 +12,7 @@ from protos.inference.open_inference_pb2 import InferTensorContents, ModelInferR
 from serving.api.open_inference.codec import AcceptedModel, InferRequest, infer_request, parse_infer
 from serving.api.open_inference.outputs import ALL_OUTPUTS, OUTPUTS, RequestedOutput, raw_response, typed_response
 from serving.api.open_inference.tensor import TensorSpec, images_from_json
-from serving.core.classifier import EncodedImage
+from serving.core.picture_decoder import EncodedImage
 from serving.errors import DigitServiceError, InvalidRequestError
 from serving.predictions import BatchPredictions, Predictions, Refusal
 
