@@ -5,19 +5,20 @@ from collections.abc import Callable
 from pathlib import Path
 from tempfile import mkstemp
 
-FileStamp = tuple[int, int, int]  # modification time in nanoseconds, size in bytes, inode
+FileStamp = tuple[int, int, int, int]  # times of modification and of change in nanoseconds, size in bytes, inode
 
 
 def file_stamp(path: Path) -> FileStamp | None:
-    """Detects file changes by mtime, size and inode: returns a stamp to compare, None for a file that has none.
+    """Detects file changes by mtime, ctime, size and inode: returns a stamp to compare, None for a file that has none.
 
-    The inode detects a file that was replaced by another of equal size and modification time.
+    The inode detects a file that was replaced by another of equal size and modification time; ctime, which the kernel
+    alone sets, one that was written in place and whose modification time was put back.
     """
     try:
         status = path.stat()
     except OSError:
         return None
-    return status.st_mtime_ns, status.st_size, status.st_ino
+    return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino
 
 
 def replace_atomically(
