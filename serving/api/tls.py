@@ -6,14 +6,16 @@ and without a restart. Connections that are open keep theirs. Files that cannot 
 
 import ssl
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import grpc
-
+from serving.auth.followed_files import FollowedFiles
 from serving.errors import ConfigError
-from serving.files import FileStamp, file_stamp
 from serving.logging import Logger
+
+if TYPE_CHECKING:  # a supervisor follows the files, and loads no gRPC
+    import grpc
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,76 +26,78 @@ class TlsFiles:
     key: Path
     client_ca: Path | None
 
+    @property
+    def paths(self) -> list[Path]:
+        """All of them."""
+        return [self.certificate, self.key, *([self.client_ca] if self.client_ca else [])]
+
+
+@dataclass(frozen=True, slots=True)
+class TlsContents:
+    """What the files hold, in PEM."""
+
+    certificate: bytes
+    key: bytes = field(repr=False)
+    client_ca: bytes | None
+
+
+def followed_tls(files: TlsFiles, log: Logger, last_good: TlsContents | None = None) -> FollowedFiles[TlsContents]:
+    """Follows the files. Raises ConfigError for such as cannot be used, unless there are `last_good` contents."""
+    return FollowedFiles("tls_files", files.paths, lambda: read_tls(files), log, last_good)
+
+
+def read_tls(files: TlsFiles) -> TlsContents:
+    """Reads the files and checks them. Raises ConfigError.
+
+    Python's ssl checks them: gRPC would accept a key that does not fit, and fail every handshake in silence.
+    """
+    try:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)  # for its checks alone: it serves nothing
+        # An encrypted key fails; without a password OpenSSL would prompt.
+        context.load_cert_chain(files.certificate, files.key, password="")
+        if files.client_ca:
+            context.load_verify_locations(files.client_ca)
+        return TlsContents(
+            files.certificate.read_bytes(),
+            files.key.read_bytes(),
+            files.client_ca.read_bytes() if files.client_ca else None,
+        )
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        named = " and ".join(str(path) for path in files.paths)
+        raise ConfigError(f"tls: {named} cannot be used: {error}") from error
+
 
 class TlsCredentials:
     """Makes gRPC server credentials that follow the files."""
 
-    def __init__(self, files: TlsFiles, log: Logger) -> None:
-        """Reads the files. Raises ConfigError when they cannot be used."""
+    def __init__(self, files: FollowedFiles[TlsContents]) -> None:
         self._files = files
-        self._log = log
-        self._stamps = self._look()  # before reading: a change in between is noticed at the next connection
-        self._current = self._read()
         self._reading = threading.Lock()  # gRPC calls back from threads of its own, several at a time
 
-    def for_listener(self) -> grpc.ServerCredentials:
+    def for_listener(self) -> "grpc.ServerCredentials":
         """Returns credentials for one listener, which follow the files from now on.
 
         Each listener needs its own: gRPC keeps the configuration last given to it, and None means that one is current.
         """
-        given = self._current
+        import grpc
+
+        with self._reading:
+            given = self._files.current()
+
+        def configuration() -> grpc.ServerCertificateConfiguration:
+            return grpc.ssl_server_certificate_configuration([(given.key, given.certificate)], given.client_ca)
 
         def changed_configuration() -> grpc.ServerCertificateConfiguration | None:
             nonlocal given  # of this listener; all share the files and their last good contents
             with self._reading:
-                self._read_again()
-                if given is self._current:
+                current = self._files.current()
+                if current is given:
                     return None
-                given = self._current
-                return given
+                given = current
+                return configuration()
 
         return grpc.dynamic_ssl_server_credentials(
-            given,
+            configuration(),
             changed_configuration,  # type: ignore[arg-type]  # grpc takes None for "no change", as its documentation says
-            require_client_authentication=self._files.client_ca is not None,
+            require_client_authentication=given.client_ca is not None,
         )
-
-    def _read_again(self) -> None:
-        """Takes over the contents of the files if they have changed and can be used."""
-        stamps = self._look()
-        if stamps == self._stamps:
-            return
-        self._stamps = stamps  # also when reading fails: the failure is logged once, not at every connection
-        try:
-            self._current = self._read()
-        except ConfigError as error:  # such as a new certificate with the old key: the new key changes the files again
-            self._log.error("tls_files_not_read", why=str(error))
-        else:
-            self._log.info("tls_files_read", certificate=str(self._files.certificate))
-
-    def _paths(self) -> list[Path]:
-        files = self._files
-        return [files.certificate, files.key, *([files.client_ca] if files.client_ca else [])]
-
-    def _look(self) -> list[FileStamp | None]:
-        return [file_stamp(path) for path in self._paths()]
-
-    def _read(self) -> grpc.ServerCertificateConfiguration:
-        """Reads the files and checks them. Raises ConfigError.
-
-        Python's ssl checks them: gRPC would accept a key that does not fit, and fail every handshake in silence.
-        """
-        certificate, key, client_ca = self._files.certificate, self._files.key, self._files.client_ca
-        try:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)  # for its checks alone: it serves nothing
-            context.load_cert_chain(
-                certificate, key, password=""
-            )  # an encrypted key fails; without a password OpenSSL would prompt
-            if client_ca:
-                context.load_verify_locations(client_ca)
-            chain, private_key = certificate.read_bytes(), key.read_bytes()
-            authorities = client_ca.read_bytes() if client_ca else None
-        except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
-            named = " and ".join(str(path) for path in self._paths())
-            raise ConfigError(f"tls: {named} cannot be used: {error}") from error
-        return grpc.ssl_server_certificate_configuration([(private_key, chain)], authorities)

@@ -1,13 +1,13 @@
 """Identifies the caller of a request, or refuses it: authenticators with and without a file of API keys."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Protocol
 
 from serving.auth.api_keys import ADMIN, ApiKeys, Caller, read_keys
-from serving.errors import ConfigError, ForbiddenError, UnauthenticatedError
-from serving.files import file_stamp
+from serving.auth.followed_files import FollowedFiles
+from serving.errors import ForbiddenError, UnauthenticatedError
 from serving.logging import Logger
 
 REREAD_SECONDS = 1.0  # between two looks at the file: a key that was removed may be accepted for so long
@@ -47,19 +47,25 @@ class OpenAuthenticator:
         return Caller(context.peer())
 
 
+def followed_keys(
+    path: Path, log: Logger, last_good: ApiKeys | None = None, clock: Callable[[], float] = time.monotonic
+) -> FollowedFiles[ApiKeys]:
+    """Follows a file of API keys. Raises ConfigError for one that cannot be used, unless there are `last_good` keys."""
+
+    def describe(keys: ApiKeys) -> dict[str, object]:
+        return {"keys": len(keys)}
+
+    return FollowedFiles("api_keys", [path], lambda: read_keys(path), log, last_good, describe, clock)
+
+
 class ApiKeyAuthenticator:
-    """Accepts requests with a key of the file, sent as `authorization: Bearer KEY` or `x-api-key: KEY`.
+    """Accepts requests with a key of the file, sent as `authorization: Bearer KEY` or `x-api-key: KEY`."""
 
-    Reads the file again when it has changed.
-    """
-
-    def __init__(self, path: Path, log: Logger) -> None:
-        """Reads the file. Raises ConfigError for a file that cannot be used."""
-        self._path = path
-        self._log = log
-        self._stamp = file_stamp(path)  # before reading: a change in between is noticed at the next look
-        self._keys = read_keys(path)
-        self._next_look = time.monotonic() + REREAD_SECONDS
+    def __init__(self, keys: FollowedFiles[ApiKeys], clock: Callable[[], float] = time.monotonic) -> None:
+        self._file = keys
+        self._clock = clock
+        self._keys = keys.current()
+        self._next_look = clock() + REREAD_SECONDS
 
     def authenticate(self, context: RequestContext, scope: str | None) -> Caller:
         """Returns the caller with its key. Raises UnauthenticatedError, or ForbiddenError without the scope."""
@@ -76,19 +82,11 @@ class ApiKeyAuthenticator:
         return Caller(key.name, key)
 
     def _current_keys(self) -> ApiKeys:
-        """Returns the keys of the file, read again if it has changed; the last good ones where it cannot be used."""
         # On the event loop, and not on a thread of its own: one stat a second, and a small file now and then.
-        now = time.monotonic()
+        now = self._clock()
         if now >= self._next_look:
             self._next_look = now + REREAD_SECONDS
-            stamp = file_stamp(self._path)
-            if stamp != self._stamp:
-                self._stamp = stamp
-                try:
-                    self._keys = read_keys(self._path)
-                    self._log.info("api_keys_read", keys=len(self._keys))
-                except ConfigError as error:
-                    self._log.error("api_keys_not_read", why=str(error), kept=len(self._keys))
+            self._keys = self._file.current()
         return self._keys
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from prometheus_client import Metric
 
 from serving.config import Config
+from serving.process.trusted_files import LastGood
 from serving.version_policy import VersionPolicy
 
 _LENGTH = struct.Struct("<I")  # before each message: its number of bytes
@@ -28,6 +29,7 @@ class Begin:
     rates: int  # file descriptor of auth.rate_limits.RateMemory
     is_ready: bool  # the service, for /readyz
     is_first: bool  # it answers HTTP while it loads; one that replaces another does so once it is ready
+    last_good: LastGood  # contents of the files of keys and TLS, which may be unusable by now
 
 
 @dataclass(frozen=True, slots=True)

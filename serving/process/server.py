@@ -28,7 +28,7 @@ from serving.api.open_inference.operations import OpenInferenceOperations
 from serving.api.open_inference.service import OpenInferenceService
 from serving.api.open_inference.totals import InferTotals
 from serving.api.reflection import reflection_methods, services
-from serving.api.tls import TlsCredentials, TlsFiles
+from serving.api.tls import TlsCredentials
 from serving.auth.authenticator import ApiKeyAuthenticator, OpenAuthenticator
 from serving.auth.rate_limits import RateLimits
 from serving.config import DEFAULT_BATCH_SIZE, Config, is_loopback, is_unix
@@ -53,6 +53,7 @@ from serving.models.loaded_model import LoadedModel
 from serving.models.onnx_session import RUNTIME_VERSION, available_providers
 from serving.models.repository import ModelRepository
 from serving.process.model_reloader import ModelReloader
+from serving.process.trusted_files import NOTHING_KNOWN, LastGood, TrustedFiles
 from serving.version_policy import VersionPolicy
 
 FLUSH_SECONDS = 1.0  # for finished responses to leave, once nothing is in flight
@@ -72,11 +73,13 @@ class Server:
         rates: RateLimits | None = None,
         reload_others: Callable[[], Awaitable[None]] | None = None,
         collect_service: Callable[[], Awaitable[Sequence[Metric]]] | None = None,
+        last_good: LastGood = NOTHING_KNOWN,
     ) -> None:
         """`rates`: rate limits shared by all workers. `reload_others`: reloads models in the other workers.
-        `collect_service`: returns the metrics of all workers.
+        `collect_service`: returns the metrics of all workers. `last_good`: contents of the files of keys and of TLS,
+        used where the files cannot be.
 
-        Raises ConfigError for a file of API keys that cannot be used.
+        Raises ConfigError for a file of API keys or of TLS that cannot be used.
         """
         self._config = config
         self._log = log
@@ -85,6 +88,7 @@ class Server:
         self._workers = config.workers or 1
         self._largest_batch = config.max_batch_size or DEFAULT_BATCH_SIZE
         self._is_drained = False
+        self._trusted = TrustedFiles(config, log, last_good)
         self.metrics = Metrics(CollectorRegistry())
         self._registry = Registry()
         self._admission = Admission(config.queue_capacity_images)
@@ -104,7 +108,7 @@ class Server:
         # Without keys nobody is known: administration then needs a server that only this machine can reach.
         is_admin_open = config.admin and is_loopback(config.host)
         authenticator = (
-            ApiKeyAuthenticator(config.api_keys, log) if config.api_keys else OpenAuthenticator(is_admin_open)
+            ApiKeyAuthenticator(self._trusted.keys) if self._trusted.keys else OpenAuthenticator(is_admin_open)
         )
         self._access_log = AccessLog(log, config.log_format) if config.access_log else None
         observed = (authenticator, self.metrics, log, self._access_log)
@@ -235,10 +239,7 @@ class Server:
 
     async def _start_grpc(self) -> None:
         config, port = self._config, self._grpc_port
-        tls = None
-        if config.tls_certificate and config.tls_key:
-            files = TlsFiles(config.tls_certificate, config.tls_key, config.tls_client_ca)
-            tls = TlsCredentials(files, self._log)
+        tls = TlsCredentials(self._trusted.tls) if self._trusted.tls else None
         try:
             await self._grpc.start(config.host, port, tls)
         except OSError as error:

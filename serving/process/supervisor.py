@@ -8,6 +8,7 @@
 4. The counts of a worker that has ended stay in the sums, once: those at the end of its drain, or those of its last
    collection before it died.
 5. A first start that fails ends the service with the reason. A replacement that fails is tried again, ever less often.
+   Files of keys and TLS that cannot be used meanwhile do not make it fail: the supervisor has their last good contents.
 6. Drain: not ready at once, then each worker drains, and its HTTP stops last. A worker without a supervisor drains,
    too.
 """
@@ -30,6 +31,7 @@ from serving.metrics.merge import lasting, summed
 from serving.metrics.supervisor_metrics import SupervisorMetrics
 from serving.process import recycling
 from serving.process.recycling import MemoryGrowth, held_bytes
+from serving.process.trusted_files import TrustedFiles
 from serving.process.worker_process import WorkerProcess
 from serving.version_policy import VersionPolicy
 
@@ -54,11 +56,12 @@ class Supervisor:
         self._retired: list[Metric] = []  # sums of the workers that have ended
         self._policy = config.model_version  # for workers that start from now on
         self._rates: RateMemory | None = None
+        self._trusted: TrustedFiles | None = None
         self._has_started = False  # every worker has been ready
         self._is_draining = False
         self._ports = ports
         self._reserved = ExitStack()  # the ports, where they are its own
-        self._keepers: list[asyncio.Task[None]] = []  # one for each number
+        self._keepers: list[asyncio.Task[None]] = []  # one for each number, and one for the files of keys and TLS
         self.metrics = SupervisorMetrics()
         self.grpc_port = 0  # known once started
         self.http_port = 0
@@ -120,6 +123,7 @@ class Supervisor:
 
     async def _start(self) -> None:
         self._rates = RateMemory()
+        self._trusted = TrustedFiles(self._config, self._log)
         ports = self._ports or self._reserved.enter_context(closing(ReservedPorts(self._config)))
         self._config = ports.of(self._config)
         self.grpc_port, self.http_port, self.metrics_port = ports.grpc, ports.http, ports.metrics
@@ -132,7 +136,8 @@ class Supervisor:
             self._policy = VersionPolicy(versions=self._workers[0].versions)
         self._has_started = True
         await self._announce()
-        self._keepers = [asyncio.create_task(self._keep(number)) for number in range(self._count)]
+        kept = [self._trusted.follow(), *(self._keep(number) for number in range(self._count))]
+        self._keepers = [asyncio.create_task(each) for each in kept]
 
     async def _announce(self) -> None:
         """Tells all workers whether the service is ready: call it where that may have changed."""
@@ -159,7 +164,7 @@ class Supervisor:
 
     async def _spawn(self, number: int, *, is_first: bool = False) -> WorkerProcess:
         count, config = self._count, self._config
-        if not self._rates:
+        if not (self._rates and self._trusted):
             raise RuntimeError("a worker is spawned before the start: this is a bug")
         # Each worker gets its share of what bounds the whole service, and at least what the largest request needs.
         share = dataclasses.replace(
@@ -169,7 +174,8 @@ class Supervisor:
             queue_capacity_images=max(config.queue_capacity_images // count, config.max_images_per_request),
             decode_threads=max(config.decode_threads // count, 1),
         )
-        return await WorkerProcess.spawn(share, number, self._rates.descriptor, self, is_first=is_first)
+        last_good = self._trusted.current()
+        return await WorkerProcess.spawn(share, number, self._rates.descriptor, self, last_good, is_first=is_first)
 
     async def _keep(self, number: int) -> None:
         """Replaces the worker of this number whenever it ends or has grown, until the service drains."""

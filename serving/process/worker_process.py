@@ -25,6 +25,7 @@ from serving.process.ipc import (
     StartFailed,
     WorkerLink,
 )
+from serving.process.trusted_files import LastGood
 from serving.version_policy import VersionPolicy
 
 
@@ -73,10 +74,13 @@ class WorkerProcess:
         return self._process.pid
 
     @staticmethod
-    async def spawn(config: Config, number: int, rates: int, service: Service, *, is_first: bool) -> "WorkerProcess":
+    async def spawn(
+        config: Config, number: int, rates: int, service: Service, last_good: LastGood, *, is_first: bool
+    ) -> "WorkerProcess":
         """Starts a worker with `config`, which is not ready yet.
 
-        `rates`: file descriptor of auth.rate_limits.RateMemory. `is_first`: it replaces no other.
+        `rates`: file descriptor of auth.rate_limits.RateMemory. `last_good`: contents of the files of keys and TLS.
+        `is_first`: it replaces no other.
         """
         ours, theirs = socket.socketpair()
         with theirs:  # closed here once the worker has it: otherwise its end would not close ours
@@ -90,7 +94,7 @@ class WorkerProcess:
                 raise
         try:
             link = await WorkerLink.open(ours)
-            await link.send(Begin(config, number, rates, service.is_ready, is_first))
+            await link.send(Begin(config, number, rates, service.is_ready, is_first, last_good))
         except BaseException:  # a cancellation, as by a drain: nothing else knows of the process yet
             with suppress(ProcessLookupError):
                 process.kill()

@@ -6,44 +6,14 @@ from pathlib import Path
 
 import grpc
 import pytest
-import trustme
 from structlog.testing import capture_logs
 
 from protos.mnist.v1 import digits_pb2
 from protos.mnist.v1.digits_pb2_grpc import DigitClassifierStub
 from serving.errors import ConfigError
+from tests.support.authority import Authority, Settings
 from tests.support.servers import StartServer
 from tests.support.tiny_model import image_of
-
-Settings = dict[str, Path]
-
-
-class Authority:
-    """A certificate authority with its files below `folder`."""
-
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self._folder = folder
-        self._authority = trustme.CA()
-        self.file = folder / "ca.pem"
-        self._authority.cert_pem.write_to_path(str(self.file))
-
-    def issue(self, host: str, expires: datetime.datetime | None = None) -> Settings:
-        """Writes a certificate and key for `host`, over those that are there."""
-        issued = self._authority.issue_cert(host, not_after=expires)
-        certificate, key = self._folder / "certificate.pem", self._folder / "key.pem"
-        certificate.write_bytes(b"".join(each.bytes() for each in issued.cert_chain_pems))
-        issued.private_key_pem.write_to_path(str(key))
-        return {"tls_certificate": certificate, "tls_key": key}
-
-    def trusting(self, client: Settings | None = None) -> grpc.ChannelCredentials:
-        """What a client uses that trusts this authority, with a certificate of its own where there is one."""
-        root = self.file.read_bytes()
-        if client is None:
-            return grpc.ssl_channel_credentials(root)
-        return grpc.ssl_channel_credentials(
-            root, client["tls_key"].read_bytes(), client["tls_certificate"].read_bytes()
-        )
 
 
 @pytest.fixture

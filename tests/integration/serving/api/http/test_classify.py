@@ -17,8 +17,8 @@ from protos.mnist.v1.digits_pb2_grpc import DigitClassifierStub
 from serving.config import Config
 from serving.logging import get_logger
 from serving.process.supervisor import Supervisor
-from tests.integration.serving.api.test_tls import Authority
 from tests.integration.serving.auth.test_api_keys import MakeKey
+from tests.support.authority import Authority
 from tests.support.engine import ENGINE
 from tests.support.processes import ROOT, started_on_loop
 from tests.support.servers import StartServer
