@@ -23,6 +23,9 @@ class RequestContext(Protocol):
     def invocation_metadata(self) -> Iterable[tuple[str, str | bytes]] | None:
         """Returns the request's metadata as pairs of a lower-case name and a value."""
 
+    def peer_certificate(self) -> bytes | None:
+        """Returns the certificate that the client has shown in TLS, in PEM; None where it has shown none."""
+
 
 class Authenticator(Protocol):
     """Identifies callers and checks their scopes."""

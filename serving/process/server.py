@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, Metric
 
 from serving import __version__
 from serving.api.access_log import AccessLog
+from serving.api.client_certificates import CertificateAuthenticator
 from serving.api.digits import service as digits
 from serving.api.digits.http import DigitEndpoints
 from serving.api.digits.operations import DigitOperations
@@ -29,7 +30,7 @@ from serving.api.open_inference.service import OpenInferenceService
 from serving.api.open_inference.totals import InferTotals
 from serving.api.reflection import reflection_methods, services
 from serving.api.tls import TlsCredentials
-from serving.auth.authenticator import ApiKeyAuthenticator, OpenAuthenticator
+from serving.auth.authenticator import ApiKeyAuthenticator, Authenticator, OpenAuthenticator
 from serving.auth.rate_limits import RateLimits
 from serving.config import DEFAULT_BATCH_SIZE, Config, is_loopback, is_unix
 from serving.core.admission import Admission
@@ -107,9 +108,13 @@ class Server:
         self._health = Health([digits.SERVICE, open_inference.SERVICE], self.metrics)
         # Without keys nobody is known: administration then needs a server that only this machine can reach.
         is_admin_open = config.admin and is_loopback(config.host)
-        authenticator = (
+        authenticator: Authenticator = (
             ApiKeyAuthenticator(self._trusted.keys) if self._trusted.keys else OpenAuthenticator(is_admin_open)
         )
+        open_methods = [*self._health.methods(), *(reflection_methods() if config.reflection else ())]
+        if config.tls_client_ca:
+            certificates = authenticator = CertificateAuthenticator(authenticator)
+            open_methods = list(map(certificates.guard, open_methods))
         self._access_log = AccessLog(log, config.log_format) if config.access_log else None
         observed = (authenticator, self.metrics, log, self._access_log)
         operations = DigitOperations(classifier, self._explainer)
@@ -125,8 +130,7 @@ class Server:
         methods = [
             *DigitService(operations, classifier, reader, self._registry, *observed).methods(),
             *OpenInferenceService(inference, classifier, *observed).methods(),
-            *self._health.methods(),
-            *(reflection_methods() if config.reflection else ()),
+            *open_methods,
         ]
         longest, is_closed = config.max_request_bytes, bool(config.tls_certificate)
         bodies = Bodies(longest)

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import grpc
 
-from serving.api.engine.call import NO_DEADLINE, OK, Call, Metadata, Method
+from serving.api.engine.call import CERTIFICATE, NO_DEADLINE, OK, Call, Metadata, Method
 from serving.api.listening_port import address
 from serving.api.tls import TlsCredentials
 from serving.logging import Logger
@@ -150,6 +150,10 @@ class _AioCall(Call):
 
     def invocation_metadata(self) -> Metadata:
         return cast(Metadata, self._context.invocation_metadata() or ())
+
+    def peer_certificate(self) -> bytes | None:
+        shown = self._context.auth_context().get(CERTIFICATE)
+        return next(iter(shown)) if shown else None
 
     async def read(self) -> bytes | None:
         message: object = await self._context.read()  # or EOF, of which the types say nothing

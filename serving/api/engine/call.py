@@ -21,6 +21,7 @@ from serving.auth.api_keys import Caller
 Metadata = Iterable[tuple[str, str | bytes]]
 Kind = Literal["unary", "server_stream", "bidi_stream"]
 NO_DEADLINE = float("inf")
+CERTIFICATE = "x509_pem_cert"  # gRPC's name of the client's certificate, in its context of a connection
 OK = grpc.StatusCode.OK
 
 
@@ -62,6 +63,10 @@ class Call(ABC):
     @abstractmethod
     def invocation_metadata(self) -> Metadata:
         """Returns the request's metadata as pairs of a lower-case name and a value."""
+
+    def peer_certificate(self) -> bytes | None:
+        """Returns the certificate that the client has shown in TLS, in PEM; None where it has shown none."""
+        return None
 
     @abstractmethod
     async def read(self) -> bytes | None:

@@ -142,6 +142,9 @@ class _QueueCall(Call):
         metadata: Metadata = self._metadata
         return metadata
 
+    def peer_certificate(self) -> bytes | None:
+        return grpc_core.peer_certificate(self._core)
+
     def watch(self) -> None:
         """Gets the call's end, which may come at any time."""
         self._core.start_server_batch((grpc_core.receive_close(),), self._note_close)

@@ -14,17 +14,21 @@ says what to do when they move. They are:
    `invocation_metadata`. It has no `success` when the server was shut down instead.
 4. `call.start_server_batch(operations, tag)`, which any thread may call, and `call.peer()`. An empty batch completes at
    once, also on a call that has ended.
-5. The operations below. One that sends nothing of its own may be in many batches at a time. One that receives may not:
+5. `auth_context(call)`: what TLS knows of the client, sequences of bytes by a name in bytes.
+6. The operations below. One that sends nothing of its own may be in many batches at a time. One that receives may not:
    it holds what it received, and sharing it frees that twice. Its event has it as `batch_operations[0]`, and no
    `success` where gRPC itself refused the message.
 
 A kept reference to the last event of an ended call makes the next poll spin (a comment in `grpc._server` says so).
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import grpc
 from grpc._cython import cygrpc  # type: ignore[attr-defined]  # the stubs leave it out
+
+from serving.api.engine.call import CERTIFICATE
 
 # Releases of grpcio on which all tests have passed with this engine.
 TESTED_RELEASES = ("1.85",)
@@ -34,6 +38,7 @@ Server = cygrpc.Server
 QUEUE_TIMEOUT = cygrpc.CompletionType.queue_timeout
 QUEUE_SHUTDOWN = cygrpc.CompletionType.queue_shutdown
 _NO_FLAGS = 0
+_CERTIFICATE = CERTIFICATE.encode()
 SEND_NO_METADATA = cygrpc.SendInitialMetadataOperation(None, _NO_FLAGS)
 SEND_OK = cygrpc.SendStatusFromServerOperation(None, cygrpc.StatusCode.ok, b"", _NO_FLAGS)
 
@@ -62,6 +67,12 @@ def send_status(code: grpc.StatusCode, details: str, trailing_metadata: tuple[tu
     """Makes an operation that ends the call."""
     number: int = code.value[0]
     return cygrpc.SendStatusFromServerOperation(trailing_metadata, number, details.encode(), _NO_FLAGS)
+
+
+def peer_certificate(call: Any) -> bytes | None:
+    """Returns the certificate that a call's client has shown in TLS, in PEM."""
+    shown: Sequence[bytes] = cygrpc.auth_context(call).get(_CERTIFICATE)
+    return shown[0] if shown else None
 
 
 def server_credentials(credentials: grpc.ServerCredentials) -> object:

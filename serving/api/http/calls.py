@@ -133,6 +133,9 @@ class Origin:
         headers = self._request.scope["headers"]
         return [(name.decode(), value.decode("latin-1")) for name, value in headers if name in _KEY_HEADERS]
 
+    def peer_certificate(self) -> None:
+        """Returns None: the HTTP port has no TLS."""
+
 
 _KEY_HEADERS = (b"authorization", b"x-api-key")
 
