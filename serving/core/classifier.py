@@ -159,23 +159,23 @@ class Classifier:
     ) -> Iterator[None]:
         """Holds room for `images`, 1 or more, within the block, and charges the caller's key for them.
 
-        `held`: images of the same request that were admitted before; then the key is charged whatever its rate.
-        `decoding`: the work of decoding them. Raises OverloadedError, DecodersFullError, RateLimitedError,
-        InvalidRequestError, TooLateError or ExpiredError.
+        `held`: images of the same request that were admitted before; then the key may be further ahead. `decoding`: the
+        work of decoding them. Raises OverloadedError, DecodersFullError, RateLimitedError, TooLateError or
+        ExpiredError, and InvalidRequestError for more images than the key's burst, or more work than there is room for.
         """
         self._admit(caller.name, images, batcher, deadline, held, decoding)
         try:
             with self.pictures.admitted(caller, decoding):
                 # After admission: what the server has no room for costs a key nothing.
-                self.charge(caller, images, is_rest=held > 0)
+                self.charge(caller, images, held)
                 yield
         finally:
             self._admission.release(caller.name, images)
 
-    def charge(self, caller: Caller, images: int, is_rest: bool = False) -> None:
-        """Counts `images` against the rate of the caller's key. Raises RateLimitedError unless `is_rest`."""
+    def charge(self, caller: Caller, images: int, held: int = 0) -> None:
+        """Counts `images` against the rate of the caller's key. Raises what RateLimits.charge() raises."""
         if caller.key:
-            self._rates.charge(caller.key, images, is_rest)
+            self._rates.charge(caller.key, images, held)
 
     def with_remarks(self, predictions: Predictions, remarks: Mapping[int, IntFlag]) -> Predictions:
         """Returns the predictions with the remarks on their pictures; refuses and counts pictures of several glyphs.

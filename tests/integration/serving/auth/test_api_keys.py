@@ -167,6 +167,17 @@ async def test_key_beyond_its_rate_is_refused_with_a_time_to_retry(
         assert await classify(server.grpc_port, ("x-api-key", fast)) == "OK"
 
 
+async def test_call_of_more_images_than_the_burst_is_refused_and_locks_nobody_out(
+    start_server: StartServer, file: Path, make_key: MakeKey
+) -> None:
+    secret = make_key("slow", "--images-per-second", "1")
+    async with start_server(api_keys=file) as server:
+        async with AsyncDigitClient(f"127.0.0.1:{server.grpc_port}", api_key=secret) as client:
+            with pytest.raises(CallError, match=r"INVALID_ARGUMENT: key slow .* at most 1 image at once.* holds 1024"):
+                await client.classify([image_of(3)] * 1024)
+        assert await classify(server.grpc_port, ("x-api-key", secret)) == "OK"
+
+
 async def test_our_clients_show_the_key_that_they_are_given(
     start_server: StartServer, file: Path, make_key: MakeKey, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -6,11 +6,13 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from PIL import Image
 from prometheus_client import CollectorRegistry
 
+from serving.auth import rate_limits
 from serving.auth.api_keys import ApiKey, Caller
 from serving.auth.rate_limits import RateLimits
 from serving.core.admission import Admission
@@ -177,14 +179,26 @@ async def test_candidates_without_room_are_refused_with_a_time_to_retry(tmp_path
         await stage.read()
 
 
-async def test_key_pays_for_every_candidate_and_its_first_page_is_read(tmp_path: Path) -> None:
-    key = ApiKey("slow", bytes(32), frozenset({"classify"}), images_per_second=0.5, index=0)
+def key_with(images_per_second: float) -> Caller:
+    return Caller("slow", ApiKey("slow", bytes(32), frozenset({"classify"}), images_per_second, index=0))
+
+
+async def test_key_pays_for_every_candidate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rate_limits, "time", SimpleNamespace(monotonic=lambda: 1000.0))
+    caller = key_with(CANDIDATES)
     async with staged(tmp_path) as stage:
-        assert (await stage.read(caller=Caller("slow", key))).lines
+        for _ in range(2):  # a second ahead, and no more
+            assert (await stage.read(caller=caller)).lines
         with pytest.raises(RateLimitedError) as raised:
-            await stage.read(caller=Caller("slow", key))
-        assert raised.value.retry_after_seconds
-        assert 2 * CANDIDATES - 2 < raised.value.retry_after_seconds <= 2 * CANDIDATES
+            await stage.read(caller=caller)
+        assert raised.value.retry_after_seconds == pytest.approx(1)
+
+
+async def test_page_beyond_the_burst_of_a_key_is_refused_and_gives_the_room_back(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        with pytest.raises(InvalidRequestError, match=rf"at most {CANDIDATES - 1} .* holds {CANDIDATES}"):
+            await stage.read(caller=key_with(CANDIDATES - 1))
+        assert stage.admission.held == 0
 
 
 async def test_caller_who_leaves_gives_the_room_back(tmp_path: Path) -> None:
@@ -237,13 +251,14 @@ async def test_picture_whose_turn_comes_too_late_is_refused_with_a_time_to_retry
 
 
 async def test_pictures_without_room_are_refused_and_cost_a_key_nothing(tmp_path: Path) -> None:
-    key = ApiKey("slow", bytes(32), frozenset({"classify"}), images_per_second=0.5, index=0)
+    caller = Caller("slow", ApiKey("slow", bytes(32), frozenset({"classify"}), images_per_second=0.5, index=0))
+    photo = [EncodedImage(picture_of("7", form="JPEG"))]
     async with staged(tmp_path) as stage:
         with stage.decoders.admitted("other", CAPACITY):
             for _ in range(3):
                 with pytest.raises(DecodersFullError):
-                    await stage.read(caller=Caller("slow", key))
-        assert (await stage.read(caller=Caller("slow", key))).lines
+                    await stage.classifier.classify(photo, caller)
+        assert (await stage.classifier.classify(photo, caller)).images == 1
 
 
 async def test_requested_version_answers_and_another_is_unknown(tmp_path: Path) -> None:

@@ -217,10 +217,12 @@ async def test_rates_count_every_candidate(
     assert run_command(keys, ["new", "slow", "--images-per-second", "0.01", "--file", str(file)]) == 0
     headers = {"X-Api-Key": capsys.readouterr().out.strip()}
     async with start_server(model_repository=ROOT / "models", api_keys=file) as server, web(server.http_port) as caller:
-        assert (await caller.post("/v1/read", picture_of("31415"), headers))[0] == 200
+        status, error, _ = await caller.post("/v1/read", picture_of("31415"), headers)
+        assert (status, error["code"]) == (400, "INVALID_ARGUMENT")
+        assert "key slow may ask for 0.01 images a second, and for at most 1 image at once" in error["message"]
         status, _, headers = await caller.post("/v1/read", LINE, headers)
-        assert status == 429
-        assert int(headers["Retry-After"]) > 300  # five digits or more at a hundred seconds each, with jitter
+        assert status == 429  # the picture was decoded, for which it pays as for one image
+        assert 49 <= int(headers["Retry-After"]) <= 150  # a hundred seconds, with jitter
 
 
 async def test_reads_are_in_the_access_log(start_server: StartServer, capsys: pytest.CaptureFixture[str]) -> None:
