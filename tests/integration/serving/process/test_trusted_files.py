@@ -1,4 +1,4 @@
-"""Workers that are replaced while the files of keys and of TLS cannot be used."""
+"""Files of keys and of TLS: warned of where they are open to others, and kept for workers that replace others."""
 
 import asyncio
 import os
@@ -6,10 +6,13 @@ import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import grpc
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from protos.mnist.v1 import digits_pb2
@@ -18,6 +21,7 @@ from serving.auth.api_keys import new_secret, table
 from serving.config import Config
 from serving.logging import get_logger
 from serving.process.supervisor import Supervisor
+from serving.process.trusted_files import warn_of_permissions
 from tests.support.authority import Authority
 from tests.support.engine import ENGINE
 from tests.support.processes import until_ended
@@ -102,3 +106,32 @@ async def test_what_was_revoked_before_the_mistake_stays_revoked_in_a_new_worker
             await service.kill_all()
             assert await service.status(secret) is grpc.StatusCode.OK
             assert await service.status(revoked) is grpc.StatusCode.UNAUTHENTICATED
+
+
+@given(mode=st.integers(0, 0o777))
+def test_only_files_that_others_may_change_and_a_private_key_that_all_may_read_are_warned_of(mode: int) -> None:
+    with TemporaryDirectory() as folder, capture_logs() as log:
+        names = ("keys.toml", "certificate.pem", "key.pem", "clients.pem", "model.pub")
+        keys, certificate, key, clients, model = paths = [Path(folder) / name for name in names]
+        for path in paths:
+            path.touch()
+            path.chmod(mode)
+        config = Config(
+            api_keys=keys, tls_certificate=certificate, tls_key=key, tls_client_ca=clients, model_public_key=model
+        )
+        warn_of_permissions(config, get_logger())
+    named = {entry["file"] for entry in log if entry["event"] == "file_open_to_others"}
+    assert named == {str(path) for path in paths if mode & 0o022 or (path == key and mode & 0o004)}
+
+
+async def test_files_that_are_open_to_others_are_named_once_at_the_start(tiny_repository: Path, tmp_path: Path) -> None:
+    keys, authority = tmp_path / "keys.toml", Authority(tmp_path / "ours")
+    write_key(keys)
+    keys.chmod(0o660)
+    with capture_logs() as log:
+        async with trusting(tiny_repository, keys, authority):
+            pass
+    assert [entry["file"] for entry in log if entry["event"] == "file_open_to_others"] == [
+        str(keys),
+        str(authority.key),
+    ]
