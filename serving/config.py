@@ -81,6 +81,12 @@ def _host(text: str) -> str:
     return host
 
 
+def _published_host(text: str) -> str:
+    if text and not _is_host(text):
+        raise ValueError("expected an address such as 127.0.0.1 or ::1, or a name")
+    return _host(text) if text else ""
+
+
 def _is_ip_address(host: str) -> bool:
     try:
         ip_address(host)
@@ -182,6 +188,9 @@ class Config:
         "address to listen on; 0.0.0.0 for every interface; unix:PATH for a Unix socket, and PATH.http for HTTP",
         _host,
     )
+    published_host: str = _setting(
+        "", "address on which the ports of a container are published, if not host; empty: host", _published_host
+    )
     grpc_port: int = _setting(50051, "port of the gRPC service; 0: any free one", _port)
     http_port: int = _setting(
         8080, "port of /v1/classify, /v1/read, /v1/explain, /metrics, /livez and /readyz; 0: any free one", _port
@@ -271,13 +280,15 @@ class Config:
                 f"workers ({self.workers}): processes cannot share a Unix socket, so one worker serves "
                 f"--host {self.host}: leave out --workers, or listen on an address"
             )
-        if not (self.tls_certificate or self.insecure or is_loopback(self.host)):
+        reached_at = self.published_host or self.host
+        if not (self.tls_certificate or self.insecure or is_loopback(reached_at)):
             try:
                 getaddrinfo(self.host, None)
             except (OSError, UnicodeError) as error:  # nobody can reach what is no host
                 raise ConfigError(f"host {self.host}: {error}; another: --host") from error
+            setting = "--published-host" if self.published_host else "--host"
             raise ConfigError(
-                f"--host {self.host}: others can reach it, and what they send would be readable on the way: set "
+                f"{setting} {reached_at}: others can reach it, and what they send would be readable on the way: set "
                 "--tls-certificate and --tls-key, or say --insecure where the network itself is trusted"
             )
 

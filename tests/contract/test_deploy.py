@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 from serving.api.digits import service as digits
 from serving.api.open_inference import service as open_inference
 from serving.config import Config, variable
+from serving.errors import ConfigError
 from serving.metrics.metrics import Metrics
 from tests.support.processes import ROOT, completed
 
@@ -163,12 +164,33 @@ def test_the_compose_file_repeats_the_servers_own_defaults() -> None:
     defaults = {variable(setting): setting for setting in fields(Config)}
     environment = COMPOSE["services"]["serving"]["environment"]
     repeated = [(name, default) for name, default in variables_of_compose() if name.startswith("MNIST_")]
-    assert environment == {name: f"${{{name}:-{default}}}" for name, default in repeated}
-    assert ("MNIST_INSECURE", "true") in repeated  # its ports are published on loopback, within it nothing encrypts
+    published = {"MNIST_PUBLISHED_HOST": "${DIGITS_BIND:-127.0.0.1}"}
+    assert environment == published | {name: f"${{{name}:-{default}}}" for name, default in repeated}
     for name, text in repeated:
-        if name == "MNIST_INSECURE":
-            continue
         assert defaults[name].metadata["parse"](text) == defaults[name].default, name
+
+
+def started_by_compose(variables: dict[str, str]) -> Config:
+    """Configuration of the server in its container, with these variables set for Compose."""
+    environment = dict(re.findall(r"\b(MNIST_\w+)=(\S+)", DOCKERFILES["serving.Dockerfile"]))
+    assert environment["MNIST_HOST"] == "0.0.0.0"
+    for name, text in COMPOSE["services"]["serving"]["environment"].items():
+        environment[name] = re.sub(r"\$\{(\w+):-([^}]*)\}", lambda found: variables.get(found[1]) or found[2], text)
+    settings = {variable(setting): setting for setting in fields(Config)}
+    return Config(**{settings[name].name: settings[name].metadata["parse"](text) for name, text in environment.items()})
+
+
+@pytest.mark.parametrize("bind", ["", "127.0.0.1", "127.0.0.2", "[::1]", "0.0.0.0", "192.0.2.1", "[::]"])
+def test_what_compose_publishes_for_others_is_not_plain_text_unless_that_is_said(bind: str) -> None:
+    """As with --host of the server itself. Every published port of the server is on that address."""
+    ports = COMPOSE["services"]["serving"]["ports"]
+    assert all(port.startswith("${DIGITS_BIND:-127.0.0.1}:") for port in ports)
+    assert started_by_compose({"DIGITS_BIND": bind, "MNIST_INSECURE": "true"}).insecure
+    if bind in ("0.0.0.0", "192.0.2.1", "[::]"):
+        with pytest.raises(ConfigError, match="others can reach it"):
+            started_by_compose({"DIGITS_BIND": bind})
+    else:
+        assert not started_by_compose({"DIGITS_BIND": bind}).insecure
 
 
 def test_every_image_has_a_version() -> None:

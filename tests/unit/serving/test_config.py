@@ -39,6 +39,7 @@ def test_every_setting_can_be_given_both_ways(monkeypatch: pytest.MonkeyPatch) -
         "model_version": "2,3",
         "metrics_address": "127.0.0.1:9100",
         "cors_origin": "https://page.example",
+        "published_host": "127.0.0.2",
         "insecure": "true",
     }
     needed = {
@@ -70,6 +71,13 @@ def test_every_setting_can_be_given_both_ways(monkeypatch: pytest.MonkeyPatch) -
         (["--metrics-address", "http://a:9090"], {}, "'--metrics-address'.*: expected HOST:PORT"),
         (["--metrics-address", "unix:/run/metrics:1"], {}, "'--metrics-address'.*: expected HOST:PORT"),
         (["--host", "0.0.0.0"], {}, "--host 0.0.0.0: others can reach it"),
+        (
+            ["--host", "0.0.0.0", "--published-host", "192.0.2.1"],
+            {},
+            "--published-host 192.0.2.1: others can reach it",
+        ),
+        (["--published-host", "0.0.0.0"], {}, "--published-host 0.0.0.0: others can reach it"),
+        (["--published-host", "unix:/run/digits"], {}, "'--published-host'.*: expected an address"),
         (["--tls-key", "key.pem"], {}, "tls_certificate and tls_key belong together"),
         (["--tls-client-ca", "ca.pem"], {}, "tls_client_ca needs tls_certificate"),
         (["--max-batch-size", "many"], {}, "'--max-batch-size'.*: expected a whole number, got 'many'"),
@@ -87,6 +95,11 @@ def test_a_wrong_value_is_refused_by_name(
         load(monkeypatch, arguments, environment)
     assert re.search(message, refused.value.format_message())
     assert refused.value.exit_code == 2
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1", "[::1]", "localhost"])
+def test_plain_text_is_allowed_where_ports_are_published_on_this_machine_alone(host: str) -> None:
+    assert load_config(["--host", "0.0.0.0", "--published-host", host]).insecure is False
 
 
 @pytest.mark.parametrize(
