@@ -10,11 +10,11 @@ import sys
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, closing
 from dataclasses import replace
-from resource import RLIMIT_NOFILE, getrlimit
 from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
+from serving import descriptors
 from serving.api.listening_port import ReservedPorts, address
 from serving.commands.keys import keys
 from serving.commands.show_samples import show_samples
@@ -90,10 +90,9 @@ serve.add_command(keys)
 
 
 def _run(config: Config, flags: Sequence[str]) -> int:
-    limit, needed = getrlimit(RLIMIT_NOFILE)[0], MIN_DESCRIPTORS + 2 * _workers(config)
-    if (
-        0 <= limit < needed
-    ):  # -1: no limit. Now: later it would be a module that cannot be read, or a worker that cannot be started
+    descriptors.raise_limit()
+    limit, needed = descriptors.limit(), MIN_DESCRIPTORS + 2 * _workers(config)
+    if limit < needed:  # now: later it would be a module that cannot be read, or a worker that cannot be started
         print(f"error: {_too_few_descriptors(limit, needed)}", file=sys.stderr)
         return CANNOT_START
     try:

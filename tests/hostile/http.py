@@ -3,14 +3,15 @@
 import asyncio
 import random
 import re
+import socket
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 AT_ONCE = 50
 ANSWER_SECONDS = 10.0
 _STATUS = re.compile(rb"HTTP/1\.[01] (\d{3})")
-_HOST = b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+_HOST = b" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
 _TARGETS = [
     b"/../../../../etc/passwd",
     b"/..%2f..%2f..%2fetc%2fpasswd",
@@ -108,6 +109,32 @@ async def slow(port: int, count: int) -> Counter[str]:
                 writer.write(b"X: y\r\n" if number % 4 == 2 else b"x" if number % 4 else b"")
             await asyncio.gather(*(writer.drain() for _, writer in opened), return_exceptions=True)
     return Counter({"connections": len(opened)})
+
+
+# What a client may leave a connection with. All but the last say nothing more, and the last reads nothing.
+HELD = {
+    "silent": b"",
+    "half a line": b"GET /li",
+    "half a head": b"GET /livez" + _HOST,
+    "half a body": b"POST /v1/classify" + _HOST + b"Content-Length: 784\r\n\r\n" + bytes(9),
+    "idle": b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "unread": 9 * b"GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: localhost\r\n\r\n",
+}
+
+
+@asynccontextmanager
+async def held(port: int, count: int, beginning: bytes) -> AsyncIterator[None]:
+    """`count` connections that have sent this beginning, until the block ends; some the server may have ended."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for each in sockets:
+            each.connect(("127.0.0.1", port))  # the kernel takes it, the server perhaps later
+            with suppress(OSError):
+                each.send(beginning)
+        yield
+    finally:
+        for each in sockets:
+            each.close()
 
 
 async def fetch(port: int, request: bytes) -> str:

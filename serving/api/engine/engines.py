@@ -6,7 +6,6 @@ threads, which end as CANCELLED what exceeds it (decision 0030).
 
 import asyncio
 from collections.abc import Sequence
-from resource import RLIMIT_NOFILE, getrlimit
 from typing import Literal, Protocol
 
 import grpc
@@ -17,6 +16,7 @@ from serving.api.engine.call import Method
 from serving.api.engine.completion_queue import CompletionQueueEngine
 from serving.api.engine.loop import CompletionQueueLoop
 from serving.api.tls import TlsCredentials
+from serving.descriptors import grpc_connections
 from serving.logging import Logger
 
 EngineName = Literal["completion-queue", "aio"]
@@ -95,8 +95,7 @@ def _options(listeners: int, max_request_bytes: int, max_connection_age_seconds:
         ("grpc.max_concurrent_streams", CONNECTION_CALLS),
         # Off: it also counts calls that have ended and are not freed yet, and so refuses a client that keeps the limit.
         ("grpc.http.overload_protection", 0),
-        # Half of the process's file descriptors, divided among the listeners: model files, HTTP and workers need some.
-        ("grpc.max_allowed_incoming_connections", max(1, getrlimit(RLIMIT_NOFILE)[0] // 2 // listeners)),
+        ("grpc.max_allowed_incoming_connections", max(1, grpc_connections() // listeners)),
         # gRPC would grow a stream's window with the throughput, to tens of MiB, all of which a stream that reads no
         # response can leave in memory.
         ("grpc.http2.bdp_probe", 0),

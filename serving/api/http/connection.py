@@ -7,7 +7,9 @@ uvicorn's command waits for a proxy in front to keep clients in bounds. Here the
 2. A client that leaves cancels the request that is being answered.
 3. A connection that stays idle is aborted: closing it would wait until the client has read its last response.
 4. At most MAX_PIPELINED requests wait for the response of an earlier one, and nothing is read while one does.
-5. A request that offers another protocol is read as one that does not. httptools leaves off where its body begins, and
+5. There is a limit on connections. A new one beyond it ends the one that has kept the server waiting longest: for a
+   request, for the rest of a body, or to read a response. Where every other one is being answered, the new one ends.
+6. A request that offers another protocol is read as one that does not. httptools leaves off where its body begins, and
    the body would be read as the next request.
 """
 
@@ -39,7 +41,10 @@ _TOO_LONG = b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Length: 0\
 class HttpConnections:
     """Makes the connections of one listening server, for an ASGI application, and ends them."""
 
-    def __init__(self, application: Any) -> None:
+    def __init__(self, application: Any, most: int) -> None:
+        """`most`: connections at a time."""
+        self._most = most
+        self._waiting: dict[HttpConnection, None] = {}  # for their clients; the one that has waited longest first
         self._config = Config(
             application, http="httptools", ws="none", lifespan="off", proxy_headers=False, access_log=False,
             log_config=None, timeout_keep_alive=round(IDLE_SECONDS),
@@ -49,7 +54,25 @@ class HttpConnections:
 
     def make(self) -> "HttpConnection":
         """Returns the protocol of a new connection."""
-        return HttpConnection(self._config, self._state, {})
+        return HttpConnection(self._config, self._state, self)
+
+    def note(self, connection: "HttpConnection", *, waits: bool) -> None:
+        """Notes that a connection waits for its client from now on, or does not."""
+        self._waiting.pop(connection, None)
+        if waits:
+            self._waiting[connection] = None
+
+    def keep_limit(self) -> None:
+        """Ends a connection where there are too many."""
+        if len(self._state.connections) > self._most:
+            longest = next(iter(self._waiting))  # the new one waits, too
+            longest.transport.abort()
+            self.forget(longest)  # it is lost only in the loop's next turn, and others may come before
+
+    def forget(self, connection: "HttpConnection") -> None:
+        """Forgets a connection that has ended."""
+        self._state.connections.discard(connection)
+        self._waiting.pop(connection, None)
 
     def shut_down(self) -> None:
         """Closes idle connections, and has the others close after their response."""
@@ -68,8 +91,9 @@ class HttpConnections:
 class HttpConnection(HttpToolsProtocol):
     """A connection of a client."""
 
-    def __init__(self, config: Config, state: ServerState, application_state: dict[str, Any]) -> None:
-        super().__init__(config, state, application_state)
+    def __init__(self, config: Config, state: ServerState, all_connections: HttpConnections) -> None:
+        super().__init__(config, state, {})
+        self._all = all_connections
         self.logger = _SILENT
         self.access_log = False
         self.is_lost = False
@@ -86,6 +110,8 @@ class HttpConnection(HttpToolsProtocol):
         super().connection_made(transport)
         self.flow = _Flow(transport, self.pipeline)
         self._head_timer = self.loop.call_later(HEAD_SECONDS, transport.abort)
+        self._all.note(self, waits=True)
+        self._all.keep_limit()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Cancels the request that is being answered."""
@@ -93,6 +119,7 @@ class HttpConnection(HttpToolsProtocol):
         self._stop_head_timer()
         self._stop_write_timer()
         super().connection_lost(exc)
+        self._all.forget(self)
         if self.answering is not None:
             self.answering.cancel()
 
@@ -155,6 +182,7 @@ class HttpConnection(HttpToolsProtocol):
         self._unparsed_bytes = 0
         if not self.parser.should_upgrade():
             super().on_message_complete()
+            self._note_waiting()
 
     def decline_upgrade(self, rest: bytes) -> None:
         """Reads a request that offers another protocol as one that does not: it has a body as any other."""
@@ -176,18 +204,28 @@ class HttpConnection(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """Goes on with the next request, or waits for it."""
         super().on_response_complete()
+        self._note_waiting()
         if self.transport.is_closing():
             self._abort_unread()
 
     def pause_writing(self) -> None:
         """Gives the client some time to read."""
         super().pause_writing()
+        self._note_waiting()
         self._abort_unread()
 
     def resume_writing(self) -> None:
         """Goes on writing."""
         self._stop_write_timer()
         super().resume_writing()
+        self._note_waiting()
+
+    def _note_waiting(self) -> None:
+        """Notes whether the client has to go on: to send a request or the rest of a body, or to read."""
+        if not self.is_lost:
+            cycle = self.cycle
+            is_at_rest = not self.pipeline and (cycle is None or cycle.response_complete or cycle.more_body)
+            self._all.note(self, waits=is_at_rest or self.flow.write_paused)
 
     def _abort_unread(self) -> None:
         """Aborts later, unless the client reads what is written. close() would wait for that without an end."""

@@ -15,11 +15,13 @@ from serving.api.http.connection import HttpConnections
 from serving.api.http.packing import packed
 from serving.api.listening_port import bind_shared
 from serving.config import Config
+from serving.descriptors import http_connections
 from serving.logging import Logger
 
 SHUTDOWN_SECONDS = 1.0  # for responses to be written; all were made before
 GRPC_HEADERS = ("grpc-status", "grpc-message")  # that a page must see to call by gRPC-Web
 BACKLOG = 1024  # connections that wait to be accepted
+ACCEPTED_AT_ONCE = 16  # each has a descriptor before the limit on connections can be kept
 Address = tuple[str, int]  # host and port; port 0: any free one
 # Collects the metrics of the whole service, as they are now.
 Collect = Callable[[], Awaitable[Sequence[Metric]]]
@@ -35,9 +37,11 @@ class HttpServer:
         self._address, self._metrics_address = config.http_address, config.metrics_at
         metrics = metrics_routes(collect)
         all_routes = [*routes, *health_routes(is_ready), *([] if self._metrics_address else metrics)]
-        self._connections = [HttpConnections(_for_browsers(Application(all_routes, log), config.cors_origins))]
+        applications = [_for_browsers(Application(all_routes, log), config.cors_origins)]
         if self._metrics_address:
-            self._connections.append(HttpConnections(Application(metrics, log)))
+            applications.append(Application(metrics, log))
+        most = max(1, http_connections() // len(applications))
+        self._connections = [HttpConnections(application, most) for application in applications]
         self._servers: list[asyncio.Server] = []
 
     async def start(self) -> None:
@@ -61,7 +65,9 @@ class HttpServer:
     async def _listen(self, connections: HttpConnections, address: Address) -> None:
         listening = bind_shared(*address)
         loop = asyncio.get_running_loop()
-        self._servers.append(await loop.create_server(connections.make, sock=listening, backlog=BACKLOG))
+        # To asyncio the backlog is also how many connections it accepts before it goes on with anything else.
+        self._servers.append(await loop.create_server(connections.make, sock=listening, backlog=ACCEPTED_AT_ONCE))
+        listening.listen(BACKLOG)
 
 
 def _for_browsers(application: ASGIApp, origins: Sequence[str]) -> ASGIApp:

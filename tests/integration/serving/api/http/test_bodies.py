@@ -113,7 +113,7 @@ async def test_connection_that_does_not_read_its_response_is_closed(
 ) -> None:
     monkeypatch.setattr(application, "WRITE_SECONDS", 0.05)
     body = (ROOT / "samples" / "black-on-white-3.png").read_bytes()
-    head = f"POST /v1/explain HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    head = f"POST /v1/explain HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n".encode()
     async with start_server(model_repository=ROOT / "models", model_name="mnist-accurate") as server:
         with socket.socket() as deaf:
             deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -130,9 +130,9 @@ async def test_connection_that_does_not_read_its_response_is_closed(
     [
         b"",
         b"GET /li",
-        b"GET /livez HTTP/1.1\r\nHost: x\r\n",
-        b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\nGET ",
-        b"POST /livez HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n1",
+        b"GET /livez HTTP/1.1\r\nHost: localhost\r\n",
+        b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\nGET ",
+        b"POST /livez HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n1",
     ],
 )
 async def test_a_request_that_does_not_come_to_an_end_is_hung_up_on(
@@ -153,7 +153,7 @@ async def test_a_request_that_does_not_come_to_an_end_is_hung_up_on(
 async def test_headers_are_no_longer_than_is_allowed(start_server: StartServer, header: bytes, in_pieces: bool) -> None:
     async with start_server() as server:
         reader, writer = await asyncio.open_connection("127.0.0.1", server.http_port)
-        content = b"GET /livez HTTP/1.1\r\nHost: x\r\n" + header
+        content = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n" + header
         for at in range(0, len(content), 1000 if in_pieces else len(content)):
             writer.write(content[at : at + (1000 if in_pieces else len(content))])
         with suppress(ConnectionResetError):  # what we were still sending may overtake the answer

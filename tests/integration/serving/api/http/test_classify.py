@@ -232,7 +232,7 @@ async def test_worker_that_dies_leaves_no_caller_waiting(start_workers: StartWor
     async with start_workers() as (supervisor, caller):
         endless = bytes(782) + b"\xff\x00"  # this inference never ends
         reader, writer = await asyncio.open_connection("127.0.0.1", supervisor.http_port)
-        writer.write(b"POST /v1/classify HTTP/1.1\r\nHost: x\r\nContent-Length: 784\r\n\r\n" + endless)
+        writer.write(b"POST /v1/classify HTTP/1.1\r\nHost: localhost\r\nContent-Length: 784\r\n\r\n" + endless)
         for pid in supervisor.worker_pids:
             os.kill(pid, signal.SIGKILL)
         async with asyncio.timeout(60):

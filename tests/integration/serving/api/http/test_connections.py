@@ -10,14 +10,15 @@ import aiohttp
 import pytest
 
 from serving.api.http import application, connection
+from serving.api.http import server as http_server
 from tests.integration.serving.api.http.test_bodies import is_established
 from tests.support.servers import StartServer
 from tests.support.tiny_model import image_of
 from tests.support.web import web
 
-LIVE = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
+LIVE = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
 UPGRADE = (
-    b"POST /v1/classify HTTP/1.1\r\nHost: x\r\nUpgrade: h2c\r\nConnection: Upgrade, HTTP2-Settings, close\r\n"
+    b"POST /v1/classify HTTP/1.1\r\nHost: localhost\r\nUpgrade: h2c\r\nConnection: Upgrade, HTTP2-Settings, close\r\n"
     b"HTTP2-Settings: AAMAAABk\r\nContent-Length: 784\r\n\r\n"
 )
 SOON = 30.0
@@ -87,7 +88,7 @@ async def write_without_end(writer: asyncio.StreamWriter) -> None:
 
 async def test_trailers_are_no_headers(start_server: StartServer) -> None:
     """RFC 9110, 6.5.1: they are not merged. Here a trailer would decide how the body is read."""
-    head = b"POST /v1/classify HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+    head = b"POST /v1/classify HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
     async with start_server() as server, asyncio.timeout(SOON):
         reader, writer = await asyncio.open_connection("127.0.0.1", server.http_port)
         writer.write(head + b"310\r\n" + image_of(5) + b"\r\n0\r\nContent-Encoding: br\r\n\r\n")
@@ -100,7 +101,7 @@ async def test_a_last_response_that_is_not_read_is_aborted(
 ) -> None:
     for module, name in ((application, "WRITE_SECONDS"), (connection, "IDLE_SECONDS")):
         monkeypatch.setattr(module, name, 0.1)
-    get = b"GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n"
+    get = b"GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: localhost\r\n"
     async with start_server() as server, web(server.http_port) as caller, asyncio.timeout(SOON):
         with socket.socket() as deaf:
             deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -108,6 +109,29 @@ async def test_a_last_response_that_is_not_read_is_aborted(
             deaf.sendall(get + b"\r\n" + get + b"\r\n" + get + b"Connection: close\r\n\r\n")
             while is_established(server.http_port, deaf.getsockname()[1]):
                 await caller.metrics()
+
+
+async def test_requests_that_are_being_answered_are_not_ended_for_new_connections(
+    start_server: StartServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    most = 4
+    monkeypatch.setattr(http_server, "http_connections", lambda: most)
+    call = b"POST /v1/classify HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 784\r\n\r\n"
+    async with start_server(max_queue_delay_seconds=1.0) as server, asyncio.timeout(SOON):
+        opened = [await asyncio.open_connection("127.0.0.1", server.http_port) for _ in range(most)]
+        for digit, (_, writer) in enumerate(opened):
+            writer.write(call + image_of(digit))
+        while server.server.images_in_flight < most:
+            await asyncio.sleep(0)
+        for _ in range(3):
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.http_port)
+            with suppress(ConnectionError):
+                assert await reader.read() == b""  # ended at once
+            writer.close()
+        answers = [await reader.read() for reader, _ in opened]
+        assert [json.loads(answer.partition(b"\r\n\r\n")[2])["digit"] for answer in answers] == list(range(most))
+        for _, writer in opened:
+            writer.close()
 
 
 @pytest.mark.parametrize("path", ["/v1/classify", "/v1/models/mnist:predict", "/v2/models/mnist/infer"])
