@@ -25,6 +25,7 @@ from serving.errors import ConfigError, DeviceUnavailableError, ModelRejectedErr
 from serving.logging import Logger, configure_logging, end_logging, get_logger, log_loop_failures
 from serving.options import CONTEXT, make_config, run_command, setting_options
 from serving.process.heap import set_up_heap
+from serving.terminal import has_terminal
 
 if TYPE_CHECKING:
     from serving.process.standalone import Standalone
@@ -130,7 +131,7 @@ def _tuned(config: Config, flags: Sequence[str]) -> Config | int:
     # As SIGINT: it ends the measuring and then this process.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     # Without a terminal it is meant for a server, which looks at the models anyway once it starts.
-    signal.signal(signal.SIGHUP, signal.default_int_handler if _has_terminal() else signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.default_int_handler if has_terminal() else signal.SIG_IGN)
     try:
         command = [sys.executable, "-m", "serving.commands.tune", *flags]
         if is_unix(config.host):  # tuning knows no host
@@ -170,7 +171,7 @@ async def _serve(config: Config, ports: ReservedPorts, log: Logger) -> None:
     service, workers = _service(config, ports, log)
     stop = asyncio.Event()
     reloads: set[asyncio.Task[None]] = set()
-    if _has_terminal():
+    if has_terminal():
         # Each SIGHUP: the shell sends one and the kernel another when a terminal closes, and the drain goes on.
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, stop.set)
     else:
@@ -237,17 +238,6 @@ def _stop_on_signals(stop: asyncio.Event, service: Running) -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, on_signal, number)
-
-
-def _has_terminal() -> bool:
-    """Returns True when this process is to end with its terminal. Look before that closes: it is none afterwards."""
-    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # nohup, so that it outlives the terminal
-        return False
-    try:
-        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY))
-    except OSError:
-        return False
-    return True
 
 
 def _reload_on_hangup(reloads: set[asyncio.Task[None]], service: Running) -> None:

@@ -6,6 +6,7 @@ here because nobody else holds an end of the pair.
 
 import asyncio
 import pickle
+import signal
 import socket
 import struct
 from contextlib import suppress
@@ -17,6 +18,9 @@ from serving.config import Config
 from serving.process.trusted_files import LastGood
 from serving.version_policy import VersionPolicy
 
+# By a worker, from its first moment. A terminal sends Ctrl-C to the whole process group, and some containers signal
+# every process; only the supervisor decides.
+IGNORED_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _LENGTH = struct.Struct("<I")  # before each message: its number of bytes
 
 

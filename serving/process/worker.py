@@ -20,6 +20,7 @@ from serving.errors import ConfigError, DeviceUnavailableError, ModelRejectedErr
 from serving.logging import Logger, configure_logging, end_logging, get_logger, log_loop_failures
 from serving.process.heap import heap_trimmed_regularly, set_up_heap
 from serving.process.ipc import (
+    IGNORED_SIGNALS,
     Begin,
     CollectedMetrics,
     CollectMetrics,
@@ -40,6 +41,9 @@ from serving.version_policy import VersionPolicy
 
 def main() -> None:
     """Serves until the supervisor sends Drain or has ended."""
+    for number in IGNORED_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED_SIGNALS)  # WorkerProcess.spawn has blocked them
     set_up_heap()  # before the first thread
     with asyncio.Runner(loop_factory=CompletionQueueLoop) as runner:
         runner.run(_work(socket.socket(fileno=int(sys.argv[1]))))
@@ -47,10 +51,6 @@ def main() -> None:
 
 
 async def _work(end: socket.socket) -> None:
-    # Signals are ignored. A terminal sends Ctrl-C to the whole process group, and some containers signal every process;
-    # only the supervisor decides.
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        asyncio.get_running_loop().add_signal_handler(number, lambda: None)
     link = await WorkerLink.open(end)
     begin = await link.receive()
     if not isinstance(begin, Begin):  # None: the supervisor has ended already

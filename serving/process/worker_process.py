@@ -1,6 +1,7 @@
 """A worker as the supervisor sees it: spawns the process, collects metrics, drains and ends it."""
 
 import asyncio
+import signal
 import socket
 import sys
 from collections.abc import Coroutine
@@ -12,6 +13,7 @@ from prometheus_client import Metric
 from serving.config import Config
 from serving.errors import WorkerDiedError
 from serving.process.ipc import (
+    IGNORED_SIGNALS,
     Begin,
     CollectedMetrics,
     CollectMetrics,
@@ -84,6 +86,9 @@ class WorkerProcess:
         """
         ours, theirs = socket.socketpair()
         with theirs:  # closed here once the worker has it: otherwise its end would not close ours
+            # The process inherits the mask, and is there before anything else runs here: create_subprocess_exec() waits
+            # only afterwards. What comes meanwhile is delivered then.
+            signal.pthread_sigmask(signal.SIG_BLOCK, IGNORED_SIGNALS)
             try:
                 process = await asyncio.create_subprocess_exec(
                     *(sys.executable, "-m", "serving.process.worker", str(theirs.fileno())),
@@ -92,6 +97,8 @@ class WorkerProcess:
             except BaseException:  # a cancellation, too
                 ours.close()
                 raise
+            finally:
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED_SIGNALS)
         try:
             link = await WorkerLink.open(ours)
             await link.send(Begin(config, number, rates, service.is_ready, is_first, last_good))

@@ -28,5 +28,5 @@ def test_the_wheel_holds_every_file_of_the_packages(tmp_path: Path) -> None:
         [commands] = [name for name in archive.namelist() if name.endswith("entry_points.txt")]
         named = archive.read(commands).decode()
     assert held == there
-    assert "mnist-digits-server = serving.cli:main" in named
+    assert "mnist-digits-server = serving.__main__:main" in named
     assert "mnist-digits-train = training.cli:main" in named

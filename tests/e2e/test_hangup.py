@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from pathlib import Path
 from subprocess import Popen
 from typing import Any
@@ -118,3 +118,64 @@ def test_server_under_nohup_outlives_its_terminal_and_looks_for_models(repositor
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=END_SECONDS)
         assert process.returncode == 0
+
+
+def until_imported(process: Popen[str], module: str) -> None:
+    """Returns when the process, or one that it has started, has imported the module: its start has just begun."""
+    assert process.stderr
+    for line in process.stderr:
+        if line.startswith("import time:") and line.rpartition("|")[2].strip() == module:
+            return
+    raise AssertionError(f"the process ended before it had imported {module}")
+
+
+def beginning(*flags: str | Path) -> AbstractContextManager[Popen[str]]:
+    """The server without a terminal; it and all that it starts say what they import."""
+    variables = without_settings() | {"PYTHONPROFILEIMPORTTIME": "1"}
+    command = ["env", "--default-signal=HUP", *server_command(*flags)]
+    return started(command, env=variables, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_sighup_to_a_server_that_has_just_begun_is_ignored(workers: str, tiny_repository: Path) -> None:
+    with beginning("--workers", workers, "--model-repository", tiny_repository) as process:
+        until_imported(process, "click")
+        process.send_signal(signal.SIGHUP)
+        until_serving(process)
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=END_SECONDS)
+        assert process.returncode == 0
+
+
+def until_serving(process: Popen[str]) -> None:
+    """Returns when the server answers, among lines about imports."""
+    assert process.stderr
+    assert any('"serving"' in line for line in process.stderr), "the server ended before it served"
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT, signal.SIGTERM])
+def test_signals_to_a_worker_that_has_just_begun_are_ignored(number: signal.Signals, tiny_repository: Path) -> None:
+    with beginning("--workers", "2", "--model-repository", tiny_repository) as process:
+        until_imported(process, "numpy")  # which a supervisor does not import
+        workers = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(encoding="ascii").split()
+        assert workers
+        for worker in workers:
+            os.kill(int(worker), number)
+        until_serving(process)
+        assert set(workers) <= {str(each) for each in session_of(process.pid)}
+
+
+def test_sighup_while_tuning_has_just_begun_is_ignored(repository: Path) -> None:
+    flags = ("--tune", "--workers", "1", "--inference-threads", "1", "--model-repository", repository)
+    with beginning(*flags) as process:
+        until_imported(process, "numpy")  # in the process that measures
+        os.killpg(process.pid, signal.SIGHUP)
+        until_serving(process)
+
+
+def test_sigterm_to_a_server_that_has_just_begun_ends_it(tiny_repository: Path) -> None:
+    with beginning("--workers", "1", "--model-repository", tiny_repository) as process:
+        until_imported(process, "click")
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=END_SECONDS)
+        assert process.returncode == -signal.SIGTERM
