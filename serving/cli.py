@@ -25,6 +25,7 @@ from serving.errors import ConfigError, DeviceUnavailableError, ModelRejectedErr
 from serving.logging import Logger, configure_logging, end_logging, get_logger, log_loop_failures
 from serving.options import CONTEXT, make_config, run_command, setting_options
 from serving.process.heap import set_up_heap
+from serving.process.watchdog import END_SECONDS, STUCK, end_within
 from serving.terminal import has_terminal
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 USAGE_ERROR = 2
 CANNOT_START = 1
 INTERRUPTED = 130
+OVERTIME_SECONDS = 10.0  # after the grace of the drain: a supervisor kills workers after five of them
 MIN_DESCRIPTORS = (
     64  # file descriptors of a process without connections, twice over; a supervisor has 2 for each worker
 )
@@ -107,7 +109,9 @@ def _run(config: Config, flags: Sequence[str]) -> int:
             set_up_heap()
             configure_logging(config.log_format, config.log_level)
             with asyncio.Runner(loop_factory=_loop_factory(config)) as runner:
-                runner.run(_serve(config, ports, get_logger()))
+                log = get_logger()
+                runner.run(_serve(config, ports, log))
+                end_within(END_SECONDS, 0, log)  # the loop's end waits for threads, and so does the interpreter's
     except (ConfigError, ModelRejectedError, DeviceUnavailableError, WorkerDiedError) as error:
         print(f"error: {error}", file=sys.stderr)
         return USAGE_ERROR if isinstance(error, ConfigError) else CANNOT_START
@@ -171,33 +175,33 @@ async def _serve(config: Config, ports: ReservedPorts, log: Logger) -> None:
     service, workers = _service(config, ports, log)
     stop = asyncio.Event()
     reloads: set[asyncio.Task[None]] = set()
+    ending = [signal.SIGINT, signal.SIGTERM]
     if has_terminal():
-        # Each SIGHUP: the shell sends one and the kernel another when a terminal closes, and the drain goes on.
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, stop.set)
+        ending.append(signal.SIGHUP)
     else:
         _reload_on_hangup(reloads, service)
-    _stop_on_signals(stop, service)
+    _stop_on_signals(ending, stop, service, config.drain_grace_seconds + OVERTIME_SECONDS, log)
     async with AsyncExitStack() as stack:
-        if not await _is_up(stack, service, stop):
+        if not await _is_done(stack.enter_async_context(service), stop):
             return
         grpc, http = address(config.host, service.grpc_port), address(config.http_address[0], service.http_port)
         log.info("serving", grpc=grpc, http=http, workers=workers)
         if config.show_samples:
-            await show_samples(config.show_samples, grpc, http)
+            await _is_done(show_samples(config.show_samples, grpc, http), stop)
         await stop.wait()
 
 
-async def _is_up(stack: AsyncExitStack, service: "Standalone | Supervisor", stop: asyncio.Event) -> bool:
-    """Starts the service and leaves its end to `stack`. Returns False when a signal comes before it is up."""
-    starting = asyncio.create_task(stack.enter_async_context(service))
+async def _is_done(coroutine: Coroutine[Any, Any, object], stop: asyncio.Event) -> bool:
+    """Runs a coroutine. Returns False when a signal comes before its end."""
+    running = asyncio.create_task(coroutine)
     stopping = asyncio.create_task(stop.wait())
-    await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
     if stop.is_set():
-        starting.cancel()
-        await asyncio.gather(starting, return_exceptions=True)  # its own clean-up
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)  # its own clean-up
         return False
-    await starting
+    await running
     return True
 
 
@@ -227,17 +231,29 @@ def _loop_factory(config: Config) -> Callable[[], asyncio.AbstractEventLoop]:
     return CompletionQueueLoop
 
 
-def _stop_on_signals(stop: asyncio.Event, service: Running) -> None:
-    """Starts the drain on the first SIGINT or SIGTERM. A second one ends the process and its workers at once."""
+def _stop_on_signals(
+    ending: Sequence[signal.Signals], stop: asyncio.Event, service: Running, seconds: float, log: Logger
+) -> None:
+    """Starts the drain on the first of these signals. A second one ends the process and its workers at once.
 
-    def on_signal(number: int) -> None:
-        if stop.is_set():
+    But for SIGHUP: the shell sends one and the kernel another when a terminal closes, and the drain goes on.
+    The process ends after `seconds`, whatever then still hangs.
+    """
+    loop, has_begun = asyncio.get_running_loop(), False
+
+    def begin(number: int, _: object) -> None:
+        nonlocal has_begun
+        if has_begun and number != signal.SIGHUP:
             service.kill()
             os._exit(128 + number)  # as a shell reports a process ended by this signal
-        stop.set()
+        if not has_begun:
+            end_within(seconds, STUCK, log)
+        has_begun = True
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, on_signal, number)
+    for number in ending:
+        loop.add_signal_handler(number, stop.set)
+        # Instead of asyncio's own, which does nothing: it runs also where the loop is blocked, as in a read of a file.
+        signal.signal(number, begin)
 
 
 def _reload_on_hangup(reloads: set[asyncio.Task[None]], service: Running) -> None:

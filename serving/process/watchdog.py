@@ -4,11 +4,14 @@
 2. faulthandler can end the process without the loop: its timer is a C thread that needs no interpreter lock. The loop
    sets the timer again and again; when the loop is blocked, the timer fires.
 3. An inference that hangs in a thread leaves the loop running. The loop then sees how long it takes.
+4. A process that is to end does so in time, whatever hangs: the event loop and the interpreter wait for their threads,
+   and a thread may read a file of a network disk that is gone. A timer of the kernel waits for nobody.
 """
 
 import asyncio
 import faulthandler
 import os
+import signal
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -16,6 +19,7 @@ from contextlib import asynccontextmanager
 from serving.logging import Logger
 
 STUCK = 70  # exit status when the loop still runs; faulthandler ends the process with status 1
+END_SECONDS = 1.0  # for the event loop and the interpreter to end, once the service has
 LOOKS = 4  # within the allowed time: the end comes at most a quarter of it late
 
 
@@ -45,6 +49,23 @@ def end_if_stuck(stuck_seconds: Callable[[], float], log: Logger) -> None:
     """
     if seconds := stuck_seconds():
         _end(seconds, log)
+
+
+def end_within(seconds: float, status: int, log: Logger) -> None:
+    """Ends the process with `status` in `seconds`, unless it has ended by itself. A second call replaces the first.
+
+    For the main thread. Safe in the handler of a signal.
+    """
+
+    def end(*_: object) -> None:
+        try:
+            log.warning("threads_left", status=status)
+            faulthandler.dump_traceback(sys.stderr)
+        finally:
+            os._exit(status)
+
+    signal.signal(signal.SIGALRM, end)  # interrupts what the main thread waits for
+    signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
 async def _watch(stuck_seconds: Callable[[], float], allowed_seconds: float, log: Logger) -> None:

@@ -8,6 +8,7 @@ import asyncio
 import signal
 import socket
 import sys
+from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -35,7 +36,7 @@ from serving.process.ipc import (
     WorkerLink,
 )
 from serving.process.server import Server
-from serving.process.watchdog import end_if_stuck, watchdog
+from serving.process.watchdog import END_SECONDS, end_if_stuck, end_within, watchdog
 from serving.version_policy import VersionPolicy
 
 
@@ -47,6 +48,7 @@ def main() -> None:
     set_up_heap()  # before the first thread
     with asyncio.Runner(loop_factory=CompletionQueueLoop) as runner:
         runner.run(_work(socket.socket(fileno=int(sys.argv[1]))))
+        end_within(END_SECONDS, 0, get_logger())  # the loop's end waits for threads, and so does the interpreter's
     end_logging()
 
 
@@ -70,7 +72,8 @@ async def _work(end: socket.socket) -> None:
             stack.push_async_callback(http.close)
             if begin.is_first:  # liveness and metrics are answered while the model loads
                 await http.start()
-            await stack.enter_async_context(server)
+            if not await service.is_up(stack.enter_async_context(server)):
+                return
             await stack.enter_async_context(watchdog(server.stuck_seconds, config.inference_timeout_seconds, log))
             await stack.enter_async_context(heap_trimmed_regularly())
             if not begin.is_first:
@@ -109,6 +112,17 @@ class _Service:
             self._collected = asyncio.get_running_loop().create_future()
             await self._link.send(CollectService())
             return await self._collected
+
+    async def is_up(self, start: Coroutine[Any, Any, object]) -> bool:
+        """Waits for the start. Returns False when Drain comes before its end, which may never come."""
+        starting = asyncio.create_task(start)
+        await asyncio.wait({starting, self._drain}, return_when=asyncio.FIRST_COMPLETED)
+        if self._drain.done():
+            starting.cancel()
+            await asyncio.gather(starting, return_exceptions=True)  # its own clean-up
+            return False
+        await starting
+        return True
 
     async def until_drain(self) -> Drain:
         """Returns when the supervisor sends Drain, or has ended."""
