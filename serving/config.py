@@ -15,6 +15,7 @@ from serving.version_policy import VersionPolicy, parse_policy
 ENVIRONMENT_PREFIX = "MNIST_"
 UNIX = "unix:"  # before the path of a Unix socket, as in gRPC's addresses
 HTTP_SUFFIX = ".http"  # of the path of HTTP's own socket
+ANY = "*"  # origin, host
 DEFAULT_BATCH_SIZE = 64
 
 
@@ -103,11 +104,17 @@ def _address(text: str) -> str:
 
 
 def _origins(text: str) -> str:
-    for origin in text.split(",") if text and text != "*" else ():
+    for origin in text.split(",") if text and text != ANY else ():
         parts = urlsplit(origin)
         if not (parts.scheme in ("http", "https") and parts.netloc) or origin != f"{parts.scheme}://{parts.netloc}":
             raise ValueError("expected SCHEME://HOST[:PORT], more by commas, or *")
     return text
+
+
+def _names(text: str) -> str:
+    if text and text != ANY and not all(re.fullmatch(r"[\w.-]+", name, re.ASCII) for name in text.split(",")):
+        raise ValueError("expected names without ports, by commas, or *")
+    return text.lower()
 
 
 def _is_host(text: str) -> bool:
@@ -198,6 +205,11 @@ class Config:
     cors_origin: str = _setting(
         "", "origins whose pages may call the HTTP port from a browser, by commas, or *; empty: none", _origins
     )
+    http_hosts: str = _setting(
+        "",
+        "names besides localhost that a server on a loopback address answers to by HTTP, by commas, or *",
+        _names,
+    )
     metrics_address: str = _setting(
         "", "HOST:PORT that serves /metrics in place of the HTTP port; empty: the HTTP port", _address
     )
@@ -255,6 +267,11 @@ class Config:
     def cors_origins(self) -> tuple[str, ...]:
         """Origins whose pages may call the HTTP port from a browser."""
         return tuple(self.cors_origin.split(",")) if self.cors_origin else ()
+
+    @property
+    def http_names(self) -> tuple[str, ...]:
+        """Names that a server on a loopback address answers to by HTTP, besides those of loopback."""
+        return tuple(self.http_hosts.split(",")) if self.http_hosts else ()
 
     @property
     def metrics_at(self) -> tuple[str, int] | None:

@@ -100,9 +100,16 @@ def error_response(status: int, code: str, message: str, headers: dict[str, str]
     return json_response({"code": code, "message": message}, status, headers)
 
 
+def refusal(status: int, code: str, message: str, headers: dict[str, str] | None = None) -> Response:
+    """Makes the response for a request that reaches no endpoint, in the forms of all: the Open Inference Protocol's
+    clients read `error`.
+    """
+    return json_response({"code": code, "message": message, "error": message}, status, headers)
+
+
 async def _not_found(request: Request) -> Response:
     path = ascii(request.scope["path"][:100])
-    return error_response(404, "NOT_FOUND", f"nothing is at {path}; /openapi.json describes what there is")
+    return refusal(404, "NOT_FOUND", f"nothing is at {path}; /openapi.json describes what there is")
 
 
 def _not_allowed(methods: Sequence[str]) -> Endpoint:
@@ -110,6 +117,6 @@ def _not_allowed(methods: Sequence[str]) -> Endpoint:
 
     async def refuse(request: Request) -> Response:
         message = f"{request.scope['path'][:100]!a} takes {allowed}"
-        return error_response(405, "UNIMPLEMENTED", message, {"Allow": allowed})
+        return refusal(405, "UNIMPLEMENTED", message, {"Allow": allowed})
 
     return refuse

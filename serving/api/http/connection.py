@@ -35,7 +35,11 @@ EXTENSION = "connection"  # of the scope: this connection
 
 # uvicorn's own lines would stand unstructured in the log, one for each malformed request of a scanner.
 _SILENT = logging.Logger("serving.http", logging.CRITICAL)
-_TOO_LONG = b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+_NO_SNIFFING = (b"x-content-type-options", b"nosniff")  # browsers take a response for nothing but what it says it is
+_TOO_LONG = (
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\nX-Content-Type-Options: nosniff\r\n"
+    b"Content-Length: 0\r\nConnection: close\r\n\r\n"
+)
 
 
 class HttpConnections:
@@ -51,6 +55,7 @@ class HttpConnections:
         )  # fmt: skip
         self._config.load()
         self._state = ServerState()
+        self._state.default_headers = [_NO_SNIFFING]  # for a connection that begins no request
 
     def make(self) -> "HttpConnection":
         """Returns the protocol of a new connection."""
@@ -149,7 +154,7 @@ class HttpConnection(HttpToolsProtocol):
         super().on_message_begin()
         self._is_in_head = True
         self.scope["extensions"] = {EXTENSION: self}  # type: ignore[dict-item]  # of ours
-        self.server_state.default_headers = [(b"date", _date(int(time.time())))]
+        self.server_state.default_headers = [(b"date", _date(int(time.time()))), _NO_SNIFFING]
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Takes a header or a trailer. Raises ValueError where they are too long: uvicorn answers 400."""

@@ -15,7 +15,6 @@ HEADERS = {
     # blob: is the picture that the visitor has chosen or drawn.
     "Content-Security-Policy": "default-src 'self'; img-src 'self' blob:; base-uri 'none'; form-action 'none';"
     " frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-cache",  # revalidated each time; unchanged files are not sent again
 }

@@ -11,10 +11,11 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp
 
 from serving.api.http.application import Application, Route
+from serving.api.http.browsers import BrowserGuard
 from serving.api.http.connection import HttpConnections
 from serving.api.http.packing import packed
 from serving.api.listening_port import bind_shared
-from serving.config import Config
+from serving.config import Config, is_unix
 from serving.descriptors import http_connections
 from serving.logging import Logger
 
@@ -37,11 +38,13 @@ class HttpServer:
         self._address, self._metrics_address = config.http_address, config.metrics_at
         metrics = metrics_routes(collect)
         all_routes = [*routes, *health_routes(is_ready), *([] if self._metrics_address else metrics)]
-        applications = [_for_browsers(Application(all_routes, log), config.cors_origins)]
+        answering = [(self._address, _for_browsers(Application(all_routes, log), config.cors_origins))]
         if self._metrics_address:
-            applications.append(Application(metrics, log))
-        most = max(1, http_connections() // len(applications))
-        self._connections = [HttpConnections(application, most) for application in applications]
+            answering.append((self._metrics_address, Application(metrics, log)))
+        most = max(1, http_connections() // len(answering))
+        self._connections = [
+            HttpConnections(_guarded(application, host, config), most) for (host, _), application in answering
+        ]
         self._servers: list[asyncio.Server] = []
 
     async def start(self) -> None:
@@ -68,6 +71,11 @@ class HttpServer:
         # To asyncio the backlog is also how many connections it accepts before it goes on with anything else.
         self._servers.append(await loop.create_server(connections.make, sock=listening, backlog=ACCEPTED_AT_ONCE))
         listening.listen(BACKLOG)
+
+
+def _guarded(application: ASGIApp, host: str, config: Config) -> ASGIApp:
+    """Refuses what a page of another origin may make a browser send; no browser reaches a Unix socket."""
+    return application if is_unix(host) else BrowserGuard(application, host, config.http_names, config.cors_origins)
 
 
 def _for_browsers(application: ASGIApp, origins: Sequence[str]) -> ASGIApp:

@@ -40,6 +40,7 @@ def test_every_setting_can_be_given_both_ways(monkeypatch: pytest.MonkeyPatch) -
         "metrics_address": "127.0.0.1:9100",
         "cors_origin": "https://page.example",
         "published_host": "127.0.0.2",
+        "http_hosts": "digits.example,other",
         "insecure": "true",
     }
     needed = {
