@@ -113,9 +113,9 @@ class _Service:
             await self._link.send(CollectService())
             return await self._collected
 
-    async def is_up(self, start: Coroutine[Any, Any, object]) -> bool:
+    async def is_up(self, start: Coroutine[Any, Any, Any]) -> bool:
         """Waits for the start. Returns False when Drain comes before its end, which may never come."""
-        starting = asyncio.create_task(start)
+        starting: asyncio.Task[Any] = asyncio.create_task(start)
         await asyncio.wait({starting, self._drain}, return_when=asyncio.FIRST_COMPLETED)
         if self._drain.done():
             starting.cancel()

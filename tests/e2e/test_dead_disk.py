@@ -74,7 +74,15 @@ async def test_workers_whose_start_hangs_end_with_their_supervisor(tiny_reposito
 def test_server_whose_event_loop_hangs_ends_after_its_grace(tiny_repository: Path, tmp_path: Path) -> None:
     keys = tmp_path / "keys.toml"
     keys.touch()
-    flags = (*ALONE, "--api-keys", keys, "--drain-grace-seconds", "0", "--model-repository", tiny_repository)
+    flags: list[str | Path] = [
+        *ALONE,
+        "--api-keys",
+        keys,
+        "--drain-grace-seconds",
+        "0",
+        "--model-repository",
+        tiny_repository,
+    ]
     with serving("keys.toml", *flags) as process:
         until_event(process, "hangs")
         process.send_signal(signal.SIGTERM)
@@ -83,7 +91,7 @@ def test_server_whose_event_loop_hangs_ends_after_its_grace(tiny_repository: Pat
 
 
 def test_samples_that_hang_do_not_hold_up_the_end(tiny_repository: Path) -> None:
-    flags = (*ALONE, "--show-samples", "samples", "--model-repository", tiny_repository)
+    flags: list[str | Path] = [*ALONE, "--show-samples", "samples", "--model-repository", tiny_repository]
     with serving("photo-8.jpg", *flags) as process:
         until_event(process, "hangs")
         process.send_signal(signal.SIGTERM)

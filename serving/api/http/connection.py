@@ -24,7 +24,7 @@ from typing import Any
 import httptools
 from uvicorn.config import Config
 from uvicorn.protocols.http.flow_control import FlowControl
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
 HEAD_SECONDS = 10.0
@@ -36,10 +36,6 @@ EXTENSION = "connection"  # of the scope: this connection
 # uvicorn's own lines would stand unstructured in the log, one for each malformed request of a scanner.
 _SILENT = logging.Logger("serving.http", logging.CRITICAL)
 _NO_SNIFFING = (b"x-content-type-options", b"nosniff")  # browsers take a response for nothing but what it says it is
-_TOO_LONG = (
-    b"HTTP/1.1 431 Request Header Fields Too Large\r\nX-Content-Type-Options: nosniff\r\n"
-    b"Content-Length: 0\r\nConnection: close\r\n\r\n"
-)
 
 
 class HttpConnections:
@@ -108,6 +104,7 @@ class HttpConnection(HttpToolsProtocol):
         self._head_bytes = 0
         self._unparsed_bytes = 0  # since a request or a piece of a body: of trailers and of chunks' extensions
         self._write_timer: asyncio.TimerHandle | None = None
+        self._refusal: tuple[int, str] | None = None  # to be sent after the responses to earlier requests
         self.parser = self._new_parser()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
@@ -130,17 +127,19 @@ class HttpConnection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parses what has come."""
+        if self._refusal:
+            return
         if self._is_in_head:
             self._head_bytes += len(data)
         self._unparsed_bytes += len(data)
         super().data_received(data)
+        if self._refusal:
+            return
         if not self._is_in_head:
             self._stop_head_timer()
         elif self._head_bytes > MAX_HEAD_BYTES:
             if not self.transport.is_closing():
-                self.transport.write(_TOO_LONG)
-                self.transport.close()
-                self._abort_unread()
+                self._refuse(431, "the head of the request is too long")
         elif self._head_timer is None:
             self._head_timer = self.loop.call_later(HEAD_SECONDS, self.transport.abort)
         answered = self.cycle is not None and self.cycle.response_complete
@@ -203,12 +202,34 @@ class HttpConnection(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Answers what is no HTTP, and closes."""
-        super().send_400_response(msg)
+        self._refuse(400, msg)
+
+    def _refuse(self, status: int, message: str) -> None:
+        """Answers after the requests before this one, and closes."""
+        is_answering = self.pipeline or not (self.cycle is None or self.cycle.response_complete or self.cycle.more_body)
+        if not is_answering:
+            self._send_refusal(status, message)
+            return
+        self._refusal = status, message
+        self._stop_head_timer()
+        if self.pipeline and self.cycle.more_body:  # its own body is broken: it never begins
+            self.pipeline.popleft()
+
+    def _send_refusal(self, status: int, message: str) -> None:
+        lines = [name + b": " + value for name, value in self.server_state.default_headers]
+        lines += [b"content-type: text/plain; charset=utf-8", b"content-length: %d" % len(message)]
+        self.transport.write(
+            STATUS_LINE[status] + b"\r\n".join([*lines, b"connection: close", b"", message.encode("ascii")])
+        )
+        self.transport.close()
         self._abort_unread()
 
     def on_response_complete(self) -> None:
         """Goes on with the next request, or waits for it."""
+        is_last = not self.pipeline
         super().on_response_complete()
+        if self._refusal and is_last and not self.transport.is_closing():
+            self._send_refusal(*self._refusal)
         self._note_waiting()
         if self.transport.is_closing():
             self._abort_unread()

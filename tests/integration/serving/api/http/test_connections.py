@@ -71,6 +71,32 @@ async def test_more_pipelined_requests_than_are_kept_end_the_connection(start_se
         writer.close()
 
 
+@pytest.mark.parametrize("earlier", [1, 2, 3])
+@pytest.mark.parametrize(
+    ("broken", "status"),
+    [
+        (b"no HTTP\r\n\r\n", b"400"),
+        (LIVE[:-2] + b"Transfer-Encoding: chunked\r\n\r\nno number\r\n", b"400"),
+        (LIVE[:-2] + b"X: " + b"x" * 300_000, b"431"),
+    ],
+    ids=["no request", "a body", "a head"],
+)
+async def test_a_malformed_request_is_answered_after_those_before_it(
+    start_server: StartServer, broken: bytes, status: bytes, earlier: int
+) -> None:
+    call = b"POST /v1/classify HTTP/1.1\r\nHost: localhost\r\nContent-Length: 784\r\n\r\n" + image_of(5)
+    async with start_server(max_queue_delay_seconds=0.1) as server, asyncio.timeout(SOON):
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.http_port)
+        writer.write(earlier * call + broken + LIVE)
+        answer = b""
+        with suppress(ConnectionError):  # what was not read resets the connection
+            while len(piece := await reader.read(2**16)):
+                answer += piece
+        writer.close()
+    statuses = [each[:3] for each in answer.split(b"HTTP/1.1 ")[1:]]
+    assert statuses == earlier * [b"200"] + [status]
+
+
 async def test_a_trailer_that_does_not_end_is_hung_up_on(start_server: StartServer) -> None:
     async with start_server() as server, asyncio.timeout(SOON):
         _, writer = await asyncio.open_connection("127.0.0.1", server.http_port)
