@@ -17,7 +17,7 @@ import numpy as np
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from serving.api.http.bodies import LONGEST_JSON, RefusedError
+from serving.api.http.bodies import LONGEST_JSON, RefusedError, is_mostly_brackets
 from serving.api.image_lists import decoded_picture, pixels_of_numbers
 from serving.core.picture_decoder import EncodedImage, ImageInput, Images
 from serving.errors import InvalidRequestError
@@ -154,6 +154,8 @@ def _json(body: bytes, most_images: int) -> Body:
         raise RefusedError(
             413, "INVALID_ARGUMENT", f"JSON is at most {LONGEST_JSON} bytes; send files, or fewer images a request"
         )
+    if is_mostly_brackets(body):
+        raise InvalidRequestError("the JSON holds hardly anything but brackets")
     try:
         document = json.loads(body)
     except (ValueError, RecursionError) as error:

@@ -104,7 +104,7 @@ class HttpConnection(HttpToolsProtocol):
         self._head_bytes = 0
         self._unparsed_bytes = 0  # since a request or a piece of a body: of trailers and of chunks' extensions
         self._write_timer: asyncio.TimerHandle | None = None
-        self._refusal: tuple[int, str] | None = None  # to be sent after the responses to earlier requests
+        self._refusals: list[tuple[int, str]] = []  # one at most, to be sent after the responses to earlier requests
         self.parser = self._new_parser()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
@@ -127,13 +127,13 @@ class HttpConnection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parses what has come."""
-        if self._refusal:
+        if self._refusals:
             return
         if self._is_in_head:
             self._head_bytes += len(data)
         self._unparsed_bytes += len(data)
         super().data_received(data)
-        if self._refusal:
+        if self._refusals:
             return
         if not self._is_in_head:
             self._stop_head_timer()
@@ -210,7 +210,7 @@ class HttpConnection(HttpToolsProtocol):
         if not is_answering:
             self._send_refusal(status, message)
             return
-        self._refusal = status, message
+        self._refusals.append((status, message))
         self._stop_head_timer()
         if self.pipeline and self.cycle.more_body:  # its own body is broken: it never begins
             self.pipeline.popleft()
@@ -228,8 +228,8 @@ class HttpConnection(HttpToolsProtocol):
         """Goes on with the next request, or waits for it."""
         is_last = not self.pipeline
         super().on_response_complete()
-        if self._refusal and is_last and not self.transport.is_closing():
-            self._send_refusal(*self._refusal)
+        if self._refusals and is_last and not self.transport.is_closing():
+            self._send_refusal(*self._refusals[0])
         self._note_waiting()
         if self.transport.is_closing():
             self._abort_unread()

@@ -25,7 +25,7 @@ from starlette.responses import Response
 
 from serving.api.engine.call import NO_DEADLINE, OK, Call, Metadata, Method
 from serving.api.http.application import Endpoint, Route, error_response, json_response
-from serving.api.http.bodies import LONGEST_JSON, Bodies, RefusedError, header
+from serving.api.http.bodies import LONGEST_JSON, Bodies, RefusedError, header, is_mostly_brackets
 from serving.api.http.calls import HTTP_STATUS, Origin, refuse_plain_text
 
 _FRAME = struct.Struct(">BI")  # flags and length, before a message or the trailers
@@ -154,6 +154,8 @@ async def _message(content_type: str, content: bytes, request_type: type[Message
         return content
     if len(content) > LONGEST_JSON:
         raise RefusedError(413, "INVALID_ARGUMENT", f"JSON is at most {LONGEST_JSON} bytes; send application/proto")
+    if is_mostly_brackets(content):
+        raise RefusedError(400, "INVALID_ARGUMENT", "the JSON holds hardly anything but brackets")
     if len(content) > LONGEST_ON_LOOP:
         return await asyncio.to_thread(_from_json, content, request_type())
     return _from_json(content, request_type())

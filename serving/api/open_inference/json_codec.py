@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Any
 
 from protos.inference.open_inference_pb2 import InferParameter, ModelInferRequest
-from serving.api.http.bodies import LONGEST_JSON
+from serving.api.http.bodies import LONGEST_JSON, is_mostly_brackets
 from serving.api.image_lists import decoded_picture
 from serving.api.open_inference.codec import AcceptedModel, InferHead, InferRequest, check_count, head_of
 from serving.api.open_inference.outputs import OUTPUTS, RequestedOutput, raw_output, values_of
@@ -126,6 +126,8 @@ def loads(text: bytes) -> Any:
         raise InvalidRequestError(
             f"{len(text)} bytes of JSON, at most {LONGEST_JSON} are read: send the tensor in binary, or fewer images"
         )
+    if is_mostly_brackets(text):
+        raise InvalidRequestError("the JSON holds hardly anything but brackets")
     try:
         return json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:  # of text that is no UTF-8, too

@@ -17,6 +17,7 @@ from tests.support.tiny_model import image_of
 from tests.support.web import web
 
 LIVE = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
+CONNECT = "/mnist.v1.DigitClassifier/Classify"
 UPGRADE = (
     b"POST /v1/classify HTTP/1.1\r\nHost: localhost\r\nUpgrade: h2c\r\nConnection: Upgrade, HTTP2-Settings, close\r\n"
     b"HTTP2-Settings: AAMAAABk\r\nContent-Length: 784\r\n\r\n"
@@ -176,6 +177,30 @@ async def test_texts_among_the_numbers_take_no_memory(start_server: StartServer,
         assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 30_000  # kilobytes
         async with session.post("/v1/classify", json={"image": [["x" * 200_000] + [""] * 50_000]}) as response:
             assert response.status == 400
+
+
+@pytest.mark.parametrize("path", ["/v1/classify", "/v1/models/mnist:predict", "/v2/models/mnist/infer", CONNECT])
+@pytest.mark.parametrize("piece", [b"[],", b"{},", b"[[[[]]]],", b"[{}],"])
+async def test_json_of_brackets_is_refused_before_it_is_parsed(
+    start_server: StartServer, path: str, piece: bytes
+) -> None:
+    body = b"[" + piece * (500_000 // len(piece)) + b"0]"
+    async with (
+        start_server() as server,
+        aiohttp.ClientSession(f"http://127.0.0.1:{server.http_port}") as session,
+        session.post(path, data=body, headers={"Content-Type": "application/json"}) as response,
+    ):
+        assert response.status == 400
+        assert "brackets" in await response.text()
+
+
+async def test_the_deepest_shape_of_images_is_no_json_of_brackets(start_server: StartServer) -> None:
+    images = [[[[0]] * 28] * 28] * 150  # (28, 28, 1), written as short as it can be
+    body = json.dumps({"instances": images}, separators=(",", ":")).encode()
+    async with start_server() as server, aiohttp.ClientSession(f"http://127.0.0.1:{server.http_port}") as session:
+        for path in ("/v1/classify", "/v1/models/mnist:predict"):
+            async with session.post(path, data=body, headers={"Content-Type": "application/json"}) as response:
+                assert response.status == 200, await response.text()
 
 
 async def test_parameters_of_a_load_that_are_none_are_refused(start_server: StartServer) -> None:
