@@ -22,7 +22,7 @@ CONNECTIONS = 300
 SCRAPES = 150
 DESCRIPTORS = 200
 PROBE = b"GET /readyz HTTP/1.0\r\n\r\n"
-GRACEFUL = {"100", "200", "400", "404", "405", "413", "414", "417", "431", "hung up"}
+GRACEFUL = {"100", "200", "400", "404", "405", "413", "414", "417", "421", "431", "hung up"}
 
 
 @pytest.fixture(scope="module")
