@@ -2,6 +2,22 @@
 
 from collections.abc import Sequence
 
+# Characters of a reason. With its signs escaped in a gRPC status, 12 bytes each at most, it fits the 8 KiB that gRPC
+# allows.
+MOST_SHOWN = 600
+
+
+def shown(text: str) -> str:
+    """Returns a text that may hold what others wrote as one line of at most MOST_SHOWN printable characters.
+
+    All else is escaped: a line break would forge a line of the log, and a lone surrogate fits no protobuf message.
+    """
+    clipped = text if len(text) <= MOST_SHOWN else f"{text[: MOST_SHOWN - 1]}…"
+    if clipped.isprintable():
+        return clipped
+    signs = (sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in clipped)
+    return "".join(signs)[:MOST_SHOWN]
+
 
 class DigitServiceError(Exception):
     """Base of the errors whose message may be sent to the caller. Messages of all others stay in the log."""
@@ -81,6 +97,9 @@ class NotSupportedError(DigitServiceError):
 class NotExplainableError(DigitServiceError):
     """Request to explain a version whose graph does not consist of layers that can be shown."""
 
+    def __init__(self, message: str) -> None:
+        super().__init__(shown(message))  # it may name parts of the graph
+
 
 class RateLimitedError(DigitServiceError):
     """Refusal by rate limit: the caller's key is ahead of its images per second."""
@@ -117,7 +136,7 @@ class ModelRejectedError(Exception):
 
     def __init__(self, message: str, check: str = "missing") -> None:
         """`check`: one of models.repository.CHECKS, the label in metrics."""
-        super().__init__(message)
+        super().__init__(shown(message))  # it may name files, and what stands in them
         self.check = check
 
 
