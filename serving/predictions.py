@@ -4,6 +4,7 @@ Nothing is copied between them: the predictions of a request are a range of the 
 the batch cannot know, for the picture from which the pixels come, gives a request a batch of its own.
 """
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import IntEnum, IntFlag
 from types import MappingProxyType
@@ -51,10 +52,24 @@ class BatchPredictions:
         return len(self.digits)
 
     def refuse(self, pixels: Pixels, novelty_threshold: float) -> None:
-        """Sets `refusals` for `pixels`, (n, 784) uint8: BLANK without ink, NOVEL above the threshold (0 to 1)."""
-        refusals = (self.novelties > novelty_threshold).astype(np.uint8)  # NOVEL is 1
+        """Sets `refusals` for `pixels`, (n, 784) uint8: BLANK without ink, NOVEL above the threshold (0 to 1).
+
+        An image for which the model has no numbers is NOVEL, with novelty 1 and equal probabilities: the largest doubt.
+        """
+        refusals = (self.novelties > novelty_threshold).view(np.uint8)  # NOVEL is 1
+        flat = self.probabilities.ravel()
+        # NaN and infinity stay so in a sum of squares, whose cost for a batch is that of one call.
+        if not math.isfinite(flat.dot(flat) + self.novelties.dot(self.novelties)):
+            refusals |= self._replace_what_is_no_number()
         refusals[np.maximum.reduce(pixels, axis=1) == 0] = Refusal.BLANK
         self.refusals = refusals
+
+    def _replace_what_is_no_number(self) -> npt.NDArray[np.bool_]:
+        """Returns which images have no numbers, (n,), after giving those others."""
+        bad = ~(np.isfinite(self.novelties) & np.isfinite(self.probabilities).all(axis=1))
+        self.novelties = np.where(bad, np.float32(1), self.novelties)
+        self.probabilities = np.where(bad[:, np.newaxis], np.float32(1 / DIGITS), self.probabilities)
+        return bad
 
     def encoded(self, encoder: "Encoder") -> bytes:
         """Returns all rows as `encoder` encodes them, from a cache."""

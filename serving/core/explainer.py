@@ -119,6 +119,7 @@ def importance(logits: Floats, digit: int) -> Floats:
 def _explain(model: LoadedModel, pixels: Pixels, predictions: Predictions) -> Explanation:
     graph = _explaining_graph(model)
     explained, values = graph.session.run(pixels)
+    explained.refuse(pixels, model.novelty_threshold)  # as the served prediction was: the same stands for no number
     # The graphs agreed at load. Here the served prediction is compared: the layers shown must belong to its digit.
     if not np.allclose(explained.probabilities, predictions.probabilities, rtol=0, atol=TOLERANCE):
         raise RuntimeError("the graph that explains gives another answer than the one that serves: this is a bug")

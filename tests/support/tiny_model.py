@@ -85,6 +85,46 @@ def _counting() -> onnx.GraphProto:
     )
 
 
+def graph_without_numbers(output: str, value: float, graph: bytes | None = None) -> bytes:
+    """Serialised `graph`, or the tiny one, whose `output`, probabilities or novelty, has no numbers for some images.
+
+    `value`: NaN or infinity. The images are those whose pixel 781 has level 254.
+    """
+    model = onnx.load_from_string(graph or tiny_graph())
+    nodes, constants = model.graph.node, model.graph.initializer
+    shape = [-1, 1] if output == "probabilities" else [-1]
+    constants.extend(
+        [
+            numpy_helper.from_array(np.array([781], np.int64), "at_781"),
+            numpy_helper.from_array(np.array(254, np.float32), "level_254"),
+            numpy_helper.from_array(np.array(shape, np.int64), "as_output"),
+        ]
+    )
+    (node,) = [node for node in nodes if output in node.output]
+    for other in nodes:
+        other.input[:] = [f"sound_{output}" if name == output else name for name in other.input]
+    node.output[:] = [f"sound_{output}"]
+    # The level x divided by 254 - x is infinite at 254, and with x - x above it is NaN there; at 0 both are 0.
+    nodes.extend(
+        [
+            helper.make_node("Gather", ["pixels", "at_781"], ["pixel_781"], axis=1),
+            helper.make_node("Cast", ["pixel_781"], ["level"], to=FLOAT),
+            helper.make_node("Sub", ["level_254", "level"], ["below"]),
+            helper.make_node("Sub", ["level", "level"], ["nothing"]),
+            helper.make_node("Div", ["nothing" if np.isnan(value) else "level", "below"], ["column"]),
+            helper.make_node("Reshape", ["column", "as_output"], ["spoilt"]),
+            helper.make_node("Add", [f"sound_{output}", "spoilt"], [output]),
+        ]
+    )
+    onnx.checker.check_model(model)
+    return model.SerializeToString()
+
+
+def image_without_numbers() -> bytes:
+    """784 raw pixels for which graph_without_numbers() has none."""
+    return bytes(781) + b"\xfe\0\0"
+
+
 def slow_graph() -> bytes:
     """The same answers, after a thousand times the work."""
     model = onnx.load_from_string(tiny_graph())

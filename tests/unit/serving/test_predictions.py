@@ -1,5 +1,7 @@
 """Refusals of single images leave everything else of a batch, and the other requests that share it, as it was."""
 
+import warnings
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -53,3 +55,45 @@ def test_images_that_are_refused_already_cost_no_copy() -> None:
     request = Predictions(batch_of([Refusal.NOVEL, Refusal.NONE, Refusal.BLANK]), 0, 3)
     assert request.with_refusal([0, 2], Refusal.SEVERAL_GLYPHS) is request
     assert request.with_refusal([], Refusal.SEVERAL_GLYPHS) is request
+
+
+@given(st.integers(1, 40), st.floats(0, 1), st.data())
+@examples(100)
+def test_an_image_without_numbers_is_refused_and_changes_no_other(
+    count: int, threshold: float, data: st.DataObject
+) -> None:
+    sound = batch_of([Refusal.NONE] * count)
+    pixels = np.eye(count, 784, dtype=np.uint8)
+    sound.refuse(pixels, threshold)
+    spoilt = batch_of([Refusal.NONE] * count)
+    rows = data.draw(st.sets(st.integers(0, count - 1)))
+    values = st.sampled_from([np.nan, np.inf, -np.inf])
+    for row in rows:
+        column = data.draw(st.integers(0, DIGITS))
+        if column == DIGITS:
+            spoilt.novelties[row] = data.draw(values)
+        else:
+            spoilt.probabilities[row, column] = data.draw(values)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        spoilt.refuse(pixels, threshold)
+    assert np.isfinite(spoilt.novelties).all()
+    assert np.isfinite(spoilt.probabilities).all()
+    for name in ("novelties", "probabilities", "refusals"):
+        assert getattr(spoilt, name).dtype == getattr(sound, name).dtype
+    for row in range(count):
+        if row in rows:
+            assert spoilt.refusals[row] == Refusal.NOVEL
+            assert spoilt.novelties[row] == 1
+            np.testing.assert_allclose(spoilt.probabilities[row], 1 / DIGITS)
+        else:
+            assert spoilt.refusals[row] == sound.refusals[row]
+            assert spoilt.novelties[row] == sound.novelties[row]
+            np.testing.assert_array_equal(spoilt.probabilities[row], sound.probabilities[row])
+
+
+def test_an_image_without_numbers_and_ink_is_blank() -> None:
+    batch = batch_of([Refusal.NONE])
+    batch.novelties[:] = np.nan
+    batch.refuse(np.zeros((1, 784), np.uint8), 0.5)
+    assert batch.refusals.tolist() == [Refusal.BLANK]

@@ -1,0 +1,91 @@
+"""What is odd in a model that is served breaks no response: answers without numbers."""
+
+import json
+import shutil
+from pathlib import Path
+
+import aiohttp
+import grpc
+import pytest
+
+from protos.mnist.v1 import digits_pb2
+from protos.mnist.v1.digits_pb2_grpc import DigitClassifierStub
+from serving.process.standalone import Standalone
+from tests.support.changing_repository import metric
+from tests.support.processes import ROOT
+from tests.support.servers import StartServer
+from tests.support.tiny_model import (
+    graph_without_numbers,
+    image_of,
+    image_without_numbers,
+    rewrite_metadata,
+    write_tiny_version,
+)
+
+
+def no_number(text: str) -> float:
+    raise ValueError(f"{text} is no JSON")
+
+
+async def http_answers(server: Standalone, image: bytes) -> list[str]:
+    """Responses to this image by every path that returns JSON of predictions, parsed strictly."""
+    infer = {"inputs": [{"name": "pixels", "shape": [1, 784], "datatype": "UINT8", "data": list(image)}]}
+    requests: list[tuple[str, bytes]] = [
+        ("/v1/classify", image),
+        ("/v2/models/mnist/infer", json.dumps(infer).encode()),
+        ("/v1/models/mnist:predict", json.dumps({"instances": [list(image)]}).encode()),
+        (
+            "/mnist.v1.DigitClassifier/Classify",
+            digits_pb2.ClassifyRequest(images=[{"pixels": image}]).SerializeToString(),
+        ),
+    ]
+    answers = []
+    async with aiohttp.ClientSession(f"http://127.0.0.1:{server.http_port}") as session:
+        for path, body in requests:
+            headers = {"content-type": "application/proto"} if "Classify" in path else {}
+            async with session.post(path, data=body, headers=headers) as response:
+                content = await response.read()
+                assert response.status == 200, (path, content)
+                if "Classify" not in path:
+                    json.loads(content, parse_constant=no_number)
+                    answers.append(content.decode())
+    return answers
+
+
+@pytest.mark.parametrize("output", ["novelty", "probabilities"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+async def test_an_image_for_which_the_model_has_no_numbers_is_refused_in_json_too(
+    output: str, value: float, start_server: StartServer, tmp_path: Path
+) -> None:
+    write_tiny_version(tmp_path, graph=graph_without_numbers(output, value))
+    async with (
+        start_server(model_repository=tmp_path) as server,
+        grpc.aio.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel,
+    ):
+        images = [{"pixels": image} for image in (image_of(3), image_without_numbers(), image_of(4))]
+        response = await DigitClassifierStub(channel).Classify(digits_pb2.ClassifyRequest(images=images))
+        sound, spoilt, other = response.predictions
+        assert ([sound.digit, other.digit], sound.refused, other.refused) == ([3, 4], False, False)
+        assert (spoilt.refused, spoilt.refusal, spoilt.novelty) == (True, digits_pb2.REFUSAL_NOVEL, 1.0)
+        assert list(spoilt.probabilities) == pytest.approx([0.1] * 10)
+        classified, *_ = await http_answers(server, image_without_numbers())
+        assert json.loads(classified)["refusal"] == "novel"
+        assert await metric(server, 'mnist_refused_total{reason="novel"} 5.0')
+
+
+async def test_an_image_without_numbers_is_explained_as_it_is_classified(
+    start_server: StartServer, tmp_path: Path
+) -> None:
+    newest = max((ROOT / "models" / "mnist").glob("[0-9]*"), key=lambda folder: int(folder.name))
+    folder = shutil.copytree(newest, tmp_path / "mnist" / "1")
+    graph = graph_without_numbers("probabilities", float("nan"), (folder / "model.onnx").read_bytes())
+    (folder / "model.onnx").write_bytes(graph)
+    rewrite_metadata(folder)
+    async with (
+        start_server(model_repository=tmp_path) as server,
+        grpc.aio.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel,
+    ):
+        request = digits_pb2.ExplainRequest(image={"pixels": image_without_numbers()})
+        explained = await DigitClassifierStub(channel).Explain(request)
+        assert (explained.prediction.refused, explained.prediction.novelty) == (True, 1.0)
+        assert len(explained.layers) > 1
