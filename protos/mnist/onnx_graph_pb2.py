@@ -24,27 +24,35 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dprotos/mnist/onnx_graph.proto\x12\x10mnist.onnx_graph\"/\n\x05Model\x12&\n\x05graph\x18\x07 \x01(\x0b\x32\x17.mnist.onnx_graph.Graph\"\x85\x01\n\x05Graph\x12$\n\x04node\x18\x01 \x03(\x0b\x32\x16.mnist.onnx_graph.Node\x12-\n\x0binitializer\x18\x05 \x03(\x0b\x32\x18.mnist.onnx_graph.Tensor\x12\'\n\x06output\x18\x0c \x03(\x0b\x32\x17.mnist.onnx_graph.Value\"f\n\x04Node\x12\r\n\x05input\x18\x01 \x03(\t\x12\x0e\n\x06output\x18\x02 \x03(\t\x12\x0f\n\x07op_type\x18\x04 \x01(\t\x12.\n\tattribute\x18\x05 \x03(\x0b\x32\x1b.mnist.onnx_graph.Attribute\"\'\n\tAttribute\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04ints\x18\x08 \x03(\x03\"I\n\x06Tensor\x12\x0c\n\x04\x64ims\x18\x01 \x03(\x03\x12\x11\n\tdata_type\x18\x02 \x01(\x05\x12\x0c\n\x04name\x18\x08 \x01(\t\x12\x10\n\x08raw_data\x18\t \x01(\x0c\";\n\x05Value\x12\x0c\n\x04name\x18\x01 \x01(\t\x12$\n\x04type\x18\x02 \x01(\x0b\x32\x16.mnist.onnx_graph.Type\"9\n\x04Type\x12\x31\n\x0btensor_type\x18\x01 \x01(\x0b\x32\x1c.mnist.onnx_graph.TensorType\"\x1f\n\nTensorType\x12\x11\n\telem_type\x18\x01 \x01(\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dprotos/mnist/onnx_graph.proto\x12\x10mnist.onnx_graph\"\x91\x01\n\x05Model\x12&\n\x05graph\x18\x07 \x01(\x0b\x32\x17.mnist.onnx_graph.Graph\x12\x31\n\rtraining_info\x18\x14 \x03(\x0b\x32\x1a.mnist.onnx_graph.Training\x12-\n\tfunctions\x18\x19 \x03(\x0b\x32\x1a.mnist.onnx_graph.Function\"g\n\x08Training\x12/\n\x0einitialization\x18\x01 \x01(\x0b\x32\x17.mnist.onnx_graph.Graph\x12*\n\talgorithm\x18\x02 \x01(\x0b\x32\x17.mnist.onnx_graph.Graph\"f\n\x08\x46unction\x12$\n\x04node\x18\x07 \x03(\x0b\x32\x16.mnist.onnx_graph.Node\x12\x34\n\x0f\x61ttribute_proto\x18\x0b \x03(\x0b\x32\x1b.mnist.onnx_graph.Attribute\"\xc1\x01\n\x05Graph\x12$\n\x04node\x18\x01 \x03(\x0b\x32\x16.mnist.onnx_graph.Node\x12-\n\x0binitializer\x18\x05 \x03(\x0b\x32\x18.mnist.onnx_graph.Tensor\x12\'\n\x06output\x18\x0c \x03(\x0b\x32\x17.mnist.onnx_graph.Value\x12:\n\x12sparse_initializer\x18\x0f \x03(\x0b\x32\x1e.mnist.onnx_graph.SparseTensor\"f\n\x04Node\x12\r\n\x05input\x18\x01 \x03(\t\x12\x0e\n\x06output\x18\x02 \x03(\t\x12\x0f\n\x07op_type\x18\x04 \x01(\t\x12.\n\tattribute\x18\x05 \x03(\x0b\x32\x1b.mnist.onnx_graph.Attribute\"\xb3\x02\n\tAttribute\x12\x0c\n\x04name\x18\x01 \x01(\t\x12#\n\x01t\x18\x05 \x01(\x0b\x32\x18.mnist.onnx_graph.Tensor\x12\"\n\x01g\x18\x06 \x01(\x0b\x32\x17.mnist.onnx_graph.Graph\x12\x0c\n\x04ints\x18\x08 \x03(\x03\x12)\n\x07tensors\x18\n \x03(\x0b\x32\x18.mnist.onnx_graph.Tensor\x12\'\n\x06graphs\x18\x0b \x03(\x0b\x32\x17.mnist.onnx_graph.Graph\x12\x35\n\rsparse_tensor\x18\x16 \x01(\x0b\x32\x1e.mnist.onnx_graph.SparseTensor\x12\x36\n\x0esparse_tensors\x18\x17 \x03(\x0b\x32\x1e.mnist.onnx_graph.SparseTensor\"\x90\x01\n\x06Tensor\x12\x0c\n\x04\x64ims\x18\x01 \x03(\x03\x12\x11\n\tdata_type\x18\x02 \x01(\x05\x12\x0c\n\x04name\x18\x08 \x01(\t\x12\x10\n\x08raw_data\x18\t \x01(\x0c\x12.\n\rexternal_data\x18\r \x03(\x0b\x32\x17.mnist.onnx_graph.Entry\x12\x15\n\rdata_location\x18\x0e \x01(\x05\"#\n\x05\x45ntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\"c\n\x0cSparseTensor\x12(\n\x06values\x18\x01 \x01(\x0b\x32\x18.mnist.onnx_graph.Tensor\x12)\n\x07indices\x18\x02 \x01(\x0b\x32\x18.mnist.onnx_graph.Tensor\";\n\x05Value\x12\x0c\n\x04name\x18\x01 \x01(\t\x12$\n\x04type\x18\x02 \x01(\x0b\x32\x16.mnist.onnx_graph.Type\"9\n\x04Type\x12\x31\n\x0btensor_type\x18\x01 \x01(\x0b\x32\x1c.mnist.onnx_graph.TensorType\"\x1f\n\nTensorType\x12\x11\n\telem_type\x18\x01 \x01(\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'protos.mnist.onnx_graph_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_MODEL']._serialized_start=51
-  _globals['_MODEL']._serialized_end=98
-  _globals['_GRAPH']._serialized_start=101
-  _globals['_GRAPH']._serialized_end=234
-  _globals['_NODE']._serialized_start=236
-  _globals['_NODE']._serialized_end=338
-  _globals['_ATTRIBUTE']._serialized_start=340
-  _globals['_ATTRIBUTE']._serialized_end=379
-  _globals['_TENSOR']._serialized_start=381
-  _globals['_TENSOR']._serialized_end=454
-  _globals['_VALUE']._serialized_start=456
-  _globals['_VALUE']._serialized_end=515
-  _globals['_TYPE']._serialized_start=517
-  _globals['_TYPE']._serialized_end=574
-  _globals['_TENSORTYPE']._serialized_start=576
-  _globals['_TENSORTYPE']._serialized_end=607
+  _globals['_MODEL']._serialized_start=52
+  _globals['_MODEL']._serialized_end=197
+  _globals['_TRAINING']._serialized_start=199
+  _globals['_TRAINING']._serialized_end=302
+  _globals['_FUNCTION']._serialized_start=304
+  _globals['_FUNCTION']._serialized_end=406
+  _globals['_GRAPH']._serialized_start=409
+  _globals['_GRAPH']._serialized_end=602
+  _globals['_NODE']._serialized_start=604
+  _globals['_NODE']._serialized_end=706
+  _globals['_ATTRIBUTE']._serialized_start=709
+  _globals['_ATTRIBUTE']._serialized_end=1016
+  _globals['_TENSOR']._serialized_start=1019
+  _globals['_TENSOR']._serialized_end=1163
+  _globals['_ENTRY']._serialized_start=1165
+  _globals['_ENTRY']._serialized_end=1200
+  _globals['_SPARSETENSOR']._serialized_start=1202
+  _globals['_SPARSETENSOR']._serialized_end=1301
+  _globals['_VALUE']._serialized_start=1303
+  _globals['_VALUE']._serialized_end=1362
+  _globals['_TYPE']._serialized_start=1364
+  _globals['_TYPE']._serialized_end=1421
+  _globals['_TENSORTYPE']._serialized_start=1423
+  _globals['_TENSORTYPE']._serialized_end=1454
 # @@protoc_insertion_point(module_scope)

@@ -1,11 +1,13 @@
-"""Checks of a loaded model before it is served: golden answers on this very device, warm-up, the explaining graph."""
+"""Checks of a model before it is served: one file, golden answers on this device, warm-up, the explaining graph."""
 
 import io
 import random
 import time
 
 import numpy as np
+from google.protobuf.message import DecodeError, Message
 
+from protos.mnist import onnx_graph_pb2 as onnx
 from serving.errors import ModelRejectedError, NotExplainableError
 from serving.models.device import Session
 from serving.models.onnx_session import ExplainingSession
@@ -14,6 +16,30 @@ from serving.predictions import PIXELS, BatchPredictions, Pixels
 EXPLAINED_ROWS = 8
 # With more outputs ONNX Runtime cannot fuse a convolution with its activation, which rounds differently; a GPU more so.
 EXPLAINED_TOLERANCE = 1e-3
+
+
+def check_is_whole(graph: bytes) -> None:
+    """Refuses a graph with tensors in other files, which no checksum covers. Raises ModelRejectedError.
+
+    ONNX Runtime would look for them in the process's working directory.
+    """
+    try:
+        waiting: list[Message] = [onnx.Model.FromString(graph)]
+    except DecodeError as error:
+        raise ModelRejectedError(f"model.onnx is no ONNX graph: {error}", "graph") from error
+    while waiting:
+        message = waiting.pop()
+        if isinstance(message, onnx.Tensor):
+            if message.external_data or message.data_location:
+                raise ModelRejectedError(
+                    f"the tensor {message.name} is in another file than model.onnx: export the model with its weights "
+                    "inside",
+                    "graph",
+                )
+            continue
+        for field, value in message.ListFields():
+            if field.message_type:
+                waiting += value if field.is_repeated else [value]
 
 
 def check_golden_answers(session: Session, content: bytes, tolerance: float, largest_batch: int) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from serving.errors import ModelRejectedError, NotExplainableError
-from serving.models.checks import check_explaining_graph, check_golden_answers, warm_up
+from serving.models.checks import check_explaining_graph, check_golden_answers, check_is_whole, warm_up
 from serving.models.device import Session
 from serving.models.graph_layers import Layer, read_layers, with_outputs
 from serving.models.metadata import Form
@@ -60,6 +60,7 @@ def load_form(form: Form, open_session: OpenSession, largest_batch: int) -> Load
     metadata, folder = form.metadata, form.folder
     try:
         files = {file: _read_checked(folder / file, metadata["files"][file]) for file in ("model.onnx", "golden.npz")}
+        check_is_whole(files["model.onnx"])
         tolerance = GOLDEN_TOLERANCE[form.precision]
         loaded = LoadedModel(
             session=open_session(files["model.onnx"], form.precision),

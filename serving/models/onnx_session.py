@@ -98,6 +98,8 @@ def open_session(graph: bytes, device: str, threads: int, options: Mapping[str, 
     settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
     # The arena frees no memory and has grown without end under changing batch sizes (microsoft/onnxruntime#11627).
     settings.enable_cpu_mem_arena = False
+    # Not ORT's own format, which it would recognise by itself: the checks read ONNX.
+    settings.add_session_config_entry("session.load_model_format", "ONNX")
     settings.log_severity_level = 3  # errors; warnings would stand unstructured between the log's lines
     if device == "cuda":
         preload()
