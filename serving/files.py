@@ -1,6 +1,8 @@
-"""Files that other processes read or replace at any time: atomic replacement, and detection of changes."""
+"""Files that other processes read, write or replace at any time: bounded reads, atomic replacement, changes."""
 
+import errno
 import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import mkstemp
@@ -19,6 +21,21 @@ def file_stamp(path: Path) -> FileStamp | None:
     except OSError:
         return None
     return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino
+
+
+def read_regular(path: Path, most_bytes: int) -> bytes:
+    """Returns the content of a file of at most `most_bytes`. Raises OSError, also for a larger file and for a FIFO."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)  # to open a FIFO would wait for a writer
+    try:
+        status = os.fstat(descriptor)  # of what was opened: by now the path may name another file
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "It is no regular file", str(path))
+        if status.st_size > most_bytes:
+            raise OSError(errno.EFBIG, f"It has {status.st_size} bytes and may have {most_bytes}", str(path))
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return file.read(status.st_size)
+    finally:
+        os.close(descriptor)
 
 
 def replace_atomically(

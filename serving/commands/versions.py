@@ -11,8 +11,8 @@ from pathlib import Path
 import click
 
 from serving.errors import ModelRejectedError
-from serving.files import replace_atomically
-from serving.models.repository import CONFIG, ModelRepository
+from serving.files import read_regular, replace_atomically
+from serving.models.repository import CONFIG, MOST_CONFIG_BYTES, ModelRepository
 from serving.options import CONTEXT, CommandGroup, setting_options
 
 # The field and the brace that opens it, at the start of a line: without_policy() counts braces from there.
@@ -117,5 +117,5 @@ def _pin(repository: ModelRepository, version: int) -> None:
 
 def _write_policy(path: Path, policy: str) -> None:
     """Replaces the policy in the file, in one step: a server may be reading it."""
-    text = without_policy(path.read_text() if path.exists() else "")
+    text = without_policy(read_regular(path, MOST_CONFIG_BYTES).decode() if path.exists() else "")
     replace_atomically(path, text.rstrip("\n") + "\n" + policy)

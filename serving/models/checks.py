@@ -1,21 +1,37 @@
-"""Checks of a model before it is served: one file, golden answers on this device, warm-up, the explaining graph."""
+"""Checks of a model before it is served: one file, golden answers on this very device, warm-up, the explaining graph.
+
+What is read here was written by somebody else: sizes are checked before anything of that size is made.
+"""
 
 import io
 import random
 import time
+from typing import Any
+from zipfile import ZipFile
 
 import numpy as np
+import numpy.typing as npt
 from google.protobuf.message import DecodeError, Message
 
 from protos.mnist import onnx_graph_pb2 as onnx
 from serving.errors import ModelRejectedError, NotExplainableError
 from serving.models.device import Session
 from serving.models.onnx_session import ExplainingSession
-from serving.predictions import PIXELS, BatchPredictions, Pixels
+from serving.predictions import DIGITS, PIXELS, BatchPredictions, Pixels
 
 EXPLAINED_ROWS = 8
 # With more outputs ONNX Runtime cannot fuse a convolution with its activation, which rounds differently; a GPU more so.
 EXPLAINED_TOLERANCE = 1e-3
+# Of golden.npz: shape of a row, and kinds of dtype.
+GOLDEN_ARRAYS = {
+    "pixels": ((PIXELS,), "u"),
+    "digit": ((), "iu"),
+    "probabilities": ((DIGITS,), "f"),
+    "novelty": ((), "f"),
+}
+MOST_ARRAY_BYTES = 2**23  # unpacked: those of 10,000 images
+MOST_ARRAYS = 16
+_CENTRAL_DIRECTORY = b"PK\1\2"  # begins the entry of each array in a ZIP archive's directory
 
 
 def check_is_whole(graph: bytes) -> None:
@@ -48,8 +64,7 @@ def check_golden_answers(session: Session, content: bytes, tolerance: float, lar
     `tolerance`: largest difference of probabilities and of novelties; NaN always exceeds it. Raises ModelRejectedError.
     """
     try:
-        golden = np.load(io.BytesIO(content), allow_pickle=False)
-        pixels, digit, probabilities, novelty = (golden[key] for key in ("pixels", "digit", "probabilities", "novelty"))
+        pixels, digit, probabilities, novelty = _golden_arrays(content)
         if not len(pixels) == len(digit) == len(probabilities) == len(novelty) > 0:
             raise ValueError("as many answers as images are needed, and one at least")
         runner_up, likeliest = np.sort(probabilities.astype(np.float64), axis=1)[:, -2:].T
@@ -71,6 +86,28 @@ def check_golden_answers(session: Session, content: bytes, tolerance: float, lar
     differing = int((answers.digits != digit)[is_clear].sum())
     if differing:
         raise ModelRejectedError(f"{differing} of {len(digit)} golden images get another digit than recorded", "golden")
+
+
+def _golden_arrays(content: bytes) -> list[npt.NDArray[Any]]:
+    """Returns the arrays of an .npz in the order of GOLDEN_ARRAYS. Raises errors of many kinds."""
+    if content.count(_CENTRAL_DIRECTORY) > MOST_ARRAYS:  # before an object is made for each of 100,000
+        raise ValueError(f"it has more than {MOST_ARRAYS} arrays")
+    arrays = []
+    with ZipFile(io.BytesIO(content)) as archive:
+        for name, (row, kinds) in GOLDEN_ARRAYS.items():
+            entry = archive.getinfo(f"{name}.npy")
+            if entry.file_size > MOST_ARRAY_BYTES:
+                raise ValueError(f"{name} has {entry.file_size} bytes, at most {MOST_ARRAY_BYTES} are read")
+            with archive.open(entry) as packed:
+                file = io.BytesIO(packed.read(entry.file_size))  # with a length: read() inflates all, whatever its size
+            read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+            shape, is_fortran, dtype = read_header[np.lib.format.read_magic(file)](file)
+            if shape[1:] != row or dtype.kind not in kinds:
+                raise ValueError(f"{name} is {dtype} of shape {shape}, expected (n, {', '.join(map(str, row))})")
+            # On the bytes that were read: np.load() would make an array of any size that the header names.
+            array = np.frombuffer(file.getbuffer(), dtype, offset=file.tell())
+            arrays.append(array.reshape(shape, order="F" if is_fortran else "C"))
+    return arrays
 
 
 def check_explaining_graph(explaining: ExplainingSession, session: Session) -> None:

@@ -2,20 +2,23 @@
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from serving.errors import ModelRejectedError, NotExplainableError
+from serving.files import read_regular
 from serving.models.checks import check_explaining_graph, check_golden_answers, check_is_whole, warm_up
 from serving.models.device import Session
 from serving.models.graph_layers import Layer, read_layers, with_outputs
-from serving.models.metadata import Form
+from serving.models.metadata import FILES, Form
 from serving.models.onnx_session import ExplainingSession
 from serving.predictions import BatchPredictions, Pixels
 
 # Largest difference from the recorded answers. Another processor or device than the training framework's rounds
 # float32 differently; int8 differs more, since processors round integer sums at different places (decision 0014).
 GOLDEN_TOLERANCE = {"float32": 1e-3, "int8": 0.03}
+
+MOST_FILE_BYTES = 2**26  # of model.onnx or golden.npz; those of the largest committed model have 3 MB and 55 kB
 
 OpenSession = Callable[[bytes, str], Session]  # takes the bytes of model.onnx and its precision
 
@@ -57,30 +60,22 @@ def load_form(form: Form, open_session: OpenSession, largest_batch: int) -> Load
     Raises ModelRejectedError, and OSError for files that cannot be read.
     """
     # Each file is read once, and what was read is hashed and used: a file that changes meanwhile cannot slip through.
-    metadata, folder = form.metadata, form.folder
-    try:
-        files = {file: _read_checked(folder / file, metadata["files"][file]) for file in ("model.onnx", "golden.npz")}
-        check_is_whole(files["model.onnx"])
-        tolerance = GOLDEN_TOLERANCE[form.precision]
-        loaded = LoadedModel(
-            session=open_session(files["model.onnx"], form.precision),
-            name=form.name,
-            version=form.version,
-            created=str(metadata["created"]),
-            precision=form.precision,
-            sha256=form.sha256,
-            novelty_threshold=float(metadata["novelty_threshold"]),
-            test_accuracy=float(metadata["metrics"]["mnist_test"]["accuracy"]),
-        )
-    except (KeyError, TypeError, ValueError, ArithmeticError) as error:
-        raise ModelRejectedError(f"metadata.json lacks or garbles a field: {error!r}", "metadata") from error
-    if not 0 <= loaded.novelty_threshold <= 1:
-        threshold = loaded.novelty_threshold
-        raise ModelRejectedError(f"metadata.json has novelty_threshold {threshold}, expected 0 to 1", "metadata")
-    check_golden_answers(loaded.session, files["golden.npz"], tolerance, largest_batch)
-    seconds_per_image = warm_up(loaded.session, largest_batch)
-    explaining = _explaining_graph(files["model.onnx"], loaded.session)
-    return replace(loaded, seconds_per_image=seconds_per_image, explaining=explaining)
+    graph, golden = (_read_checked(form.folder / file, form.checksums[file]) for file in FILES)
+    check_is_whole(graph)
+    session = open_session(graph, form.precision)
+    check_golden_answers(session, golden, GOLDEN_TOLERANCE[form.precision], largest_batch)
+    return LoadedModel(
+        session=session,
+        name=form.name,
+        version=form.version,
+        created=form.created,
+        precision=form.precision,
+        sha256=form.checksums["model.onnx"],
+        novelty_threshold=form.novelty_threshold,
+        test_accuracy=form.test_accuracy,
+        seconds_per_image=warm_up(session, largest_batch),
+        explaining=_explaining_graph(graph, session),
+    )
 
 
 def _explaining_graph(graph: bytes, session: Session) -> ExplainingGraph | NotExplainableError:
@@ -99,7 +94,7 @@ def _explaining_graph(graph: bytes, session: Session) -> ExplainingGraph | NotEx
 
 def _read_checked(path: Path, sha256: str) -> bytes:
     """Returns the file's content. Raises ModelRejectedError where its checksum is another."""
-    content = path.read_bytes()
+    content = read_regular(path, MOST_FILE_BYTES)
     found = hashlib.sha256(content).hexdigest()
     if found != sha256:
         raise ModelRejectedError(

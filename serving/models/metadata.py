@@ -1,62 +1,95 @@
-"""Reads metadata.json, which describes a model version: its name, precision, files and training run."""
+"""Reads metadata.json, which describes a model version: its name, precision, files and training run.
+
+Anybody who can write into the model's folder writes this file. So every field that is used is checked, before it
+reaches a message, a log or a metric.
+"""
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from serving.errors import ModelRejectedError
+from serving.files import read_regular
 
 SCHEMA_VERSION = 1
+MOST_BYTES = 2**18  # of metadata.json; a usual one has 7,000
+MOST_TEXT = 100  # characters of a text in it
+FILES = ("model.onnx", "golden.npz")
+PRECISIONS = ("float32", "int8")
 
 
 @dataclass(frozen=True, slots=True)
 class Form:
     """Graph that can serve a version: the version's own, or the int8 form of the same training run."""
 
+    folder: Path
     name: str  # of the model in whose folder it is: the int8 form has a name of its own
     version: int
-    folder: Path
-    metadata: dict[str, Any]  # metadata.json
-
-    @property
-    def precision(self) -> str:
-        """Precision of the weights, float32 or int8."""
-        return str(self.metadata.get("precision", "float32"))
-
-    @property
-    def sha256(self) -> str:
-        """SHA-256 of model.onnx as metadata.json records it, 64 hexadecimal digits."""
-        return str(self.metadata["files"]["model.onnx"])
+    created: str  # RFC 3339, UTC
+    precision: str  # of the weights, float32 or int8
+    checksums: dict[str, str]  # SHA-256 by the name of the file, one of FILES; 64 hexadecimal digits
+    novelty_threshold: float  # 0 to 1
+    test_accuracy: float  # 0 to 1
+    training: Any  # what metadata.json records of the training run
 
     def has_training_of(self, other: "Form") -> bool:
         """Returns True when both forms come from the same training run."""
-        training = self.metadata.get("training")
         # Of two without a record of their training nothing is known: they do not count as the same.
-        return bool(training) and other.metadata.get("training") == training
+        return bool(self.training) and other.training == self.training
 
 
 def read_form(folder: Path, name: str, version: int) -> Form:
-    """Reads metadata.json in `folder`. Raises ModelRejectedError, which names the folder and the fault."""
+    """Reads and checks metadata.json in `folder`. Raises ModelRejectedError, and OSError where it cannot be read."""
+    metadata = _read_metadata(folder / "metadata.json")
     try:
-        metadata = _read_metadata(folder / "metadata.json")
         if (metadata["name"], metadata["version"]) != (name, version):
-            raise ModelRejectedError(f"metadata.json is of {metadata['name']} version {metadata['version']}")
-        str(metadata["files"]["model.onnx"])  # raises where it is missing, which Form.sha256 relies on
-        return Form(name, version, folder, metadata)
-    except ModelRejectedError as error:
-        raise ModelRejectedError(f"{folder}: {error}", "metadata") from error
-    except OSError as error:
-        raise ModelRejectedError(f"{folder}: cannot be read: {error}", "unreadable") from error
-    except (KeyError, TypeError) as error:
-        raise ModelRejectedError(f"{folder}: metadata.json lacks or garbles a field: {error!r}", "metadata") from error
+            raise ModelRejectedError(
+                f"metadata.json is of {metadata['name']} version {metadata['version']}, expected {name} version "
+                f"{version}",
+                "metadata",
+            )
+        return Form(
+            folder,
+            name,
+            version,
+            _text("created", metadata["created"]),
+            _text("precision", metadata.get("precision", "float32"), "|".join(PRECISIONS)),
+            {file: _text(file, metadata["files"][file], "[0-9a-f]{64}") for file in FILES},
+            _share("novelty_threshold", metadata["novelty_threshold"]),
+            _share("accuracy", metadata["metrics"]["mnist_test"]["accuracy"]),
+            metadata.get("training"),
+        )
+    except (KeyError, TypeError, RecursionError) as error:  # the last where a nested value is to be shown
+        raise ModelRejectedError(f"metadata.json lacks or garbles a field: {error!r}", "metadata") from error
 
 
 def _read_metadata(path: Path) -> dict[str, Any]:
     try:
-        metadata = json.loads(path.read_bytes())
+        metadata = json.loads(read_regular(path, MOST_BYTES))
     except (ValueError, RecursionError) as error:  # the latter for thousands of nested brackets
-        raise ModelRejectedError(f"metadata.json is no JSON: {error}") from error
+        raise ModelRejectedError(f"metadata.json is no JSON: {error}", "metadata") from error
     if not isinstance(metadata, dict) or metadata.get("schema_version") != SCHEMA_VERSION:
-        raise ModelRejectedError(f"metadata.json is not of schema_version {SCHEMA_VERSION}, which this server reads")
+        raise ModelRejectedError(
+            f"metadata.json is not of schema_version {SCHEMA_VERSION}, which this server reads", "metadata"
+        )
     return metadata
+
+
+def _text(field: str, value: object, pattern: str = "") -> str:
+    """Returns a text that every protocol can carry, of the `pattern` if there is one. Raises ModelRejectedError."""
+    if not (isinstance(value, str) and len(value) <= MOST_TEXT and value.isprintable()):
+        raise ModelRejectedError(
+            f"metadata.json has no text of at most {MOST_TEXT} printable characters as {field}", "metadata"
+        )
+    if pattern and not re.fullmatch(pattern, value):
+        raise ModelRejectedError(f"metadata.json has {field} {value}, expected {pattern}", "metadata")
+    return value
+
+
+def _share(field: str, value: object) -> float:
+    """Returns a number from 0 to 1. Raises ModelRejectedError."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:  # also for NaN
+        raise ModelRejectedError(f"metadata.json has {field} {value!r}, expected a number from 0 to 1", "metadata")
+    return float(value)

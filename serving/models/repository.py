@@ -3,24 +3,27 @@
 A version that fails raises ModelRejectedError with the check that it failed, one of CHECKS, and the reason in words.
 """
 
+import os
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 from google.protobuf import text_format
 
 from protos.inference.open_inference_pb2 import ModelConfig
 from serving.errors import ModelRejectedError
-from serving.files import FileStamp, file_stamp
+from serving.files import FileStamp, file_stamp, read_regular
 from serving.models.loaded_model import LoadedModel, OpenSession, load_form
-from serving.models.metadata import Form, read_form
-from serving.models.signature import verified_copy
+from serving.models.metadata import PRECISIONS, Form, read_form
+from serving.models.signature import MOST_FILES, verified_copy
 from serving.version_policy import ALL, LATEST, VersionPolicy
 
 # In the order in which they are made; `slow` by the model reloader.
-CHECKS = ("missing", "unreadable", "metadata", "unsigned", "checksum", "graph", "golden", "warm_up", "slow")
+CHECKS = ("missing", "unreadable", "unsigned", "metadata", "checksum", "graph", "golden", "warm_up", "slow")
 CONFIG = "config.pbtxt"
+MOST_CONFIG_BYTES = 2**16
 MOST_NAMED = 5  # entries of a folder without a version, in its error
 INT8_SUFFIX = "-int8"  # of the name of a model that holds the int8 forms of another
 
@@ -73,10 +76,11 @@ class ModelRepository:
     def stamp(self, version: int) -> Stamp:
         """Detects changes of a version's files: returns a stamp to compare, empty where there are no files."""
         stamps = set()
-        with suppress(OSError):
-            for path in (self.folder / str(version)).iterdir():
-                if path.suffix != ".json" or path.name == "metadata.json":  # not an earlier release's tuning.json
-                    stamps.add((path.name, file_stamp(path)))
+        with suppress(OSError), os.scandir(self.folder / str(version)) as entries:
+            for entry in islice(entries, MOST_FILES):
+                name = entry.name
+                if not name.endswith(".json") or name == "metadata.json":  # not an earlier release's tuning.json
+                    stamps.add((name, file_stamp(Path(entry.path))))
         return frozenset(stamps)
 
     def policy(self) -> VersionPolicy:
@@ -86,9 +90,12 @@ class ModelRepository:
         """
         path = self.folder / CONFIG
         try:
-            config = text_format.Parse(path.read_text(), ModelConfig(), allow_unknown_field=True)
+            text = read_regular(path, MOST_CONFIG_BYTES).decode()
+            config = text_format.Parse(text, ModelConfig(), allow_unknown_field=True)
         except FileNotFoundError:
             return LATEST
+        except RecursionError as error:
+            raise ModelRejectedError(f"{path}: cannot be read: it is nested too deep", "unreadable") from error
         except (OSError, ValueError, text_format.ParseError) as error:
             raise ModelRejectedError(f"{path}: cannot be read: {error}", "unreadable") from error
         # As in Triton: no policy, or `latest` without a number, means the latest one.
@@ -105,16 +112,9 @@ class ModelRepository:
         Raises ModelRejectedError where the version is missing or its metadata.json cannot be read.
         """
         chosen = self._chosen(version)
-        own = read_form(self.folder / str(chosen), self._name, chosen)
-        forms = {own.precision: own}
-        int8 = self.folder.parent / f"{self._name}{INT8_SUFFIX}"
-        with suppress(OSError):  # a fault of the other model does not keep this one from being served
-            for number in reversed(_versions(int8)):  # of several int8 forms the newest
-                with suppress(ModelRejectedError):
-                    form = read_form(int8 / str(number), int8.name, number)
-                    if own.has_training_of(form):
-                        forms.setdefault(form.precision, form)
-        return forms
+        folder = self.folder / str(chosen)
+        with _named(folder):
+            return self._forms_of(read_form(folder, self._name, chosen))
 
     def load(self, version: int, open_session: OpenSession, largest_batch: int, precision: str = "auto") -> LoadedModel:
         """Loads, checks and warms up `version` (0: the highest), for batches up to `largest_batch`.
@@ -122,53 +122,82 @@ class ModelRepository:
         `precision`: float32, int8, or auto for that of the version's own graph. The int8 form is served under the name
         and version of the model itself. Raises ModelRejectedError, which names the failed check.
         """
-        forms = self.forms(version)
-        own = next(iter(forms.values()))
-        chosen = own.precision if precision == "auto" else precision
-        if chosen not in forms:
-            raise ModelRejectedError(f"{own.folder}: has no {chosen} form, only {' and '.join(forms)}")
-        if chosen == own.precision:
-            with self._trusted(own) as form:
-                loaded = load_form(form, open_session, largest_batch)
-        else:
-            with self._trusted(own) as trusted_own:
-                own = trusted_own  # signed too, since responses carry its name and version
-            with self._trusted(forms[chosen]) as form:
-                # forms() compared what was unsigned and could change; this compares what was verified.
-                if not own.has_training_of(form):
-                    raise ModelRejectedError("metadata.json changed while it was read", "metadata")
-                loaded = load_form(form, open_session, largest_batch)
-        return replace(loaded, name=own.name, version=own.version)
+        chosen = self._chosen(version)
+        folder = self.folder / str(chosen)
+        with self._trusted(folder, self._name, chosen) as own:  # signed too, since responses carry its name and version
+            if precision in ("auto", own.precision):
+                return load_form(own, open_session, largest_batch)
+        forms = self._forms_of(own)
+        if precision not in forms:
+            raise ModelRejectedError(f"{folder}: has no {precision} form, only {' and '.join(forms)}")
+        other = forms[precision]
+        with self._trusted(other.folder, other.name, other.version) as form:
+            # _forms_of() compared what was unsigned and could change; this compares what was verified.
+            if not own.has_training_of(form) or form.precision != precision:
+                raise ModelRejectedError("metadata.json changed while it was read", "metadata")
+            return replace(load_form(form, open_session, largest_batch), name=own.name, version=own.version)
+
+    def _forms_of(self, own: Form) -> dict[str, Form]:
+        """Returns the forms of the training run of `own`, by precision, `own` first."""
+        forms = {own.precision: own}
+        int8 = self.folder.parent / f"{self._name}{INT8_SUFFIX}"
+        with suppress(OSError):  # a fault of the other model does not keep this one from being served
+            for number in reversed(_versions(int8)):  # of several int8 forms the newest
+                with suppress(ModelRejectedError, OSError):
+                    form = read_form(int8 / str(number), int8.name, number)
+                    if own.has_training_of(form):
+                        forms.setdefault(form.precision, form)
+                if len(forms) == len(PRECISIONS):
+                    break
+        return forms
 
     @contextmanager
-    def _trusted(self, form: Form) -> Iterator[Form]:
-        """Yields the form; with a public key as a verified private copy, which nobody can change afterwards."""
-        try:
+    def _trusted(self, folder: Path, name: str, version: int) -> Iterator[Form]:
+        """Yields the form in `folder`; with a public key that in a verified private copy, which nobody can change."""
+        with _named(folder):
             if self._public_key:
-                with verified_copy(form.folder, self._public_key) as folder:
-                    yield read_form(folder, form.name, form.version)
+                with verified_copy(folder, self._public_key) as copy:
+                    yield read_form(copy, name, version)
             else:
-                yield form
-        except ModelRejectedError as error:
-            raise ModelRejectedError(f"{form.folder}: {error}", error.check) from error
-        except OSError as error:
-            raise ModelRejectedError(f"{form.folder}: cannot be read: {error}", "unreadable") from error
+                yield read_form(folder, name, version)
 
     def _chosen(self, version: int) -> int:
-        versions = self.versions()
-        if not versions:
-            raise self.no_version()
-        chosen = version or versions[-1]
-        if chosen not in versions:
-            raise ModelRejectedError(f"{self.folder} holds no version {chosen}, only {', '.join(map(str, versions))}")
+        chosen = version
+        if not version or not _is_folder(self.folder / str(version)):  # else the others do not matter, however many
+            versions = self.versions()
+            if not versions:
+                raise self.no_version()
+            chosen = version or versions[-1]
+            if chosen not in versions:
+                there = ", ".join(map(str, versions))
+                raise ModelRejectedError(f"{self.folder} holds no version {chosen}, only {there}")
         return chosen
+
+
+@contextmanager
+def _named(folder: Path) -> Iterator[None]:
+    """Names the version's folder in the errors of the block, which are ModelRejectedError."""
+    try:
+        yield
+    except ModelRejectedError as error:
+        raise ModelRejectedError(f"{folder}: {error}", error.check) from error
+    except OSError as error:
+        raise ModelRejectedError(f"{folder}: cannot be read: {error}", "unreadable") from error
 
 
 def _versions(folder: Path) -> list[int]:
     """Returns the version numbers below a model's folder, ascending. Raises OSError."""
-    names = (entry.name for entry in folder.iterdir() if entry.is_dir())
+    with os.scandir(folder) as entries:
+        names = [entry.name for entry in entries if entry.name.isdecimal() and entry.is_dir()]
     # As Triton: positive numbers without leading zeros; other folders, as those of an unfinished copy, are skipped.
-    return sorted(int(name) for name in names if name.isdecimal() and str(int(name)) == name != "0")
+    return sorted(int(name) for name in names if str(int(name)) == name != "0")
+
+
+def _is_folder(path: Path) -> bool:
+    """Returns True for a folder, False also where nobody may look."""
+    with suppress(OSError):
+        return path.is_dir()
+    return False
 
 
 def _others(folder: Path) -> list[str]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.processes import END_SECONDS, server_command, session_of, started, without_settings
+from tests.support.processes import END_SECONDS, opening_of, server_command, session_of, started, without_settings
 from tests.support.tiny_model import write_tiny_version
 
 
@@ -82,13 +82,15 @@ def test_log_that_goes_to_the_closed_terminal_is_no_failure(tiny_repository: Pat
 
 def test_terminal_that_is_closed_while_tuning_ends_that_too(repository: Path) -> None:
     golden = repository / "mnist" / "1" / "golden.npz"
-    golden.unlink()
-    os.mkfifo(golden)  # a read of it goes on until somebody writes
     flags = ("--tune", "--workers", "1", "--model-repository", repository)
-    with closing(Terminal()) as terminal, serving_in(terminal, *flags) as process:
-        with golden.open("wb"):  # opens when the model is being read
-            terminal.close()
-            assert process.wait(END_SECONDS) == 130
+    with (
+        opening_of(golden) as until_opened,
+        closing(Terminal()) as terminal,
+        serving_in(terminal, *flags) as process,
+    ):
+        until_opened()  # before the model is measured, which takes over a second
+        terminal.close()
+        assert process.wait(END_SECONDS) == 130
         assert session_of(process.pid) == []
 
 

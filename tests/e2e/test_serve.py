@@ -19,7 +19,15 @@ import pytest
 
 from mnist_digits import DigitClient
 from serving.api.listening_port import bind_shared
-from tests.support.processes import ROOT, completed, server_command, session_of, started, without_settings
+from tests.support.processes import (
+    ROOT,
+    completed,
+    opening_of,
+    server_command,
+    session_of,
+    started,
+    without_settings,
+)
 
 SAMPLES = ROOT / "samples"
 
@@ -44,6 +52,11 @@ def address_of(process: Popen[str], measured: list[str] | None = None) -> str:
         if event["event"] == "serving":
             return str(event["grpc"])
     raise AssertionError("the server ended before it served")
+
+
+def children_of(pid: int) -> list[int]:
+    """Processes that this one has started and that have not ended."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def until_line(process: Popen[str], end: str) -> str:
@@ -172,22 +185,19 @@ def test_tuned_server_serves_with_what_was_measured(tmp_path: Path) -> None:
 @pytest.mark.parametrize("port", ["--grpc-port", "--http-port"])
 def test_second_server_on_a_port_is_refused_while_the_first_one_tunes(port: str, repository: Path) -> None:
     golden = repository / "mnist" / "1" / "golden.npz"
-    answers = golden.read_bytes()
-    golden.unlink()
-    os.mkfifo(golden)  # tuning goes on until somebody writes
     with bind_shared("127.0.0.1", 0) as free:
         number = free.getsockname()[1]
     flags = (port, str(number), "--workers", "1", "--model-repository", repository, "--inference-threads", "1")
-    with serving("--tune", *flags) as first:
-        with golden.open("wb") as writing:  # opens when the model is being measured
-            for more in ([], ["--tune"]):
-                with serving(*flags, *more) as second:
-                    _, errors = second.communicate(timeout=30)
-                    assert second.returncode == 2
-                assert re.search(rf"_port {number} on 127\.0\.0\.1: .*in use; another: {port}", errors)
-            golden.unlink()
-            golden.write_bytes(answers)  # for all further reads
-            writing.write(answers)
+    with opening_of(golden) as until_opened, serving("--tune", *flags) as first:
+        until_opened()  # by the process that measures
+        (tuning,) = children_of(first.pid)
+        os.kill(tuning, signal.SIGSTOP)  # so that it is not done before the others have tried
+        for more in ([], ["--tune"]):
+            with serving(*flags, *more) as second:
+                _, errors = second.communicate(timeout=30)
+                assert second.returncode == 2
+            assert re.search(rf"_port {number} on 127\.0\.0\.1: .*in use; another: {port}", errors)
+        os.kill(tuning, signal.SIGCONT)
         assert address_of(first).startswith("127.0.0.1:")
         first.send_signal(signal.SIGTERM)
         first.communicate(timeout=30)
@@ -204,12 +214,10 @@ def test_server_that_is_stopped_before_it_serves_ends_and_leaves_no_process(
     flags: list[str], number: signal.Signals, ignores_interrupt: bool, tmp_path: Path
 ) -> None:
     golden = copied_models(tmp_path) / "golden.npz"
-    golden.unlink()
-    os.mkfifo(golden)  # a read of it goes on until somebody writes: the start never ends by itself
     flags = [*flags, "--model-repository", str(tmp_path)]
-    with serving(*flags, ignores_interrupt=ignores_interrupt) as process:
-        with golden.open("wb"):  # opens when the model is being read
-            process.send_signal(number)
+    with opening_of(golden) as until_opened, serving(*flags, ignores_interrupt=ignores_interrupt) as process:
+        until_opened()  # before the model is made of what was read
+        process.send_signal(number)
         _, errors = process.communicate(timeout=30)
         assert process.returncode in (0, 130)
         assert session_of(process.pid) == []
@@ -228,8 +236,7 @@ def test_background_job_drains_on_sigint_though_its_shell_had_it_ignored(workers
 def test_workers_end_when_their_supervisor_is_killed() -> None:
     with serving("--workers", "2") as process:
         address_of(process)
-        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-        workers = [os.pidfd_open(int(child)) for child in children]
+        workers = [os.pidfd_open(child) for child in children_of(process.pid)]
         assert len(workers) == 2
         process.kill()
         for worker in workers:

@@ -1,11 +1,13 @@
 """Processes that a test starts: each is ended with its block, and so is every process that it has started itself."""
 
 import asyncio
+import ctypes
 import os
+import select
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from tests.support.engine import ENGINE
 ROOT = Path(__file__).parents[2]
 END_SECONDS = 60.0
 LOG_LINE_BYTES = 2**20  # the longest line that asyncio reads at once
+_IN_OPEN = 0x20  # of inotify
 
 
 def server_command(*flags: str | Path) -> list[str]:
@@ -93,6 +96,23 @@ def session_of(leader: int) -> list[int]:
             if os.getsid(process.pid) == leader and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process.pid)
     return found
+
+
+@contextmanager
+def opening_of(path: Path) -> Iterator[Callable[[], None]]:
+    """Yields a function that returns when any process has opened the file since. Raises AssertionError if none does."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    descriptor = libc.inotify_init1(os.O_CLOEXEC)
+    assert descriptor >= 0, os.strerror(ctypes.get_errno())
+    try:
+        assert libc.inotify_add_watch(descriptor, os.fsencode(path), _IN_OPEN) >= 0, os.strerror(ctypes.get_errno())
+
+        def until_opened() -> None:
+            assert select.select([descriptor], [], [], END_SECONDS)[0], f"nobody opened {path}"
+
+        yield until_opened
+    finally:
+        os.close(descriptor)
 
 
 async def until_ended(pid: int) -> None:

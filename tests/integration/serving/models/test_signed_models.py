@@ -1,7 +1,9 @@
 """With a public key, only versions signed by its key are served; every other one is refused as unsigned."""
 
+import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,10 +11,13 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from serving.errors import ModelRejectedError
+from serving.errors import MOST_SHOWN, ModelRejectedError
 from serving.models.onnx_session import OnnxSession
 from serving.models.repository import ModelRepository
+from serving.version_policy import parse_policy
+from tests.support.changing_repository import model
 from tests.support.processes import completed
+from tests.support.servers import StartServer
 from tests.support.tiny_model import rewrite_metadata, tiny_graph, write_tiny_version
 
 
@@ -136,3 +141,89 @@ def test_an_int8_form_is_served_where_the_version_is_signed_too(ours: KeyPair, v
     assert raised.value.check == "unsigned"
     ours.sign(version)
     assert load(version, ours.public, "int8") == 1
+
+
+def with_a_huge_file_more(version: Path) -> None:
+    (version / "more.bin").touch()
+    os.truncate(version / "more.bin", 2**31)  # sparse
+
+
+def with_a_huge_graph(version: Path) -> None:
+    os.truncate(version / "model.onnx", 2**31)
+
+
+def with_a_huge_signature(version: Path) -> None:
+    os.truncate(version / "model.sig", 2**31)
+
+
+def with_a_fifo(version: Path) -> None:
+    os.mkfifo(version / "more.bin")
+
+
+def with_a_folder(version: Path) -> None:
+    (version / "more").mkdir()
+
+
+def with_many_files(version: Path) -> None:
+    for number in range(1000):
+        (version / str(number)).touch()
+
+
+def with_a_name_that_is_no_text(version: Path) -> None:
+    (version / os.fsdecode(b"\xff")).touch()
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        with_a_huge_file_more,
+        with_a_huge_graph,
+        with_a_huge_signature,
+        with_a_fifo,
+        with_a_folder,
+        with_many_files,
+        with_a_name_that_is_no_text,
+    ],
+)
+def test_what_is_not_signed_costs_little(
+    spoil: Callable[[Path], None], ours: KeyPair, signed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoil(signed)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with pytest.raises(ModelRejectedError) as raised:
+        load(signed, ours.public)
+    assert raised.value.check in ("unsigned", "unreadable")
+    assert not list(tmp_path.glob("mnist-model-*"))
+
+
+def test_nothing_of_an_unsigned_description_is_shown(ours: KeyPair, signed: Path) -> None:
+    rewrite_metadata(signed, name="shown" * 1_000)
+    for is_signed in (True, False):  # by a signature of what it was before
+        if not is_signed:
+            (signed / "model.sig").unlink()
+        with pytest.raises(ModelRejectedError) as raised:
+            load(signed, ours.public)
+        assert raised.value.check == "unsigned"
+        assert "shown" not in str(raised.value)
+        assert len(str(raised.value)) <= MOST_SHOWN
+
+
+async def test_a_version_that_is_named_by_the_flag_is_served_whatever_config_pbtxt_says(
+    ours: KeyPair, signed: Path, start_server: StartServer
+) -> None:
+    """config.pbtxt is not signed: without the flag it takes a server back to an older version."""
+    models = signed.parents[1]
+    ours.sign(write_tiny_version(models, 2))
+    (models / "mnist" / "config.pbtxt").write_text("version_policy { specific { versions: 1 } }")
+    settings = {"model_repository": models, "model_public_key": ours.public}
+    async with start_server(**settings) as server:
+        assert (await model(server)).version == 1
+    async with start_server(**settings, model_version=parse_policy("2")) as server:
+        assert (await model(server)).version == 2
+
+
+def test_a_signed_version_cannot_stand_in_for_another(ours: KeyPair, signed: Path) -> None:
+    shutil.copytree(signed, signed.with_name("2"))
+    repository = ModelRepository(signed.parents[1], "mnist", ours.public)
+    with pytest.raises(ModelRejectedError, match="is of mnist version 1, expected mnist version 2"):
+        repository.load(2, lambda graph, _: OnnxSession(graph, "cpu", threads=1), 8)

@@ -1,13 +1,22 @@
+import io
+import struct
+import tracemalloc
+import zipfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
 
 from serving.errors import ModelRejectedError
-from serving.models.checks import check_is_whole
+from serving.models.checks import check_golden_answers, check_is_whole
+from serving.models.onnx_session import OnnxSession
 from tests.support.processes import ROOT
-from tests.support.tiny_model import tiny_graph
+from tests.support.tiny_model import tiny_graph, write_tiny_version
+
+MIB = 2**20
 
 
 def in_another_file(name: str = "elsewhere") -> onnx.TensorProto:
@@ -111,3 +120,114 @@ def test_graphs_with_all_their_weights_inside_are_whole() -> None:
         check_is_whole(model.SerializeToString())
     for path in (ROOT / "models").glob("*/*/model.onnx"):
         check_is_whole(path.read_bytes())
+
+
+def npy(header: str) -> bytes:
+    """An array that has no elements, whatever its header says."""
+    text = header.encode() + b" " * (-(len(header) + 11) % 64) + b"\n"
+    return b"\x93NUMPY\x01\0" + struct.pack("<H", len(text)) + text
+
+
+def header(shape: str, dtype: str = "|u1") -> str:
+    return f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': {shape}, }}"
+
+
+def archive(golden: bytes, pixels: bytes = b"", unpacked: int = 0) -> bytes:
+    """golden.npz with other content of pixels.npy, followed by so many zeros."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(golden)) as old, zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as new:
+        for entry in old.infolist():
+            if entry.filename != "pixels.npy":
+                new.writestr(entry, old.read(entry))
+        with new.open("pixels.npy", "w") as file:
+            file.write(pixels)
+            for _ in range(unpacked // MIB):
+                file.write(bytes(MIB))
+    return content.getvalue()
+
+
+def inflating(golden: bytes) -> bytes:
+    return archive(golden, npy(header(f"({200 * MIB // 784}, 784)")), 200 * MIB)
+
+
+def inflating_beyond_the_size_that_it_names(golden: bytes) -> bytes:
+    content = bytearray(archive(golden, npy(header("(10, 784)")), 200 * MIB))
+    at = content.rindex(b"pixels.npy") - 46  # the entry in the central directory; the size is 24 bytes after its start
+    struct.pack_into("<I", content, at + 24, 7968)
+    return bytes(content)
+
+
+def of_a_shape_without_its_elements(golden: bytes) -> bytes:
+    return archive(golden, npy(header(f"({2**40}, 784)")))
+
+
+def of_negative_shape(golden: bytes) -> bytes:
+    return archive(golden, npy(header("(-1, 784)")))
+
+
+def of_objects(golden: bytes) -> bytes:
+    return archive(golden, npy(header("(10, 784)", "|O")))
+
+
+def with_a_header_that_is_no_text(golden: bytes) -> bytes:
+    return archive(golden, b"\x93NUMPY\x01\0\xff\xff" + bytes(2**16))
+
+
+def with_a_nested_header(golden: bytes) -> bytes:
+    return archive(golden, npy("(" * 9000))
+
+
+def with_many_arrays(golden: bytes) -> bytes:
+    content = io.BytesIO(golden)
+    with zipfile.ZipFile(content, "a") as new:
+        for number in range(20_000):
+            new.writestr(str(number), b"")
+    return content.getvalue()
+
+
+def that_lacks_one(golden: bytes) -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(golden)) as old, zipfile.ZipFile(content, "w") as new:
+        new.writestr("digit.npy", old.read("digit.npy"))
+    return content.getvalue()
+
+
+GOLDEN = [
+    inflating,
+    inflating_beyond_the_size_that_it_names,
+    of_a_shape_without_its_elements,
+    of_negative_shape,
+    of_objects,
+    with_a_header_that_is_no_text,
+    with_a_nested_header,
+    with_many_arrays,
+    that_lacks_one,
+]
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize("spoil", GOLDEN)
+def test_golden_answers_that_are_no_such_arrays_are_refused_in_little_memory(
+    spoil: Callable[[bytes], bytes], tmp_path: Path
+) -> None:
+    content = spoil((write_tiny_version(tmp_path) / "golden.npz").read_bytes())
+    session = OnnxSession(tiny_graph(), "cpu", threads=1)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ModelRejectedError, match=r"golden\.npz cannot be read") as raised:
+            check_golden_answers(session, content, 1e-3, 8)
+        assert tracemalloc.get_traced_memory()[1] < 20 * MIB
+    finally:
+        tracemalloc.stop()
+    assert raised.value.check == "golden"
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_golden_answers_may_be_of_either_order_and_packed_or_not(order: str, tmp_path: Path) -> None:
+    golden = dict(np.load(write_tiny_version(tmp_path) / "golden.npz"))
+    arrays = {name: np.asarray(array, order="F" if order == "F" else "C") for name, array in golden.items()}
+    session = OnnxSession(tiny_graph(), "cpu", threads=1)
+    for save in (np.savez, np.savez_compressed):
+        content = io.BytesIO()
+        save(content, allow_pickle=False, **arrays)
+        check_golden_answers(session, content.getvalue(), 1e-3, 8)

@@ -1,4 +1,5 @@
 import json
+import os
 import re
 from pathlib import Path
 
@@ -6,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from serving.errors import ModelRejectedError
+from serving.errors import MOST_SHOWN, ModelRejectedError
 from serving.models.loaded_model import LoadedModel
 from serving.models.onnx_session import OnnxSession
 from serving.models.repository import ModelRepository
@@ -217,13 +218,13 @@ def missing_field(folder: Path) -> None:
         (nan_answers, "other answers than recorded"),
         (garbled_golden, "golden.npz cannot be read"),
         (cut_golden, "golden.npz cannot be read"),
-        (golden_of_another_shape, "the golden images cannot be run"),
+        (golden_of_another_shape, r"golden\.npz cannot be read: .*expected \(n, 784\)"),
         (wrong_signature, "signature"),
         (golden_digits_of_another_length, "golden.npz"),
         (golden_of_words, "golden.npz"),
         (no_golden_images, "golden.npz"),
         (nested_json, "metadata.json is no JSON"),
-        (threshold_beyond_numbers, "lacks or garbles a field: OverflowError"),
+        (threshold_beyond_numbers, "novelty_threshold 10*, expected a number"),
         (threshold_of_nan, "novelty_threshold"),
         (no_json, "metadata.json is no JSON"),
         (future_schema, "not of schema_version 1"),
@@ -239,3 +240,64 @@ def test_a_version_that_fails_a_check_is_rejected_with_the_reason(damage: object
     with pytest.raises(ModelRejectedError, match=message) as raised:
         load(tmp_path)
     assert str(folder) in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"a { " * 20_000,
+        b"a < " * 20_000,
+        b"a { " * 10_000 + b"} " * 10_000,
+        b"a: [" * 10_000,
+        b"version_policy { specific { versions: 9223372036854775808 } }",
+        b"version_policy { latest { num_versions: -1 } }",
+        b"\xff",
+        b"a: '" + b"x" * 10_000_000,
+    ],
+    ids=lambda text: f"{len(text)}{text[:8]!r}",
+)
+def test_a_config_that_cannot_be_read_is_refused_with_a_short_reason(text: bytes, tmp_path: Path) -> None:
+    write_tiny_version(tmp_path, 1)
+    (tmp_path / "mnist" / "config.pbtxt").write_bytes(text)
+    reasons = set()
+    for _ in range(2):
+        with pytest.raises(ModelRejectedError, match="cannot be read") as raised:
+            ModelRepository(tmp_path, "mnist").wanted(None)
+        reasons.add(str(raised.value))
+        assert raised.value.check == "unreadable"
+    (reason,) = reasons  # so that it is logged once
+    assert len(reason) <= MOST_SHOWN
+
+
+@pytest.mark.parametrize("name", ["metadata.json", "model.onnx", "golden.npz"])
+@pytest.mark.parametrize("precision", ["auto", "int8"])
+def test_a_fifo_in_place_of_a_file_is_refused_at_once(name: str, precision: str, tmp_path: Path) -> None:
+    folder = write_tiny_version(tmp_path)
+    for form in (tmp_path / "mnist", tmp_path / "mnist-int8"):
+        (form / "1").mkdir(parents=True, exist_ok=True)
+        (form / "1" / name).unlink(missing_ok=True)
+        os.mkfifo(form / "1" / name)
+    with pytest.raises(ModelRejectedError, match=r"no regular file|has no int8 form") as raised:
+        ModelRepository(tmp_path, "mnist").load(
+            0, lambda graph, _: OnnxSession(graph, "cpu", threads=1), largest_batch=8, precision=precision
+        )
+    assert str(folder) in str(raised.value)
+
+
+def test_a_config_that_is_a_fifo_is_refused_at_once(tmp_path: Path) -> None:
+    write_tiny_version(tmp_path)
+    os.mkfifo(tmp_path / "mnist" / "config.pbtxt")
+    with pytest.raises(ModelRejectedError, match="no regular file"):
+        ModelRepository(tmp_path, "mnist").wanted(None)
+
+
+def test_names_that_are_no_text_are_shown_escaped(tmp_path: Path) -> None:
+    folder = write_tiny_version(tmp_path)
+    odd = os.fsdecode(b"\xff\n")
+    (folder / odd).touch()
+    (tmp_path / "mnist" / odd).mkdir()
+    assert load(tmp_path).version == 1
+    assert ModelRepository(tmp_path, "mnist").stamp(1)
+    folder.rename(tmp_path / "mnist" / f"v1{odd}")
+    with pytest.raises(ModelRejectedError, match=r"v1\\udcff\\n/"):
+        load(tmp_path)
