@@ -5,6 +5,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 ALL = 2**31  # as `latest`: more versions than there will be
+LARGEST_VERSION = 2**63 - 1  # that the protocols' int64 holds
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,10 +20,18 @@ class VersionPolicy:
 
         `bad` versions failed a check and are skipped; with `latest`, older versions take their place.
         """
-        good = [version for version in sorted(available) if version not in bad]
-        if self.versions:
-            return [version for version in good if version in self.versions]
-        return good[-self.latest :]
+        good = [version for version in self.candidates(available) if version not in bad]
+        return good[: self.most][::-1]
+
+    def candidates(self, available: Sequence[int]) -> list[int]:
+        """Returns the versions out of those `available` of which the first `most` good ones are served, descending."""
+        named = set(self.versions)
+        return sorted((version for version in available if not named or version in named), reverse=True)
+
+    @property
+    def most(self) -> int:
+        """Most versions to serve."""
+        return ALL if self.versions else self.latest
 
     def __str__(self) -> str:  # the inverse of parse_policy()
         if self.versions:
@@ -44,6 +53,8 @@ def parse_policy(text: str) -> VersionPolicy | None:
         return VersionPolicy(latest=ALL)
     if found := re.fullmatch(r"latest(?::([1-9]\d{0,8}))?", text):
         return VersionPolicy(latest=int(found[1] or 1))
-    if re.fullmatch(r"[1-9]\d{0,8}(,[1-9]\d{0,8})*", text):
-        return VersionPolicy(versions=tuple(sorted({int(version) for version in text.split(",")})))
+    if re.fullmatch(r"[1-9]\d{0,18}(,[1-9]\d{0,18})*", text):
+        versions = sorted({int(version) for version in text.split(",")})
+        if versions[-1] <= LARGEST_VERSION:
+            return VersionPolicy(versions=tuple(versions))
     raise ValueError("expected auto, latest, latest:N, all, or version numbers such as 3 or 2,3")

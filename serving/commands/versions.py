@@ -14,6 +14,7 @@ from serving.errors import ModelRejectedError
 from serving.files import read_regular, replace_atomically
 from serving.models.repository import CONFIG, MOST_CONFIG_BYTES, ModelRepository
 from serving.options import CONTEXT, CommandGroup, setting_options
+from serving.version_policy import LARGEST_VERSION
 
 # The field and the brace that opens it, at the start of a line: without_policy() counts braces from there.
 _POLICY = re.compile(r"\n*^[ \t]*version_policy[ \t]*:?[ \t\n]*\{", re.MULTILINE)
@@ -108,7 +109,7 @@ def _there(repository: ModelRepository) -> list[int]:
 
 
 def _pin(repository: ModelRepository, version: int) -> None:
-    there = _there(repository)
+    there = [each for each in _there(repository) if each <= LARGEST_VERSION]
     repository.policy()  # refuses a config.pbtxt that cannot be read, before it is written
     if version not in there:
         raise ModelRejectedError(f"{repository.folder} holds no version {version}, only {', '.join(map(str, there))}")

@@ -3,6 +3,7 @@
 The model reloader writes it; use cases and services read it. Used from the event loop alone, so it needs no lock.
 """
 
+import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,8 @@ from serving.core.batcher import Batcher
 from serving.errors import NotReadyError, UnknownVersionError
 from serving.models.loaded_model import LoadedModel
 from serving.models.repository import Stamp
+
+MOST_REPORTED = 20  # refused versions
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,10 @@ class Registry:
         self._served: dict[int, ServedModel] = {}  # by version
         self._default: ServedModel | None = None
         self._closed_because: str | None = None
+
+    def reported(self) -> dict[int, RefusedVersion]:
+        """Returns the highest refused versions, MOST_REPORTED at most, ascending."""
+        return {version: self.refused[version] for version in heapq.nlargest(MOST_REPORTED, self.refused)[::-1]}
 
     def serve(self, served: Sequence[ServedModel]) -> None:
         """Replaces the served versions by these, one or more, ascending. The last is the default for requests."""

@@ -18,10 +18,10 @@ from serving.files import FileStamp, file_stamp, read_regular
 from serving.models.loaded_model import LoadedModel, OpenSession, load_form
 from serving.models.metadata import PRECISIONS, Form, read_form
 from serving.models.signature import MOST_FILES, verified_copy
-from serving.version_policy import ALL, LATEST, VersionPolicy
+from serving.version_policy import ALL, LARGEST_VERSION, LATEST, VersionPolicy
 
 # In the order in which they are made; `slow` by the model reloader.
-CHECKS = ("missing", "unreadable", "unsigned", "metadata", "checksum", "graph", "golden", "warm_up", "slow")
+CHECKS = ("missing", "number", "unreadable", "unsigned", "metadata", "checksum", "graph", "golden", "warm_up", "slow")
 CONFIG = "config.pbtxt"
 MOST_CONFIG_BYTES = 2**16
 MOST_NAMED = 5  # entries of a folder without a version, in its error
@@ -71,7 +71,8 @@ class ModelRepository:
         Versions in `bad` are passed over. Raises ModelRejectedError where the folder is missing or config.pbtxt cannot
         be read.
         """
-        return (policy or self.policy()).wanted(self.versions(), bad)
+        fit = [version for version in self.versions() if version <= LARGEST_VERSION]
+        return (policy or self.policy()).wanted(fit, bad)
 
     def stamp(self, version: int) -> Stamp:
         """Detects changes of a version's files: returns a stamp to compare, empty where there are no files."""
@@ -171,6 +172,11 @@ class ModelRepository:
             if chosen not in versions:
                 there = ", ".join(map(str, versions))
                 raise ModelRejectedError(f"{self.folder} holds no version {chosen}, only {there}")
+        if chosen > LARGEST_VERSION:
+            raise ModelRejectedError(
+                f"{self.folder / str(chosen)}: the number of a version is at most {LARGEST_VERSION}: rename the folder",
+                "number",
+            )
         return chosen
 
 

@@ -4,6 +4,7 @@
 2. It is served only after every check of the repository, and if it is not much slower than the served version.
 3. Serving goes on meanwhile. The swap replaces one reference; work in flight ends on the old model.
 4. A refused version is passed over, and loaded again when its files change. The next older good one takes its place.
+   Of many refused ones only the first are reported each by itself, so that they cost neither the loop nor the log much.
 5. A repository that cannot be read leaves the served versions as they are. Only at the start that is an error.
 """
 
@@ -13,7 +14,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from serving.core.registry import RefusedVersion, Registry, ServedModel
+from serving.core.registry import MOST_REPORTED, RefusedVersion, Registry, ServedModel
 from serving.errors import ModelRejectedError
 from serving.logging import Logger
 from serving.metrics.metrics import Metrics
@@ -109,7 +110,9 @@ class ModelReloader:
             except ModelRejectedError as error:
                 self._log_failure(error)
             except Exception as error:  # the border of a loop: the next look may succeed
-                self._log.error("look_failed", exc_info=error)
+                if repr(error) != self._last_failure:  # as in _log_failure()
+                    self._last_failure = repr(error)
+                    self._log.error("look_failed", exc_info=error)
 
     def _log_failure(self, error: ModelRejectedError) -> None:
         """Logs a failure of a look, but not the same one again: a line every few seconds would hide all others."""
@@ -138,20 +141,29 @@ class ModelReloader:
             }
             self._seen = there
             new: dict[int, ServedModel] = {}
+            wanted: dict[int, ServedModel] = {}
+            refused: dict[int, RefusedVersion] = {}
+            tried = 0
             try:
-                # Newest first. A refused version changes what is wanted (an older one takes its place), so the policy
-                # is evaluated again after each.
-                while True:
-                    wanted = policy.wanted(list(there), {*registry.refused, *copying})
-                    missing = [version for version in wanted if version not in self._served and version not in new]
-                    if not missing:
+                for version in policy.candidates(list(there)):  # where one is refused, an older one takes its place
+                    if len(wanted) == policy.most:
                         break
-                    served = await self._try(missing[-1], there[missing[-1]])
-                    if served:
-                        new[missing[-1]] = served
-                # A version that is no longer wanted is no longer a refusal to report.
-                registry.refused = self._still_wanted(policy, list(there), {*registry.refused, *copying})
-                self._swap({version: self._served.get(version) or new[version] for version in wanted})
+                    if version in copying:
+                        continue
+                    if version not in self._served and version not in registry.refused:
+                        is_reported = tried < MOST_REPORTED
+                        if served := await self._try(version, there[version], is_reported=is_reported):
+                            new[version] = served
+                        else:
+                            tried += 1
+                    if version in registry.refused:
+                        refused[version] = registry.refused[version]
+                    else:
+                        wanted[version] = self._served.get(version) or new[version]
+                if tried > MOST_REPORTED:
+                    self._log.error("model_refused_more", versions=tried - MOST_REPORTED)
+                registry.refused = refused  # a version that is no longer wanted is no longer a refusal to report
+                self._swap(dict(reversed(wanted.items())))
             finally:  # also when a later version raised: those loaded before it are not served
                 self._close([each for version, each in new.items() if self._served.get(version) is not each])
             self._publish()
@@ -161,28 +173,26 @@ class ModelReloader:
         stamps = {version: self._repository.stamp(version) for version in self._repository.versions()}
         return stamps, self.policy or self._repository.policy()
 
-    def _still_wanted(self, policy: VersionPolicy, there: Sequence[int], bad: set[int]) -> dict[int, RefusedVersion]:
-        """Returns the refused versions that would be served if they were good."""
-        refused = self._registry.refused
-        return {v: each for v, each in refused.items() if v in policy.wanted(there, bad - {v})}
-
     def _log_missing(self, policy: VersionPolicy, there: set[int]) -> None:
         """Logs versions that the policy names and that are not on disk, once for each change."""
         missing = sorted(set(policy.versions) - there)
         if missing and missing != self._missing:
-            self._log.warning("model_versions_missing", missing=missing, there=sorted(there))
+            self._log.warning(
+                "model_versions_missing", missing=missing[-MOST_REPORTED:], there=sorted(there)[-MOST_REPORTED:]
+            )
         self._missing = missing
 
-    async def _try(self, version: int, stamp: Stamp) -> ServedModel | None:
-        """Loads and checks a version. Returns None when it is refused."""
+    async def _try(self, version: int, stamp: Stamp, *, is_reported: bool) -> ServedModel | None:
+        """Loads and checks a version. Returns None when it is refused; `is_reported`: that is logged at once."""
         try:
             # In a thread, and yet it stalls the loop: ONNX Runtime holds the GIL while it makes a session (#27063).
             loaded = await asyncio.to_thread(self._checked, version)
         except ModelRejectedError as error:
             self._registry.refused[version] = RefusedVersion(error.check, str(error), stamp)
             self._metrics.model_loads.labels(error.check).inc()
-            self._publish()  # now: GetModel shows it already, and loading an older version may take long
-            self._log.error("model_refused", version=version, check=error.check, why=str(error))
+            if is_reported:
+                self._publish()  # now: GetModel shows it already, and loading an older version may take long
+                self._log.error("model_refused", version=version, check=error.check, why=str(error))
             return None
         self._metrics.model_loads.labels("served").inc()
         return self._serve(loaded)
@@ -227,7 +237,7 @@ class ModelReloader:
             version: {"name": each.model.name, "sha256": each.model.sha256, "device": each.model.session.device}
             for version, each in self._served.items()
         }
-        refused = {version: each.check for version, each in self._registry.refused.items()}
+        refused = {version: each.check for version, each in self._registry.reported().items()}
         self._metrics.set_models(served, refused)
 
 

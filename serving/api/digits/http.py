@@ -20,10 +20,10 @@ from serving.core.classifier import Classifier
 from serving.core.reader import Reader
 from serving.predictions import PIXELS, Predictions, Refusal
 from serving.readings import Glyph, Layout, Reading
+from serving.version_policy import LARGEST_VERSION
 
 CLASSIFY_PATH, READ_PATH, EXPLAIN_PATH = "/v1/classify", "/v1/read", "/v1/explain"
 LONGEST_QUERY = 1024
-LARGEST_VERSION = 2**63 - 1
 _OPENAPI = Path(__file__).with_name("openapi.json")
 
 

@@ -27,6 +27,7 @@ from serving.core.registry import Registry
 from serving.errors import InvalidRequestError
 from serving.logging import Logger
 from serving.metrics.metrics import Metrics
+from serving.version_policy import LARGEST_VERSION
 
 SERVICE = digits_pb2.DESCRIPTOR.services_by_name["DigitClassifier"].full_name
 # Requests of one stream that are answered at the same time. Bounds what one caller can queue; further messages are not
@@ -108,8 +109,10 @@ class DigitService:
             is_tuned=served.is_tuned,
             served_versions=self._registry.versions,
             refused_versions=[
-                digits_pb2.RefusedVersion(version=version, check=refused.check, reason=refused.reason)
-                for version, refused in sorted(self._registry.refused.items())
+                digits_pb2.RefusedVersion(
+                    version=version if version <= LARGEST_VERSION else 0, check=refused.check, reason=refused.reason
+                )
+                for version, refused in self._registry.reported().items()
             ],
         ).SerializeToString()
 

@@ -115,6 +115,6 @@ def repository_index(model: AcceptedModel | None, refused: Mapping[int, str]) ->
     ready = [index(name=model.name, version=str(version), state="READY") for version in model.versions]
     others = [
         index(name=model.name, version=str(version), state="UNAVAILABLE", reason=reason)
-        for version, reason in sorted(refused.items())
+        for version, reason in refused.items()
     ]
     return protocol.RepositoryIndexResponse(models=ready + others)

@@ -127,7 +127,7 @@ class OpenInferenceOperations:
 
     def index(self, only_ready: bool) -> protocol.RepositoryIndexResponse:
         """Lists the versions that are served, and without `only_ready` those that were refused."""
-        refused = {} if only_ready else {version: each.reason for version, each in self._registry.refused.items()}
+        refused = {} if only_ready else {version: each.reason for version, each in self._registry.reported().items()}
         return repository_index(self.model_if_ready(), refused)
 
     async def load(self, name: str, parameters: Collection[str]) -> None:

@@ -7,7 +7,15 @@ THERE = [1, 2, 3, 10]
 
 @pytest.mark.parametrize(
     ("text", "wanted"),
-    [("latest", [10]), ("latest:2", [3, 10]), ("latest:9", THERE), ("all", THERE), ("2", [2]), ("3,1,7", [1, 3])],
+    [
+        ("latest", [10]),
+        ("latest:2", [3, 10]),
+        ("latest:9", THERE),
+        ("all", THERE),
+        ("2", [2]),
+        ("3,1,7", [1, 3]),
+        (str(2**63 - 1), []),
+    ],
 )
 def test_a_policy_picks_from_what_is_there_and_reads_back(text: str, wanted: list[int]) -> None:
     policy = parse_policy(text)
@@ -21,7 +29,9 @@ def test_no_policy_leaves_it_to_the_repository(text: str) -> None:
     assert parse_policy(text) is None
 
 
-@pytest.mark.parametrize("text", ["", "-1", "latest:0", "newest", "1,", "01", "1 2", "latest:", "99999999999"])
+@pytest.mark.parametrize(
+    "text", ["", "-1", "latest:0", "newest", "1,", "01", "1 2", "latest:", str(2**63), f"1,{2**63}"]
+)
 def test_what_is_no_policy_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="expected auto, latest"):
         parse_policy(text)

@@ -1,4 +1,4 @@
-"""What is odd in a model that is served breaks no response: answers without numbers."""
+"""What is odd in a model that is served breaks no response: the largest version number, and answers without numbers."""
 
 import json
 import shutil
@@ -8,9 +8,12 @@ import aiohttp
 import grpc
 import pytest
 
+from protos.inference import open_inference_pb2 as protocol
+from protos.inference.open_inference_pb2_grpc import GRPCInferenceServiceStub
 from protos.mnist.v1 import digits_pb2
 from protos.mnist.v1.digits_pb2_grpc import DigitClassifierStub
 from serving.process.standalone import Standalone
+from serving.version_policy import LARGEST_VERSION
 from tests.support.changing_repository import metric
 from tests.support.processes import ROOT
 from tests.support.servers import StartServer
@@ -89,3 +92,38 @@ async def test_an_image_without_numbers_is_explained_as_it_is_classified(
         explained = await DigitClassifierStub(channel).Explain(request)
         assert (explained.prediction.refused, explained.prediction.novelty) == (True, 1.0)
         assert len(explained.layers) > 1
+
+
+async def test_the_largest_version_number_is_served_by_every_method(start_server: StartServer, tmp_path: Path) -> None:
+    write_tiny_version(tmp_path, LARGEST_VERSION)
+    async with (
+        start_server(model_repository=tmp_path) as server,
+        grpc.aio.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel,
+    ):
+        digits, inference = DigitClassifierStub(channel), GRPCInferenceServiceStub(channel)
+        for version in (0, LARGEST_VERSION):
+            request = digits_pb2.ClassifyRequest(images=[{"pixels": image_of(3)}], model_version=version)
+            assert (await digits.Classify(request)).model_version == LARGEST_VERSION
+            described = await digits.GetModel(digits_pb2.GetModelRequest(model_version=version))
+            assert (described.version, list(described.served_versions)) == (LARGEST_VERSION, [LARGEST_VERSION])
+        index = await inference.RepositoryIndex(protocol.RepositoryIndexRequest())
+        assert [(each.version, each.state) for each in index.models] == [(str(LARGEST_VERSION), "READY")]
+        name = {"name": "mnist", "version": str(LARGEST_VERSION)}
+        assert (await inference.ModelReady(protocol.ModelReadyRequest(**name))).ready
+        metadata = await inference.ModelMetadata(protocol.ModelMetadataRequest(**name))
+        assert list(metadata.versions) == [str(LARGEST_VERSION)]
+        statistics = await inference.ModelStatistics(protocol.ModelStatisticsRequest(**name))
+        assert statistics.model_stats[0].version == str(LARGEST_VERSION)
+        for answer in (await http_answers(server, image_of(3)))[:2]:
+            assert str(LARGEST_VERSION) in answer
+        assert await metric(server, f'version="{LARGEST_VERSION}"')
+
+
+async def test_a_description_with_every_sign_that_is_allowed_is_shown(
+    start_server: StartServer, repository: Path
+) -> None:
+    rewrite_metadata(repository / "mnist" / "1", created='"\\{}ü漢\U0001f600')
+    async with start_server(model_repository=repository) as server:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel:
+            described = await DigitClassifierStub(channel).GetModel(digits_pb2.GetModelRequest())
+        assert described.created == '"\\{}ü漢\U0001f600'

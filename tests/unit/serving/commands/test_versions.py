@@ -122,3 +122,15 @@ def test_model_without_a_version_says_what_a_version_is(
     assert run(model, *arguments) == 1
     assert "named by a whole number" in capsys.readouterr().err
     assert not (model / "config.pbtxt").exists()
+
+
+def test_a_number_that_no_server_takes_is_listed_and_never_pinned(
+    model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (model / str(2**63)).mkdir()
+    assert run(model, "list") == 0
+    assert capsys.readouterr().out.splitlines() == ["1", "2", "3  to be served", str(2**63)]
+    assert run(model, "pin", str(2**63)) == 1
+    assert f"holds no version {2**63}, only 1, 2, 3" in capsys.readouterr().err
+    assert run(model, "rollback") == 0
+    assert wanted(model) == [2]

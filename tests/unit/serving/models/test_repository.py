@@ -12,6 +12,7 @@ from serving.models.loaded_model import LoadedModel
 from serving.models.onnx_session import OnnxSession
 from serving.models.repository import ModelRepository
 from serving.predictions import BatchPredictions
+from serving.version_policy import LARGEST_VERSION, LATEST
 from tests.support.servers import StartServer
 from tests.support.tiny_model import rewrite_metadata, tiny_graph, write_tiny_version
 
@@ -240,6 +241,26 @@ def test_a_version_that_fails_a_check_is_rejected_with_the_reason(damage: object
     with pytest.raises(ModelRejectedError, match=message) as raised:
         load(tmp_path)
     assert str(folder) in str(raised.value)
+
+
+@pytest.mark.parametrize("number", [LARGEST_VERSION + 1, 20 * "9", 250 * "9"])
+def test_a_number_that_the_protocols_cannot_hold_is_no_version_to_serve(number: int | str, tmp_path: Path) -> None:
+    write_tiny_version(tmp_path, 1)
+    write_tiny_version(tmp_path, int(number))
+    repository = ModelRepository(tmp_path, "mnist")
+    assert repository.wanted(LATEST) == [1]
+    with pytest.raises(ModelRejectedError, match=f"{number}: the number of a version is at most") as raised:
+        load(tmp_path, int(number))
+    assert raised.value.check == "number"
+
+
+def test_the_largest_number_is_a_version_like_any_other(tmp_path: Path) -> None:
+    write_tiny_version(tmp_path, LARGEST_VERSION)
+    (tmp_path / "mnist" / "config.pbtxt").write_text(
+        f"version_policy {{ specific {{ versions: [ {LARGEST_VERSION} ] }} }}"
+    )
+    assert ModelRepository(tmp_path, "mnist").wanted(None) == [LARGEST_VERSION]
+    assert load(tmp_path).version == LARGEST_VERSION
 
 
 @pytest.mark.parametrize(
