@@ -1,5 +1,6 @@
 """Groups pieces into lines, joins the parts of a digit, and cuts what may be several digits into atoms."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -7,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from serving.image.ink.components import HEIGHT, LEFT, TOP, WIDTH
+from serving.image.ink.paper import Ink
 from serving.image.segmentation.cuts import cuts_of
 from serving.image.segmentation.pieces import Pieces, holds_others
 from serving.image.segmentation.text_lines import lines_of
@@ -20,6 +22,7 @@ PART_OVERLAP = 0.5  # of its width that lies over or under the larger one
 CUT_WIDTH = 0.7  # of the digit's height: a wider piece may be two digits
 SOFT_EDGE = 2  # pixels around strokes that go with them
 
+Path = npt.NDArray[np.int64]  # (h,): column of a cut in each row
 Box = tuple[int, int, int, int]  # left, top, right, bottom; the last two lie outside
 
 
@@ -49,9 +52,15 @@ def find_atoms(pieces: Pieces, is_one_line: bool = False) -> Atoms:
         numbers = np.minimum(numbers, 0)
     labels = np.zeros(pieces.ink.shape, np.uint16)
     atoms = Atoms(labels, [], [], [], [])
-    for line in range(numbers.max(initial=-1) + 1):
-        for whole in _whole_pieces(boxes, rows[numbers == line], digit_height):
-            _add(atoms, line, pieces, whole)
+    wholes = [
+        (line, _WholePiece(pieces, whole))
+        for line in range(numbers.max(initial=-1) + 1)
+        for whole in _whole_pieces(boxes, rows[numbers == line], digit_height)
+    ]
+    wide = [whole for _, whole in wholes if whole.width > CUT_WIDTH * digit_height]
+    cuts = dict(zip(map(id, wide), cuts_of([whole.ink() for whole in wide], digit_height), strict=True))
+    for line, whole in wholes:
+        _add(atoms, line, whole, *cuts.get(id(whole), ((), ())))
     for _ in range(SOFT_EDGE):
         grown = cv2.dilate(labels, np.ones((3, 3), np.uint8))
         np.copyto(labels, grown, where=labels == 0)
@@ -77,25 +86,41 @@ def _whole_pieces(boxes: npt.NDArray[np.int32], rows: npt.NDArray[np.int64], dig
     return [whole[row] for row in sorted(whole, key=lambda row: boxes[row, LEFT] + boxes[row, WIDTH] / 2)]
 
 
-def _add(atoms: Atoms, line: int, pieces: Pieces, rows: list[int]) -> None:
-    """Adds the atoms of the piece that is made of the components in `rows`, from left to right."""
-    boxes = pieces.components.boxes[rows]
-    left, top = (int(boxes[:, side].min()) for side in (LEFT, TOP))
-    right, bottom = (int((boxes[:, side] + boxes[:, length]).max()) for side, length in ((LEFT, WIDTH), (TOP, HEIGHT)))
-    area = (slice(top, bottom), slice(left, right))
-    mask = np.isin(pieces.components.labels[area], np.array(rows) + 1)
-    part = np.zeros(mask.shape, np.uint16)  # number of the part between cuts, from the left
-    inks = np.zeros(0, np.float32)
-    if right - left > CUT_WIDTH * pieces.digit_height:
-        paths, inks = cuts_of(np.where(mask, pieces.ink[area], np.uint8(0)), pieces.digit_height)
-        for path in paths:
-            part += np.arange(right - left)[None, :] >= path[:, None]
+class _WholePiece:
+    """Piece that is made of some components."""
+
+    def __init__(self, pieces: Pieces, rows: list[int]) -> None:
+        """`rows`: of the components."""
+        boxes = pieces.components.boxes[rows]
+        left, top = (int(boxes[:, side].min()) for side in (LEFT, TOP))
+        right, bottom = (
+            int((boxes[:, side] + boxes[:, length]).max()) for side, length in ((LEFT, WIDTH), (TOP, HEIGHT))
+        )
+        self.left, self.top, self.width = left, top, right - left
+        self.area = (slice(top, bottom), slice(left, right))
+        labels = pieces.components.labels[self.area]
+        self.mask = labels == rows[0] + 1
+        for row in rows[1:]:
+            self.mask |= labels == row + 1
+        self._pieces = pieces
+
+    def ink(self) -> Ink:
+        """Returns the ink of the piece alone, (h, w)."""
+        return np.where(self.mask, self._pieces.ink[self.area], np.uint8(0))
+
+
+def _add(atoms: Atoms, line: int, whole: _WholePiece, paths: Sequence[Path], inks: Sequence[float]) -> None:
+    """Adds the atoms of the piece, which is cut along `paths` with this ink on them, from left to right."""
+    part = np.zeros(whole.mask.shape, np.uint16)  # number of the part between cuts, from the left
+    for path in paths:
+        part += np.arange(whole.width)[None, :] >= path[:, None]
     piece = len(atoms.lines)
-    for number in np.unique(part[mask]):
-        inside = mask & (part == number)
-        x, y, width, height = cv2.boundingRect(inside.astype(np.uint8))
+    for number in np.unique(part[whole.mask]) if len(paths) else (0,):
+        inside = whole.mask & (part == number) if len(paths) else whole.mask
+        x, y, width, height = cv2.boundingRect(inside.view(np.uint8))
+        left, top = whole.left + x, whole.top + y
         atoms.lines.append(line)
-        atoms.boxes.append((left + x, top + y, left + x + width, top + y + height))
+        atoms.boxes.append((left, top, left + width, top + height))
         atoms.pieces.append(piece)
         atoms.cut_inks.append(float(inks[number - 1]) if number else 0.0)
-        atoms.labels[area][inside] = len(atoms.lines)
+        atoms.labels[whole.area][inside] = len(atoms.lines)

@@ -41,11 +41,12 @@ def find_pieces(grey: Grey) -> Pieces:
     left, top, sheet = _on_sheet(grey)
     ink = ink_of(sheet)
     components = components_of(ink)
-    # Twice: boxes and lines would be taken for digits at first.
-    ink = without(ink, components, holds_others(components))
-    ink = without_ruling(ink, _digit_height(components, sheet))
-    components = components_of(ink)
-    return Pieces(ink, components, _digit_height(components, sheet), left, top)
+    digit_height = _digit_height(components, sheet)
+    clean = without_ruling(without(ink, components, holds_others(components)), digit_height)
+    if clean is not ink:  # boxes and lines were taken for digits
+        components = components_of(clean)
+        digit_height = _digit_height(components, sheet)
+    return Pieces(clean, components, digit_height, left, top)
 
 
 def _on_sheet(grey: Grey) -> tuple[int, int, Grey]:

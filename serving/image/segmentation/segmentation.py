@@ -28,6 +28,7 @@ MAX_CANDIDATES = 1024  # of one picture
 USUAL_SIDE, LARGEST_SIDE, SMALL_DIGIT = 1280, 2048, 22
 CANDIDATE_WIDTH = 1.6  # of a digit's height: a candidate of several atoms is no wider
 CANDIDATE_GAP = 0.35  # of a digit's height: atoms further apart are not one digit
+WHOLE_WIDTH, WHOLE_HEIGHT = 0.35, 0.7  # of a digit's height: a piece of this size is no part of a broken digit
 MOST_ATOMS = 5  # of one candidate
 FEW_ATOMS = 6  # a picture with no more may be one digit, as a whole
 
@@ -130,16 +131,32 @@ def _candidates(atoms: Atoms, digit_height: float) -> list[_Candidate]:
 
 def _runs(atoms: Atoms, first: int, most: int, digit_height: float) -> Iterator[_Candidate]:
     """Yields the candidates of at most `most` atoms that begin with atom `first`."""
-    line, (left, top, right, bottom) = atoms.lines[first], atoms.boxes[first]
-    yield _Candidate(line, first, first + 1, (left, top, right, bottom))
+    line, whole = atoms.lines[first], atoms.boxes[first]
+    yield _Candidate(line, first, first + 1, whole)
+    piece, others_are_whole = whole, False  # box of the piece so far; whether one before it is a digit by its size
     for last in range(first + 1, min(first + most, len(atoms.lines))):
         box = atoms.boxes[last]
-        if atoms.lines[last] != line or box[0] - right > CANDIDATE_GAP * digit_height:
+        if atoms.lines[last] != line or box[0] - whole[2] > CANDIDATE_GAP * digit_height:
             return
-        left, top, right, bottom = min(left, box[0]), min(top, box[1]), max(right, box[2]), max(bottom, box[3])
-        if right - left > CANDIDATE_WIDTH * digit_height:
+        whole = _around(whole, box)
+        if whole[2] - whole[0] > CANDIDATE_WIDTH * digit_height:
             return
-        yield _Candidate(line, first, last + 1, (left, top, right, bottom))
+        if atoms.pieces[last] == atoms.pieces[last - 1]:
+            piece = _around(piece, box)
+        else:
+            others_are_whole |= _is_whole(piece, digit_height)
+            piece = box
+        if others_are_whole and _is_whole(piece, digit_height):
+            return  # two digits by their size: parts of a broken digit are low or narrow
+        yield _Candidate(line, first, last + 1, whole)
+
+
+def _around(one: Box, other: Box) -> Box:
+    return min(one[0], other[0]), min(one[1], other[1]), max(one[2], other[2]), max(one[3], other[3])
+
+
+def _is_whole(box: Box, digit_height: float) -> bool:
+    return box[2] - box[0] >= WHOLE_WIDTH * digit_height and box[3] - box[1] >= WHOLE_HEIGHT * digit_height
 
 
 def _shape(candidate: _Candidate, atoms: Atoms) -> tuple[float, float, float, int, int]:

@@ -40,7 +40,7 @@ def test_two_digits_that_overlap_slightly_mostly_have_a_cut_near_their_border() 
         rng = np.random.default_rng(seed)
         height = int(rng.integers(24, 90))
         left, right = pair(height, rng)
-        paths, _ = cuts_of(as_ink(np.maximum(left, right)), float(height))
+        ((paths, _),) = cuts_of([as_ink(np.maximum(left, right))], float(height))
         least.append(min((misplaced(path, left, right) for path in paths), default=1.0))
     assert np.mean(np.array(least) <= 0.05) >= 0.66
     assert np.mean(np.array(least) <= 0.2) >= 0.8
@@ -58,7 +58,8 @@ def check_cuts(paths: Paths, inks: npt.NDArray[np.float32], shape: tuple[int, in
 @given(arrays.arrays(np.uint8, st.tuples(st.integers(1, 40), st.integers(1, 40))), st.floats(1, 60))
 @examples(100)
 def test_any_ink_has_a_bounded_number_of_cuts(ink: npt.NDArray[np.uint8], height: float) -> None:
-    check_cuts(*cuts_of(ink, height), ink.shape)
+    ((paths, inks),) = cuts_of([ink], height)
+    check_cuts(paths, inks, ink.shape)
 
 
 @given(seeds, st.integers(20, 60), st.integers(2, 12), st.floats(-0.1, 0.05))
@@ -66,4 +67,13 @@ def test_any_ink_has_a_bounded_number_of_cuts(ink: npt.NDArray[np.uint8], height
 def test_a_long_piece_has_a_bounded_number_of_cuts(seed: int, height: int, count: int, gap: float) -> None:
     rng = np.random.default_rng(seed)
     ink = as_ink(row_of(some_digits(count, rng), height, gap, rng).ink)
-    check_cuts(*cuts_of(ink, float(height)), ink.shape)
+    ((paths, inks),) = cuts_of([ink], float(height))
+    check_cuts(paths, inks, ink.shape)
+
+
+@given(st.lists(arrays.arrays(np.uint8, st.tuples(st.integers(1, 40), st.integers(1, 40))), max_size=8))
+@examples(40)
+def test_pieces_are_cut_together_as_they_are_alone(inks: list[npt.NDArray[np.uint8]]) -> None:
+    for ink, (paths, on_cuts) in zip(inks, cuts_of(inks, 12.0), strict=True):
+        ((alone, on_cuts_alone),) = cuts_of([ink], 12.0)
+        assert (paths.tolist(), on_cuts.tolist()) == (alone.tolist(), on_cuts_alone.tolist())
