@@ -28,7 +28,7 @@ from serving.image.header import UNIT
 CAPACITY = 2048  # units of work that may wait or run: 134 million pixels, 2 to 4 s of one thread
 LARGE = 64  # units: from 4 million pixels on a picture is large
 RETRY_SECONDS = 0.05  # that a refused client should wait at least
-MEMORY = 0.1  # weight of the newest measurement in the mean time for a unit
+NEWEST = 0.1  # weight of the newest measurement in the mean time for a unit
 MOST_REMEMBERED = 64  # clients without jobs, about
 
 Done = TypeVar("Done")
@@ -153,7 +153,7 @@ class Decoders:
         if error is None:
             value, seconds = done.result()
             unit = seconds / job.cost
-            self._unit_seconds += (unit - self._unit_seconds) * (MEMORY if self._unit_seconds else 1)
+            self._unit_seconds += (unit - self._unit_seconds) * (NEWEST if self._unit_seconds else 1)
             if not job.result.done():
                 job.result.set_result(value)
         elif not job.result.done():
@@ -168,7 +168,7 @@ class Decoders:
         if not self._jobs:
             self._ends.clear()
         elif len(self._ends) > 2 * len(self._jobs) + MOST_REMEMBERED:
-            self._ends = {client: end for client, end in self._ends.items() if end > self._now}
+            self._ends = {client: end for client, end in self._ends.items() if end > self._now or client in self._jobs}
 
     def _drop(self, job: _Job) -> None:
         """Drops a job that was cancelled before it began, with the picture that it holds."""

@@ -108,6 +108,44 @@ async def test_what_is_cancelled_before_its_turn_never_runs_and_costs_its_client
     assert stage.order == ["first", "a", "b", "a", "b"]
 
 
+@examples(100)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["run", "run", "cancel", "turn"]), st.integers(0, 200), st.sampled_from([1, 5, LARGE])
+        )
+    )
+)
+def test_whatever_is_cancelled_everything_else_ends_and_nothing_is_left(
+    actions: list[tuple[str, int, int]],
+) -> None:
+    async def run() -> None:
+        async with staged() as stage:
+            stage.gate.set()
+            results: list[asyncio.Future[str]] = []
+            for action, number, cost in actions:
+                if action == "run":
+                    results.append(stage.decoders.run(f"client {number}", cost, stage.work("x")))
+                elif action == "cancel" and results:
+                    results[number % len(results)].cancel()
+                else:
+                    await asyncio.sleep(0)
+            ended = await asyncio.wait_for(asyncio.gather(*results, return_exceptions=True), 30)
+            assert all(each == "x" or isinstance(each, asyncio.CancelledError) for each in ended)
+            assert await stage.decoders.run("last", 1, lambda: "last") == "last"
+            assert not stage.decoders._jobs
+            assert not stage.decoders._ends
+
+    errors: list[object] = []
+
+    async def watched() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(context))
+        await run()
+
+    asyncio.run(watched())
+    assert errors == []
+
+
 async def test_errors_reach_their_caller_alone_and_the_thread_goes_on() -> None:
     async with staged() as stage:
         stage.gate.set()
@@ -169,6 +207,19 @@ async def test_clients_are_forgotten() -> None:
         assert len(stage.decoders._ends) < 200  # memory is not to be seen otherwise
         await always
         assert not stage.decoders._ends
+
+
+async def test_a_client_that_still_waits_is_remembered() -> None:
+    errors: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(context))
+    async with staged() as stage:
+        large = [stage.decoders.run(client, LARGE, stage.work(client)) for client in ("first", "second")]
+        for number in range(1000):  # on the other thread; virtual time goes on
+            await stage.decoders.run(f"client {number}", 1, lambda: "small")
+        large[1].cancel()
+        stage.gate.set()
+        await large[0]
+    assert errors == []
 
 
 async def test_what_waits_at_the_end_is_cancelled() -> None:
