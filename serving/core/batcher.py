@@ -232,7 +232,10 @@ class Batcher:
             seconds = (ended - self._previous_end) / self._running_images
             if self._seconds_per_image:  # a process that was suspended took no time that its callers will have to wait
                 seconds = min(seconds, MOST_GROWTH * self._seconds_per_image)
-            self._seconds_per_image += SMOOTHING * (seconds - self._seconds_per_image)
+            # What waits leaves in full batches: a small one, which takes more for each image, says little about them.
+            is_lower = seconds < self._seconds_per_image or not self._seconds_per_image
+            weight = 1.0 if is_lower else self._running_images / self.max_batch_size
+            self._seconds_per_image += SMOOTHING * weight * (seconds - self._seconds_per_image)
         else:  # a small batch on an idle server takes more per image than a full one: it may only lower the estimate
             seconds = (ended - started) / self._running_images
             self._seconds_per_image += SMOOTHING * min(0.0, seconds - self._seconds_per_image)

@@ -94,6 +94,24 @@ async def test_a_model_that_forgets_an_image_fails_the_batch() -> None:
     await batcher.close()
 
 
+async def test_small_batches_say_little_about_how_long_many_images_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page of a thousand candidates once was expected to take as long as a thousand batches of one image."""
+    now = time.monotonic()
+
+    def run(pixels: Pixels) -> BatchPredictions:
+        nonlocal now
+        now += 0.01  # however many images
+        return rows_of(pixels)
+
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    batcher = Batcher(LoopRunner(run), Metrics(CollectorRegistry()), max_batch_size=64, seconds_per_image=0.01 / 64)
+    batcher.start()
+    for _ in range(20):
+        await asyncio.gather(batcher.submit(images(*[1] * 64)), batcher.submit(images(2)))
+    assert batcher.expected_seconds(640) < 0.3  # ten batches; 3.5 s if all batches weighed the same
+    await batcher.close()
+
+
 async def test_a_pause_of_the_process_spoils_the_estimate_by_little(monkeypatch: pytest.MonkeyPatch) -> None:
     """A suspended process once refused callers for minutes after it was resumed, as too late."""
     batcher = Batcher(LoopRunner(rows_of), Metrics(CollectorRegistry()), max_batch_size=1, seconds_per_image=0.001)
