@@ -10,6 +10,7 @@ from PIL import ExifTags, Image
 
 from serving.errors import InvalidRequestError
 from serving.image.file_cost import MAX_READS, BoundedFile, check_before_load, check_before_open
+from serving.image.header import is_reduced_jpeg
 from serving.image.picture import ImageLimits
 
 FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF")
@@ -20,7 +21,7 @@ MOST_REDUCED = 4  # times the most pixels may a JPEG have that is reduced while 
 DECODED_SIDE = 200  # pixels a side, at least, of a reduced JPEG: one digit needs no more
 
 # Scans of a progressive JPEG: encoders write about ten, and each costs a pass over the whole picture.
-MAX_JPEG_SCANS = 100
+MAX_JPEG_SCANS = 40
 MAX_EXIF_BYTES = 2**16  # as in a JPEG's segment; in the other formats Exif may hold millions of values
 # Pixels of a picture with alpha, or with wide levels, that are converted at once, in whole rows. The whole would take
 # much memory, and Pillow would keep the interpreter's lock for a tenth of a second.
@@ -74,7 +75,7 @@ def decode_upright(encoded: bytes, limits: ImageLimits, side: int) -> Upright:
             " raw pixels are 784 bytes, over gRPC in the field `pixels`"
         ) from error
     width, height = picture.size
-    _check_pixels(picture, limits.max_pixels, side)
+    _check_pixels(picture, encoded, limits.max_pixels, side)
     file.reads_left = MAX_READS  # anew: opening has used some
     check_before_load(picture)
     # By its first bytes: Pillow calls a JPEG of several pictures, as phones write them, MPO.
@@ -91,24 +92,25 @@ def decode_upright(encoded: bytes, limits: ImageLimits, side: int) -> Upright:
     return Upright(grey, *((height, width) if is_turned else (width, height)))
 
 
-def _check_pixels(picture: Image.Image, max_pixels: int, side: int) -> None:
+def _check_pixels(picture: Image.Image, encoded: bytes, max_pixels: int, side: int) -> None:
     """Checks what load() will allocate: a few hundred bytes can declare a picture of gigabytes.
 
     `max_pixels` are in colour, four bytes each. Grey levels take one; palettes one, and one more for grey. Of a JPEG
-    that is decoded at 1/2, 1/4 or 1/8, the pixels after that count; a progressive one is held as a whole.
+    that is decoded at 1/2, 1/4 or 1/8, the pixels after that count; one of several scans is held as a whole.
     """
     width, height = picture.size
     pixels = width * height
     most = float(pixels)
     if picture.mode in ONE_BYTE and "transparency" not in picture.info:  # that is flattened in colour
         most = pixels / ONE_BYTE[picture.mode]
-    if picture.format in ("JPEG", "MPO") and not picture.info.get("progressive"):
+    if picture.format in ("JPEG", "MPO") and is_reduced_jpeg(encoded):
         shrink = next(factor for factor in (8, 4, 2, 1) if factor == 1 or min(width, height) // side >= factor)
         most = max(pixels / shrink**2, pixels / MOST_REDUCED)
     if most > max_pixels:
         raise InvalidRequestError(
             f"the image has {width} x {height} = {pixels:,} pixels, at most {max_pixels:,} are accepted; up to"
-            f" {4 * max_pixels:,} in grey, and up to {MOST_REDUCED * max_pixels:,} in a JPEG that is not progressive"
+            f" {4 * max_pixels:,} in grey, and up to {MOST_REDUCED * max_pixels:,} in a JPEG that is not progressive,"
+            " of one scan"
         )
 
 
@@ -124,7 +126,7 @@ def _grey(picture: Image.Image, encoded: bytes, side: int) -> tuple[Grey, bool]:
         elif picture.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in picture.info:
             grey = _flatten_alpha(picture)
         else:
-            grey = np.asarray(picture if picture.mode == "L" else picture.convert("L"))  # convert() copies
+            grey = _converted(picture)
     if grey.size > LARGEST:
         height, width = (length // 2 for length in grey.shape)
         grey = cv2.resize(grey[: 2 * height, : 2 * width], (width, height), interpolation=cv2.INTER_AREA)
@@ -144,6 +146,17 @@ def _orientation(picture: Image.Image) -> int:
         return int(picture.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:  # Pillow's parsers raise many kinds on hostile bytes
         return 1
+
+
+def _converted(picture: Image.Image) -> Grey:
+    """Returns the grey levels of an opaque picture. Of a large one in bands: Pillow makes three copies."""
+    width, height = picture.size
+    if width * height <= BAND:
+        return np.asarray(picture if picture.mode == "L" else picture.convert("L"))
+    grey = np.empty((height, width), np.uint8)
+    for band in _bands(height, width):
+        grey[band] = np.asarray(picture.crop((0, band.start, width, band.stop)).convert("L"))
+    return grey
 
 
 def _flatten_alpha(picture: Image.Image) -> Grey:

@@ -4,7 +4,8 @@
 2. Each small read is a step of Python: millions of markers or chunks of a few bytes take seconds.
 3. Pillow decodes a run-length coded BMP in Python, pixel by pixel: 20 KB take seconds.
 4. Each value in a TIFF's tags becomes a Python object, and so does each strip or tile: millions take gigabytes.
-5. A TIFF's tiles may be far larger than its picture, and its strips may cover the picture any number of times.
+5. A TIFF's tiles may be far larger than its picture, each and together, and its strips may cover the picture any
+   number of times.
 """
 
 import io
@@ -23,13 +24,14 @@ MAX_EXIF_SEGMENTS = 4  # of a JPEG, each up to 64 KB: cameras write one
 MAX_TIFF_VALUES = 100_000  # in all tags of a TIFF together; each strip has two, its offset and its length
 MAX_ENTRIES, MAX_DIRECTORIES = 1000, 10  # of a TIFF: entries in a directory, and directories
 MAX_RUN_LENGTH_PIXELS = 1_000_000  # of a run-length coded BMP
+MOST_IN_TILES = 4  # times the most pixels that the tiles of a TIFF may have together: grey levels take a quarter
 MAX_COVERS = 8  # times that a picture's strips may cover it: a file with separate planes has one for each plane
 
 _EXIF = b"Exif\0\0"
 _BYTE_TYPES = (1, 2, 7)  # BYTE, ASCII, UNDEFINED: however many values, Pillow makes one object of them
 _INTEGERS = {3: 2, 4: 4, 13: 4}  # bytes by type: SHORT, LONG, IFD
 _BIG_TIFF, _RUN_LENGTHS = 43, "bmp_rle"  # the version in the file's header; Pillow's name of the decoder
-_TILE_WIDTH, _TILE_LENGTH = 322, 323  # tags
+_WIDTH, _LENGTH, _TILE_WIDTH, _TILE_LENGTH = 256, 257, 322, 323  # tags
 _DIRECTORIES = (34665, 34853, 40965)  # tags Exif, GPS, Interoperability: Pillow reads their values when it loads a TIFF
 
 Order = Literal["little", "big"]
@@ -82,26 +84,28 @@ def _check_tiff(encoded: bytes, max_pixels: int) -> None:
     order: Order = "little" if encoded.startswith(b"I") else "big"
     first = int.from_bytes(encoded[4:8], order)
     waiting, seen, all_values = [first], {first}, 0  # `seen`: offsets, since directories may point at one another
-    tile = {_TILE_WIDTH: 0, _TILE_LENGTH: 0}
+    sides = dict.fromkeys((_WIDTH, _LENGTH, _TILE_WIDTH, _TILE_LENGTH), 0)
     while waiting:
         start = waiting.pop()
         for tag, kind, values, value in _entries(encoded, start, order):
             all_values += 0 if kind in _BYTE_TYPES else values
             number = int.from_bytes(value[: _INTEGERS[kind]], order) if kind in _INTEGERS and values == 1 else None
             # libtiff also reads sizes of other types, as of eight bytes; programs do not write such files.
-            if number is None and (tag in tile or tag in _DIRECTORIES):
+            if number is None and (tag in sides or tag in _DIRECTORIES):
                 raise InvalidRequestError(f"the TIFF image has a tag {tag} that is no whole number")
-            if number is not None and tag in tile and start == first:
-                tile[tag] = max(tile[tag], number)  # of a tag that stands twice, parsers differ in which they take
+            if number is not None and tag in sides and start == first:
+                sides[tag] = max(sides[tag], number)  # of a tag that stands twice, parsers differ in which they take
             if number is not None and tag in _DIRECTORIES and number not in seen:
                 waiting.append(number)
                 seen.add(number)
         if all_values > MAX_TIFF_VALUES or len(seen) > MAX_DIRECTORIES:
             raise InvalidRequestError(f"the TIFF image has more than {MAX_TIFF_VALUES:,} values in its tags")
-    width, length = tile.values()
-    if width * length > max_pixels:
+    width, length, tile_width, tile_length = sides.values()
+    tiles = -(-width // max(1, tile_width)) * -(-length // max(1, tile_length))  # whole ones are decoded
+    if tile_width * tile_length > max_pixels or tiles * tile_width * tile_length > MOST_IN_TILES * max_pixels:
         raise InvalidRequestError(
-            f"the TIFF image has tiles of {width} x {length} pixels, at most {max_pixels:,} are accepted"
+            f"the TIFF image has {tiles:,} tiles of {tile_width} x {tile_length} pixels, at most {max_pixels:,} are"
+            f" accepted in one and {MOST_IN_TILES * max_pixels:,} in all"
         )
 
 

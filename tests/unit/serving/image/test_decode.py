@@ -90,14 +90,14 @@ def test_a_jpeg_of_very_many_scans_is_refused_before_it_is_decoded() -> None:
     plain = encoded(ramp().resize((150, 150)), "JPEG", progressive=True)
     last = plain.rindex(b"\xff\xda")
     assert decode(plain, LIMITS).shape == (150, 150)
-    with pytest.raises(InvalidRequestError, match="more than 100 scans"):
+    with pytest.raises(InvalidRequestError, match="more than 40 scans"):
         decode(plain[:-2] + plain[last:-2] * 200 + plain[-2:], LIMITS)
 
 
 def test_a_phones_jpeg_of_several_pictures_is_read_and_its_scans_are_counted_too() -> None:
     several = encoded(ramp(), "MPO", save_all=True, append_images=[ramp()])  # Pillow gives it a format of its own
     assert decode(several, LIMITS).shape == (20, 40)
-    with pytest.raises(InvalidRequestError, match="more than 100 scans"):
+    with pytest.raises(InvalidRequestError, match="more than 40 scans"):
         decode(several + b"\xff\xda" * 101, LIMITS)
 
 
@@ -153,6 +153,15 @@ def test_grey_levels_that_are_not_finite_are_refused(value: float) -> None:
     picture = Image.fromarray(np.full((5, 5), value, np.float32))
     with pytest.raises(InvalidRequestError, match="truncated or damaged"):
         decode(encoded(picture, "TIFF"), LIMITS)
+
+
+@pytest.mark.parametrize("kind", [b"zTXt", b"iTXt", b"iCCP", b"eXIf"])
+def test_a_png_with_packed_texts_or_exif_is_not_small(kind: bytes) -> None:
+    plain = encoded(ramp())
+    chunk = kind + b"x\0\0" + zlib.compress(bytes(10**6))
+    packed = struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    assert is_small_png(plain)
+    assert not is_small_png(plain[:33] + packed + plain[33:])
 
 
 @pytest.mark.parametrize(
