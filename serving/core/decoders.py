@@ -5,19 +5,21 @@
 2. Clients take turns, each by the cost of its work: start-time fair queueing (Goyal, Vin and Cheng, IEEE/ACM
    Transactions on Networking 5(5), 1997). A picture of a client that sends few is decoded before the thousandth of
    another. Virtual time also goes on as in weighted fair queueing, so that clients that are always new starve nobody.
-3. Large pictures have threads of their own, half as many: a thread that has begun cannot be interrupted, and each
-   large picture takes a hundred megabytes or more.
+   Work that took longer than its cost promised is paid for afterwards.
+3. What takes long has threads of its own, half as many: a thread that has begun cannot be interrupted, and each large
+   picture takes a hundred megabytes or more. Turns are those of the same threads: a client's large pictures do not
+   delay its small ones.
 """
 
 import asyncio
 import heapq
 import itertools
 import time
-from collections import Counter
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
@@ -28,8 +30,11 @@ from serving.image.header import UNIT
 CAPACITY = 2048  # units of work that may wait or run: 134 million pixels, 2 to 4 s of one thread
 LARGE = 64  # units: from 4 million pixels on a picture is large
 RETRY_SECONDS = 0.05  # that a refused client should wait at least
+UNIT_SECONDS = 0.0015  # of a thread for a unit, at first
+LEAST_UNIT_SECONDS, MOST_UNIT_SECONDS = 0.0002, 0.005  # odd pictures must not spoil the estimate for all others
 NEWEST = 0.1  # weight of the newest measurement in the mean time for a unit
 MOST_REMEMBERED = 64  # clients without jobs, about
+MOST_DROPPED = 64  # jobs of a client that stay in its queue when they were cancelled, about, besides half of it
 
 Done = TypeVar("Done")
 
@@ -38,28 +43,103 @@ Done = TypeVar("Done")
 class _Job:
     """Work of one client. `work` is None once it was cancelled."""
 
-    client: str
     cost: int
     work: Callable[[], Any] | None
     result: asyncio.Future[Any]
 
 
+@dataclass(slots=True)
+class _Client:
+    """Client of a lane: its jobs that wait, in order, how many run, and the virtual time at which its turn comes."""
+
+    turn: float
+    waiting: deque[_Job] = field(default_factory=deque)
+    dropped: int = 0  # of those that wait
+    running: int = 0
+    has_turn: bool = False  # stands among the lane's turns
+
+
 class _Lane:
-    """Threads, and the jobs that wait for them: a heap, by the virtual time at which each may start."""
+    """Threads with the clients that wait for them."""
 
     def __init__(self, threads: int) -> None:
         self.executor = ThreadPoolExecutor(threads, thread_name_prefix="decode")
         self.free = threads
-        self.waiting: list[tuple[float, int, _Job]] = []
+        self.now = 0.0  # virtual time: work that each client with jobs could have had
+        self.clients: dict[str, _Client] = {}
+        self.busy = 0  # clients that have a turn, or jobs that run
+        self._turns: list[tuple[float, int, str]] = []  # a heap
+        self._numbers = itertools.count()  # of equal turns the first goes first
 
-    def next(self) -> tuple[float, _Job, Callable[[], Any]] | None:
-        """Takes the job whose turn it is, with its start and its work; None without a job or a free thread."""
-        while self.free and self.waiting:
-            start, _, job = heapq.heappop(self.waiting)
-            if job.work is not None:
+    def add(self, name: str, job: _Job) -> None:
+        """Adds a job to those of the client."""
+        client = self.clients.setdefault(name, _Client(self.now))
+        client.waiting.append(job)
+        if not client.has_turn:
+            self.busy += not client.running
+            client.turn = max(client.turn, self.now)
+            self._wait(name, client)
+
+    def drop(self, name: str, job: _Job) -> None:
+        """Lets go of the picture of a job that was cancelled before it began. It costs its client nothing."""
+        if job.work is None:
+            return
+        job.work = None
+        client = self.clients[name]
+        client.dropped += 1
+        if client.dropped > len(client.waiting) // 2 + MOST_DROPPED:
+            client.waiting = deque(each for each in client.waiting if each.work is not None)
+            client.dropped = 0
+
+    def next(self) -> tuple[str, _Job, Callable[[], Any]] | None:
+        """Takes the job whose turn it is, its client and its work; None without a job or a free thread."""
+        while self.free and self._turns:
+            turn, _, name = heapq.heappop(self._turns)
+            client = self.clients[name]
+            client.has_turn = False
+            if turn < client.turn:  # it has paid for earlier work since then
+                self._wait(name, client)
+                continue
+            while client.waiting:
+                job = client.waiting.popleft()
                 work, job.work = job.work, None  # from now on it cannot be dropped
-                return start, job, work
+                if work is None:
+                    client.dropped -= 1
+                elif not job.result.done():
+                    client.turn = turn + job.cost
+                    client.running += 1
+                    self.now = max(self.now, turn)
+                    if client.waiting:
+                        self._wait(name, client)
+                    return name, job, work
+            self._rest(client)
         return None
+
+    def ended(self, name: str, cost: int, more: float) -> None:
+        """Ends a job of the client that has cost so much, and `more` than that."""
+        client = self.clients[name]
+        client.running -= 1
+        client.turn += more
+        self.now += cost / self.busy
+        self._rest(client)
+
+    def _wait(self, name: str, client: _Client) -> None:
+        client.has_turn = True
+        heapq.heappush(self._turns, (client.turn, next(self._numbers), name))
+
+    def _rest(self, client: _Client) -> None:
+        """Counts a client that has no more jobs, and forgets those whose turn would come at once."""
+        if client.has_turn or client.running:
+            return
+        self.busy -= 1
+        if not self.busy:
+            self.clients.clear()
+        elif len(self.clients) > 2 * self.busy + MOST_REMEMBERED:
+            self.clients = {
+                name: each
+                for name, each in self.clients.items()
+                if each.has_turn or each.running or each.turn > self.now
+            }
 
 
 class Decoders:
@@ -68,21 +148,17 @@ class Decoders:
     def __init__(self, threads: int, largest: int = 1) -> None:
         """`largest`: cost of the largest picture that is accepted, for which there is always room on an idle server."""
         self._threads = threads
-        self._small, self._large = _Lane(threads), _Lane(max(1, threads // 2))
+        self._short, self._long = _Lane(threads), _Lane(max(1, threads // 2))
         self._admission = Admission(max(CAPACITY, largest))
-        self._numbers = itertools.count()
-        self._now = 0.0  # virtual time: work that each client with jobs could have had
-        self._jobs = Counter[str]()  # that wait or run, by client; no zeros
-        self._ends: dict[str, float] = {}  # virtual time at which the last job of each client ends
-        self._unit_seconds = 0.0  # of a thread; 0: not measured yet
+        self._unit_seconds = UNIT_SECONDS
 
     @property
     def held(self) -> int:
-        """Units of work that wait or run."""
+        """Units of work of the requests that have room."""
         return self._admission.held
 
     def expected_seconds(self, client: str, cost: int) -> float:
-        """Returns how long work of this cost would take, with its wait; 0 where nothing waits or runs."""
+        """Returns how long work of this cost would take, with its wait; 0 where nothing has room."""
         if not self._admission.held:
             return 0.0
         ahead = self._admission.ahead_of(client, cost)
@@ -110,74 +186,59 @@ class Decoders:
         finally:
             self._admission.release(client, cost)
 
-    def run(self, client: str, cost: int, work: Callable[[], Done]) -> asyncio.Future[Done]:
-        """Runs `work` on a thread when it is the client's turn.
+    def run(self, client: str, cost: int, work: Callable[[], Done], *, is_long: bool = False) -> asyncio.Future[Done]:
+        """Runs `work` on a thread when it is the client's turn. `is_long`: it may take long, whatever it costs.
 
         Cancel the future when its result is no longer needed: work that has not begun is dropped.
         """
         result: asyncio.Future[Done] = asyncio.get_running_loop().create_future()
-        job = _Job(client, cost, work, result)
-        start = max(self._now, self._ends.get(client, 0.0))
-        self._ends[client] = start + cost
-        self._jobs[client] += 1
-        lane = self._large if cost >= LARGE else self._small
-        heapq.heappush(lane.waiting, (start, next(self._numbers), job))
-        result.add_done_callback(lambda _: self._drop(job))
+        job = _Job(cost, work, result)
+        lane = self._long if is_long or cost >= LARGE else self._short
+        result.add_done_callback(lambda _: lane.drop(client, job))
+        lane.add(client, job)
         self._begin(lane)
         return result
 
     def close(self) -> None:
         """Drops what waits. Does not wait for what runs."""
-        for lane in (self._small, self._large):
-            for _, _, job in lane.waiting:
-                job.result.cancel()
+        for lane in (self._short, self._long):
+            for client in lane.clients.values():
+                for job in client.waiting:
+                    job.result.cancel()
             lane.executor.shutdown(wait=False, cancel_futures=True)
 
     def _begin(self, lane: _Lane) -> None:
         """Begins the jobs whose turn it is while threads are free."""
         while found := lane.next():
-            start, job, work = found
-            self._now = max(self._now, start)
+            name, job, work = found
             lane.free -= 1
             running = asyncio.get_running_loop().run_in_executor(lane.executor, _timed, work)
-            running.add_done_callback(partial(self._ended, lane, job))
+            running.add_done_callback(partial(self._ended, lane, name, job))
 
-    def _ended(self, lane: _Lane, job: _Job, done: "asyncio.Future[tuple[Any, float]]") -> None:
+    def _ended(
+        self, lane: _Lane, name: str, job: _Job, done: "asyncio.Future[tuple[Any, Exception | None, float]]"
+    ) -> None:
         lane.free += 1
-        self._now += job.cost / len(self._jobs)
-        self._forget(job)
         if done.cancelled():  # closed
+            lane.ended(name, job.cost, 0.0)
             job.result.cancel()
             return
-        error = done.exception()
-        if error is None:
-            value, seconds = done.result()
-            unit = seconds / job.cost
-            self._unit_seconds += (unit - self._unit_seconds) * (NEWEST if self._unit_seconds else 1)
-            if not job.result.done():
+        value, error, seconds = done.result()
+        lane.ended(name, job.cost, max(0.0, seconds / self._unit_seconds - job.cost))
+        unit_seconds = min(max(seconds / job.cost, LEAST_UNIT_SECONDS), MOST_UNIT_SECONDS)
+        self._unit_seconds += NEWEST * (unit_seconds - self._unit_seconds)
+        if not job.result.done():
+            if error is None:
                 job.result.set_result(value)
-        elif not job.result.done():
-            job.result.set_exception(error)
+            else:
+                job.result.set_exception(error)
         self._begin(lane)
 
-    def _forget(self, job: _Job) -> None:
-        """Takes a job from its client, and forgets clients without jobs whose turn would come at once."""
-        self._jobs[job.client] -= 1
-        if not self._jobs[job.client]:
-            del self._jobs[job.client]
-        if not self._jobs:
-            self._ends.clear()
-        elif len(self._ends) > 2 * len(self._jobs) + MOST_REMEMBERED:
-            self._ends = {client: end for client, end in self._ends.items() if end > self._now or client in self._jobs}
 
-    def _drop(self, job: _Job) -> None:
-        """Drops a job that was cancelled before it began, with the picture that it holds."""
-        if job.work is not None:
-            job.work = None
-            self._ends[job.client] -= job.cost  # it cost nothing
-            self._forget(job)
-
-
-def _timed(work: Callable[[], Done]) -> tuple[Done, float]:
+def _timed(work: Callable[[], Done]) -> tuple[Done | None, Exception | None, float]:
+    """Returns the result or the error of the work, and its seconds: what fails takes time as well."""
     began = time.perf_counter()
-    return work(), time.perf_counter() - began
+    try:
+        return work(), None, time.perf_counter() - began
+    except Exception as error:  # handed to the caller
+        return None, error, time.perf_counter() - began

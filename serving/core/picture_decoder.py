@@ -115,12 +115,15 @@ class PictureDecoder:
                 self.count_remarks(framed.quality)
         return pixels, remarks
 
-    def run(self, caller: Caller, cost: int, work: Callable[[], Decoded]) -> asyncio.Future[Decoded]:
+    def run(
+        self, caller: Caller, cost: int, work: Callable[[], Decoded], *, is_long: bool = False
+    ) -> asyncio.Future[Decoded]:
         """Runs the work for one picture on a thread when it is the caller's turn, and observes its time there.
 
-        Cancel the future when its result is no longer needed; a thread that has begun cannot be interrupted.
+        `is_long`: it may take long, whatever it costs. Cancel the future when its result is no longer needed; a thread
+        that has begun cannot be interrupted.
         """
-        return self._decoders.run(caller.name, cost, partial(self._timed, work))
+        return self._decoders.run(caller.name, cost, partial(self._timed, work), is_long=is_long)
 
     def run_after(self, caller: Caller, work: Callable[[], Decoded]) -> asyncio.Future[Decoded]:
         """Runs short work that belongs to a picture which was decoded before."""

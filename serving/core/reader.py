@@ -24,6 +24,9 @@ if TYPE_CHECKING:  # importing it loads SciPy and Pillow
     from serving.image.segmentation.segmentation import Segmentation
 
 
+READING = 8  # units of work, besides decoding: a line takes 10 to 20 ms; what takes longer is paid for afterwards
+
+
 class Reader:
     """Reads pictures. Used from the event loop alone."""
 
@@ -47,11 +50,12 @@ class Reader:
         classifier = self._classifier
         served = self._registry.served(version)
         pictures = classifier.pictures
-        cost = pictures.cost(picture)
+        cost = pictures.cost(picture) + READING
         with classifier.admitted(caller, 1, served.batcher, deadline, decoding=cost):
             began = time.monotonic()
             async with before(deadline):
-                found = await pictures.run(caller, cost, partial(_segment, picture, pictures.limits, layout))
+                segmenting = partial(_segment, picture, pictures.limits, layout)
+                found = await pictures.run(caller, cost, segmenting, is_long=True)
             decode_seconds = time.monotonic() - began
             pictures.count_remarks(found.quality)
             if served.batcher.is_closing:  # another version replaced it while the picture was decoded

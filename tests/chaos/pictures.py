@@ -3,11 +3,13 @@
 import asyncio
 import io
 from collections import Counter
+from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
 import grpc
+import numpy as np
 from PIL import Image
 
 from protos.mnist.v1 import digits_pb2
@@ -36,6 +38,12 @@ def heavy_pictures() -> list[bytes]:
     return [file_of(transparent, "WEBP", lossless=True), file_of(white, "PNG")]
 
 
+def noisy_page() -> bytes:
+    """Returns a page that holds as many candidates for digits as are looked at, in a small file."""
+    levels = np.random.default_rng(0).integers(0, 256, (256, 256), np.uint8)
+    return file_of(Image.fromarray(np.where(levels > 200, 0, 255).astype(np.uint8)))
+
+
 def light_pictures() -> list[bytes]:
     """Returns files of a drawn digit, of 200 x 200 pixels: a PNG is decoded on the event loop, a JPEG on a thread."""
     with Image.open(io.BytesIO(picture_of("7"))) as digit:
@@ -52,7 +60,7 @@ def largest_mebibytes(pid: int) -> float:
 async def crowded(address: str, light_calls: int, seconds: float) -> PictureOutcomes:
     """Runs both kinds of clients until the light ones have made so many calls in all. `seconds`: their deadline."""
     outcomes, numbers = PictureOutcomes(), count()
-    heavy, light = heavy_pictures(), light_pictures()
+    heavy, light, noise = heavy_pictures(), light_pictures(), noisy_page()
     loop = asyncio.get_running_loop()
 
     async def flood() -> None:
@@ -62,7 +70,9 @@ async def crowded(address: str, light_calls: int, seconds: float) -> PictureOutc
     async def heavy_calls(stub: DigitClassifierStub, number: int) -> None:
         for size in (1 + (number + 7 * turn) % MOST_IN_A_CALL for turn in count()):
             images = [digits_pb2.Image(encoded=heavy[number % len(heavy)])] * size
-            outcomes.heavy[await _status(stub, digits_pb2.ClassifyRequest(images=images), None)] += 1
+            outcomes.heavy[await _status(stub.Classify(digits_pb2.ClassifyRequest(images=images)))] += 1
+            read = digits_pb2.ReadRequest(picture=noise)
+            outcomes.heavy[f"Read {await _status(stub.Read(read))}"] += 1
 
     async def light_client() -> None:
         async with _channel(address) as channel:
@@ -70,7 +80,8 @@ async def crowded(address: str, light_calls: int, seconds: float) -> PictureOutc
             while (number := next(numbers)) < light_calls:
                 picture = digits_pb2.Image(encoded=light[number % len(light)])
                 began = loop.time()
-                outcomes.light[await _status(stub, digits_pb2.ClassifyRequest(images=[picture]), seconds)] += 1
+                call = stub.Classify(digits_pb2.ClassifyRequest(images=[picture]), timeout=seconds)
+                outcomes.light[await _status(call)] += 1
                 outcomes.longest_light_seconds = max(outcomes.longest_light_seconds, loop.time() - began)
 
     flooding = asyncio.create_task(flood())
@@ -82,9 +93,9 @@ async def crowded(address: str, light_calls: int, seconds: float) -> PictureOutc
     return outcomes
 
 
-async def _status(stub: DigitClassifierStub, request: digits_pb2.ClassifyRequest, seconds: float | None) -> str:
+async def _status(call: Awaitable[object]) -> str:
     try:
-        await stub.Classify(request, timeout=seconds)
+        await call
     except grpc.aio.AioRpcError as error:
         return str(error.code().name)
     return "OK"

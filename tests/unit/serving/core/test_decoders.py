@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.core.decoders import CAPACITY, LARGE, Decoders
+from serving.core.decoders import CAPACITY, LARGE, UNIT_SECONDS, Decoders
 from serving.errors import DecodersFullError, InvalidRequestError
 from tests.support.examples import examples
 
@@ -133,8 +134,8 @@ def test_whatever_is_cancelled_everything_else_ends_and_nothing_is_left(
             ended = await asyncio.wait_for(asyncio.gather(*results, return_exceptions=True), 30)
             assert all(each == "x" or isinstance(each, asyncio.CancelledError) for each in ended)
             assert await stage.decoders.run("last", 1, lambda: "last") == "last"
-            assert not stage.decoders._jobs
-            assert not stage.decoders._ends
+            assert not stage.decoders._short.clients
+            assert not stage.decoders._long.clients
 
     errors: list[object] = []
 
@@ -204,9 +205,9 @@ async def test_clients_are_forgotten() -> None:
             await stage.decoders.run(f"client {number}", 1, stage.work("x"))
             await always
             always = following
-        assert len(stage.decoders._ends) < 200  # memory is not to be seen otherwise
+        assert len(stage.decoders._short.clients) < 200  # memory is not to be seen otherwise
         await always
-        assert not stage.decoders._ends
+        assert not stage.decoders._short.clients
 
 
 async def test_a_client_that_still_waits_is_remembered() -> None:
@@ -220,6 +221,41 @@ async def test_a_client_that_still_waits_is_remembered() -> None:
         stage.gate.set()
         await large[0]
     assert errors == []
+
+
+async def test_large_pictures_of_a_client_do_not_delay_the_small_ones_of_another() -> None:
+    async with staged() as stage:
+        results = [stage.decoders.run("flood", 1, stage.work("flood")) for _ in range(100)]
+        results += [stage.decoders.run("flood", LARGE, stage.work("large")) for _ in range(10)]
+        results.append(stage.decoders.run("other", 1, stage.work("other")))
+        stage.gate.set()
+        await asyncio.gather(*results)
+    assert [done for done in stage.order if done != "large"][:2] == ["flood", "other"]
+
+
+async def test_work_that_took_longer_than_its_cost_is_paid_for() -> None:
+    async with staged() as stage:
+        slow = stage.decoders.run("slow", 1, lambda: stage.gate.wait(30))
+        results = [stage.decoders.run(client, 1, stage.work(client)) for client in ("slow", *["other"] * 20)]
+        began = time.monotonic()
+        while time.monotonic() - began < 30 * UNIT_SECONDS:  # a unit is expected to take less
+            await asyncio.sleep(0)
+        stage.gate.set()
+        await asyncio.gather(slow, *results)
+    assert stage.order == [*["other"] * 20, "slow"]
+
+
+async def test_pictures_that_were_cancelled_are_not_kept() -> None:
+    async with staged() as stage:
+        first = stage.decoders.run("a", 1, stage.work("first"))
+        for _ in range(1000):
+            stage.decoders.run("a", 1, stage.work("dropped")).cancel()
+            await asyncio.sleep(0)
+        assert len(stage.decoders._short.clients["a"].waiting) < 100
+        last = stage.decoders.run("a", 1, stage.work("last"))
+        stage.gate.set()
+        await asyncio.gather(first, last)
+    assert stage.order == ["first", "last"]
 
 
 async def test_what_waits_at_the_end_is_cancelled() -> None:

@@ -73,7 +73,8 @@ class Stage:
 
     def hold_decoders(self) -> None:
         self.may_decode.clear()
-        self.decoders.run("another", 1, lambda: self.may_decode.wait(30))
+        for is_long in (False, True):
+            self.decoders.run("another", 1, lambda: self.may_decode.wait(30), is_long=is_long)
 
     def read(self, picture: bytes = LINE, caller: Caller = ANYONE) -> "asyncio.Task[Reading]":
         return asyncio.create_task(self.reader.read(picture, caller))
