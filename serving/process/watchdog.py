@@ -19,6 +19,7 @@ from contextlib import asynccontextmanager
 from serving.logging import Logger
 
 STUCK = 70  # exit status when the loop still runs; faulthandler ends the process with status 1
+UNREAD_SECONDS = 1.0  # for the last lines of the log to be written
 END_SECONDS = 1.0  # for the event loop and the interpreter to end, once the service has
 LOOKS = 4  # within the allowed time: the end comes at most a quarter of it late
 
@@ -58,6 +59,9 @@ def end_within(seconds: float, status: int, log: Logger) -> None:
     """
 
     def end(*_: object) -> None:
+        # The kernel ends the process where nobody reads what is written here.
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.setitimer(signal.ITIMER_REAL, UNREAD_SECONDS)
         try:
             log.warning("threads_left", status=status)
             faulthandler.dump_traceback(sys.stderr)
