@@ -29,6 +29,7 @@ from serving.core.picture_decoder import Images as ClassifyImages
 from serving.errors import DigitServiceError
 from serving.image.decode import decode
 from serving.image.framing import frame
+from serving.image.header import UNIT, decoding_units
 from serving.image.picture import ImageLimits
 from serving.image.segmentation.segmentation import segment
 from serving.predictions import PIXELS
@@ -42,6 +43,7 @@ MODEL = AcceptedModel("mnist", 3, MAX_IMAGES)
 
 # Of memory, by one input. A picture at the limit takes some 3 MB; one that was decoded before it was refused, far more.
 MAX_GROWTH_BYTES = 64 * 2**20
+IN_GREY = 4  # times as many pixels are accepted as in colour
 MAX_MESSAGE = 1000  # characters: a refusal travels in the answer's trailers
 
 _OURS = Path(serving.image.__file__).parent
@@ -63,7 +65,8 @@ def intake(content: bytes) -> None:
         _check_cause(error.__cause__)
         return
     _require(grey.dtype == np.uint8 and grey.ndim == 2, f"grey levels of {grey.dtype} {grey.shape}")
-    _require(0 < grey.size <= LIMITS.max_pixels, f"a picture of {grey.shape}")
+    _require(0 < grey.size <= IN_GREY * LIMITS.max_pixels, f"a picture of {grey.shape}")
+    _require(grey.size <= IN_GREY * UNIT * decoding_units(content, LIMITS), f"{grey.shape} for too few units")
     framed = frame(grey)
     pixels = framed.pixels
     _require(pixels.dtype == np.uint8 and pixels.shape == (PIXELS,), f"pixels of {pixels.dtype} {pixels.shape}")
@@ -79,7 +82,8 @@ def read(content: bytes) -> None:
         _check_refusal(error)
         _check_cause(error.__cause__)
         return
-    _require(0 < found.width * found.height <= LIMITS.max_pixels, f"a picture of {found.width} x {found.height}")
+    size = found.width * found.height
+    _require(0 < size <= IN_GREY * LIMITS.max_pixels, f"a picture of {found.width} x {found.height}")
     faults = faults_of(found, layout)
     _require(not faults, "; ".join(faults))
 
