@@ -1,14 +1,12 @@
 """Writers of MNIST's rows, as QMNIST found them again. Source and licence: writers.LICENSE.txt."""
 
-import hashlib
-import io
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from training.errors import DataError
+from training.data.committed import read_committed
 
 _FILE = Path(__file__).with_name("writers.npz")
 _SHA256 = "bb9ac04f519d3e8c5d3d9c22d9a64d9df4e1f792f675d81654bc0d34d5b4f578"
@@ -28,19 +26,9 @@ class Writers:
 
 
 def load_writers(path: Path = _FILE) -> Writers:
-    """Writers from the file that stands next to this module, its SHA-256 verified.
+    """Writers from the file that stands next to this module.
 
     Raises:
         DataError: the file is missing or is not the committed one.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror}. Install the package again.") from error
-    found = hashlib.sha256(content).hexdigest()
-    if found != _SHA256:
-        raise DataError(
-            f"{path} is damaged: its SHA-256 is {found[:16]}…, expected {_SHA256[:16]}…. Check it out again."
-        )
-    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-        return Writers(arrays["writer"], arrays["series"])
+    return Writers(**read_committed(path, _SHA256))
