@@ -12,6 +12,9 @@ from training.errors import ConfigError
 
 T = TypeVar("T")
 
+# Values that a run or a model version had if it does not name these settings: it is from before they were there.
+FORMER_SETTINGS: Mapping[str, Any] = {"split": "rows"}
+
 
 def _setting(default: Any, help: str, minimum: float | None = None, maximum: float | None = None) -> Any:
     return field(default=default, metadata={"help": help, "minimum": minimum, "maximum": maximum})
@@ -24,6 +27,7 @@ class TrainingConfig:
     seed: int = _setting(1, "seed of weights and dropout", 0, 2**31 - 1)
     data_seed: int = _setting(0, "seed of the order of the rows and of their distortions", 0, 2**31 - 1)
     split_seed: int = _setting(0, "seed of the choice of validation rows", 0)
+    split: str = _setting("writers", "what validation rows are drawn by: writers, who then train nothing, or rows")
     train_images: int = _setting(55_000, "rows to train on", 1, 60_000)
     validation_images: int = _setting(5_000, "rows to evaluate on, taken from the training rows", 1, 60_000)
     start: str = _setting("", "model file (ONNX) of this shape whose weights training starts from, not from chance")
@@ -72,6 +76,8 @@ class TrainingConfig:
             raise ConfigError(f"depths has {len(self.depths)} numbers, but filters has {len(self.filters)}")
         if self.convolution_precision not in ("bfloat16", "float32"):
             raise ConfigError(f"convolution_precision = {self.convolution_precision!r} must be bfloat16 or float32")
+        if self.split not in ("writers", "rows"):
+            raise ConfigError(f"split = {self.split!r} must be writers or rows")
 
     @property
     def steps_per_epoch(self) -> int:

@@ -33,8 +33,8 @@ def fetch_data(places: Places) -> None:
 
 
 def write_sample_files(places: Places) -> None:
-    """Write samples/ and tests/data/digits.npz from the validation rows of the default split."""
-    split = split_of(TrainingConfig(), load_data(places))
+    """Write samples/ and tests/data/digits.npz from rows that trained none of the committed models."""
+    split = split_of(TrainingConfig(split="rows"), load_data(places))
     for path in write_samples(split.validation, _REPOSITORY / "samples", _REPOSITORY / "tests" / "data"):
         say(f"{path.relative_to(_REPOSITORY)}  {path.stat().st_size:,} bytes")
 
@@ -57,7 +57,7 @@ def load_data(places: Places) -> Mnist:
 
 def split_of(config: TrainingConfig, mnist: Mnist) -> Split:
     """MNIST's rows as the settings of a run split them."""
-    return split_mnist(mnist, config.train_images, config.validation_images, config.split_seed)
+    return split_mnist(mnist, config.train_images, config.validation_images, config.split_seed, config.split)
 
 
 def make_synthetic(config: TrainingConfig, split: Split, places: Places) -> LabelledDigits | None:

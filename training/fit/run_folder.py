@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from training.config import TrainingConfig, apply_settings
+from training.config import FORMER_SETTINGS, TrainingConfig, apply_settings
 from training.data.arrays import Weights
 from training.environment import GitState
 from training.errors import ConfigError, RunError
@@ -86,7 +86,7 @@ class RunFolder:
             )
         try:
             fields = self.read_json("run.json")
-            config = apply_settings(TrainingConfig(), fields.pop("config"), "run.json")
+            config = apply_settings(TrainingConfig(), {**FORMER_SETTINGS, **fields.pop("config")}, "run.json")
             return RunRecord(config=config, git=GitState(**fields.pop("git")), **fields)
         except (ConfigError, KeyError, TypeError) as error:
             raise RunError(f"{self.path}/run.json is not of this version ({error}): use --restart") from error

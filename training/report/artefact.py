@@ -10,6 +10,7 @@ import onnx
 import onnxruntime
 from google.protobuf.message import DecodeError
 
+from training.config import FORMER_SETTINGS
 from training.data.arrays import Floats, LabelledDigits, Pixels
 from training.data.mnist import Mnist
 from training.data.split import Split, split_mnist
@@ -72,9 +73,9 @@ class Artefact:
 
     def split(self, mnist: Mnist) -> Split:
         """MNIST's rows as this version's training run split them."""
-        training = self.metadata["training"]
-        sizes = (training["train_images"], training["validation_images"], training["split_seed"])
-        return split_mnist(mnist, *sizes)
+        training = {**FORMER_SETTINGS, **self.metadata["training"]}
+        settings = (training[name] for name in ("train_images", "validation_images", "split_seed", "split"))
+        return split_mnist(mnist, *settings)
 
     def outputs(self, pixels: Pixels) -> ModelOutputs:
         """Run the model on pixels (n, 784) uint8."""

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypedDict
 
+from training.config import FORMER_SETTINGS
 from training.errors import RunError
 from training.fit.run_folder import RunFolder
 from training.network.folding import fold
@@ -56,5 +57,5 @@ def _figures(folders: list[RunFolder]) -> SeedFigures:
 
 
 def _settings(folder: RunFolder) -> dict[str, Any]:
-    config: dict[str, Any] = dict(folder.read_json("run.json")["config"])
+    config: dict[str, Any] = {**FORMER_SETTINGS, **folder.read_json("run.json")["config"]}
     return {name: value for name, value in config.items() if name not in _DIFFERS_BY_SEED}

@@ -69,7 +69,7 @@ def test_ctrl_c_stops_a_background_job_and_resume_ends_with_the_same_weights(mni
     assert main(["train", "--resume", "--run", "stopped", *places]) == 0
     folder, whole = RunFolder(tmp_path / "stopped"), RunFolder(tmp_path / "whole")
     config = folder.read_record().config
-    split = split_mnist(mnist, config.train_images, config.validation_images, config.split_seed)
+    split = split_mnist(mnist, config.train_images, config.validation_images, config.split_seed, config.split)
     fit(whole, config, split, None, Console(file=io.StringIO()))  # without a stop
     one, other = folder.read_weights(), whole.read_weights()
     assert all(np.array_equal(one[name], other[name]) for name in other)

@@ -11,10 +11,11 @@ import onnxruntime
 import pytest
 
 from tests.support.tiny_training import REPOSITORY
+from training.config import FORMER_SETTINGS
 from training.data.arrays import LabelledDigits
 from training.data.mnist import CHECKSUMS, Mnist
 from training.data.samples import digits_file
-from training.data.split import split_mnist
+from training.data.split import Split, split_mnist
 from training.evaluation.metrics import KNOWN_WRONG_TEST_LABELS
 from training.export.checks import runtime_session
 from training.export.metadata import SIGNATURE
@@ -135,8 +136,7 @@ def test_its_threshold_refuses_no_more_validation_digits_than_promised(
     session: onnxruntime.InferenceSession, metadata: dict[str, Any], mnist: Mnist
 ) -> None:
     settings = metadata["training"]
-    sizes = (settings["train_images"], settings["validation_images"], settings["split_seed"])
-    validation = split_mnist(mnist, *sizes).validation
+    validation = _split(metadata, mnist).validation
     (novelty,) = session.run(["novelty"], {"pixels": validation.pixels})
     # One image may stand exactly at the threshold, where another rounding decides.
     allowed = settings["largest_refused_share"] * len(validation) + 1
@@ -144,7 +144,12 @@ def test_its_threshold_refuses_no_more_validation_digits_than_promised(
 
 
 def test_committed_digits_come_from_rows_it_was_not_trained_on(metadata: dict[str, Any], mnist: Mnist) -> None:
-    settings = metadata["training"]
-    sizes = (settings["train_images"], settings["validation_images"], settings["split_seed"])
-    content = digits_file(split_mnist(mnist, *sizes).validation)
+    content = digits_file(_split(metadata, mnist).validation)
     assert content == (REPOSITORY / "tests" / "data" / "digits.npz").read_bytes()
+
+
+def _split(metadata: dict[str, Any], mnist: Mnist) -> Split:
+    settings = {**FORMER_SETTINGS, **metadata["training"]}
+    return split_mnist(
+        mnist, *(settings[name] for name in ("train_images", "validation_images", "split_seed", "split"))
+    )

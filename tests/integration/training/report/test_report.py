@@ -1,5 +1,6 @@
 """The report on a tiny model and small sets: its figures are those of the artefact, and it notices a wrong card."""
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -11,6 +12,7 @@ from matplotlib.figure import Figure
 
 from tests.support.tiny_training import REPOSITORY, TINY
 from training.cli import main
+from training.config import FORMER_SETTINGS
 from training.data.arrays import LabelledDigits
 from training.data.mnist import Mnist
 from training.data.split import Split
@@ -104,6 +106,14 @@ def test_a_card_that_says_something_else_is_noticed(artefact: Artefact, small_mn
     assert ["mnist_test.accuracy is" in line for line in differences(artefact.metadata, figures)] == [True]
     figures["metrics"]["mnist_test"]["accuracy"] = float("nan")
     assert len(differences(artefact.metadata, figures)) == 1
+
+
+def test_a_version_that_does_not_say_how_rows_were_split_was_split_by_rows(
+    artefact: Artefact, small_mnist: Mnist, small_split: Split
+) -> None:
+    training = {name: value for name, value in artefact.metadata["training"].items() if name not in FORMER_SETTINGS}
+    former = dataclasses.replace(artefact, metadata={**artefact.metadata, "training": training})
+    np.testing.assert_array_equal(former.split(small_mnist).validation.pixels, small_split.validation.pixels)
 
 
 def test_a_figure_that_the_card_has_not_is_noticed(artefact: Artefact, measured: Measurement) -> None:

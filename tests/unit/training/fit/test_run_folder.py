@@ -1,9 +1,10 @@
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from training.config import TrainingConfig
+from training.config import FORMER_SETTINGS, TrainingConfig
 from training.environment import GitState
 from training.errors import RunError
 from training.fit.checkpoint import EpochRecord, load_checkpoint, save_checkpoint
@@ -19,6 +20,17 @@ def test_a_record_reads_back_as_it_was(tmp_path: Path) -> None:
     RunFolder(tmp_path / "run").write_record(RECORD)
     assert RunFolder(tmp_path / "run").has_begun
     assert RunFolder(tmp_path / "run").read_record() == RECORD
+
+
+def test_a_run_from_before_a_setting_keeps_what_it_had_then(tmp_path: Path) -> None:
+    """It is resumed, and evaluated, on the rows that it was begun with."""
+    folder = RunFolder(tmp_path / "run")
+    folder.write_record(RECORD)
+    record = folder.read_json("run.json")
+    for name in FORMER_SETTINGS:
+        del record["config"][name]
+    folder.write_json("run.json", record)
+    assert folder.read_record().config == dataclasses.replace(RECORD.config, **FORMER_SETTINGS)
 
 
 def test_a_missing_run_says_how_to_begin_it(tmp_path: Path) -> None:
