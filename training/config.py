@@ -13,7 +13,7 @@ from training.errors import ConfigError
 T = TypeVar("T")
 
 # Values that a run or a model version had if it does not name these settings: it is from before they were there.
-FORMER_SETTINGS: Mapping[str, Any] = {"split": "rows"}
+FORMER_SETTINGS: Mapping[str, Any] = {"split": "rows", "other_handwriting_images": 0}
 
 
 def _setting(default: Any, help: str, minimum: float | None = None, maximum: float | None = None) -> Any:
@@ -32,6 +32,9 @@ class TrainingConfig:
     validation_images: int = _setting(5_000, "rows to evaluate on, taken from the training rows", 1, 60_000)
     start: str = _setting("", "model file (ONNX) of this shape whose weights training starts from, not from chance")
     synthetic_images: int = _setting(32, "non-digits and printed digits added to each step", 0)
+    other_handwriting_images: int = _setting(
+        32, "pen digits, map digits and letters by others than MNIST's writers added to each step", 0
+    )
     threads: int = _setting(2, "threads to compute with; another number gives other last bits", 1)
     columns: int = _setting(1, "networks side by side whose mean logits are the output", 1, 8)
     filters: tuple[int, ...] = _setting((16, 64, 96), "filters of each convolution, such as 16,48,96", 1)

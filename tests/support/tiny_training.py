@@ -17,6 +17,7 @@ from training.environment import GitState, make_deterministic
 from training.errors import DataError
 from training.evaluation.evaluate import evaluate_network
 from training.export.model_version import FinishedRun
+from training.fit.batches import AddedRows
 from training.fit.run_folder import RunFolder, RunRecord
 from training.fit.training_run import fit
 
@@ -26,6 +27,7 @@ TINY = TrainingConfig(
     validation_images=80,
     split="rows",  # of few rows, whose writers are not known
     synthetic_images=8,
+    other_handwriting_images=4,
     filters=(4, 4, 8),
     dense_units=16,
     epochs=3,
@@ -72,11 +74,17 @@ def synthetic(digits: LabelledDigits) -> LabelledDigits:
 
 
 @pytest.fixture(scope="session")
-def finished_run(tmp_path_factory: pytest.TempPathFactory, small_split: Split, synthetic: LabelledDigits) -> RunFolder:
+def added(digits: LabelledDigits, synthetic: LabelledDigits) -> AddedRows:
+    """The rows that join those of the tiny run: synthetic ones, and the last digits in the place of other people's."""
+    return AddedRows(synthetic, digits.take(np.arange(370, 400)))
+
+
+@pytest.fixture(scope="session")
+def finished_run(tmp_path_factory: pytest.TempPathFactory, small_split: Split, added: AddedRows) -> RunFolder:
     """A finished run of the tiny network."""
     folder = RunFolder(tmp_path_factory.mktemp("runs") / "tiny")
     folder.write_record(RunRecord(TINY, GitState("a" * 40, dirty=False), {"keras": "3"}, "a processor", "today"))
-    fit(folder, TINY, small_split, synthetic, Console(file=io.StringIO()))
+    fit(folder, TINY, small_split, added, Console(file=io.StringIO()))
     return folder
 
 

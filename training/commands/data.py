@@ -13,7 +13,9 @@ from training.data.sources import default_sources
 from training.data.split import Split, split_mnist
 from training.errors import RunError
 from training.evaluation.stand_ins import stand_ins
+from training.fit.batches import AddedRows
 from training.fit.run_folder import RunFolder
+from training.other_handwriting.sets import load_other_handwriting
 from training.synthetic.synthetic_set import load_synthetic
 
 _REPOSITORY = Path(__file__).parents[2]
@@ -60,12 +62,14 @@ def split_of(config: TrainingConfig, mnist: Mnist) -> Split:
     return split_mnist(mnist, config.train_images, config.validation_images, config.split_seed, config.split)
 
 
-def make_synthetic(config: TrainingConfig, split: Split, places: Places) -> LabelledDigits | None:
-    """The synthetic rows that a run trains on, from the cache or made; None for a run without any."""
-    if not config.synthetic_images:
-        return None
-    made = load_synthetic(places.cache, "train", split.train, say)
-    return LabelledDigits(made.pixels, made.labels)
+def make_added(config: TrainingConfig, split: Split, places: Places) -> AddedRows:
+    """The rows that join MNIST's in a run, from the cache or made."""
+    synthetic = load_synthetic(places.cache, "train", split.train, say) if config.synthetic_images else None
+    others = load_other_handwriting(places.cache, "train", say) if config.other_handwriting_images else None
+    return AddedRows(
+        synthetic=LabelledDigits(synthetic.pixels, synthetic.labels) if synthetic else None,
+        other_handwriting=LabelledDigits(others.pixels, others.labels) if others else None,
+    )
 
 
 def make_stand_ins(config: TrainingConfig, split: Split) -> list[LabelledDigits]:

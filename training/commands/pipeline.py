@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from training.commands.data import console, load_data, make_stand_ins, make_synthetic, run_folder, say, split_of
+from training.commands.data import console, load_data, make_added, make_stand_ins, run_folder, say, split_of
 from training.config import Places, TrainingConfig
 from training.data.arrays import LabelledDigits
 from training.data.split import Split
@@ -16,6 +16,7 @@ from training.evaluation.evaluate import evaluate_network
 from training.evaluation.figures import Evaluation
 from training.evaluation.plots import draw_run
 from training.export.model_version import FinishedRun, export_quantized, export_run
+from training.fit.batches import AddedRows
 from training.fit.run_folder import RunFolder, RunRecord
 from training.fit.training_run import begin, fit
 
@@ -27,8 +28,8 @@ def run_pipeline(
     folder, mnist = run_folder(places, run), load_data(places)
     record = begin(folder, settings, resume, restart)
     split = split_of(record.config, mnist)
-    synthetic = make_synthetic(record.config, split, places)
-    _fit(folder, record.config, split, synthetic, command="run")
+    added = make_added(record.config, split, places)
+    _fit(folder, record.config, split, added, command="run")
     stand_ins = make_stand_ins(record.config, split)
     evaluation = _evaluate(folder, record.config, split, stand_ins)
     _export(folder, record, evaluation, split, stand_ins if int8 else None, places)
@@ -39,7 +40,7 @@ def train(places: Places, run: str, settings: Mapping[str, Any], resume: bool, r
     folder, mnist = run_folder(places, run), load_data(places)
     record = begin(folder, settings, resume, restart)
     split = split_of(record.config, mnist)
-    _fit(folder, record.config, split, make_synthetic(record.config, split, places), command="train")
+    _fit(folder, record.config, split, make_added(record.config, split, places), command="train")
 
 
 def evaluate(places: Places, run: str) -> None:
@@ -71,12 +72,10 @@ def export(places: Places, run: str, int8: bool) -> None:
     _export(folder, record, folder.read_json(folder.metrics.name), split, stand_ins, places)
 
 
-def _fit(
-    folder: RunFolder, config: TrainingConfig, split: Split, synthetic: LabelledDigits | None, command: str
-) -> None:
+def _fit(folder: RunFolder, config: TrainingConfig, split: Split, added: AddedRows, command: str) -> None:
     """Train until finished; a run that Ctrl-C stops says how to go on."""
     try:
-        history = fit(folder, config, split, synthetic, console)
+        history = fit(folder, config, split, added, console)
     except KeyboardInterrupt:
         say(f"\nGo on with: python -m training {command} --resume --run {folder.name}")
         raise

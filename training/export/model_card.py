@@ -33,9 +33,9 @@ at what is refused.
 ## Data
 MNIST by Yann LeCun, Corinna Cortes and Christopher J. C. Burges: 70,000 digits written by employees of the U.S.
 Census Bureau and by high-school students. Licence: Creative Commons Attribution-ShareAlike 3.0 (CC BY-SA 3.0).
-Of the 60,000 training rows, {train_images:,} trained the weights; {validation_images:,} others decided temperature and
+Of the 60,000 training rows, {train_images:,} trained the weights; {others} decided temperature and
 threshold. The test rows served for the figures below, and as inputs when the graph was compared with Keras.
-
+{other_data}
 | file | SHA-256 |
 |---|---|
 {data}
@@ -80,6 +80,12 @@ most {largest_refused_share:.1%} of the validation digits{spared}.
 """
 
 _PRECISIONS = {"float32": "in float32", "int8": "its convolutions but the first in int8"}
+_OTHER_DATA = """
+Other handwriting: digits of "Pen-Based Recognition of Handwritten Digits" (E. Alpaydin, F. Alimoglu) and of "Multiple
+Features" (R. Duin), both of the UCI Machine Learning Repository, licence CC BY 4.0, drawn anew and framed by the
+server; and characters of Omniglot (B. M. Lake, R. Salakhutdinov, J. B. Tenenbaum; MIT licence) that resemble no digit,
+as non-digits. A sixth of the digits and two of eight alphabets were held out.
+"""
 # What differs between models that learned novelty from non-digits and those that take it from their probabilities.
 _LEARNED = {
     "outputs": "eleven outputs: the ten digits, and novelty",
@@ -107,6 +113,8 @@ def model_card(metadata: Metadata) -> str:
     validation, test = metadata["metrics"]["mnist_validation"], metadata["metrics"]["mnist_test"]
     return _CARD.format(
         **{key: value for key, value in training.items() if key not in ("filters", "started")},
+        others=_others(training),
+        other_data=_OTHER_DATA if _learns_other_handwriting(training) else "",
         form=_form(training),
         precision=_PRECISIONS[metadata.get("precision", "float32")],
         lessons=_lessons(training),
@@ -161,6 +169,15 @@ def _learns_novelty(training: Mapping[str, Any]) -> bool:
     return "novelty_weight" in training
 
 
+def _others(training: Mapping[str, Any]) -> str:
+    apart = ", by people who wrote none of the former," if training.get("split") == "writers" else ""
+    return f"{training['validation_images']:,} others{apart}"
+
+
+def _learns_other_handwriting(training: Mapping[str, Any]) -> bool:
+    return bool(training.get("other_handwriting_images"))
+
+
 def _depths(training: Mapping[str, Any]) -> list[int]:
     """Convolutions before each pooling."""
     return list(training.get("depths", ())) or [1] * len(training["filters"])
@@ -184,6 +201,8 @@ def _lessons(training: Mapping[str, Any]) -> str:
             f"\nEach batch had {training['synthetic_images']} synthesised pictures besides MNIST's: non-digits and"
             " printed digits (`training/synthetic`)."
         )
+    if _learns_other_handwriting(training):
+        text += f"\nEach batch had {training['other_handwriting_images']} pictures of other handwriting as well."
     if training.get("start"):
         text += f"\nTraining began with the weights of `{training['start']}`, as it is in this revision."
     if training.get("convolution_precision") == "bfloat16":

@@ -13,6 +13,7 @@ import numpy as np
 
 from training.data.arrays import LabelledDigits, Weights
 from training.data.mnist import CHECKSUMS
+from training.data.other_handwriting import map_digits, omniglot, pen_digits
 from training.data.split import Split
 from training.evaluation.evaluate import evaluation_of
 from training.evaluation.figures import Evaluation
@@ -29,6 +30,11 @@ from training.network.folding import FoldedNetwork, fold
 from training.network.outputs import network_outputs
 
 GOLDEN_IMAGES = 256
+_OTHER_DATA = {
+    "pen_digits.npz": pen_digits.SHA256,
+    "map_digits.npz": map_digits.SHA256,
+    "omniglot.npz": omniglot.SHA256,
+}
 _DESCRIPTION = (
     "Handwritten digits, 28x28 pixels. In: pixels, uint8, 0 = paper, 255 = ink, rows from the top."
     " Out: calibrated probabilities of the digits 0 to 9, the likeliest digit, and novelty,"
@@ -157,7 +163,7 @@ def _metadata(
             "seconds": round(run.seconds, 1),
             "processor": record.processor,
         },
-        "data": dict(CHECKSUMS),
+        "data": {**CHECKSUMS, **(_OTHER_DATA if record.config.other_handwriting_images else {})},
         "metrics": evaluation["metrics"],
         "temperature": evaluation["temperature"],
         "novelty_threshold": evaluation["novelty_threshold"],

@@ -1,6 +1,7 @@
-"""Batches of MNIST's rows and synthetic rows; seeds decide their order and distortions."""
+"""Batches of MNIST's rows and of rows that join them; seeds decide their order and distortions."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -15,38 +16,56 @@ from training.network.outputs import as_images
 Rows = npt.NDArray[np.int64]
 
 
-class Batches:
-    """Every batch is a function of the data, `data_seed` and the step: a teacher and its students meet the same.
+@dataclass(frozen=True, slots=True)
+class AddedRows:
+    """Rows that join MNIST's in each batch, labelled as digits are, or NOT_A_DIGIT.
 
-    `synthetic` rows are labelled as digits are, or NOT_A_DIGIT.
+    Attributes:
+        synthetic: None exactly when `synthetic_images` is 0.
+        other_handwriting: None exactly when `other_handwriting_images` is 0.
     """
 
-    def __init__(self, config: TrainingConfig, digits: LabelledDigits, synthetic: LabelledDigits | None) -> None:
-        if bool(config.synthetic_images) != (synthetic is not None):
-            raise RuntimeError(f"synthetic_images = {config.synthetic_images} without such rows, or the reverse: a bug")
+    synthetic: LabelledDigits | None = None
+    other_handwriting: LabelledDigits | None = None
+
+
+class Batches:
+    """Every batch is a function of the data, `data_seed` and the step: a teacher and its students meet the same."""
+
+    def __init__(self, config: TrainingConfig, digits: LabelledDigits, added: AddedRows) -> None:
+        wanted = (
+            ("synthetic_images", config.synthetic_images, added.synthetic),
+            ("other_handwriting_images", config.other_handwriting_images, added.other_handwriting),
+        )
+        for name, count, rows in wanted:
+            if bool(count) != (rows is not None):
+                raise RuntimeError(f"{name} = {count} without such rows, or the reverse: this is a bug")
+        parts = [(count, rows) for _, count, rows in wanted if rows is not None]
         self._config = config
         self._digits = len(digits)
-        self._synthetic = len(synthetic) if synthetic else 0
-        parts = [digits, synthetic] if synthetic else [digits]
-        self._pixels = tf.constant(np.concatenate([part.pixels for part in parts]))
-        self._labels = tf.constant(np.concatenate([part.labels for part in parts]))
+        self._added = [(count, len(rows)) for count, rows in parts]  # images of a step, and rows that there are
+        self._pixels = tf.constant(np.concatenate([digits.pixels, *(rows.pixels for _, rows in parts)]))
+        self._labels = tf.constant(np.concatenate([digits.labels, *(rows.labels for _, rows in parts)]))
         self._augment = Augmentation.from_config(config)
 
     @property
     def size(self) -> int:
-        """Images in a batch, the synthetic ones among them."""
-        return self._config.batch_size + self._config.synthetic_images
+        """Images in a batch, the added ones among them."""
+        return self._config.batch_size + sum(count for count, _ in self._added)
 
     def epoch(self, epoch: int) -> Iterator[tuple[int, Rows]]:
         """The steps of an epoch (counted from 1): the number of the step over the whole run, and its rows (size,)."""
         config = self._config
         generator = np.random.default_rng([config.data_seed, epoch])
         steps = config.steps_per_epoch
-        order = generator.permutation(self._digits)[: steps * config.batch_size].reshape(steps, -1)
-        added = self._digits + self._synthetic_order(generator, steps)
-        mix = np.argsort(np.concatenate([(np.arange(each.shape[1]) + 0.5) / each.shape[1] for each in (order, added)]))
-        for number, rows in enumerate(np.concatenate([order, added], axis=1)[:, mix]):
-            yield (epoch - 1) * steps + number, rows
+        parts = [generator.permutation(self._digits)[: steps * config.batch_size].reshape(steps, -1)]
+        first = self._digits
+        for count, rows in self._added:
+            parts.append(first + _in_turn(rows, steps * count, generator).reshape(steps, -1))
+            first += rows
+        mix = np.argsort(np.concatenate([(np.arange(each.shape[1]) + 0.5) / each.shape[1] for each in parts]))
+        for number, rows_of_step in enumerate(np.concatenate(parts, axis=1)[:, mix]):
+            yield (epoch - 1) * steps + number, rows_of_step
 
     def labels(self, rows: tf.Tensor) -> tf.Tensor:
         """(n,) int64: 0..9, or NOT_A_DIGIT."""
@@ -58,9 +77,8 @@ class Batches:
         images = as_images(tf.gather(self._pixels, tf.ensure_shape(rows, [self.size])))
         return degrade(self._augment(images, seed), self._config.degraded, seed)
 
-    def _synthetic_order(self, generator: np.random.Generator, steps: int) -> Rows:
-        """(steps, synthetic images of a step): each row once before any comes again."""
-        wanted = steps * self._config.synthetic_images
-        rounds = -(-wanted // max(self._synthetic, 1))
-        order = [generator.permutation(self._synthetic) for _ in range(rounds)]
-        return np.concatenate([np.empty(0, np.int64), *order])[:wanted].reshape(steps, -1)
+
+def _in_turn(rows: int, wanted: int, generator: np.random.Generator) -> Rows:
+    """So many of the row numbers 0 to `rows`, each once before any comes again."""
+    rounds = -(-wanted // rows)
+    return np.concatenate([generator.permutation(rows) for _ in range(rounds)])[:wanted]

@@ -14,9 +14,8 @@ import numpy as np
 import tensorflow as tf
 
 from training.config import TrainingConfig
-from training.data.arrays import LabelledDigits
 from training.data.split import Split
-from training.fit.batches import Batches
+from training.fit.batches import AddedRows, Batches
 from training.fit.checkpoint import EpochRecord
 from training.fit.loss import digits_loss, novelty_loss
 from training.fit.teacher import Teacher
@@ -37,19 +36,19 @@ class Progress(Protocol):
 
 
 class Trainer:
-    """Trains a state on a split and on synthetic rows, as the configuration says."""
+    """Trains a state on a split and the rows that join it, as the configuration says."""
 
     def __init__(
         self,
         config: TrainingConfig,
         split: Split,
         state: TrainingState,
-        synthetic: LabelledDigits | None = None,
+        added: AddedRows,
         teacher: Teacher | None = None,
     ) -> None:
         self._config = config
         self._state = state
-        self._batches = Batches(config, split.train, synthetic)
+        self._batches = Batches(config, split.train, added)
         self._teacher = teacher
         self._validation = split.validation
         self._average_outputs = compiled_outputs(state.average)

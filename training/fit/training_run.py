@@ -11,11 +11,10 @@ import tensorflow as tf
 from rich.console import Console
 
 from training.config import TrainingConfig, apply_settings
-from training.data.arrays import LabelledDigits
 from training.data.split import Split
 from training.environment import current_git_state, library_versions, make_deterministic, processor
 from training.errors import RunError
-from training.fit.batches import Batches
+from training.fit.batches import AddedRows, Batches
 from training.fit.checkpoint import EpochRecord, load_checkpoint, save_checkpoint
 from training.fit.progress import training_progress
 from training.fit.run_folder import RunFolder, RunRecord
@@ -58,7 +57,7 @@ def begin(folder: RunFolder, settings: Mapping[str, Any], resume: bool, restart:
 
 
 def fit(
-    folder: RunFolder, config: TrainingConfig, split: Split, synthetic: LabelledDigits | None, console: Console
+    folder: RunFolder, config: TrainingConfig, split: Split, added: AddedRows, console: Console
 ) -> list[EpochRecord]:
     """Train until the run is finished; its history. A finished run is left as it is.
 
@@ -68,7 +67,7 @@ def fit(
         folder: the run; its teachers, if it has any, are runs in the same parent folder.
         config: its settings.
         split: MNIST's rows; the test rows are not used.
-        synthetic: non-digits and printed digits; None only when `config.synthetic_images` is 0.
+        added: rows that join MNIST's in each batch.
         console: shows progress.
     """
     make_deterministic(config.threads)
@@ -77,23 +76,23 @@ def fit(
     if folder.is_finished:
         return history
     if config.start and not history:
-        start_from(state, config, _first_images(config, split, synthetic))
+        start_from(state, config, _first_images(config, split, added))
 
     def save(so_far: list[EpochRecord]) -> None:
         save_checkpoint(folder.checkpoint, state.arrays(), so_far)
         _write_history(folder, so_far)
 
     with training_progress(console, config, len(history)) as progress:
-        trainer = Trainer(config, split, state, synthetic, _teacher(folder, config))
+        trainer = Trainer(config, split, state, added, _teacher(folder, config))
         history = trainer.train(history, progress, save)
     _write_history(folder, history)  # again: the run may have been stopped between the last checkpoint and its history
     folder.write_weights(network_weights(state.average))
     return history
 
 
-def _first_images(config: TrainingConfig, split: Split, synthetic: LabelledDigits | None) -> tf.Tensor:
+def _first_images(config: TrainingConfig, split: Split, added: AddedRows) -> tf.Tensor:
     """The images of the first steps, about a thousand."""
-    batches = Batches(config, split.train, synthetic)
+    batches = Batches(config, split.train, added)
     steps = itertools.islice(batches.epoch(1), -(-1000 // batches.size))
     return tf.concat([batches.images(tf.constant(rows), tf.constant(step, tf.int32)) for step, rows in steps], axis=0)
 

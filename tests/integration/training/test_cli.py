@@ -19,6 +19,7 @@ from training.cli import main
 from training.config import default_cache_folder
 from training.data.mnist import Mnist
 from training.data.split import split_mnist
+from training.fit.batches import AddedRows
 from training.fit.run_folder import RunFolder
 from training.fit.training_run import fit
 
@@ -31,6 +32,7 @@ TINY_FLAGS = [
     *("--dense-units", "8"),
     *("--epochs", "3"),
     *("--synthetic-images", "0"),
+    *("--other-handwriting-images", "0"),
 ]
 
 
@@ -70,7 +72,7 @@ def test_ctrl_c_stops_a_background_job_and_resume_ends_with_the_same_weights(mni
     folder, whole = RunFolder(tmp_path / "stopped"), RunFolder(tmp_path / "whole")
     config = folder.read_record().config
     split = split_mnist(mnist, config.train_images, config.validation_images, config.split_seed, config.split)
-    fit(whole, config, split, None, Console(file=io.StringIO()))  # without a stop
+    fit(whole, config, split, AddedRows(), Console(file=io.StringIO()))  # without a stop
     one, other = folder.read_weights(), whole.read_weights()
     assert all(np.array_equal(one[name], other[name]) for name in other)
 

@@ -12,7 +12,7 @@ from training.data.committed import read_committed
 
 FULL_INK = 6  # of a window: all of its 2x3 pixels
 _FILE = Path(__file__).with_name("map_digits.npz")
-_SHA256 = "679599aa8aadc627ee3635be206b85da4cf4577627e896c3d0f029ea85f9ed3b"
+SHA256 = "679599aa8aadc627ee3635be206b85da4cf4577627e896c3d0f029ea85f9ed3b"
 _HELD_OUT = 1 / 6  # of each digit's rows: the last
 
 
@@ -46,5 +46,5 @@ def load_map_digits(path: Path = _FILE) -> MapDigits:
     Raises:
         DataError: the file is missing or is not the committed one.
     """
-    arrays = read_committed(path, _SHA256)
+    arrays = read_committed(path, SHA256)
     return MapDigits(arrays["windows"], arrays["label"].astype(np.int64))

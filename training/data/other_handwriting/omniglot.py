@@ -38,7 +38,7 @@ LEFT_OUT: Mapping[str, tuple[int, ...]] = MappingProxyType(
 )
 
 _FILE = Path(__file__).with_name("omniglot.npz")
-_SHA256 = "4402331a99653dbf0898d481d99265dacafd6dfe81f85518eb2b762c7dd1b5b7"
+SHA256 = "4402331a99653dbf0898d481d99265dacafd6dfe81f85518eb2b762c7dd1b5b7"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +67,6 @@ def load_omniglot(path: Path = _FILE) -> Characters:
     Raises:
         DataError: the file is missing or is not the committed one.
     """
-    arrays = read_committed(path, _SHA256)
+    arrays = read_committed(path, SHA256)
     ink = np.unpackbits(arrays["ink"], axis=1, count=SIDE * SIDE).reshape(-1, SIDE, SIDE).astype(np.bool_)
     return Characters(ink, arrays["alphabet"], arrays["character"])

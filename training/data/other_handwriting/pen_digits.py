@@ -11,7 +11,7 @@ from training.data.arrays import Labels
 from training.data.committed import read_committed
 
 _FILE = Path(__file__).with_name("pen_digits.npz")
-_SHA256 = "d7726dc783035d24261fb3b3778bfba73098498c22164ea0e83a5157de30b713"
+SHA256 = "d7726dc783035d24261fb3b3778bfba73098498c22164ea0e83a5157de30b713"
 _HELD_OUT = 1 / 6  # of the rows: the last
 
 
@@ -46,5 +46,5 @@ def load_pen_digits(path: Path = _FILE) -> PenDigits:
     Raises:
         DataError: the file is missing or is not the committed one.
     """
-    arrays = read_committed(path, _SHA256)
+    arrays = read_committed(path, SHA256)
     return PenDigits(arrays["points"], arrays["label"].astype(np.int64))

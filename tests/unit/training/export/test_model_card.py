@@ -100,3 +100,15 @@ def test_figures_of_other_sets_have_a_section_of_their_own(metadata: dict[str, A
     assert "| sklearn digits (1,797) | 98.77% | 1.11% |" in card
     assert "| photos, made from validation rows (1,000) | 99.20% | 0.40% |" in card
     assert "test rows: 96.00%\n(fog 95.0%, stripe 97.0%)" in card
+
+
+def test_a_version_that_learned_other_handwriting_names_those_who_made_it(metadata: dict[str, Any]) -> None:
+    """CC BY 4.0 asks for it."""
+    learned = card_of(metadata, {}, **RECENT, other_handwriting_images=32, split="writers")
+    for name in ("Alpaydin", "Alimoglu", "Duin", "Lake", "CC BY 4.0", "MIT licence"):
+        assert name in learned
+    assert "Each batch had 32 pictures of other handwriting" in learned
+    assert "5,000 others, by people who wrote none of the former, decided temperature" in learned
+    for settings in ({"other_handwriting_images": 0, "split": "rows"}, {}):
+        assert "other handwriting" not in card_of(metadata, {}, **RECENT, **settings).lower()
+        assert "5,000 others decided" in card_of(metadata, {}, **RECENT, **settings)

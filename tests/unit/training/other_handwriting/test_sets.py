@@ -34,9 +34,8 @@ def _corners(stacks: Mapping[str, npt.NDArray[np.uint8]]) -> Mapping[str, Prepro
 
 PENS = PenDigits(load_pen_digits().points[:10], load_pen_digits().labels[:10])
 MAPS = MapDigits(load_map_digits().windows[::200], load_map_digits().labels[::200])
-CHARACTERS = Characters(
-    *(array[::260] for array in (load_omniglot().ink, load_omniglot().alphabet, load_omniglot().character))
-)
+_ALL = load_omniglot()
+CHARACTERS = Characters(_ALL.ink[::260], _ALL.alphabet[::260], _ALL.character[::260])
 
 
 def test_pictures_are_drawn_anew_each_time_and_from_a_seed_always_the_same() -> None:
