@@ -99,15 +99,18 @@ def run_all(places: Places, settings: Mapping[str, Any], run: str, resume: bool,
 
 @training.command(**_COMMAND)
 @click.option("--check", is_flag=True, help="only compare MNIST's figures with the model cards'")
+@click.option("--other-handwriting", is_flag=True, help="only show the figures on other people's handwriting")
 @click.option("--output", metavar="FOLDER", help="where the report goes (default: report in the runs folder)")
 @click.option("--write-cards", is_flag=True, help="also write the figures into the model cards")
 @settings_options()
-def report(places: Places, check: bool, output: str | None, write_cards: bool) -> None:
+def report(places: Places, check: bool, other_handwriting: bool, output: str | None, write_cards: bool) -> None:
     """Measure every figure of the model cards again, from the ONNX files and the data, with pictures."""
     with stderr_held_back():
-        from training.commands.report import check_cards, write_report
+        from training.commands.report import check_cards, show_other_handwriting, write_report
     if check:
         check_cards(places)
+    elif other_handwriting:
+        show_other_handwriting(places)
     else:
         write_report(places, output, write_cards)
 

@@ -14,14 +14,16 @@ from training.data.mnist import Mnist
 from training.data.split import Split
 from training.environment import processor
 from training.errors import ExportError
+from training.evaluation.evaluation_sets import other_handwriting
 from training.export.model_card import model_card
 from training.files import write_atomically
+from training.other_handwriting.sets import FOR_CHOICES, HELD_OUT
 from training.report.artefact import Artefact, highest_versions
 from training.report.comparison import differences
 from training.report.evaluation_data import load_evaluation_data
 from training.report.gallery import draw_gallery
-from training.report.measurement import ModelFigures, measure, mnist_figures
-from training.report.report_text import report_text
+from training.report.measurement import ModelFigures, measure, mnist_figures, other_handwriting_figures
+from training.report.report_text import other_handwriting_text, report_text
 from training.report.seeds import seed_figures
 
 
@@ -35,6 +37,19 @@ def check_cards(places: Places) -> None:
     figures = [mnist_figures(each, each.split(mnist).validation, mnist.test) for each in artefacts]
     _compare(artefacts, figures)
     say("MNIST's figures are those of metadata.json: " + ", ".join(each.name for each in artefacts))
+
+
+def show_other_handwriting(places: Places) -> None:
+    """Measure the highest version of each model on other people's handwriting; a table to standard output.
+
+    Raises:
+        ExportError: there is no model version.
+        DataError: the preprocessing cannot run.
+    """
+    artefacts = highest_versions(Path(places.model_repository))
+    sets = other_handwriting(places.cache, (*HELD_OUT, FOR_CHOICES), say)
+    figures = {f"{each.name} {each.folder.name}": other_handwriting_figures(each, sets) for each in artefacts}
+    Console().print(Markdown(other_handwriting_text(figures)))
 
 
 def write_report(places: Places, output: str | None, write_cards: bool) -> None:

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 from sklearn.datasets import load_digits
 
-from training.data.arrays import PIXELS, LabelledDigits, Labels, Pixels
+from training.data.arrays import NOT_A_DIGIT, PIXELS, LabelledDigits, Labels, Pixels
 from training.data.fashion_mnist import load_fashion_mnist
 from training.data.preprocessing import Preprocess, preprocess_pictures
 from training.errors import DataError
+from training.other_handwriting.sets import HELD_OUT, load_other_handwriting
 from training.synthetic.fonts import Face, load_faces
 from training.synthetic.placing import sheet
 from training.synthetic.recipe import draw_printed_digits, generator_for
@@ -65,6 +66,7 @@ def load_evaluation_sets(
         "blanks, noise and textures": lambda: (EvaluationSet("blanks, noise and textures", fields(), None),),
         "letters and printed digits": lambda: _from_fonts(load_faces(cache_folder, "test", say), preprocess),
         "scikit-learn's digits": lambda: (sklearn_digits(preprocess),),
+        "other handwriting": lambda: other_handwriting(cache_folder, HELD_OUT, say, preprocess),
     }
     loaded: list[EvaluationSet] = []
     for name, load in groups.items():
@@ -86,6 +88,21 @@ def _from_fonts(faces: Sequence[Face], preprocess: Preprocess) -> tuple[Evaluati
         EvaluationSet("unambiguous letters", letters(faces, PRINTED_LETTERS, _PICTURES, preprocess), None),
         EvaluationSet("printed digits", printed.pixels, printed.labels),
     )
+
+
+def other_handwriting(
+    cache_folder: Path,
+    kinds: Sequence[str],
+    say: Callable[[str], None] = lambda _: None,
+    preprocess: Preprocess = preprocess_pictures,
+) -> tuple[EvaluationSet, ...]:
+    """Digits and letters by others than MNIST's writers, which train nothing; `kinds` of HELD_OUT and FOR_CHOICES."""
+    made = load_other_handwriting(cache_folder, "evaluation", say, preprocess)
+    sets = []
+    for kind in kinds:
+        pixels, labels = made.pixels[made.kinds == kind], made.labels[made.kinds == kind]
+        sets.append(EvaluationSet(kind, pixels, None if (labels == NOT_A_DIGIT).all() else labels))
+    return tuple(sets)
 
 
 def fields() -> Pixels:

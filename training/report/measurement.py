@@ -1,5 +1,6 @@
 """Every figure of one model version, measured from its ONNX file. Numbers only: `report_text` and `plots` show them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NotRequired, TypedDict
 
@@ -8,6 +9,7 @@ import numpy as np
 from training.data.arrays import LabelledDigits
 from training.evaluation import metrics
 from training.evaluation.evaluate import evaluation_metrics
+from training.evaluation.evaluation_sets import EvaluationSet
 from training.evaluation.figures import AllMetrics, DigitFigures, OtherSets
 from training.evaluation.predictions import Predictions
 from training.report.artefact import Artefact
@@ -30,6 +32,14 @@ class ModelFigures(TypedDict):
     metrics: AllMetrics
     ece_by_chance: dict[str, float]  # 95 % of perfectly calibrated models with these confidences show less; by set
     other_sets: NotRequired[OtherSets]  # not when only MNIST's figures are measured
+
+
+class OtherHandwriting(TypedDict):
+    """Figures of one set; shares in 0..1."""
+
+    images: int
+    accuracy: float | None  # None where nothing is a digit
+    refused: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +73,19 @@ def mnist_figures(artefact: Artefact, validation: LabelledDigits, test: Labelled
         "metrics": evaluation_metrics(predictions["mnist_validation"], predictions["mnist_test"], artefact.threshold),
         "ece_by_chance": {name: ece_by_chance(each) for name, each in predictions.items()},
     }
+
+
+def other_handwriting_figures(artefact: Artefact, sets: Sequence[EvaluationSet]) -> dict[str, OtherHandwriting]:
+    """Measure a version on digits and letters by others than MNIST's writers, by the name of the set."""
+    figures: dict[str, OtherHandwriting] = {}
+    for each in sets:
+        outputs = artefact.outputs(each.pixels)
+        figures[each.name] = {
+            "images": len(each.pixels),
+            "accuracy": None if each.labels is None else metrics.accuracy(outputs.probabilities, each.labels),
+            "refused": float(np.mean(outputs.novelty > artefact.threshold)),
+        }
+    return figures
 
 
 def ece_by_chance(predictions: Predictions) -> float:

@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 
 from training.report.evaluation_data import FITTED_ROWS
-from training.report.measurement import ModelFigures
+from training.report.measurement import ModelFigures, OtherHandwriting
 from training.report.seeds import SeedFigures
 
 _HEAD = """\
@@ -35,6 +35,16 @@ def report_text(
     if missing:
         parts.append("## Missing\n" + "\n".join(f"- {what}: {why}" for what, why in missing.items()))
     return "\n".join(parts) + "\n"
+
+
+def other_handwriting_text(models: Mapping[str, Mapping[str, OtherHandwriting]]) -> str:
+    """A table of the figures on other people's handwriting, by the name of the model."""
+    rows = []
+    for name, figures in models.items():
+        for kind, each in figures.items():
+            accuracy = "" if each["accuracy"] is None else f"{each['accuracy']:.2%}"
+            rows.append([name, f"{kind} ({each['images']:,})", accuracy, f"{each['refused']:.2%}"])
+    return table(["model", "set", "accuracy", "refused"], rows)
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

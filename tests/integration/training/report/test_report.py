@@ -25,10 +25,16 @@ from training.report.artefact import Artefact, highest_versions
 from training.report.comparison import differences
 from training.report.evaluation_data import EvaluationData
 from training.report.gallery import draw_gallery
-from training.report.measurement import Measurement, ece_by_chance, measure, mnist_figures
+from training.report.measurement import (
+    Measurement,
+    ece_by_chance,
+    measure,
+    mnist_figures,
+    other_handwriting_figures,
+)
 from training.report.novelty_scores import SHIPPED, FeatureDistance, auroc
 from training.report.plots import draw_sheet
-from training.report.report_text import report_text
+from training.report.report_text import other_handwriting_text, report_text
 from training.report.seeds import seed_figures
 
 
@@ -97,6 +103,24 @@ def test_figures_are_counted_from_the_predictions(
     right = float(np.mean(np.argmax(shifted.probabilities, axis=1) == digits.labels))
     assert other_sets["corruptions"] == {"shifted": right}
     assert other_sets["corruptions_mean"] == right
+
+
+def test_other_handwriting_is_read_or_refused_and_letters_have_no_accuracy(
+    artefact: Artefact, data: EvaluationData, digits: LabelledDigits
+) -> None:
+    figures = other_handwriting_figures(artefact, data.evaluation_sets)
+    predictions = artefact.predict(digits)
+    assert figures["others"] == {
+        "images": len(digits),
+        "accuracy": np.mean(predictions.digit == digits.labels),
+        "refused": np.mean(predictions.novelty > artefact.threshold),
+    }
+    assert figures["noise"]["accuracy"] is None
+    lines = other_handwriting_text({"mnist 2": figures}).splitlines()
+    assert lines[2].startswith("| mnist 2 | noise (50) |  | ")
+    assert lines[3] == (
+        f"| mnist 2 | others (400) | {figures['others']['accuracy']:.2%} | {figures['others']['refused']:.2%} |"
+    )
 
 
 def test_a_card_that_says_something_else_is_noticed(artefact: Artefact, small_mnist: Mnist) -> None:
