@@ -11,7 +11,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from training.data.arrays import PIXELS, Pixels
+from training.data.arrays import PIXELS, Arrays, Pixels
 from training.errors import DataError
 
 REPOSITORY = Path(__file__).parents[2]
@@ -25,7 +25,23 @@ class Preprocessed:
     flags: npt.NDArray[np.int64]
 
 
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """What may be digits in n pictures of numbers, m of them.
+
+    Attributes:
+        pixels: (m, 784) uint8, framed, 0 = paper.
+        boxes: (m, 4) int32: x, y, width and height in the picture.
+        pictures: (m,) int64, the place of the picture, not falling.
+    """
+
+    pixels: Pixels
+    boxes: npt.NDArray[np.int32]
+    pictures: npt.NDArray[np.int64]
+
+
 Preprocess: TypeAlias = Callable[[Mapping[str, npt.NDArray[np.uint8]]], Mapping[str, Preprocessed]]
+Segment: TypeAlias = Callable[[npt.NDArray[np.uint8]], Candidates]
 
 
 def preprocess_pictures(stacks: Mapping[str, npt.NDArray[np.uint8]]) -> Mapping[str, Preprocessed]:
@@ -37,15 +53,23 @@ def preprocess_pictures(stacks: Mapping[str, npt.NDArray[np.uint8]]) -> Mapping[
     Raises:
         DataError: the command cannot run here (serving's packages are missing), or failed.
     """
-    with tempfile.TemporaryDirectory(prefix="mnist-preprocessing-") as folder:
-        source, target = Path(folder) / "pictures.npz", Path(folder) / "preprocessed.npz"
-        keys = {f"stack{number}": name for number, name in enumerate(stacks)}
-        np.savez(source, allow_pickle=False, **{key: stacks[name] for key, name in keys.items()})
-        _run([sys.executable, "-m", "serving.image", str(source), str(target)])
-        with np.load(target) as file:
-            return {
-                name: _checked(name, file[key], file[f"{key}_flags"], len(stacks[name])) for key, name in keys.items()
-            }
+    keys = {f"stack{number}": name for number, name in enumerate(stacks)}
+    made = _run({key: stacks[name] for key, name in keys.items()})
+    return {name: _checked(name, made[key], made[f"{key}_flags"], len(stacks[name])) for key, name in keys.items()}
+
+
+def segment_pictures(pictures: npt.NDArray[np.uint8]) -> Candidates:
+    """What the server's segmentation takes for digits in pictures of numbers, (n, h, w) uint8, as `Read` does.
+
+    Raises:
+        DataError: as for `preprocess_pictures`.
+    """
+    made = _run({"numbers": pictures}, "--candidates")
+    found = Candidates(made["numbers"], made["numbers_boxes"], made["numbers_pictures"])
+    count = len(found.pictures)
+    if found.pixels.shape != (count, PIXELS) or found.boxes.shape != (count, 4):
+        raise RuntimeError(f"segmentation made {found.pixels.shape} and {found.boxes.shape}: this is a bug")
+    return found
 
 
 def _checked(name: str, pixels: Pixels, flags: npt.NDArray[np.int64], count: int) -> Preprocessed:
@@ -54,10 +78,16 @@ def _checked(name: str, pixels: Pixels, flags: npt.NDArray[np.int64], count: int
     return Preprocessed(pixels, flags.astype(np.int64))
 
 
-def _run(command: list[str]) -> None:
-    finished = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
-    if finished.returncode == 0:
-        return
+def _run(stacks: Mapping[str, npt.NDArray[np.uint8]], *flags: str) -> Arrays:
+    """What `python -m serving.image` makes of these stacks."""
+    with tempfile.TemporaryDirectory(prefix="mnist-preprocessing-") as folder:
+        source, target = Path(folder) / "pictures.npz", Path(folder) / "preprocessed.npz"
+        np.savez(source, allow_pickle=False, **stacks)
+        command = [sys.executable, "-m", "serving.image", *flags, str(source), str(target)]
+        finished = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+        if finished.returncode == 0:
+            with np.load(target) as file:
+                return dict(file)
     last = (finished.stderr.strip().splitlines() or [f"exit status {finished.returncode}"])[-1]
     if "ModuleNotFoundError" in last:
         raise DataError(

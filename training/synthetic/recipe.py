@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from training.data.arrays import PIXELS, SIDE, Floats, LabelledDigits, Pixels
-from training.data.preprocessing import Preprocess
-from training.synthetic import digit_debris, text
+from training.data.preprocessing import Preprocess, Segment
+from training.synthetic import digit_debris, text, touching
 from training.synthetic.font_families import Part
 from training.synthetic.fonts import Face
 from training.synthetic.placing import exposed, raw, sheet
@@ -20,9 +20,10 @@ from training.synthetic.silhouettes import silhouette
 from training.synthetic.textures import blank, noise, stripes, texture
 
 RECIPE = (
-    3  # part of the cached file's name: raised with any change here, in what draws, or in the server's preprocessing
+    4  # part of the cached file's name: raised with any change here, in what draws, or in the server's preprocessing
 )
 PRINTED_DIGIT = "printed digit"
+CUT_OUT, SEVERAL_TOUCHING = "digit cut out", "several touching"
 _SHEET_SIDE = 96
 _PART_SEEDS: Mapping[Part, int] = {"train": 1, "validation": 2, "test": 3}
 Draw = Callable[[np.random.Generator], Floats]
@@ -44,6 +45,7 @@ class Kind:
 
 
 PRINTED_DIGITS: Mapping[Part, int] = {"train": 12_000, "validation": 2_000, "test": 2_000}
+TOUCHING_PICTURES: Mapping[Part, int] = {"train": 4_000, "validation": 500, "test": 500}  # each gives several rows
 
 
 def kinds(faces: Sequence[Face], digits: LabelledDigits) -> tuple[Kind, ...]:
@@ -93,6 +95,13 @@ def draw_printed_digits(faces: Sequence[Face], part: Part, preprocess: Preproces
     labels = np.array([label for stack in stacks.values() for label, _ in stack], np.int64)
     seen = pixels.any(axis=1)
     return LabelledDigits(pixels[seen], labels[seen])
+
+
+def draw_touching(digits: LabelledDigits, part: Part, preprocess: Preprocess, segment: Segment) -> LabelledDigits:
+    """Digits that the server cuts out of pictures of touching ones, and what it takes for one though it is several."""
+    generator = generator_for(CUT_OUT, part)
+    drawn = [touching.draw(digits, generator) for _ in range(TOUCHING_PICTURES[part])]
+    return touching.cut_out(drawn, preprocess, segment)
 
 
 def generator_for(name: str, part: Part) -> np.random.Generator:

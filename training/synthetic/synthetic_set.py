@@ -12,12 +12,21 @@ import numpy as np
 import numpy.typing as npt
 
 from training.data.arrays import NOT_A_DIGIT, PIXELS, LabelledDigits, Labels, Pixels
-from training.data.preprocessing import Preprocess, preprocess_pictures
+from training.data.preprocessing import Preprocess, Segment, preprocess_pictures, segment_pictures
 from training.errors import DataError
 from training.files import write_atomically
 from training.synthetic.font_families import Part
 from training.synthetic.fonts import load_faces
-from training.synthetic.recipe import PRINTED_DIGIT, RECIPE, draw_kind, draw_printed_digits, kinds
+from training.synthetic.recipe import (
+    CUT_OUT,
+    PRINTED_DIGIT,
+    RECIPE,
+    SEVERAL_TOUCHING,
+    draw_kind,
+    draw_printed_digits,
+    draw_touching,
+    kinds,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +52,7 @@ class SyntheticSet:
         return chosen
 
     @property
-    def printed_digits(self) -> LabelledDigits:
+    def digits(self) -> LabelledDigits:
         """The pictures that do."""
         chosen = self.labels != NOT_A_DIGIT
         return LabelledDigits(self.pixels[chosen], self.labels[chosen])
@@ -55,15 +64,17 @@ def load_synthetic(
     digits: LabelledDigits,
     say: Callable[[str], None] = lambda _: None,
     preprocess: Preprocess = preprocess_pictures,
+    segment: Segment = segment_pictures,
 ) -> SyntheticSet:
     """The pictures of `part`; the same for the same digits on every call.
 
     Args:
         cache_folder: holds them, in `synthetic/`, under a name of recipe, part and digits.
         part: train, validation or test: each has fonts and seeds of its own.
-        digits: what collages, cut and shuffled digits are made of: rows of the same part of MNIST.
+        digits: what collages, cut, shuffled and touching digits are made of: rows of the same part of MNIST.
         say: gets one line for each kind while they are made.
         preprocess: brings pictures into MNIST's frame; the service's preprocessing.
+        segment: cuts digits out of pictures of numbers; the service's segmentation.
 
     Raises:
         DataError: the fonts or the preprocessing cannot be had, or the cached file is damaged or cannot be written.
@@ -72,14 +83,19 @@ def load_synthetic(
     stored = cache_folder / "synthetic" / f"recipe-{RECIPE}-{part}-{digest}.npz"
     if stored.exists():
         return read_synthetic(stored)
-    made = _make(cache_folder, part, digits, say, preprocess)
+    made = _make(cache_folder, part, digits, say, preprocess, segment)
     write_synthetic(stored, made)
     say(f"stored {len(made):,} synthesised pictures in {stored}")
     return made
 
 
 def _make(
-    cache_folder: Path, part: Part, digits: LabelledDigits, say: Callable[[str], None], preprocess: Preprocess
+    cache_folder: Path,
+    part: Part,
+    digits: LabelledDigits,
+    say: Callable[[str], None],
+    preprocess: Preprocess,
+    segment: Segment,
 ) -> SyntheticSet:
     faces = load_faces(cache_folder, part, say)
     pixels, labels, names = [], [], []
@@ -91,10 +107,14 @@ def _make(
         names.append(np.full(len(drawn), kind.name))
     printed = draw_printed_digits(faces, part, preprocess)
     say(f"  {part}: {len(printed):,} of kind {PRINTED_DIGIT}")
+    touching = draw_touching(digits, part, preprocess, segment)
+    names_of_touching = np.where(touching.labels == NOT_A_DIGIT, SEVERAL_TOUCHING, CUT_OUT)
+    for name, count in zip(*np.unique(names_of_touching, return_counts=True), strict=True):
+        say(f"  {part}: {count:,} of kind {name}")
     return SyntheticSet(
-        np.concatenate([*pixels, printed.pixels]),
-        np.concatenate([*labels, printed.labels]),
-        np.concatenate([*names, np.full(len(printed), PRINTED_DIGIT)]),
+        np.concatenate([*pixels, printed.pixels, touching.pixels]),
+        np.concatenate([*labels, printed.labels, touching.labels]),
+        np.concatenate([*names, np.full(len(printed), PRINTED_DIGIT), names_of_touching]),
     )
 
 

@@ -1,7 +1,9 @@
 """`python -m serving.image` as its callers run it."""
 
 import io
+import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,6 +16,7 @@ from PIL import Image
 from serving.image.decode import decode
 from serving.image.framing import frame
 from serving.image.picture import ImageLimits, Quality
+from serving.image.segmentation.segmentation import segment_grey
 from tests.support.processes import ROOT, completed
 
 DIGITS = np.load(ROOT / "tests" / "data" / "digits.npz")["pixels"][:5].reshape(5, 28, 28)
@@ -35,6 +38,47 @@ def test_each_stack_comes_back_framed_with_its_flags(tmp_path: Path) -> None:
         assert out["blank_flags"].tolist() == [Quality.BLANK] * 2
         assert out["none"].shape == (0, 784)
         assert (out["digits"].dtype, out["digits_flags"].dtype) == (np.uint8, np.uint16)
+
+
+def test_candidates_are_those_of_the_segmentation(tmp_path: Path) -> None:
+    blank = np.full((40, 120), 255, np.uint8)
+    pair = np.pad(255 - np.hstack(list(DIGITS[:2])), 20, constant_values=255)
+    alone = np.pad(255 - DIGITS[2], ((20, 20), (20, 48)), constant_values=255)
+    np.savez(
+        tmp_path / "in.npz", numbers=np.stack([pair, alone]), blank=blank[None], none=np.zeros((0, 8, 8), np.uint8)
+    )
+    done = run("--candidates", tmp_path / "in.npz", tmp_path / "out.npz")
+    assert (done.returncode, done.stderr) == (0, "")
+    expected = [segment_grey(pair), segment_grey(alone)]
+    with np.load(tmp_path / "out.npz") as out:
+        np.testing.assert_array_equal(out["numbers"], np.concatenate([each.pixels for each in expected]))
+        np.testing.assert_array_equal(out["numbers_boxes"], np.concatenate([each.boxes for each in expected]))
+        counts = [len(each.boxes) for each in expected]
+        assert out["numbers_pictures"].tolist() == [0] * counts[0] + [1] * counts[1]
+        for name in ("blank", "none"):
+            assert (out[name].shape, out[f"{name}_boxes"].shape) == ((0, 784), (0, 4))
+            assert out[f"{name}_pictures"].tolist() == []
+
+
+def test_it_needs_nothing_of_serving_but_what_the_training_image_holds(tmp_path: Path) -> None:
+    copied = re.findall(r"^COPY (serving/.*) /new/app/(\S*)$", (ROOT / "deploy/training.Dockerfile").read_text(), re.M)
+    for sources, target in copied:
+        for source in sources.split():
+            into = tmp_path / target
+            if source.endswith("/"):
+                shutil.copytree(ROOT / source, into)
+            else:
+                into.mkdir(exist_ok=True)
+                shutil.copy(ROOT / source, into)
+    np.savez(tmp_path / "in.npz", digits=DIGITS)
+    command = [sys.executable, "-m", "serving.image", "--candidates", "in.npz", "out.npz"]
+    done = completed(command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(tmp_path)})
+    assert (done.returncode, done.stderr) == (0, "")
+    program = "import serving; print(serving.__file__)"
+    elsewhere = completed(
+        [sys.executable, "-c", program], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(tmp_path)}
+    )
+    assert elsewhere.stdout.startswith(str(tmp_path))
 
 
 def test_a_large_picture_is_reduced_as_the_server_reduces_it(tmp_path: Path) -> None:
@@ -66,6 +110,7 @@ def damaged(path: Path) -> None:
         (lambda path: np.savez(path, a=DIGITS[0]), "'a' of .* got .28, 28. uint8"),
         (lambda path: np.savez(path, a=np.array([None])), "no readable .npz archive"),
         (lambda path: np.savez(path, a=DIGITS, a_flags=DIGITS), "'a_flags' .* needed for the flags"),
+        (lambda path: np.savez(path, a=DIGITS, a_boxes=DIGITS), "'a_boxes' .* needed for the boxes"),
     ],
 )
 def test_input_that_cannot_be_used_is_one_line_and_status_2(
@@ -81,4 +126,4 @@ def test_input_that_cannot_be_used_is_one_line_and_status_2(
 
 def test_missing_arguments_print_the_usage() -> None:
     done = run("in.npz")
-    assert (done.returncode, done.stderr) == (2, "usage: python -m serving.image IN.npz OUT.npz\n")
+    assert (done.returncode, done.stderr) == (2, "usage: python -m serving.image [--candidates] IN.npz OUT.npz\n")

@@ -37,8 +37,8 @@ def test_a_stored_set_comes_back_as_it_was(tmp_path: Path) -> None:
 
 def test_labels_separate_digits_from_non_digits() -> None:
     assert np.array_equal(_set().non_digits, _set().pixels[[0, 2]])
-    assert _set().printed_digits.labels.tolist() == [7]
-    assert np.array_equal(_set().printed_digits.pixels, _set().pixels[[1]])
+    assert _set().digits.labels.tolist() == [7]
+    assert np.array_equal(_set().digits.pixels, _set().pixels[[1]])
 
 
 def test_a_cut_file_is_damaged_and_the_error_says_what_to_do(tmp_path: Path) -> None:
