@@ -5,7 +5,7 @@
    padding) makes the whole graph unexplainable, so that no explanation can be wrong.
 3. The explaining graph is the bytes of the serving graph, followed by a message that names more outputs: protobuf
    merges concatenated messages. The weights are the same because they are the same bytes (decision 0035).
-4. Of a cascade (decision 0046) the layers are those of its fast stage. The second one stands in a branch of the graph,
+4. Of a cascade (decision 0047) the layers are those of its fast stage. The second one stands in a branch of the graph,
    whose values cannot be outputs; `unsure` says for which images it answers.
 """
 
