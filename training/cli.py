@@ -4,6 +4,7 @@ import importlib.util
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -82,6 +83,29 @@ def export(places: Places, run: str, int8: bool) -> None:
     with stderr_held_back():
         from training.commands.pipeline import export
     export(places, run, int8)
+
+
+@training.command(**_COMMAND)
+@click.option(
+    "--fast",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="FOLDER",
+    help="version that answers every image, such as models/mnist/2",
+)
+@click.option(
+    "--second",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="FOLDER",
+    help="version that answers where the first is unsure, such as models/mnist-accurate/1",
+)
+@settings_options()
+def cascade(places: Places, fast: Path, second: Path) -> None:
+    """Join two versions in one graph, a version of --model: the second answers where the fast one is unsure."""
+    with stderr_held_back():
+        from training.commands.cascade import join
+    join(places, fast, second)
 
 
 @training.command(**_COMMAND, name="run")

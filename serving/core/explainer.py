@@ -22,7 +22,7 @@ from serving.core.classifier import Classifier
 from serving.core.picture_decoder import ImageInput, before
 from serving.core.registry import Registry
 from serving.errors import ExplanationsFullError, NotExplainableError
-from serving.models.graph_layers import Layer
+from serving.models.graph_layers import UNSURE, Layer
 from serving.models.loaded_model import ExplainingGraph, LoadedModel
 from serving.predictions import SIDE, Floats, Pixels, Predictions
 
@@ -121,7 +121,14 @@ def _explain(model: LoadedModel, pixels: Pixels, predictions: Predictions) -> Ex
     explained, values = graph.session.run(pixels)
     explained.refuse(pixels, model.novelty_threshold)  # as the served prediction was: the same stands for no number
     # The graphs agreed at load. Here the served prediction is compared: the layers shown must belong to its digit.
-    if not np.allclose(explained.probabilities, predictions.probabilities, rtol=0, atol=TOLERANCE):
+    is_same = np.allclose(explained.probabilities, predictions.probabilities, rtol=0, atol=TOLERANCE)
+    # Where a cascade's fast stage is nearly unsure, rounding may give each graph another stage.
+    if UNSURE in values and (values[UNSURE][0] or not is_same):
+        raise NotExplainableError(
+            f"version {model.version} is a cascade, and its second network answers this image: only the layers of its "
+            "fast one can be shown"
+        )
+    if not is_same:
         raise RuntimeError("the graph that explains gives another answer than the one that serves: this is a bug")
     name = graph.layers[-1].output  # the logits: read_layers() ends there
     _, logits = graph.session.run(

@@ -5,6 +5,8 @@
    padding) makes the whole graph unexplainable, so that no explanation can be wrong.
 3. The explaining graph is the bytes of the serving graph, followed by a message that names more outputs: protobuf
    merges concatenated messages. The weights are the same because they are the same bytes (decision 0035).
+4. Of a cascade (decision 0046) the layers are those of its fast stage. The second one stands in a branch of the graph,
+   whose values cannot be outputs; `unsure` says for which images it answers.
 """
 
 from collections.abc import Sequence
@@ -22,6 +24,8 @@ Floats = npt.NDArray[np.float32]
 Kind = Literal["convolution", "max_pooling", "dense"]
 FLOAT32 = 1  # TensorProto.DataType
 _KINDS: dict[str, Kind] = {"Conv": "convolution", "MaxPool": "max_pooling", "Gemm": "dense"}
+FAST = "fast_"  # before the names of a cascade's fast stage
+UNSURE = "unsure"  # value of a cascade, (n,) float32: 1 where its second stage answers, else 0
 _PASS_THROUGH = {"Cast", "Reshape", "Flatten", "Concat"}
 _KNOWN_ATTRIBUTES = {
     "Conv": {"kernel_shape", "pads", "strides"},
@@ -47,7 +51,7 @@ class Layer:
 
 
 def read_layers(model: bytes) -> list[Layer]:
-    """Returns the layers of a serialised ONNX model in the graph's order, up to the Gemm `logits`.
+    """Returns the layers of a serialised ONNX model in the graph's order, up to the Gemm `logits` or `fast_logits`.
 
     Raises NotExplainableError for a graph with other nodes before `logits`, or other weights than float32.
     """
@@ -56,6 +60,12 @@ def read_layers(model: bytes) -> list[Layer]:
         return _Reader(graph).layers()
     except (DecodeError, ValueError, LookupError) as error:
         raise NotExplainableError(f"the graph is not made of layers that can be shown: {error}") from error
+
+
+def values_of(layers: Sequence[Layer]) -> list[str]:
+    """Returns the names of all values to show; of a cascade also `unsure`."""
+    names = {name for layer in layers for name in (layer.before_activation, layer.output) if name}
+    return sorted(names | ({UNSURE} if layers[-1].name.startswith(FAST) else set()))
 
 
 def with_outputs(model: bytes, names: Sequence[str]) -> bytes:
@@ -84,7 +94,7 @@ class _Reader:
                 self._producers[node.output[0]] = sum((self._producers[name] for name in inputs), ())
             elif node.op_type in _KINDS:
                 found.append(self._layer(node))
-                if found[-1].name == "logits":
+                if found[-1].name in ("logits", f"{FAST}logits"):
                     return found  # the rest is calibration and novelty
             elif node.op_type != "Relu":
                 raise ValueError(f"it has a {node.op_type} before the logits")

@@ -9,7 +9,7 @@ from serving.errors import ModelRejectedError, NotExplainableError
 from serving.files import read_regular
 from serving.models.checks import check_explaining_graph, check_golden_answers, check_is_whole, warm_up
 from serving.models.device import Session
-from serving.models.graph_layers import Layer, read_layers, with_outputs
+from serving.models.graph_layers import Layer, read_layers, values_of, with_outputs
 from serving.models.metadata import FILES, Form
 from serving.models.onnx_session import ExplainingSession
 from serving.predictions import BatchPredictions, Pixels
@@ -82,7 +82,7 @@ def _explaining_graph(graph: bytes, session: Session) -> ExplainingGraph | NotEx
     """Returns the explaining graph of `session`, or the reason why there is none: the version is served without it."""
     try:
         layers = read_layers(graph)
-        values = sorted({name for layer in layers for name in (layer.before_activation, layer.output) if name})
+        values = values_of(layers)
         explaining = ExplainingSession(with_outputs(graph, values), values)
         check_explaining_graph(explaining, session)
         return ExplainingGraph(layers, explaining)

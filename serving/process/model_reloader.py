@@ -243,7 +243,7 @@ class ModelReloader:
 
 def _slowdown(new: LoadedModel, old: LoadedModel, images: int, allowed: float) -> float:
     """Returns how many times as long `new` takes for a batch of `images` as `old`. Stops early at `allowed` or less."""
-    pixels = np.zeros((images, PIXELS), np.uint8)  # the time does not depend on the values
+    pixels = np.zeros((images, PIXELS), np.uint8)  # by a cascade, blanks take the longest: both stages
     fastest_new = fastest_old = float("inf")
     ends = time.perf_counter() + TIMING_SECONDS
     for number in range(MAX_ROUNDS):

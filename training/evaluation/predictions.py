@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
+import numpy.typing as npt
 
 from training.data.arrays import Floats, LabelledDigits, Labels
 from training.evaluation.calibration import sigmoid, softmax
@@ -23,9 +24,17 @@ class Predictions:
         """The likeliest digit of each image, (n,) int64."""
         return np.asarray(np.argmax(self.probabilities, axis=1), np.int64)
 
+    @property
+    def confidence(self) -> Floats:
+        """The largest probability of each image, (n,) float32."""
+        return np.asarray(np.max(self.probabilities, axis=1))
+
     def take(self, count: int) -> Self:
         """The predictions for the first `count` images."""
-        rows = np.arange(min(count, len(self.digits)))
+        return self.rows(np.arange(min(count, len(self.digits))))
+
+    def rows(self, rows: npt.NDArray[np.int64]) -> Self:
+        """The predictions for these rows, in this order."""
         return type(self)(self.digits.take(rows), self.probabilities[rows], self.novelty[rows])
 
 

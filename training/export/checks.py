@@ -82,6 +82,26 @@ def check_quantized(content: bytes, expected: Predictions) -> CheckReport:
     return CheckReport(len(expected.digits), difference, 0, 0.0)
 
 
+def check_cascade(content: bytes, expected: Predictions) -> float:
+    """Check a cascade against its two stages run one by one, in every batch size; the largest difference.
+
+    Args:
+        content: the serialized cascade.
+        expected: the predictions of its stages, joined outside of the graph, for a set of digits.
+
+    Raises:
+        ExportError: it is not valid ONNX, or a prediction differs.
+    """
+    _check_valid(content)
+    session = runtime_session(content)
+    return max(
+        _difference(
+            run_in_batches(session, expected.digits.pixels, size), expected, f"batches of {size}", "its stages'"
+        )
+        for size in BATCH_SIZES
+    )
+
+
 def onnx_predictions(content: bytes, digits: LabelledDigits) -> Predictions:
     """Predictions of a serialized model for a set of digits, by ONNX Runtime."""
     found = run_in_batches(runtime_session(content), digits.pixels, 100)
@@ -110,22 +130,22 @@ def run_in_batches(session: onnxruntime.InferenceSession, pixels: Pixels, size: 
     return {name: np.concatenate(parts) for name, parts in zip(_NAMES, zip(*batches, strict=True), strict=True)}
 
 
-def _difference(found: Outputs, expected: Predictions, who: str) -> float:
+def _difference(found: Outputs, expected: Predictions, who: str, whose: str = "Keras'") -> float:
     """The largest difference of a probability or a novelty; an error when it is too large or a digit is another."""
     differences = [
-        _largest(found["probabilities"], expected.probabilities, "a probability", who),
-        _largest(found["novelty"], expected.novelty, "a novelty", who),
+        _largest(found["probabilities"], expected.probabilities, "a probability", who, whose),
+        _largest(found["novelty"], expected.novelty, "a novelty", who, whose),
     ]
     wrong = int(np.sum(found["digit"] != np.argmax(expected.probabilities, axis=1)))
     if wrong:
-        raise ExportError(f"{who}: {wrong} of {len(expected.digits)} digits differ from Keras'")
+        raise ExportError(f"{who}: {wrong} of {len(expected.digits)} digits differ from {whose}")
     return max(differences)
 
 
-def _largest(found: npt.NDArray[np.generic], expected: Floats, what: str, who: str) -> float:
+def _largest(found: npt.NDArray[np.generic], expected: Floats, what: str, who: str, whose: str = "Keras'") -> float:
     if found.shape != expected.shape:
         raise ExportError(f"{who}: {what} has shape {found.shape}, expected {expected.shape}")
     difference = float(np.max(np.abs(found.astype(np.float32) - expected)))
     if not difference <= LARGEST_DIFFERENCE:  # not `>`, which would let a NaN pass
-        raise ExportError(f"{who}: {what} differs from Keras' by {difference:.1e}, allowed {LARGEST_DIFFERENCE:.0e}")
+        raise ExportError(f"{who}: {what} differs from {whose} by {difference:.1e}, allowed {LARGEST_DIFFERENCE:.0e}")
     return difference

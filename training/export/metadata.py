@@ -29,6 +29,30 @@ class Signature(TypedDict):
     outputs: list[Tensor]
 
 
+class Stage(TypedDict):
+    """A version that a cascade was joined from."""
+
+    name: str
+    version: int
+    sha256: str  # of its model.onnx
+    precision: str
+    parameters: int
+    multiply_adds: int
+    temperature: float
+    novelty_threshold: float
+    git: Git
+
+
+class Cascade(TypedDict):
+    """How the stages of a cascade are joined."""
+
+    unsure_below: float  # largest probability of the fast stage below which the second one answers
+    novelty_power: float  # of the second stage's novelty
+    unsure_share: float  # of the validation rows that the second stage answers
+    fast: Stage
+    second: Stage
+
+
 class Metadata(TypedDict):
     """The whole file."""
 
@@ -37,15 +61,16 @@ class Metadata(TypedDict):
     version: int
     created: str
     git: Git
-    training: dict[str, Any]
+    training: dict[str, Any]  # of a cascade: the settings that its stages share
+    cascade: NotRequired[Cascade]
     data: dict[str, str]
     metrics: AllMetrics
     other_sets: NotRequired[OtherSets]  # once `report --write-cards` has measured them
-    temperature: float
+    temperature: NotRequired[float]  # of a cascade each stage has its own
     novelty_threshold: float
     precision: str  # of the convolutions: float32 or int8
     parameters: int
-    multiply_adds: int
+    multiply_adds: int  # for each image; of a cascade the mean over the validation rows
     signature: Signature
     files: dict[str, str]
     libraries: dict[str, str]

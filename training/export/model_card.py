@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from training.evaluation.figures import DigitFigures, OtherSets, SetMetrics
-from training.export.metadata import Metadata
+from training.export.metadata import Cascade, Metadata
 
 _CARD = """\
 # {name}, version {version}
@@ -12,9 +12,7 @@ _CARD = """\
 Reads one handwritten digit from 28x28 pixels. Written from metadata.json by the trainer, never by hand.
 
 ## What it is
-{form}{convolutions} convolutions with pooling ({filters} filters) and a hidden dense layer of {dense_units}
-units, with {outputs}. {parameters:,} parameters,
-{multiply_adds:,} multiply-adds for each image, {precision}. The graph (ONNX) holds everything between raw
+{what} The graph (ONNX) holds everything between raw
 pixels and calibrated output.
 
 | tensor | type | shape | meaning |
@@ -33,21 +31,14 @@ at what is refused.
 ## Data
 MNIST by Yann LeCun, Corinna Cortes and Christopher J. C. Burges: 70,000 digits written by employees of the U.S.
 Census Bureau and by high-school students. Licence: Creative Commons Attribution-ShareAlike 3.0 (CC BY-SA 3.0).
-Of the 60,000 training rows, {train_images:,} trained the weights; {validation_images:,} others decided temperature and
-threshold. The test rows served for the figures below, and as inputs when the graph was compared with Keras.
+Of the 60,000 training rows, {train_images:,} trained the weights; {validation_images:,} others decided {decided}
 
 | file | SHA-256 |
 |---|---|
 {data}
 
 ## Training
-{epochs} epochs in batches of {batch_size}; AdamW, weight decay {weight_decay}, learning rate {learning_rate} falling
-along a cosine; running average of weights (decay {averaging}); dropout {dropout}; label smoothing {label_smoothing}.
-Each time an image was used it was distorted anew: turned up to {rotation_degrees} degrees, slanted up to {shear},
-scaled up to {scale:.0%}, stretched up to {aspect:.0%}, shifted up to {shift_pixels} pixels, bent up to
-{elastic_pixels} pixels, its strokes made up to {stroke} pixels thinner or thicker on each side{lessons}
-It took {seconds:.0f} s with {threads} threads ({processor}), seed {seed}.
-Code: revision `{revision}`{dirty}. Libraries: {libraries}.
+{training}Code: revision `{revision}`{dirty}. Libraries: {libraries}.
 
 ## Figures
 | | validation ({validation_count:,}) | test ({test_count:,}) |
@@ -64,7 +55,7 @@ Share of each digit's images read rightly:
 | test | {test_per_digit} |
 
 ## Calibration and refusal
-Logits are divided by the temperature {temperature:.4f}, at which the validation labels are likeliest.
+Logits are divided by {temperature}, at which the validation labels are likeliest.
 An image is refused when its novelty is greater than {novelty_threshold:.4f}: the smallest threshold that refuses at
 most {largest_refused_share:.1%} of the validation digits{spared}.
 {other_sets}
@@ -77,6 +68,38 @@ most {largest_refused_share:.1%} of the validation digits{spared}.
 | file | SHA-256 |
 |---|---|
 {files}
+"""
+
+_WHAT = """\
+{form}{convolutions} convolutions with pooling ({filters} filters) and a hidden dense layer of {dense_units}
+units, with {outputs}. {parameters:,} parameters,
+{multiply_adds:,} multiply-adds for each image, {precision}."""
+
+_TRAINING = """\
+{epochs} epochs in batches of {batch_size}; AdamW, weight decay {weight_decay}, learning rate {learning_rate} falling
+along a cosine; running average of weights (decay {averaging}); dropout {dropout}; label smoothing {label_smoothing}.
+Each time an image was used it was distorted anew: turned up to {rotation_degrees} degrees, slanted up to {shear},
+scaled up to {scale:.0%}, stretched up to {aspect:.0%}, shifted up to {shift_pixels} pixels, bent up to
+{elastic_pixels} pixels, its strokes made up to {stroke} pixels thinner or thicker on each side{lessons}
+It took {seconds:.0f} s with {threads} threads ({processor}), seed {seed}.
+"""
+
+_CASCADE = """\
+A cascade of two networks: `{fast}` answers, and where its largest probability is below
+{unsure_below}, `{second}` answers in its place. {parameters:,} parameters together, {precision};
+{multiply_adds:,} multiply-adds for each image on average over the validation rows, of which {unsure_share:.2%} go to
+the second stage, and {most:,} for an image that does."""
+
+_STAGES = """\
+Nothing was trained: both stages are versions of this repository, and their model cards say how they were.
+
+| stage | version | revision | SHA-256 of model.onnx | temperature | novelty threshold |
+|---|---|---|---|---|---|
+{stages}
+
+{unsure_below} is the smallest threshold, in hundredths, from which on every one reads the validation rows no worse than
+the second stage alone, by accuracy and by log-likelihood. The second stage's novelty is raised to the power
+{novelty_power:.4f}, which maps its threshold to that of the fast stage: one threshold serves both.
 """
 
 _PRECISIONS = {"float32": "in float32", "int8": "its convolutions but the first in int8"}
@@ -106,21 +129,14 @@ def model_card(metadata: Metadata) -> str:
     training, git = metadata["training"], metadata["git"]
     validation, test = metadata["metrics"]["mnist_validation"], metadata["metrics"]["mnist_test"]
     return _CARD.format(
-        **{key: value for key, value in training.items() if key not in ("filters", "started")},
-        form=_form(training),
-        precision=_PRECISIONS[metadata.get("precision", "float32")],
-        lessons=_lessons(training),
+        **(_of_cascade(metadata, metadata["cascade"]) if "cascade" in metadata else _of_network(metadata)),
+        train_images=training["train_images"],
+        validation_images=training["validation_images"],
+        largest_refused_share=training["largest_refused_share"],
         spared=_spared(training),
-        **(_LEARNED if _learns_novelty(training) else _DERIVED),
         other_sets=_other_sets(metadata["other_sets"]) if "other_sets" in metadata else "",
         name=metadata["name"],
         version=metadata["version"],
-        convolutions=sum(_depths(training)),
-        filters=", ".join(
-            str(each) for each, depth in zip(training["filters"], _depths(training), strict=True) for _ in range(depth)
-        ),
-        parameters=metadata["parameters"],
-        multiply_adds=metadata["multiply_adds"],
         data=_rows(metadata["data"]),
         revision=git["revision"],
         dirty=" with uncommitted changes" if git["dirty"] else "",
@@ -130,10 +146,70 @@ def model_card(metadata: Metadata) -> str:
         figures=_figures(validation, test, test["accuracy_without_known_wrong_labels"]),
         validation_per_digit=_per_digit(validation),
         test_per_digit=_per_digit(test),
-        temperature=metadata["temperature"],
         novelty_threshold=metadata["novelty_threshold"],
         files=_rows(metadata["files"]),
     )
+
+
+def _of_network(metadata: Metadata) -> dict[str, str]:
+    """What the card says of a network that was trained."""
+    training = metadata["training"]
+    kind = _LEARNED if _learns_novelty(training) else _DERIVED
+    filters = [
+        str(each) for each, depth in zip(training["filters"], _depths(training), strict=True) for _ in range(depth)
+    ]
+    return {
+        **kind,
+        "what": _WHAT.format(
+            form=_form(training),
+            convolutions=sum(_depths(training)),
+            filters=", ".join(filters),
+            dense_units=training["dense_units"],
+            outputs=kind["outputs"],
+            parameters=metadata["parameters"],
+            multiply_adds=metadata["multiply_adds"],
+            precision=_PRECISIONS[metadata.get("precision", "float32")],
+        ),
+        "decided": (
+            "temperature and\nthreshold. The test rows served for the figures below, and as inputs when the graph was"
+            " compared with Keras."
+        ),
+        "training": _TRAINING.format(
+            **{key: value for key, value in training.items() if key != "started"}, lessons=_lessons(training)
+        ),
+        "temperature": f"the temperature {metadata['temperature']:.4f}",
+    }
+
+
+def _of_cascade(metadata: Metadata, cascade: Cascade) -> dict[str, str]:
+    """What the card says of two networks in one graph."""
+    stages = {"fast": cascade["fast"], "second": cascade["second"]}
+    named = {place: f"{each['name']}/{each['version']}" for place, each in stages.items()}
+    rows = [
+        f"| {place} | `{named[place]}` | `{each['git']['revision'][:12]}` | `{each['sha256']}` |"
+        f" {each['temperature']:.4f} | {each['novelty_threshold']:.4f} |"
+        for place, each in stages.items()
+    ]
+    return {
+        **_LEARNED,
+        "what": _CASCADE.format(
+            **named,
+            unsure_below=cascade["unsure_below"],
+            parameters=metadata["parameters"],
+            precision=_PRECISIONS[metadata["precision"]],
+            multiply_adds=metadata["multiply_adds"],
+            unsure_share=cascade["unsure_share"],
+            most=cascade["fast"]["multiply_adds"] + cascade["second"]["multiply_adds"],
+        ),
+        "decided": (
+            "thresholds and\ntemperatures. The test rows served for the figures below alone; the graph was compared"
+            " with its stages on\nvalidation rows."
+        ),
+        "training": _STAGES.format(
+            stages="\n".join(rows), unsure_below=cascade["unsure_below"], novelty_power=cascade["novelty_power"]
+        ),
+        "temperature": "each stage's own temperature",
+    }
 
 
 def _figures(validation: SetMetrics, test: SetMetrics, trusted: float) -> str:

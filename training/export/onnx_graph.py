@@ -21,7 +21,7 @@ from training.network.folding import Convolution, Dense, FoldedColumn, FoldedNet
 OPSET = 17
 IR_VERSION = 8
 PRODUCER = "mnist-digits"
-_BATCH = "batch"
+BATCH = "batch"
 
 
 def onnx_model(
@@ -45,8 +45,13 @@ def onnx_model(
     hidden = [graph.column(image, name, column) for name, column in zip(names, network.columns, strict=True)]
     together = graph.node("Concat", hidden, "hidden_of_all_columns", axis=1) if len(hidden) > 1 else hidden[0]
     graph.outputs(together, network.logits, temperature)
+    return packed(graph.proto(description), properties, version, description)
+
+
+def packed(graph: onnx.GraphProto, properties: Mapping[str, str], version: int, description: str) -> onnx.ModelProto:
+    """A graph as a model; the arguments are those of `onnx_model`."""
     model = helper.make_model(
-        graph.proto(description),
+        graph,
         opset_imports=[helper.make_opsetid("", OPSET)],
         ir_version=IR_VERSION,
         producer_name=PRODUCER,
@@ -127,11 +132,11 @@ class _Graph:
         return helper.make_graph(
             self._nodes,
             "mnist",
-            inputs=[helper.make_tensor_value_info("pixels", TensorProto.UINT8, [_BATCH, PIXELS])],
+            inputs=[helper.make_tensor_value_info("pixels", TensorProto.UINT8, [BATCH, PIXELS])],
             outputs=[
-                helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, [_BATCH, CLASSES]),
-                helper.make_tensor_value_info("digit", TensorProto.INT64, [_BATCH]),
-                helper.make_tensor_value_info("novelty", TensorProto.FLOAT, [_BATCH]),
+                helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, [BATCH, CLASSES]),
+                helper.make_tensor_value_info("digit", TensorProto.INT64, [BATCH]),
+                helper.make_tensor_value_info("novelty", TensorProto.FLOAT, [BATCH]),
             ],
             initializer=self._initializers,
             doc_string=description,

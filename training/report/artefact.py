@@ -15,16 +15,21 @@ from training.data.mnist import Mnist
 from training.data.split import Split, split_mnist
 from training.errors import ExportError
 from training.evaluation.predictions import Predictions
+from training.export.cascade import FAST
 from training.export.checks import runtime_session
 from training.export.metadata import Metadata
 
 _BATCH = 100
 _HIDDEN = ("hidden_of_all_columns", "hidden_relu")  # of several columns, and of one
+_STAGES = ("", FAST)  # before the names of values; those of a cascade are its fast stage's
 
 
 @dataclass(frozen=True, slots=True)
 class ModelOutputs:
-    """Outputs of a model for n images: probabilities, logits (n, 10), novelty (n,), hidden (n, units), all float32."""
+    """Outputs of a model for n images: probabilities, logits (n, 10), novelty (n,), hidden (n, units), all float32.
+
+    Logits and hidden values of a cascade are those of its fast stage, which sees every image.
+    """
 
     probabilities: Floats
     novelty: Floats
@@ -39,6 +44,7 @@ class Artefact:
     folder: Path
     metadata: Metadata
     session: onnxruntime.InferenceSession
+    logits: str  # name of the value in the graph
     hidden: str
 
     @classmethod
@@ -54,11 +60,12 @@ class Artefact:
         except (OSError, ValueError, DecodeError) as error:
             raise ExportError(f"{folder} is no model version that can be read: {error}") from error
         made = {name for node in graph.graph.node for name in node.output}
-        hidden = next((name for name in _HIDDEN if name in made), "")
-        if not hidden or "logits" not in made:
+        hidden = next((stage + name for stage in _STAGES for name in _HIDDEN if stage + name in made), "")
+        logits = next((f"{stage}logits" for stage in _STAGES if f"{stage}logits" in made), "")
+        if not hidden or not logits:
             raise ExportError(f"{folder}/model.onnx has no values named logits and {' or '.join(_HIDDEN)}")
-        graph.graph.output.extend(onnx.ValueInfoProto(name=name) for name in ("logits", hidden))
-        return cls(folder, metadata, runtime_session(graph.SerializeToString()), hidden)
+        graph.graph.output.extend(onnx.ValueInfoProto(name=name) for name in (logits, hidden))
+        return cls(folder, metadata, runtime_session(graph.SerializeToString()), logits, hidden)
 
     @property
     def name(self) -> str:
@@ -78,7 +85,7 @@ class Artefact:
 
     def outputs(self, pixels: Pixels) -> ModelOutputs:
         """Run the model on pixels (n, 784) uint8."""
-        names = ["probabilities", "novelty", "logits", self.hidden]
+        names = ["probabilities", "novelty", self.logits, self.hidden]
         starts = range(0, len(pixels), _BATCH)
         parts = zip(*(self.session.run(names, {"pixels": pixels[i : i + _BATCH]}) for i in starts), strict=True)
         return ModelOutputs(*(np.concatenate(part).astype(np.float32) for part in parts))

@@ -1,0 +1,132 @@
+"""Two versions as one: chosen on validation rows, written whole, and measured as any other version is."""
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.support.tiny_training import REPOSITORY, TINY
+from training.data.arrays import LabelledDigits
+from training.data.split import Split
+from training.errors import ExportError
+from training.evaluation.metrics import accuracy, negative_log_likelihood
+from training.export.cascade_version import SHARED_SETTINGS, StageVersion, export_cascade
+from training.export.checks import onnx_predictions
+from training.export.model_card import model_card
+from training.export.model_version import FinishedRun, export_run
+from training.report.artefact import Artefact
+from training.report.comparison import differences
+from training.report.measurement import mnist_figures
+
+COMMITTED = REPOSITORY / "models" / "mnist" / "2"
+
+
+def changed(folder: Path, place: Path, **training: Any) -> Path:
+    """A copy of a version with other settings in its record of the training."""
+    shutil.copytree(folder, place)
+    metadata = json.loads((place / "metadata.json").read_text())
+    metadata["training"] |= training
+    (place / "metadata.json").write_text(json.dumps(metadata))
+    return place
+
+
+@pytest.fixture(scope="module")
+def stages(
+    evaluated_run: FinishedRun, small_split: Split, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[StageVersion, StageVersion]:
+    """The tiny run, and the committed model as if it had been trained on the same rows."""
+    root = tmp_path_factory.mktemp("stages")
+    fast, _ = export_run(evaluated_run, small_split, root, "fast")
+    shared = {name: getattr(TINY, name) for name in SHARED_SETTINGS}
+    return StageVersion.read(fast), StageVersion.read(changed(COMMITTED, root / "second", **shared))
+
+
+@pytest.fixture(scope="module")
+def folder(
+    stages: tuple[StageVersion, StageVersion], small_split: Split, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """Their cascade."""
+    return export_cascade(*stages, small_split, [], tmp_path_factory.mktemp("models"), "mnist-cascade").folder
+
+
+@pytest.fixture(scope="module")
+def metadata(folder: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((folder / "metadata.json").read_text())
+    return content
+
+
+def test_the_version_is_whole_and_names_its_stages(
+    folder: Path, metadata: dict[str, Any], stages: tuple[StageVersion, StageVersion]
+) -> None:
+    assert sorted(path.name for path in folder.iterdir()) == [
+        *("MODEL_CARD.md", "golden.npz", "metadata.json", "model.onnx")
+    ]
+    assert (folder.parent / "config.pbtxt").exists()
+    for name, checksum in metadata["files"].items():
+        assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == checksum
+    for place, stage in zip(("fast", "second"), stages, strict=True):
+        recorded = metadata["cascade"][place]
+        assert recorded["sha256"] == hashlib.sha256(stage.graph).hexdigest()
+        assert recorded["git"] == stage.metadata["git"]
+    card = (folder / "MODEL_CARD.md").read_text()
+    assert card == model_card(metadata)  # type: ignore[arg-type]  # read from JSON
+    assert "A cascade of two networks: `fast/1` answers" in card
+    assert "| second | `mnist/2` |" in card
+
+
+def test_it_is_no_worse_than_its_second_stage_and_says_how_many_rows_go_there(
+    folder: Path, metadata: dict[str, Any], stages: tuple[StageVersion, StageVersion], small_split: Split
+) -> None:
+    validation, cascade = small_split.validation, metadata["cascade"]
+    found = onnx_predictions((folder / "model.onnx").read_bytes(), validation)
+    fast, second = (onnx_predictions(each.graph, validation) for each in stages)
+    assert accuracy(found.probabilities, validation.labels) >= accuracy(second.probabilities, validation.labels)
+    loss = negative_log_likelihood(second.probabilities, validation.labels)
+    assert negative_log_likelihood(found.probabilities, validation.labels) <= loss
+    share = np.mean(fast.confidence < cascade["unsure_below"])
+    assert cascade["unsure_share"] == pytest.approx(share)
+    assert metadata["multiply_adds"] == round(
+        cascade["fast"]["multiply_adds"] + share * cascade["second"]["multiply_adds"]
+    )
+
+
+def test_golden_predictions_are_of_both_stages_and_far_from_the_threshold(
+    folder: Path, metadata: dict[str, Any], stages: tuple[StageVersion, StageVersion]
+) -> None:
+    with np.load(folder / "golden.npz") as golden:
+        digits = LabelledDigits(golden["pixels"], np.zeros(len(golden["pixels"]), np.int64))
+        confidence = onnx_predictions(stages[0].graph, digits).confidence
+        assert np.any(confidence < metadata["cascade"]["unsure_below"])
+        assert np.min(np.abs(confidence - metadata["cascade"]["unsure_below"])) > 1e-3
+        found = onnx_predictions((folder / "model.onnx").read_bytes(), digits)
+        np.testing.assert_allclose(found.probabilities, golden["probabilities"], rtol=0, atol=1e-5)
+        np.testing.assert_allclose(found.novelty, golden["novelty"], rtol=0, atol=1e-5)
+
+
+def test_the_report_measures_what_the_metadata_says(folder: Path, digits: LabelledDigits, small_split: Split) -> None:
+    artefact = Artefact.load(folder)
+    assert differences(artefact.metadata, mnist_figures(artefact, small_split.validation, digits)) == []
+
+
+def test_what_cannot_be_a_stage_is_refused(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match="is a cascade itself"):
+        StageVersion.read(folder)
+    with pytest.raises(ExportError, match="no model version that can be read"):
+        StageVersion.read(tmp_path)
+    broken = changed(COMMITTED, tmp_path / "broken")
+    (broken / "model.onnx").write_bytes(b"another file")
+    with pytest.raises(ExportError, match=r"not the file that its metadata\.json names"):
+        StageVersion.read(broken)
+
+
+def test_stages_with_other_validation_rows_are_refused(
+    stages: tuple[StageVersion, StageVersion], small_split: Split, tmp_path: Path
+) -> None:
+    other = StageVersion.read(changed(COMMITTED, tmp_path / "other", split_seed=7))
+    with pytest.raises(ExportError, match="the same split_seed"):
+        export_cascade(stages[0], other, small_split, [], tmp_path, "mnist-cascade")
+    assert not (tmp_path / "mnist-cascade").exists()

@@ -1,0 +1,42 @@
+"""Joins two model versions of the repository in one graph, as a version of another model."""
+
+from pathlib import Path
+
+from training.commands.data import load_data, say
+from training.config import Places
+from training.data.split import split_mnist
+from training.errors import ExportError
+from training.evaluation.stand_ins import stand_ins
+from training.export.cascade_version import StageVersion, export_cascade, shared_settings
+
+
+def join(places: Places, fast: Path, second: Path) -> None:
+    """Choose, join, check and write; say what was chosen and what it costs.
+
+    Raises:
+        ExportError: a stage cannot be read, the two do not fit together, or they are no better together.
+    """
+    stages = StageVersion.read(fast), StageVersion.read(second)
+    if places.model in {each.metadata["name"] for each in stages}:
+        raise ExportError(
+            f"--model {places.model} is the name of a stage: name the cascade otherwise, such as mnist-cascade"
+        )
+    settings = shared_settings(*stages)  # refused before MNIST is fetched
+    split = split_mnist(
+        load_data(places), settings["train_images"], settings["validation_images"], settings["split_seed"]
+    )
+    others = list(stand_ins(split.validation).values())
+    report = export_cascade(*stages, split, others, Path(places.model_repository), places.model)
+    cascade = report.metadata["cascade"]
+    say(
+        f"unsure is a largest probability below {cascade['unsure_below']}: {cascade['unsure_share']:.2%} of the"
+        f" {report.images:,} validation rows, {report.metadata['multiply_adds']:,} multiply-adds a row on average"
+    )
+    for each in (*(stage.metadata for stage in stages), report.metadata):
+        figures = each["metrics"]["mnist_validation"]
+        say(f"{each['name']}: validation accuracy {figures['accuracy']:.2%}, loss {figures['nll']:.5f} nats")
+    say(
+        f"checked: valid ONNX; ONNX Runtime agrees with its stages on {report.images:,} images"
+        f" (largest difference {report.difference:.1e})"
+    )
+    say(f"written: {report.folder}")
