@@ -132,7 +132,9 @@ class Config:
     """All settings of the server. Sizes in bytes, times in seconds."""
 
     model_repository: Path = _setting(Path("models"), "folder that holds <model name>/<version>/", Path)
-    model_name: str = _setting("mnist", "model to serve: mnist, mnist-int8 or mnist-accurate", _plain_name)
+    model_name: str = _setting(
+        "mnist", "model to serve: mnist, mnist-int8, mnist-accurate or mnist-cascade", _plain_name
+    )
     model_version: VersionPolicy | None = _setting(
         None,
         "versions to serve: latest, latest:N, all, or numbers such as 3 or 2,3; auto or 0: the policy of the model's"

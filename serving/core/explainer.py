@@ -125,8 +125,8 @@ def _explain(model: LoadedModel, pixels: Pixels, predictions: Predictions) -> Ex
     # Where a cascade's fast stage is nearly unsure, rounding may give each graph another stage.
     if UNSURE in values and (values[UNSURE][0] or not is_same):
         raise NotExplainableError(
-            f"version {model.version} is a cascade, and its second network answers this image: only the layers of its "
-            "fast one can be shown"
+            f"version {model.version} cannot be explained for this image: it is a cascade, whose second network "
+            "answers it, and only the layers of the fast one can be shown"
         )
     if not is_same:
         raise RuntimeError("the graph that explains gives another answer than the one that serves: this is a bug")

@@ -11,7 +11,7 @@ from serving.models.repository import ModelRepository
 
 ROOT = Path(__file__).parents[2]
 LARGEST = 64
-MODELS = ("mnist", "mnist-accurate", "mnist-int8")
+MODELS = ("mnist", "mnist-accurate", "mnist-cascade", "mnist-int8")
 
 
 @pytest.fixture(scope="module", params=MODELS)

@@ -71,7 +71,7 @@ export class Walk {
   /** Returns a layer's title. Names are "convolution_1" or "column_2_convolution_1", as training exports them. */
   title(layer) {
     const [, column, number] = /^(?:column_(\d+)_)?[a-z]+(?:_(\d+))?$/.exec(layer.name) ?? [];
-    const kind = layer.name === "logits" ? "logits" : layer.kind;
+    const kind = layer.name.endsWith("logits") ? "logits" : layer.kind;
     return [say(this.language, `kind_${kind}`), number, column && `(${say(this.language, "column", column)})`]
       .filter(Boolean)
       .join(" ");
@@ -93,7 +93,7 @@ export class Walk {
       const some = [...shown.values].slice(0, 10);
       fillTable(
         byId("walk-units-table"),
-        say(language, layer.name === "logits" ? "logits_values" : "first_units"),
+        say(language, layer.name.endsWith("logits") ? "logits_values" : "first_units"),
         [some.map((_, index) => index), some],
         (value) => written(value, language),
       );
@@ -136,7 +136,7 @@ export class Walk {
   description(layer) {
     const { language } = this;
     if (layer.kind === "dense") {
-      return say(language, layer.name === "logits" ? "logits_description" : "dense_description", layer.out.shape[0]);
+      return say(language, layer.name.endsWith("logits") ? "logits_description" : "dense_description", layer.out.shape[0]);
     }
     const [maps, height, width] = layer.out.shape;
     const [channels, before] = layer.input.shape;

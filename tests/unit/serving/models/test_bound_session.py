@@ -42,6 +42,18 @@ def tiny() -> BoundSession:
     return BoundSession(tiny_graph(), 8, "cpu")
 
 
+@pytest.mark.parametrize("images", [1, 2, 7, 64, 130])
+def test_a_cascade_answers_from_fixed_buffers_too(images: int) -> None:
+    graph = (REPOSITORY / "mnist-cascade" / "1" / "model.onnx").read_bytes()
+    # Padded with blanks, of which the fast network is unsure; so it is of the noise.
+    pixels = np.load(REPOSITORY.parent / "tests/data/digits.npz")["pixels"][:images]
+    pixels[1::3] = np.random.default_rng(0).integers(0, 256, pixels[1::3].shape, np.uint8)
+    found, expected = BoundSession(graph, 64, "cpu").run(pixels), OnnxSession(graph, "cpu", 1).run(pixels)
+    np.testing.assert_allclose(found.probabilities, expected.probabilities, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(found.novelties, expected.novelties, rtol=0, atol=1e-5)
+    assert np.array_equal(found.digits, expected.digits)
+
+
 def test_rows_of_an_earlier_batch_do_not_show_in_a_later_one(tiny: BoundSession) -> None:
     assert tiny.run(digits(1, 2, 3, 4, 5, 6, 7, 8)).digits.tolist() == [1, 2, 3, 4, 5, 6, 7, 8]
     answers = tiny.run(digits(9, 0, 9))

@@ -9,11 +9,12 @@ from onnx import helper
 
 from serving.errors import NotExplainableError
 from serving.models.checks import check_explaining_graph
-from serving.models.graph_layers import read_layers, with_outputs
+from serving.models.graph_layers import UNSURE, read_layers, values_of, with_outputs
 from serving.models.onnx_session import ExplainingSession, OnnxSession
 from tests.support.processes import ROOT
 
 GRAPH = (ROOT / "models/mnist/2/model.onnx").read_bytes()
+CASCADE = (ROOT / "models/mnist-cascade/1/model.onnx").read_bytes()
 
 
 def changed(change: Callable[[onnx.GraphProto], object]) -> bytes:
@@ -71,6 +72,24 @@ def test_another_setting_or_node_or_a_garbled_constant_refuses_the_graph(
 def test_what_is_no_graph_is_refused(content: bytes) -> None:
     with pytest.raises(NotExplainableError):
         read_layers(content)
+
+
+def test_layers_of_a_cascade_are_those_of_its_fast_stage() -> None:
+    layers, names = read_layers(CASCADE), [layer.name for layer in read_layers(GRAPH)]
+    assert [layer.name for layer in layers] == [f"fast_{name}" for name in names]
+    assert [layer.inputs for layer in layers[:2]] == [(), ("fast_convolution_1",)]
+    assert set(values_of(layers)) == {f"fast_{name}" for name in values_of(read_layers(GRAPH))} | {UNSURE}
+
+
+def test_a_cascade_says_which_images_its_second_stage_answers() -> None:
+    pixels = np.load(ROOT / "tests/data/digits.npz")["pixels"]
+    values = values_of(read_layers(CASCADE))
+    found, shown = ExplainingSession(with_outputs(CASCADE, values), values).run(pixels)
+    fast = OnnxSession(GRAPH, "cpu", 1).run(pixels)
+    unsure = shown[UNSURE] == 1
+    assert 0 < unsure.sum() < len(pixels) / 10
+    assert np.allclose(found.probabilities[~unsure], fast.probabilities[~unsure], rtol=0, atol=1e-5)
+    assert not np.isclose(found.probabilities[unsure], fast.probabilities[unsure], rtol=0, atol=1e-3).all(axis=1).any()
 
 
 def test_the_graph_that_explains_is_the_other_with_more_outputs() -> None:

@@ -25,7 +25,7 @@ SAMPLE = ROOT / "samples" / "black-on-white-3.png"
 Floats = npt.NDArray[np.float32]
 
 
-@pytest.fixture(params=["mnist", "mnist-accurate"])
+@pytest.fixture(params=["mnist", "mnist-accurate", "mnist-cascade"])
 async def trained(start_server: StartServer, request: pytest.FixtureRequest) -> AsyncIterator[Standalone]:
     async with start_server(model_repository=ROOT / "models", model_name=request.param) as server:
         yield server
@@ -81,11 +81,12 @@ async def test_every_number_follows_from_those_before_it(trained: Standalone) ->
         assert np.array_equal(np.maximum(before, 0), output)
     hidden = next(layer for layer in answer.layers if layer.name.endswith("hidden"))
     assert np.array_equal(np.maximum(array(hidden.before_activation), 0), array(hidden.output))
-    assert answer.layers[-1].name == "logits"
+    assert answer.layers[-1].name.endswith("logits")
     async with grpc.aio.insecure_channel(f"127.0.0.1:{trained.grpc_port}") as channel:
         model = await stub_of(channel).GetModel(digits_pb2.GetModelRequest())
     metadata = json.loads((ROOT / "models" / model.name / str(model.version) / "metadata.json").read_text())
-    scaled = np.exp(array(answer.layers[-1].output) / metadata["temperature"])
+    network = metadata["cascade"]["fast"] if "cascade" in metadata else metadata
+    scaled = np.exp(array(answer.layers[-1].output) / network["temperature"])
     np.testing.assert_allclose(scaled / scaled.sum(), answer.prediction.probabilities, atol=1e-5)
 
 
@@ -113,9 +114,20 @@ async def test_what_matters_lies_where_the_ink_is(trained: Standalone) -> None:
     assert matters[:2, :2].max() == 0  # paper over paper
     assert np.isfinite(matters).all()
     assert np.abs(matters[pixels > 128]).mean() > 3 * np.abs(matters[pixels == 0]).mean()
-    blank = await explained(trained, digits_pb2.Image(pixels=bytes(784)))
+
+
+async def test_nothing_matters_in_a_blank(start_server: StartServer) -> None:
+    async with start_server(model_repository=ROOT / "models") as server:
+        blank = await explained(server, digits_pb2.Image(pixels=bytes(784)))
     assert blank.prediction.refusal == digits_pb2.REFUSAL_BLANK
     assert not array(blank.importance).any()
+
+
+async def test_a_cascade_names_its_fast_stage(start_server: StartServer) -> None:
+    async with start_server(model_repository=ROOT / "models", model_name="mnist-cascade") as server:
+        answer = await explained(server, digits_pb2.Image(encoded=SAMPLE.read_bytes()))
+    assert answer.prediction.digit == 3
+    assert all(layer.name.startswith("fast_") for layer in answer.layers)
 
 
 async def test_http_and_grpc_explain_alike(trained: Standalone) -> None:
@@ -163,7 +175,8 @@ async def test_what_cannot_be_read_is_refused(
         assert raised.value.code().name == code
 
 
-@pytest.mark.parametrize("model", ["mnist-int8", "tiny"])
+# Of the cascade it is this image: its second network, whose layers are not shown, answers it.
+@pytest.mark.parametrize("model", ["mnist-int8", "mnist-cascade", "tiny"])
 async def test_a_version_that_is_not_made_of_such_layers_says_so_and_answers_all_the_same(
     start_server: StartServer, model: str
 ) -> None:
