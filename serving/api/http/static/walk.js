@@ -70,7 +70,7 @@ export class Walk {
 
   /** Returns a layer's title. Names are "convolution_1" or "column_2_convolution_1", as training exports them. */
   title(layer) {
-    const [, column, number] = /^(?:column_(\d+)_)?[a-z]+(?:_(\d+))?$/.exec(layer.name) ?? [];
+    const [, column, number] = /^(?:fast_)?(?:column_(\d+)_)?[a-z]+(?:_(\d+))?$/.exec(layer.name) ?? [];
     const kind = layer.name.endsWith("logits") ? "logits" : layer.kind;
     return [say(this.language, `kind_${kind}`), number, column && `(${say(this.language, "column", column)})`]
       .filter(Boolean)
