@@ -19,7 +19,7 @@ from contextlib import asynccontextmanager
 from serving.logging import Logger
 
 STUCK = 70  # exit status when the loop still runs; faulthandler ends the process with status 1
-UNREAD_SECONDS = 1.0  # for the last lines of the log to be written
+UNREAD_SECONDS = 10.0  # for the last lines of the log to be written, also on a machine that is busy
 END_SECONDS = 1.0  # for the event loop and the interpreter to end, once the service has
 LOOKS = 4  # within the allowed time: the end comes at most a quarter of it late
 
