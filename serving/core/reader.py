@@ -2,7 +2,8 @@
 
 1. A picture is admitted as one image before it is decoded. The candidates for digits that are found in it are admitted
    as the images that they are, so that a page cannot take the room of others unseen.
-2. All candidates are submitted at once: one request to the batcher, and one version of the model.
+2. Candidates are submitted batch by batch, so that requests which come meanwhile run between those of a page; all
+   are read by one version of the model.
 3. Segmentation and the decoding of lines run on the decoders' threads, off the event loop.
 """
 
@@ -12,15 +13,16 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from serving.auth.api_keys import Caller
+from serving.core.batcher import Batcher
 from serving.core.classifier import Classifier
 from serving.core.picture_decoder import NO_DEADLINE, before
 from serving.core.registry import Registry
-from serving.errors import InvalidRequestError
+from serving.errors import InvalidRequestError, NotReadyError
 from serving.image.picture import ImageLimits
-from serving.predictions import Predictions
+from serving.predictions import Pixels, Predictions, join
 from serving.readings import Layout, Line, Reading
 
-if TYPE_CHECKING:  # importing it loads SciPy and Pillow
+if TYPE_CHECKING:  # importing it loads OpenCV and Pillow
     from serving.image.segmentation.segmentation import Segmentation
 
 
@@ -70,7 +72,11 @@ class Reader:
                 )
             rest = candidates - 1  # beyond the one that is admitted
             with classifier.admitted(caller, rest, served.batcher, deadline, held=1) if rest else nullcontext():
-                predictions = await served.batcher.submit(found.pixels, deadline)
+                try:
+                    predictions = await _predict(found.pixels, served.batcher, deadline)
+                except NotReadyError:  # another version replaced it between two batches
+                    batcher = self._registry.served_after_admission(version).batcher
+                    predictions = await _predict(found.pixels, batcher, deadline)
                 lines = await pictures.run_after(caller, partial(_decoded_lines, found, predictions))
         return Reading(
             lines,
@@ -85,7 +91,16 @@ class Reader:
         )
 
 
-# Imported where they run: SciPy and Pillow take 25 MB and a quarter of a second, and raw pixels need neither.
+async def _predict(pixels: Pixels, batcher: Batcher, deadline: float) -> Predictions:
+    """Predicts the candidates, (n, 784). Raises NotReadyError where the batcher is closed meanwhile."""
+    largest = batcher.max_batch_size
+    parts = [
+        await batcher.submit(pixels[start : start + largest], deadline) for start in range(0, len(pixels), largest)
+    ]
+    return join(parts) if len(parts) > 1 else parts[0]
+
+
+# Imported where they run: OpenCV and Pillow take 30 MB and a quarter of a second, and raw pixels need neither.
 
 
 def _segment(picture: bytes, limits: ImageLimits, layout: Layout) -> "Segmentation":

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from PIL import Image
 from prometheus_client import CollectorRegistry
@@ -46,6 +47,8 @@ from tests.support.tiny_model import write_tiny_version
 LIMITS = ImageLimits(max_bytes=2**20, max_pixels=2**20)
 LINE = picture_of("31415")
 CANDIDATES = len(segment(LINE, LIMITS, Layout.AUTO).pixels)
+LARGEST = 64  # images in a batch
+PAGE = picture_of(*["31415926"] * 5)
 ANYONE = Caller("anyone")
 
 
@@ -92,7 +95,7 @@ class Stage:
             self.batches.append(len(pixels))
             return model.run(pixels)
 
-        batcher = Batcher(ThreadRunner(run), self.metrics, 64, 0.0)
+        batcher = Batcher(ThreadRunner(run), self.metrics, LARGEST, 0.0)
         batcher.start()
         self.batchers.append(batcher)
         return ServedModel(model, batcher, is_tuned=False)
@@ -131,6 +134,35 @@ async def test_candidates_hold_room_and_leave_in_one_batch(tmp_path: Path) -> No
         assert found.decode_seconds > 0
         assert found.inference_seconds > 0
         assert stage.value("mnist_decode_seconds_count") == 1
+
+
+async def test_one_image_of_another_runs_between_the_batches_of_a_page(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        stage.may_infer.clear()
+        reading = stage.read(PAGE)
+        await asyncio.to_thread(stage.infers.wait, 30)
+        other = asyncio.create_task(stage.classifier.classify(np.zeros((1, 784), np.uint8), Caller("other")))
+        await asyncio.sleep(0)
+        stage.may_infer.set()
+        await asyncio.gather(other, reading)
+        first, between, *rest = stage.batches
+        assert (first, between, len(rest)) == (LARGEST, 1, 1)
+        assert len((await reading).lines) == 5
+
+
+async def test_page_whose_version_is_replaced_between_two_batches_is_read_by_the_new_one_alone(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        write_tiny_version(tmp_path, 2)
+        stage.may_infer.clear()
+        reading = stage.read(PAGE)
+        await asyncio.to_thread(stage.infers.wait, 30)
+        stage.serve(2)
+        closing = asyncio.create_task(stage.batchers[0].close())
+        await asyncio.sleep(0)
+        stage.may_infer.set()
+        found = await reading
+        await closing
+        assert (found.version, len(found.lines)) == (2, 5)
 
 
 async def test_blank_picture_needs_no_inference(tmp_path: Path) -> None:
