@@ -1,4 +1,4 @@
-"""Segments a picture into lines, pieces and candidates for digits, which the network then reads in one batch.
+"""Segments a picture into lines, pieces and candidates for digits, which the network then reads.
 
 1. Ink is separated from paper, and ruled lines, boxes and grids are removed.
 2. Connected pieces are grouped into lines. Where a piece is wide enough for two digits it is cut into atoms.
