@@ -23,7 +23,7 @@ def join(places: Places, fast: Path, second: Path) -> None:
         )
     settings = shared_settings(*stages)  # refused before MNIST is fetched
     split = split_mnist(
-        load_data(places), settings["train_images"], settings["validation_images"], settings["split_seed"]
+        load_data(places), *(settings[name] for name in ("train_images", "validation_images", "split_seed", "split"))
     )
     others = list(stand_ins(split.validation).values())
     report = export_cascade(*stages, split, others, Path(places.model_repository), places.model)

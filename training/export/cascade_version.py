@@ -11,6 +11,7 @@ from typing import Any, Self, cast
 import numpy as np
 import numpy.typing as npt
 
+from training.config import FORMER_SETTINGS
 from training.data.arrays import LabelledDigits
 from training.data.mnist import CHECKSUMS
 from training.data.split import Split
@@ -34,6 +35,7 @@ _GOLDEN_MARGIN = 0.03
 # Of metadata.json's record of a training run: what both stages must share, and the cascade's own record has.
 SHARED_SETTINGS = (
     "split_seed",
+    "split",
     "train_images",
     "validation_images",
     "largest_refused_share",
@@ -104,7 +106,10 @@ def shared_settings(fast: StageVersion, second: StageVersion) -> dict[str, Any]:
     Raises:
         ExportError: the stages were trained with different ones, so that one's validation rows trained the other.
     """
-    one, other = ([each.metadata["training"].get(name) for name in SHARED_SETTINGS] for each in (fast, second))
+    one, other = (
+        [{**FORMER_SETTINGS, **each.metadata["training"]}.get(name) for name in SHARED_SETTINGS]
+        for each in (fast, second)
+    )
     if one != other or None in one:
         names = ", ".join(SHARED_SETTINGS)
         raise ExportError(f"the stages must be versions with a learned novelty and the same {names}: {one}, {other}")

@@ -14,7 +14,7 @@ from training.data.arrays import LabelledDigits
 from training.data.split import Split
 from training.errors import ExportError
 from training.evaluation.metrics import accuracy, negative_log_likelihood
-from training.export.cascade_version import SHARED_SETTINGS, StageVersion, export_cascade
+from training.export.cascade_version import SHARED_SETTINGS, StageVersion, export_cascade, shared_settings
 from training.export.checks import onnx_predictions
 from training.export.model_card import model_card
 from training.export.model_version import FinishedRun, export_run
@@ -57,6 +57,17 @@ def folder(
 def metadata(folder: Path) -> dict[str, Any]:
     content: dict[str, Any] = json.loads((folder / "metadata.json").read_text())
     return content
+
+
+def test_stages_whose_validation_rows_differ_are_refused(
+    stages: tuple[StageVersion, StageVersion], tmp_path: Path
+) -> None:
+    fast, second = stages
+    assert shared_settings(fast, second)["split"] == TINY.split
+    other = "rows" if TINY.split == "writers" else "writers"
+    shared = {name: getattr(TINY, name) for name in SHARED_SETTINGS} | {"split": other}
+    with pytest.raises(ExportError, match="the same"):
+        shared_settings(fast, StageVersion.read(changed(COMMITTED, tmp_path / "second", **shared)))
 
 
 def test_the_version_is_whole_and_names_its_stages(
