@@ -2,7 +2,7 @@
 
 import sys
 
-from serving.terminal import ignore_hangup_without_terminal
+from serving.host.terminal import ignore_hangup_without_terminal
 
 
 def main() -> int:

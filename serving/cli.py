@@ -14,19 +14,19 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
-from serving import descriptors
 from serving.api.listening_port import ReservedPorts, address
 from serving.commands.keys import keys
 from serving.commands.show_samples import show_samples
 from serving.commands.tuning import Picked
 from serving.config import Config, is_unix
-from serving.cpu import worker_count
 from serving.errors import ConfigError, DeviceUnavailableError, ModelRejectedError, WorkerDiedError
+from serving.host import descriptors
+from serving.host.cpu import worker_count
+from serving.host.terminal import has_terminal
 from serving.logging import Logger, configure_logging, end_logging, get_logger, log_loop_failures
 from serving.options import CONTEXT, make_config, run_command, setting_options
 from serving.process.heap import set_up_heap
 from serving.process.watchdog import END_SECONDS, STUCK, end_within
-from serving.terminal import has_terminal
 
 if TYPE_CHECKING:
     from serving.process.standalone import Standalone

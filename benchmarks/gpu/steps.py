@@ -69,7 +69,7 @@ def _step(name: str, models: Path, folder: Path, device: str) -> Callable[[Budge
 
         return partial(tune, models)
     from benchmarks.gpu.sessions import Sessions
-    from serving.cpu import usable_cpus
+    from serving.host.cpu import usable_cpus
 
     sessions = Sessions(models, device, usable_cpus(), "mnist-accurate" if name.endswith("mnist-accurate") else "mnist")
     return {

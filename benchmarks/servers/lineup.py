@@ -13,7 +13,7 @@ from benchmarks.protocols.peer_contracts import TUTORIAL, base64_json, picture_h
 from benchmarks.protocols.protocol import Protocol
 from benchmarks.servers.environments import DEBIAN_PYTHON
 from serving.api.engine.engines import LISTENERS
-from serving.cpu import worker_count
+from serving.host.cpu import worker_count
 
 ROOT = Path(__file__).parents[2]
 # The default arrangement of our server, which the echo server takes too: a worker for each processor, listeners divided

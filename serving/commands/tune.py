@@ -16,8 +16,8 @@ import numpy as np
 
 from serving.commands.tuning import SIZES, Curve, Picked, pick, table
 from serving.config import Config
-from serving.cpu import usable_cpus, worker_count
 from serving.errors import DeviceUnavailableError, ModelRejectedError
+from serving.host.cpu import usable_cpus, worker_count
 from serving.models.cuda_libraries import card_name
 from serving.models.device import choose_device, open_on_device
 from serving.models.loaded_model import LoadedModel, OpenSession

@@ -42,8 +42,8 @@ from serving.core.picture_decoder import PictureDecoder
 from serving.core.reader import Reader
 from serving.core.registry import Registry, ServedModel
 from serving.core.runner import LoopRunner, ThreadRunner
-from serving.cpu import usable_cpus
 from serving.errors import ConfigError
+from serving.host.cpu import usable_cpus
 from serving.image.header import most_units
 from serving.image.picture import ImageLimits
 from serving.logging import Logger

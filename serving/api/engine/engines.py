@@ -16,7 +16,7 @@ from serving.api.engine.call import Method
 from serving.api.engine.completion_queue import CompletionQueueEngine
 from serving.api.engine.loop import CompletionQueueLoop
 from serving.api.tls import TlsCredentials
-from serving.descriptors import grpc_connections
+from serving.host.descriptors import grpc_connections
 from serving.logging import Logger
 
 EngineName = Literal["completion-queue", "aio"]

@@ -16,7 +16,7 @@ from serving.api.http.connection import HttpConnections
 from serving.api.http.packing import packed
 from serving.api.listening_port import bind_shared
 from serving.config import Config, is_unix
-from serving.descriptors import http_connections
+from serving.host.descriptors import http_connections
 from serving.logging import Logger
 
 SHUTDOWN_SECONDS = 1.0  # for responses to be written; all were made before

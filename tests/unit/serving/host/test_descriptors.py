@@ -4,10 +4,10 @@ import sys
 
 import pytest
 
-from serving import descriptors
+from serving.host import descriptors
 from tests.support.processes import completed
 
-PROGRAM = "from serving import descriptors as each; each.raise_limit(); print(each.limit())"
+PROGRAM = "from serving.host import descriptors as each; each.raise_limit(); print(each.limit())"
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.cpu import usable_cpus
+from serving.host.cpu import usable_cpus
 
 HOST = len(os.sched_getaffinity(0))
 

@@ -1,0 +1,1 @@
+"""What the host grants a process: processors, file descriptors, a terminal."""
