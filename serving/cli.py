@@ -18,7 +18,7 @@ from serving.api.listening_port import ReservedPorts, address
 from serving.commands.keys import keys
 from serving.commands.show_samples import show_samples
 from serving.commands.tuning import Picked
-from serving.config import Config, is_unix
+from serving.config import Config
 from serving.errors import ConfigError, DeviceUnavailableError, ModelRejectedError, WorkerDiedError
 from serving.host import descriptors
 from serving.host.cpu import worker_count
@@ -27,6 +27,7 @@ from serving.logging import Logger, configure_logging, end_logging, get_logger, 
 from serving.options import CONTEXT, make_config, run_command, setting_options
 from serving.process.heap import set_up_heap
 from serving.process.watchdog import END_SECONDS, STUCK, end_within
+from serving.setting_values import is_unix
 
 if TYPE_CHECKING:
     from serving.process.standalone import Standalone

@@ -1,130 +1,36 @@
 """Settings of the server: name, default, meaning and limits, in one frozen Config. `options` makes flags of them."""
 
-import re
 from collections.abc import Callable
 from dataclasses import Field, dataclass, field
-from ipaddress import ip_address
 from pathlib import Path
 from socket import getaddrinfo
 from typing import Any
-from urllib.parse import urlsplit
 
 from serving.errors import ConfigError
+from serving.setting_values import (
+    choice,
+    is_loopback,
+    is_unix,
+    number,
+    parse_address,
+    parse_boolean,
+    parse_host,
+    parse_host_names,
+    parse_origins,
+    parse_path,
+    parse_plain_name,
+    parse_port,
+    parse_published_host,
+)
 from serving.version_policy import VersionPolicy, parse_policy
 
 ENVIRONMENT_PREFIX = "MNIST_"
-UNIX = "unix:"  # before the path of a Unix socket, as in gRPC's addresses
 HTTP_SUFFIX = ".http"  # of the path of HTTP's own socket
-ANY = "*"  # origin, host
 DEFAULT_BATCH_SIZE = 64
 
 
 def _setting(default: object, help: str, parse: Callable[[str], object]) -> Any:  # Any, as dataclasses.field is typed
     return field(default=default, metadata={"help": help, "parse": parse})
-
-
-def parse_boolean(text: str) -> bool:
-    """Parses true or false, also written 1, yes, on and 0, no, off. Raises ValueError."""
-    words = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
-    try:
-        return words[text.strip().lower()]
-    except KeyError:
-        raise ValueError("expected true or false") from None
-
-
-def _number(kind: type[int] | type[float], lowest: float, highest: float = float("inf")) -> Callable[[str], float]:
-    """Makes a parser for numbers of `lowest` to `highest`, which raises ValueError with what was expected."""
-
-    def parse(text: str) -> float:
-        try:
-            value = kind(text)
-        except ValueError:
-            raise ValueError("expected a whole number" if kind is int else "expected a number") from None
-        if not lowest <= value <= highest:  # NaN fails, too
-            raise ValueError(
-                f"expected {lowest} or more" if highest == float("inf") else f"expected {lowest} to {highest}"
-            )
-        return value
-
-    return parse
-
-
-def _choice(*allowed: str) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        if text not in allowed:
-            raise ValueError(f"expected one of {', '.join(allowed)}")
-        return text
-
-    return parse
-
-
-def _plain_name(text: str) -> str:
-    if text in ("", ".", "..") or Path(text).name != text:
-        raise ValueError("expected the plain name of a folder, such as mnist")
-    return text
-
-
-def _path(text: str) -> Path | None:
-    return Path(text) if text else None
-
-
-def _host(text: str) -> str:
-    """Parses a host: an IP address, IPv6 also in brackets, a name, or unix:PATH. Raises ValueError."""
-    if text.startswith(UNIX):
-        if path := text.removeprefix(UNIX).removeprefix("//"):  # gRPC's other form: unix:///path
-            return UNIX + path
-        raise ValueError("expected a path after unix:")
-    host = text[1:-1] if re.fullmatch(r"\[.*:.*\]", text) else text
-    if not (_is_ip_address(host) or re.fullmatch(r"[\w.-]+", host)):
-        raise ValueError(
-            "expected an address such as 127.0.0.1 or ::1, a name, or unix:PATH; ports have their own flags"
-        )
-    return host
-
-
-def _published_host(text: str) -> str:
-    if text and not _is_host(text):
-        raise ValueError("expected an address such as 127.0.0.1 or ::1, or a name")
-    return _host(text) if text else ""
-
-
-def _is_ip_address(host: str) -> bool:
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True
-
-
-def _address(text: str) -> str:
-    host, _, port = text.rpartition(":")
-    if text and not (_is_host(host) and port.isdecimal() and int(port) <= 65535):
-        raise ValueError("expected HOST:PORT")
-    return text
-
-
-def _origins(text: str) -> str:
-    for origin in text.split(",") if text and text != ANY else ():
-        parts = urlsplit(origin)
-        if not (parts.scheme in ("http", "https") and parts.netloc) or origin != f"{parts.scheme}://{parts.netloc}":
-            raise ValueError("expected SCHEME://HOST[:PORT], more by commas, or *")
-    return text
-
-
-def _names(text: str) -> str:
-    if text and text != ANY and not all(re.fullmatch(r"[\w.-]+", name, re.ASCII) for name in text.split(",")):
-        raise ValueError("expected names without ports, by commas, or *")
-    return text.lower()
-
-
-def _is_host(text: str) -> bool:
-    try:
-        return not is_unix(_host(text))
-    except ValueError:
-        return False
-
-
-_port = _number(int, 0, 65535)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +39,7 @@ class Config:
 
     model_repository: Path = _setting(Path("models"), "folder that holds <model name>/<version>/", Path)
     model_name: str = _setting(
-        "mnist", "model to serve: mnist, mnist-int8, mnist-accurate or mnist-cascade", _plain_name
+        "mnist", "model to serve: mnist, mnist-int8, mnist-accurate or mnist-cascade", parse_plain_name
     )
     model_version: VersionPolicy | None = _setting(
         None,
@@ -142,20 +48,20 @@ class Config:
         parse_policy,
     )
     model_poll_seconds: float = _setting(
-        5.0, "how often to look for new versions; 0: only on SIGHUP or RPC", _number(float, 0, 86400)
+        5.0, "how often to look for new versions; 0: only on SIGHUP or RPC", number(float, 0, 86400)
     )
     model_public_key: Path | None = _setting(
-        None, "PEM file of a public key: a version is served only if its model.sig verifies with it", _path
+        None, "PEM file of a public key: a version is served only if its model.sig verifies with it", parse_path
     )
     max_slowdown: float = _setting(
         3.0,
         "refuse a new version that takes more than this times as long as the served one; 0: never",
-        _number(float, 0),
+        number(float, 0),
     )
     precision: str = _setting(
         "auto",
         "float32, or int8 where the model has an int8 form; auto: the model's own, or what --tune picks",
-        _choice("auto", "float32", "int8"),
+        choice("auto", "float32", "int8"),
     )
     tune: bool = _setting(
         False,
@@ -165,100 +71,100 @@ class Config:
     device: str = _setting(
         "auto",
         "auto, cpu or cuda; auto takes cuda where it is there and faster, and cpu for int8",
-        _choice("auto", "cpu", "cuda"),
+        choice("auto", "cpu", "cuda"),
     )
     workers: int = _setting(
-        0, "worker processes; 0: one for each usable processor, or one with a GPU", _number(int, 0, 256)
+        0, "worker processes; 0: one for each usable processor, or one with a GPU", number(int, 0, 256)
     )
     worker_memory_growth_bytes: int = _setting(
         256 * 2**20,
         "replace a worker whose memory has stayed this much above its start for a minute; 0: never",
-        _number(int, 0),
+        number(int, 0),
     )
     inference_threads: int = _setting(
         0,
         "ONNX Runtime threads of each worker; 0: its share of the usable processors, or what --tune picks",
-        _number(int, 0, 256),
+        number(int, 0, 256),
     )
 
     inference_timeout_seconds: float = _setting(
         30.0,
         "end a process whose inference takes longer, so that another replaces it; 0: never",
-        _number(float, 0, 3600),
+        number(float, 0, 3600),
     )
 
     grpc_engine: str = _setting(
         "auto",
         "completion-queue, or aio for grpc.aio; auto: completion-queue with a grpcio that it was tested with",
-        _choice("auto", "completion-queue", "aio"),
+        choice("auto", "completion-queue", "aio"),
     )
     host: str = _setting(
         "127.0.0.1",
         "address to listen on; 0.0.0.0 for every interface; unix:PATH for a Unix socket, and PATH.http for HTTP",
-        _host,
+        parse_host,
     )
     published_host: str = _setting(
-        "", "address on which the ports of a container are published, if not host; empty: host", _published_host
+        "", "address on which the ports of a container are published, if not host; empty: host", parse_published_host
     )
-    grpc_port: int = _setting(50051, "port of the gRPC service; 0: any free one", _port)
+    grpc_port: int = _setting(50051, "port of the gRPC service; 0: any free one", parse_port)
     http_port: int = _setting(
-        8080, "port of /v1/classify, /v1/read, /v1/explain, /metrics, /livez and /readyz; 0: any free one", _port
+        8080, "port of /v1/classify, /v1/read, /v1/explain, /metrics, /livez and /readyz; 0: any free one", parse_port
     )
     cors_origin: str = _setting(
-        "", "origins whose pages may call the HTTP port from a browser, by commas, or *; empty: none", _origins
+        "", "origins whose pages may call the HTTP port from a browser, by commas, or *; empty: none", parse_origins
     )
     http_hosts: str = _setting(
         "",
         "names besides localhost that a server on a loopback address answers to by HTTP, by commas, or *",
-        _names,
+        parse_host_names,
     )
     metrics_address: str = _setting(
-        "", "HOST:PORT that serves /metrics in place of the HTTP port; empty: the HTTP port", _address
+        "", "HOST:PORT that serves /metrics in place of the HTTP port; empty: the HTTP port", parse_address
     )
 
     max_batch_size: int = _setting(
-        0, f"most images in one inference; 0: {DEFAULT_BATCH_SIZE}, or what --tune picks", _number(int, 0, 4096)
+        0, f"most images in one inference; 0: {DEFAULT_BATCH_SIZE}, or what --tune picks", number(int, 0, 4096)
     )
     max_queue_delay_seconds: float = _setting(
-        0.0, "time that a request may wait for others to fill its batch; 0: no added delay", _number(float, 0, 1)
+        0.0, "time that a request may wait for others to fill its batch; 0: no added delay", number(float, 0, 1)
     )
     queue_capacity_images: int = _setting(
-        4096, "most images held at once, waiting and running; more are refused", _number(int, 1)
+        4096, "most images held at once, waiting and running; more are refused", number(int, 1)
     )
 
-    max_images_per_request: int = _setting(1024, "most images in one call", _number(int, 1, 2**20))
-    max_request_bytes: int = _setting(16 * 2**20, "longest message accepted", _number(int, 1024, 2**31 - 1))
-    max_image_bytes: int = _setting(8 * 2**20, "longest encoded image", _number(int, 1, 2**31 - 1))
+    max_images_per_request: int = _setting(1024, "most images in one call", number(int, 1, 2**20))
+    max_request_bytes: int = _setting(16 * 2**20, "longest message accepted", number(int, 1024, 2**31 - 1))
+    max_image_bytes: int = _setting(8 * 2**20, "longest encoded image", number(int, 1, 2**31 - 1))
     max_image_pixels: int = _setting(
         36_000_000,
         "largest width x height of an encoded image in colour; four times as much in grey",
-        _number(int, 1, 2**31 - 1),
+        number(int, 1, 2**31 - 1),
     )
-    decode_threads: int = _setting(2, "encoded images decoded at the same time", _number(int, 1, 64))
+    decode_threads: int = _setting(2, "encoded images decoded at the same time", number(int, 1, 64))
     max_connection_age_seconds: float = _setting(
-        300.0, "have clients reconnect after this time, so that load spreads; 0: never", _number(float, 0, 86400)
+        300.0, "have clients reconnect after this time, so that load spreads; 0: never", number(float, 0, 86400)
     )
 
     tls_certificate: Path | None = _setting(
-        None, "PEM file of the server's certificate chain; gRPC then needs TLS", _path
+        None, "PEM file of the server's certificate chain; gRPC then needs TLS", parse_path
     )
-    tls_key: Path | None = _setting(None, "PEM file of its private key", _path)
+    tls_key: Path | None = _setting(None, "PEM file of its private key", parse_path)
     tls_client_ca: Path | None = _setting(
-        None, "PEM file of authorities; clients then need a certificate by one of them", _path
+        None, "PEM file of authorities; clients then need a certificate by one of them", parse_path
     )
     insecure: bool = _setting(False, "allow plain text on an address that is not loopback", parse_boolean)
     api_keys: Path | None = _setting(
         None,
         "file of the accepted API keys (python -m serving keys); none: no key is needed",
-        _path,
+        parse_path,
     )
     admin: bool = _setting(True, "serve the RPCs that change what is served, to API keys of scope admin", parse_boolean)
     reflection: bool = _setting(True, "answer gRPC server reflection (grpcurl needs it)", parse_boolean)
-    drain_grace_seconds: float = _setting(10.0, "time for work in flight to end at shutdown", _number(float, 0, 600))
-    log_format: str = _setting("console", "console for people, json for machines", _choice("console", "json"))
-    log_level: str = _setting("info", "debug, info, warning or error", _choice("debug", "info", "warning", "error"))
+    drain_grace_seconds: float = _setting(10.0, "time for work in flight to end at shutdown", number(float, 0, 600))
+    log_format: str = _setting("console", "console for people, json for machines", choice("console", "json"))
+    log_level: str = _setting("info", "debug, info, warning or error", choice("debug", "info", "warning", "error"))
     access_log: bool = _setting(False, "log one line for each call", parse_boolean)
-    show_samples: Path | None = _setting(None, "classify the pictures of this folder once when ready", _path)
+    show_samples: Path | None = _setting(None, "classify the pictures of this folder once when ready", parse_path)
 
     @property
     def http_address(self) -> tuple[str, int]:
@@ -310,16 +216,6 @@ class Config:
                 f"{setting} {reached_at}: others can reach it, and what they send would be readable on the way: set "
                 "--tls-certificate and --tls-key, or say --insecure where the network itself is trusted"
             )
-
-
-def is_loopback(host: str) -> bool:
-    """Returns True when only this machine can reach what listens on `host`."""
-    return is_unix(host) or (ip_address(host).is_loopback if _is_ip_address(host) else host == "localhost")
-
-
-def is_unix(host: str) -> bool:
-    """Returns True for the path of a Unix socket, `unix:PATH`."""
-    return host.startswith(UNIX)
 
 
 def flag(setting: Field[Any]) -> str:

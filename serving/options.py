@@ -11,8 +11,9 @@ from typing import Any
 
 import click
 
-from serving.config import ENVIRONMENT_PREFIX, Config, flag, parse_boolean, variable
+from serving.config import ENVIRONMENT_PREFIX, Config, flag, variable
 from serving.errors import ConfigError
+from serving.setting_values import parse_boolean
 
 CONTEXT = {
     "auto_envvar_prefix": ENVIRONMENT_PREFIX.rstrip("_"),

@@ -10,8 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
-from serving.config import UNIX, Config, is_unix
+from serving.config import Config
 from serving.errors import ConfigError
+from serving.setting_values import UNIX, is_unix
 
 ANY_IPV6 = "::"
 PROBE_SECONDS = 1.0  # for a connection to a Unix socket whose server may have died

@@ -7,8 +7,8 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-from serving.config import UNIX, is_unix
 from serving.logging import LogStream
+from serving.setting_values import UNIX, is_unix
 
 CLIENT = "mnist_digits"
 

@@ -32,7 +32,7 @@ from serving.api.reflection import reflection_methods, services
 from serving.api.tls import TlsCredentials
 from serving.auth.authenticator import ApiKeyAuthenticator, Authenticator, OpenAuthenticator
 from serving.auth.rate_limits import RateLimits
-from serving.config import DEFAULT_BATCH_SIZE, Config, is_loopback, is_unix
+from serving.config import DEFAULT_BATCH_SIZE, Config
 from serving.core.admission import Admission
 from serving.core.batcher import Batcher
 from serving.core.classifier import Classifier
@@ -55,6 +55,7 @@ from serving.models.onnx_session import RUNTIME_VERSION, available_providers
 from serving.models.repository import ModelRepository
 from serving.process.model_reloader import ModelReloader
 from serving.process.trusted_files import NOTHING_KNOWN, LastGood, TrustedFiles
+from serving.setting_values import is_loopback, is_unix
 from serving.version_policy import VersionPolicy
 
 FLUSH_SECONDS = 1.0  # for finished responses to leave, once nothing is in flight

@@ -14,7 +14,7 @@ from functools import lru_cache
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serving.api.http.application import refusal
-from serving.config import ANY, is_loopback
+from serving.setting_values import ANY, is_loopback
 
 _SAFE = ("GET", "HEAD", "OPTIONS")
 _OWN_SITES = (b"same-origin", b"none")  # none: the address bar, a bookmark

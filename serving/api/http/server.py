@@ -15,9 +15,10 @@ from serving.api.http.browsers import BrowserGuard
 from serving.api.http.connection import HttpConnections
 from serving.api.http.packing import packed
 from serving.api.listening_port import bind_shared
-from serving.config import Config, is_unix
+from serving.config import Config
 from serving.host.descriptors import http_connections
 from serving.logging import Logger
+from serving.setting_values import is_unix
 
 SHUTDOWN_SECONDS = 1.0  # for responses to be written; all were made before
 GRPC_HEADERS = ("grpc-status", "grpc-message")  # that a page must see to call by gRPC-Web
