@@ -9,6 +9,7 @@
 
 import asyncio
 
+MIN_RETRY_SECONDS = 0.05  # that a refused client should wait at least
 THRESHOLD_FACTOR = 2  # the paper's alpha: n clients that flood leave 1 / (1 + 2n) of the capacity free
 
 

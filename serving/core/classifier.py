@@ -10,7 +10,7 @@ import numpy as np
 
 from serving.auth.api_keys import Caller
 from serving.auth.rate_limits import RateLimits
-from serving.core.admission import Admission
+from serving.core.admission import MIN_RETRY_SECONDS, Admission
 from serving.core.batcher import Batcher, Result
 from serving.core.picture_decoder import NO_DEADLINE, Images, PictureDecoder
 from serving.core.registry import Registry
@@ -56,7 +56,6 @@ class Admitted:
             self._images = 0
 
 
-MIN_RETRY_SECONDS = 0.05  # that a refused client should wait at least
 # Share of a caller's remaining time that batches may take. The rest is for decoding, encoding and gRPC, which the
 # batcher's estimate leaves out, and for the error of the estimate (decision 0030).
 USABLE_SHARE = 0.5

@@ -23,13 +23,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
-from serving.core.admission import Admission
+from serving.core.admission import MIN_RETRY_SECONDS, Admission
 from serving.errors import DecodersFullError, InvalidRequestError
 from serving.image.header import UNIT
 
 CAPACITY = 2048  # units of work that may wait or run: 134 million pixels, 2 to 4 s of one thread
 LARGE = 64  # units: from 4 million pixels on a picture is large
-RETRY_SECONDS = 0.05  # that a refused client should wait at least
 UNIT_SECONDS = 0.0015  # of a thread for a unit, at first
 LEAST_UNIT_SECONDS, MOST_UNIT_SECONDS = 0.0002, 0.005  # odd pictures must not spoil the estimate for all others
 NEWEST = 0.1  # weight of the newest measurement in the mean time for a unit
@@ -159,7 +158,7 @@ class Decoders:
 
     def expected_seconds(self, client: str, cost: int) -> float:
         """Returns how long work of this cost would take, with its wait; 0 where nothing has room."""
-        if not self._admission.held:
+        if not self.held:
             return 0.0
         ahead = self._admission.ahead_of(client, cost)
         return (ahead / self._threads + cost) * self._unit_seconds
@@ -180,7 +179,7 @@ class Decoders:
                 f" at most {capacity * UNIT / 1e6:,.0f} at once are accepted; send them in several requests"
             )
         if not self._admission.admit(client, cost):
-            raise DecodersFullError(max(self.expected_seconds(client, cost), RETRY_SECONDS))
+            raise DecodersFullError(max(self.expected_seconds(client, cost), MIN_RETRY_SECONDS))
         try:
             yield
         finally:
