@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from training.command_line import TRAINING, SettingsCommand, run_command, settings_options
-from training.config import Places
+from training.command_line import COLUMNS, TRAINING, SettingsCommand, run_command, settings_options
+from training.config import ColumnsConfig, Places
 from training.environment import stderr_held_back
 from training.errors import RunError
 
@@ -106,6 +106,26 @@ def cascade(places: Places, fast: Path, second: Path) -> None:
     with stderr_held_back():
         from training.commands.cascade import join
     join(places, fast, second)
+
+
+@training.command(**_COMMAND)
+@click.option("--run", default="columns", metavar="NAME", help="name of the run (default: columns)")
+@_resume_option
+@_restart_option
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="where the network goes as ONNX (default: columns.onnx in the run's folder)",
+)
+@settings_options(COLUMNS, ColumnsConfig())
+def columns(
+    places: Places, settings: Mapping[str, Any], run: str, resume: bool, restart: bool, output: Path | None
+) -> None:
+    """Train the column network, which helps to read whole numbers; stop it with Ctrl-C, go on with --resume."""
+    with stderr_held_back():
+        from training.commands.columns import train_columns
+    train_columns(places, run, settings, resume, restart, output)
 
 
 @training.command(**_COMMAND, name="run")

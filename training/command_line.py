@@ -18,14 +18,15 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from training.config import Places, TrainingConfig, apply_settings, read_toml
+from training.config import ColumnsConfig, Places, TrainingConfig, apply_settings, read_toml
 from training.errors import TrainingError
 
 DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130  # exit statuses; 130 is what shells report for SIGINT
 Function = TypeVar("Function", bound=Callable[..., Any])
-_FIELDS = {each.name: each for each in (*dataclasses.fields(Places), *dataclasses.fields(TrainingConfig))}
 PLACES = tuple(each.name for each in dataclasses.fields(Places))
 TRAINING = tuple(each.name for each in dataclasses.fields(TrainingConfig))
+COLUMNS = tuple(each.name for each in dataclasses.fields(ColumnsConfig))
+_DEFAULTS = TrainingConfig()
 
 
 class SettingOption(click.Option):
@@ -63,13 +64,16 @@ class WholeNumbers(click.ParamType[tuple[int, ...]]):
             self.fail(f"{value!r} is not a list of whole numbers, such as 16,48,96", param, ctx)
 
 
-def settings_options(training: Sequence[str] = ()) -> Callable[[Function], Function]:
+def settings_options(
+    training: Sequence[str] = (), defaults: TrainingConfig | ColumnsConfig = _DEFAULTS
+) -> Callable[[Function], Function]:
     """Adds --config and a flag for each of `Places`; the function gets them as one argument, `places`.
 
     Args:
-        training: settings of `TrainingConfig` to add a flag for, too. If there are any, the function gets those of the
-            file and those that were given, by name, as `settings`. They are not checked together yet: that takes the
-            run they belong to.
+        training: settings of `defaults` to add a flag for, too. If there are any, the function gets those that were
+            given and, of `TrainingConfig`, those of the file, by name, as `settings`. They are not checked together
+            yet: that takes the run they belong to.
+        defaults: the values of settings that are not given.
     """
 
     def decorate(function: Function) -> Function:
@@ -80,14 +84,15 @@ def settings_options(training: Sequence[str] = ()) -> Callable[[Function], Funct
             apply_settings(TrainingConfig(), file["training"], str(config))  # refused here, with the file's name
             values["places"] = apply_settings(places, _taken(values, PLACES), "flags")
             if training:
-                values["settings"] = {**file["training"], **_taken(values, training)}
+                of_file = file["training"] if isinstance(defaults, TrainingConfig) else {}
+                values["settings"] = {**of_file, **_taken(values, training)}
             return function(**values)
 
         options = [
             click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="settings file (TOML)")
         ]
         options += [_option(Places(), name, "Places") for name in PLACES]
-        options += [_option(TrainingConfig(), name, "Training settings") for name in training]
+        options += [_option(defaults, name, "Training settings") for name in training]
         for option in reversed(options):
             command = option(command)
         return command  # type: ignore[return-value]  # click adds to the function and returns it
@@ -161,8 +166,10 @@ def _message(error: click.ClickException, prefix: str) -> str:
     return f"{text} See `{context.command_path} --help`." if context else text
 
 
-def _option(defaults: Places | TrainingConfig, name: str, section: str) -> Callable[[Function], Function]:
-    value, text = getattr(defaults, name), _FIELDS[name].metadata["help"]
+def _option(
+    defaults: Places | TrainingConfig | ColumnsConfig, name: str, section: str
+) -> Callable[[Function], Function]:
+    value, text = getattr(defaults, name), type(defaults).__dataclass_fields__[name].metadata["help"]
     shown = ",".join(map(str, value)) if isinstance(value, tuple) else value
     return click.option(
         f"--{name.replace('_', '-')}",

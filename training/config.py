@@ -89,6 +89,21 @@ class TrainingConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class ColumnsConfig:
+    """Settings of a run of the column network."""
+
+    seed: int = _setting(1, "seed of weights, strips, their order and their distortions", 0, 2**31 - 1)
+    strips: int = _setting(90_000, "strips to draw and to train on", 1)
+    signs: float = _setting(0.15, "share of strips that show no digit, but a letter, a scribble and the like", 0, 0.9)
+    validation_strips: int = _setting(3_000, "strips by writers who train nothing, to evaluate on", 1)
+    epochs: int = _setting(14, "passes over the strips", 1)
+    threads: int = _setting(2, "threads to compute with; another number gives other last bits", 1)
+
+    def __post_init__(self) -> None:
+        _check_ranges(self)
+
+
+@dataclass(frozen=True, slots=True)
 class Places:
     """Folders and names that are read and written. Nothing here changes a weight. Empty means: the default."""
 
@@ -163,7 +178,7 @@ def _convert(name: str, value: Any, wanted: type, origin: str) -> Any:
     return value
 
 
-def _check_ranges(config: TrainingConfig) -> None:
+def _check_ranges(config: TrainingConfig | ColumnsConfig) -> None:
     for each in dataclasses.fields(config):
         value, low, high = getattr(config, each.name), each.metadata["minimum"], each.metadata["maximum"]
         for number in value if isinstance(value, tuple) else (value,):

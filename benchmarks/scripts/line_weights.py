@@ -1,8 +1,8 @@
 """Fits the numbers of serving.core.line_decoding to pictures of whole numbers with known truth, in process.
 
 1. A logistic regression finds a start: which candidates are a digit of the truth, by place and value.
-2. An averaged structured perceptron learns the weights: where the best path through a line reads something else, they
-   move towards the best path that reads the truth (Collins, 2002).
+2. The weights become those of a conditional random field (Lafferty et al., 2001): they make paths that read the truth
+   as likely as they can be among all paths.
 3. A second logistic regression makes the probability of a line of the Features of the lines so decoded.
 
 Prints the constants to paste. Every third picture of a kind is kept out of the fit; for these it prints the whole lines
@@ -17,17 +17,20 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from scipy.optimize import minimize
 from sklearn.linear_model import LogisticRegression
 
 from experiments.whole_numbers.handwriting import SPLITS
 from experiments.whole_numbers.pictures import KINDS, Line, Picture, make
 from experiments.whole_numbers.scoring import calibration_error, intersection_over_union
-from serving.core.line_decoding import WEIGHTS, best_path, candidate_features, lines_with_features
+from serving.core.line_decoding import WEIGHTS, Judged, candidate_features, judged, lines_with_features
+from serving.image.segmentation.columns import ReadStrips
 from serving.image.segmentation.segmentation import Segmentation, segment_grey
+from serving.models.column_network import ColumnNetwork
 from serving.models.loaded_model import LoadedModel
 from serving.models.onnx_session import OnnxSession
 from serving.models.repository import ModelRepository
-from serving.predictions import Predictions, Refusal
+from serving.predictions import Predictions
 
 Doubles = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -38,7 +41,8 @@ LINES_A_PICTURE = {"lines-scan": 6, "lines-photo": 6}  # so many fewer pictures 
 NO_DIGIT = -1  # in place of a digit
 RIGHT_BOX = 0.7  # intersection over union from which on a candidate is the digit of the truth, at the start
 START_OF_NO_DIGIT = -5.0  # its weight at the start: what the network refuses is seldom best left out
-EPOCHS, FIRST_STEP, STEP_DECAY = 8, 0.1, 0.7
+PENALTY = 1e-3  # of squared weights, each times its feature's standard deviation
+MOST_STEPS = 80  # of the search for weights
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,18 +62,19 @@ class Sample:
     kind: str
     found: Segmentation  # without pixels
     predictions: Predictions  # of its candidates
+    judged: Judged
     texts: Sequence[str]  # truth of each line that was found, "" where nothing is written
     is_digit: Bools  # (n,): the candidate is a digit of the truth
     lines: int  # number of lines written
 
     def features(self) -> Doubles:
         """Returns the features of the candidates, (n, k)."""
-        return np.stack(list(candidate_features(self.found, self.predictions).values()), axis=1)
+        return np.stack(list(candidate_features(self.found, self.judged).values()), axis=1)
 
     def candidates(self) -> list[Candidates]:
         """Returns the candidates line by line."""
         features, lines = self.features(), self.found.spans[:, 0]
-        digits = np.where(self.predictions.refusals == Refusal.NONE, self.predictions.digits, NO_DIGIT)
+        digits = np.where(self.judged.is_digit, self.judged.digits, NO_DIGIT)
         rows = [np.flatnonzero(lines == number) for number in np.unique(lines)]
         return [
             Candidates(features[line], self.found.spans[line, 1:], digits[line], text)
@@ -82,10 +87,11 @@ def main(arguments: Sequence[str]) -> None:
     options = _parser().parse_args(arguments)
     repository = ModelRepository(options.model_repository, options.model_name)
     model = repository.load(0, lambda graph, _: OnnxSession(graph, "cpu", 1), 64)
+    read_strips = ColumnNetwork()
     parts: tuple[list[Sample], list[Sample]] = [], []  # to fit, and to check the fit
     for kind in FITTED_KINDS:
         for seed in range(max(3, options.pictures // LINES_A_PICTURE.get(kind, 1))):
-            made = sample(kind, make(kind, seed, options.split), model)
+            made = sample(kind, make(kind, seed, options.split), model, read_strips)
             if made:
                 parts[seed % 3 == 2].append(made)
         print(f"{kind}: pictures made", file=sys.stderr)
@@ -94,8 +100,8 @@ def main(arguments: Sequence[str]) -> None:
 
 def report(fit: Sequence[Sample], check: Sequence[Sample]) -> None:
     """Fits to the samples of `fit`, and prints the constants, and the figures of the samples of `check`."""
-    names = tuple(candidate_features(fit[0].found, fit[0].predictions))
-    learned = perceptron([line for each in fit for line in each.candidates()], start(fit, names))
+    names = tuple(candidate_features(fit[0].found, fit[0].judged))
+    learned = conditional_field([line for each in fit for line in each.candidates()], start(fit, names))
     weights = dict(zip(names, learned.round(2).tolist(), strict=True))
     calibration = LogisticRegression(C=100, max_iter=2000).fit(*outcomes(fit, weights))
     calibration.coef_, calibration.intercept_ = calibration.coef_.round(2), calibration.intercept_.round(2)
@@ -112,15 +118,17 @@ def report(fit: Sequence[Sample], check: Sequence[Sample]) -> None:
     print(f"ECE of a line's probability: {error:.3f} of {len(is_right)} lines read")
 
 
-def sample(kind: str, picture: Picture, model: LoadedModel) -> Sample | None:
+def sample(kind: str, picture: Picture, model: LoadedModel, read_strips: ReadStrips) -> Sample | None:
     """Segments and predicts a picture, and finds what is true of each candidate and line; None without candidates."""
-    found = segment_grey(picture.grey)
+    found = segment_grey(picture.grey, read_strips)
     if not len(found.pixels):
         return None
     batch = model.run(found.pixels)
-    texts, is_digit = truth(found, batch.digits, picture.lines)
+    predictions = Predictions(batch, 0, len(batch))
+    both = judged(found, predictions)
+    texts, is_digit = truth(found, both.digits, picture.lines)
     found = replace(found, pixels=found.pixels[:0])
-    return Sample(kind, found, Predictions(batch, 0, len(batch)), texts, is_digit, len(picture.lines))
+    return Sample(kind, found, predictions, both, texts, is_digit, len(picture.lines))
 
 
 def truth(found: Segmentation, digits: Numbers, lines: Sequence[Line]) -> tuple[list[str], Bools]:
@@ -138,7 +146,7 @@ def truth(found: Segmentation, digits: Numbers, lines: Sequence[Line]) -> tuple[
 
 def start(samples: Sequence[Sample], names: Sequence[str]) -> Doubles:
     """Returns the weights to start with, (k,): of a logistic regression on the candidates that are not refused."""
-    is_read = np.concatenate([each.predictions.refusals == Refusal.NONE for each in samples])
+    is_read = np.concatenate([each.judged.is_digit for each in samples])
     features = np.concatenate([each.features() for each in samples])[is_read]
     is_digit = np.concatenate([each.is_digit for each in samples])[is_read]
     fitted = LogisticRegression(C=10, max_iter=3000, fit_intercept=False).fit(features, is_digit)
@@ -147,57 +155,75 @@ def start(samples: Sequence[Sample], names: Sequence[str]) -> Doubles:
     return weights
 
 
-def perceptron(lines: Sequence[Candidates], weights: Doubles, seed: int = 0) -> Doubles:
-    """Returns the mean of the weights over all steps of a structured perceptron that starts with `weights`, (k,).
+def conditional_field(lines: Sequence[Candidates], weights: Doubles) -> Doubles:
+    """Returns the weights, (k,), that make the truth of the lines likeliest. The search starts with `weights`.
 
     Lines whose truth no path reads are passed over.
     """
-    generator = np.random.default_rng(seed)
-    step, total, steps = FIRST_STEP, np.zeros_like(weights), 0
-    for _ in range(EPOCHS):
-        for place in generator.permutation(len(lines)):
-            line = lines[place]
-            scores = line.features @ weights
-            path, _ = best_path(line.spans, scores)
-            if "".join(str(digit) for digit in line.digits[path] if digit != NO_DIGIT) != line.text:
-                wanted = best_reading(line.spans, scores, line.digits, line.text)
-                if wanted is None:
-                    continue
-                weights = weights + step * (line.features[wanted].sum(axis=0) - line.features[path].sum(axis=0))
-            total, steps = total + weights, steps + 1
-        step *= STEP_DECAY
-    return total / max(steps, 1)
+    possible = [line for line in lines if line.text and truth_flow(line, line.features @ weights) is not None]
+    scale = np.maximum(np.concatenate([line.features for line in possible]).std(axis=0), 1e-3)
+
+    def loss(scaled: Doubles) -> tuple[float, Doubles]:
+        """Returns the mean negative logarithm of the truth's probability, and its gradient."""
+        total, gradient = 0.0, np.zeros_like(scaled)
+        for line in possible:
+            scores = line.features @ (scaled / scale)
+            wanted = truth_flow(line, scores)
+            assert wanted is not None  # whether there is a path does not depend on weights
+            every = flow(line.spans, scores, [None] * len(scores), 0)
+            total += every[0] - wanted[0]
+            gradient += line.features.T @ (every[1] - wanted[1])
+        mean = gradient / scale / len(possible)
+        return total / len(possible) + PENALTY * float(scaled @ scaled), mean + 2 * PENALTY * scaled
+
+    found = minimize(loss, weights * scale, jac=True, method="L-BFGS-B", options={"maxiter": MOST_STEPS})
+    learned: Doubles = found.x / scale
+    return learned
 
 
-def best_reading(spans: npt.NDArray[np.int32], scores: Doubles, digits: Numbers, text: str) -> list[int] | None:
-    """Returns the path with the highest sum of scores of those that read `text`, in reading order; None without one.
+def truth_flow(line: Candidates, scores: Doubles) -> tuple[float, Doubles] | None:
+    """Returns flow() of the paths that read the line's text; None without one."""
+    text = np.array([int(digit) for digit in line.text], np.int64)
+    fits = [None if digit == NO_DIGIT else text == digit for digit in line.digits.tolist()]
+    total, shares = flow(line.spans, scores, fits, len(text))
+    return (total, shares) if np.isfinite(total) else None
 
-    `spans` as for best_path; `digits`: (n,), NO_DIGIT for what adds nothing to the text.
+
+def flow(
+    spans: npt.NDArray[np.int32], scores: Doubles, fits: Sequence[Bools | None], length: int
+) -> tuple[float, Doubles]:
+    """Returns the logarithm of the sum of exp(score) over paths that read a text, and each candidate's share, (n,).
+
+    `spans` as for best_path. `fits`: at which of `length` places of the text each candidate can stand, (length,); None
+    for one that adds nothing to the text.
     """
-    wanted = np.array([int(digit) for digit in text], np.int64)
     atoms = int(spans[:, 1].max())
-    # Of each place between atoms and each number of digits read until there: the best sum, and the candidate before it.
-    best, last = np.full((atoms + 1, len(text) + 1), -np.inf), np.full((atoms + 1, len(text) + 1), -1)
-    best[0, 0] = 0.0
-    for row in np.lexsort((spans[:, 0], spans[:, 1])):
-        first, end = spans[row]
-        sums = best[first] + scores[row]
-        if digits[row] != NO_DIGIT:
-            sums = np.append(-np.inf, np.where(wanted == digits[row], sums[:-1], -np.inf))
-        is_better = sums > best[end]
-        best[end, is_better], last[end, is_better] = sums[is_better], row
-    if last[atoms, len(text)] < 0:
-        return None
-    path: list[int] = []
-    at, read = atoms, len(text)
-    while at:
-        path.append(int(last[at, read]))
-        at, read = int(spans[path[-1], 0]), read - int(digits[path[-1]] != NO_DIGIT)
-    return path[::-1]
+    # Of each place between atoms and each number of digits read until there: the sum over paths from and to there.
+    before, after = np.full((2, atoms + 1, length + 1), -np.inf)
+    before[0, 0] = after[atoms, length] = 0.0
+    ends = spans.tolist()
+    for row in np.lexsort((spans[:, 0], spans[:, 1])).tolist():
+        first, end = ends[row]
+        sums, fit = before[first] + scores[row], fits[row]
+        if fit is not None:
+            sums = np.append(-np.inf, np.where(fit, sums[:-1], -np.inf))
+        before[end] = np.logaddexp(before[end], sums)
+    total = float(before[atoms, length])
+    shares = np.zeros(len(scores))
+    if not np.isfinite(total):
+        return total, shares
+    for row in np.lexsort((spans[:, 1], spans[:, 0]))[::-1].tolist():
+        first, end = ends[row]
+        sums, fit = after[end] + scores[row], fits[row]
+        if fit is not None:
+            sums = np.append(np.where(fit, sums[1:], -np.inf), -np.inf)
+        after[first] = np.logaddexp(after[first], sums)
+        shares[row] = np.exp(before[first] + sums - total).sum()
+    return total, shares
 
 
 def outcomes(samples: Sequence[Sample], weights: Mapping[str, float]) -> tuple[Doubles, Bools]:
-    """Decodes samples; returns Features.values() of each line with a digit, (m, 4), and which lines are right, (m,)."""
+    """Decodes samples; returns Features.values() of each line with a digit, (m, 5), and which lines are right, (m,)."""
     read = [
         (features.values(), line.text == text)
         for each in samples

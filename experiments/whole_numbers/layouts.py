@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from experiments.whole_numbers.marks import random_marks
-from experiments.whole_numbers.writing import Glyph, Hand, first_touch, random_text, sheet
 from training.data.arrays import Floats, LabelledDigits
+from training.synthetic.writing import Glyph, Hand, first_touch, random_text, sheet
 
 REDUCTION = 3  # of pictures in low resolution
 _A4 = (1754, 1240)  # rows and columns at 150 dots an inch

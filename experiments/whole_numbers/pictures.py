@@ -27,9 +27,9 @@ from experiments.whole_numbers.layouts import (
     sudoku,
     with_marks,
 )
-from experiments.whole_numbers.writing import Boxes, Glyph, boxes, is_touching, sheet
 from training.data.arrays import Floats, LabelledDigits
 from training.data.handwriting import photographed
+from training.synthetic.writing import Boxes, Glyph, boxes, is_touching, sheet
 
 Grey = npt.NDArray[np.uint8]  # (height, width), 0 = black
 

@@ -10,8 +10,8 @@ import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
 from experiments.whole_numbers.pictures import Line, Picture
-from experiments.whole_numbers.writing import Boxes
 from training.data.arrays import Doubles
+from training.synthetic.writing import Boxes
 
 GOOD_BOX = 0.8  # intersection over union from which on a box is right
 _BINS = 10  # of the calibration error

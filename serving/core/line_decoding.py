@@ -1,14 +1,16 @@
 """Decodes lines: of all ways to cut a line into digits, the one that the network finds most likely.
 
-1. Each candidate scores by a weighted sum: how sure the network is of a digit, how unlike a digit it is (novelty), its
-   size, and whether its ends are cuts through ink or gaps. What is no digit has a score too, so that a comma does not
-   tear apart the digits next to it.
-2. The best path takes each atom of the line once, with the highest sum (dynamic programming).
-3. The probability that the whole line is right is a logistic function of the path's scores and of its lead over the
-   best path that takes another candidate.
+1. Two networks judge each candidate: the digit network sees it cut out, the column network in its piece. Their
+   probabilities are multiplied.
+2. Each candidate scores by a weighted sum: how sure the networks are of a digit, how unlike a digit it is (novelty),
+   its size, and whether its ends are cuts through ink or gaps. What is no digit has a score too, so that a comma does
+   not tear apart the digits next to it.
+3. The best path takes each atom of the line once, with the highest sum (dynamic programming). The weights are those of
+   a conditional random field: exp(sum) is how likely a path is, against all others.
+4. The probability that the whole line is right is a logistic function of that and of what the networks say.
 
-The weights were learned, by a structured perceptron, from lines of MNIST's training digits with known truth (decision
-0044); `python -m benchmarks line_weights` learns them again.
+The weights were learned from lines of MNIST's training digits with known truth (decisions 0044 and 0048);
+`python -m benchmarks line_weights` learns them again.
 """
 
 import math
@@ -22,35 +24,71 @@ from serving.image.segmentation.segmentation import Segmentation
 from serving.predictions import Predictions, Refusal
 from serving.readings import Glyph, Line
 
+Doubles = npt.NDArray[np.float64]
+
 LEAST = 1e-4  # of a probability, in a logarithm
+# The column network vouches for a digit that the digit network finds, too, but refuses: with this probability at least,
+# and where cuts have left stumps on it, or where it is but a little more novel than digits are.
+VOUCHES, RATHER_NOVEL = 0.3, 0.35
 DIGIT_SIZE = 0.6  # of a digit's height: what is no digit and at least as high may be a digit that could not be read
 
 # Weights of candidate_features: the last two of a candidate that is refused as no digit, the others of one that is read
 # as a digit. Lengths are in heights of a digit.
 WEIGHTS = {
-    "logarithm of the probability": 2.85,
-    "logarithm of 1 - novelty": 1.43,
-    "width": 16.68,
-    "width squared": -8.19,
-    "width up to a half": -4.29,
-    "height": -0.35,
-    "height's distance from 1": -7.58,
-    "ink on cuts": -0.87,
-    "cuts": -0.8,
-    "gaps": -0.69,
-    "is a 1": 0.79,
-    "width of a 1": -6.3,
-    "height of a 1": 2.22,
-    "logarithm of the probability, for each atom": 1.22,
-    "constant": -2.93,
-    "no digit": -4.35,
-    "no digit's height up to 1.5": 0.93,
+    "logarithm of the probability": 2.12,
+    "logarithm of 1 - novelty": 1.25,
+    "width": 1.35,
+    "width squared": 0.25,
+    "width up to a half": -0.61,
+    "height": 1.79,
+    "height's distance from 1": -4.16,
+    "ink on cuts": -2.93,
+    "cuts": 0.64,
+    "gaps": -1.32,
+    "is a 1": -2.27,
+    "width of a 1": -0.83,
+    "height of a 1": 0.25,
+    "logarithm of the probability, for each atom": 1.48,
+    "evidence": 0.73,
+    "is read by columns": 2.57,
+    "constant": -1.56,
+    "no digit": -5.15,
+    "no digit's height up to 1.5": 2.38,
 }
 
 # Of the logistic function for a line: constant, and weights of Features in their order.
-CONSTANT = 0.27
-LINE_WEIGHTS = (6.24, -0.99, 0.54, 0.07)
-LARGEST_LEAD = 12.0
+CONSTANT = 2.9
+LINE_WEIGHTS = (0.81, 0.65, 0.55, 0.86, 0.04)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Judged:
+    """What the two networks say of n candidates together."""
+
+    probabilities: Doubles  # (n, 10)
+    digits: npt.NDArray[np.int64]  # (n,): the likeliest
+    novelties: Doubles  # (n,): the digit network's
+    is_digit: npt.NDArray[np.bool_]  # (n,): not refused
+    evidence: Doubles  # (n,): logarithm of the column network's probability of that digit, 0 where it did not read
+    is_read: npt.NDArray[np.bool_]  # (n,): by the column network
+
+
+def judged(segmentation: Segmentation, predictions: Predictions) -> Judged:
+    """Returns what both networks say. `predictions`: the digit network's, for the candidates in their order."""
+    rows = np.arange(len(predictions.digits))
+    alone = predictions.probabilities.astype(np.float64)
+    is_read = ~np.isnan(segmentation.evidence[:, 0])
+    in_piece = np.where(is_read[:, None], segmentation.evidence.astype(np.float64), 1.0)
+    log_evidence = np.log(np.clip(in_piece, LEAST, 1.0))
+    product = np.log(np.maximum(alone, LEAST)) + log_evidence
+    product = np.exp(product - product.max(axis=1, keepdims=True))
+    probabilities = np.where(is_read[:, None], product / product.sum(axis=1, keepdims=True), alone)
+    digits = np.where(is_read, probabilities.argmax(axis=1), predictions.digits)
+    trusted = (segmentation.shapes[:, 3] > 0) | (predictions.novelties <= RATHER_NOVEL)
+    vouched = is_read & trusted & (predictions.digits == digits) & (in_piece[rows, digits] >= VOUCHES)
+    is_digit = (predictions.refusals == Refusal.NONE) | (vouched & (predictions.refusals == Refusal.NOVEL))
+    novelties = predictions.novelties.astype(np.float64)
+    return Judged(probabilities, digits, novelties, is_digit, log_evidence[rows, digits], is_read)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +97,13 @@ class Features:
 
     sum: float  # of the logarithms of the digits' probabilities
     least: float  # of these logarithms
-    lead: float  # of the path's score over the best one that takes another candidate, at most LARGEST_LEAD
+    evidence: float  # sum of the logarithms of the column network's probabilities
+    posterior: float  # logarithm of the path's probability among all paths
     digits: int  # on the path
 
-    def values(self) -> tuple[float, float, float, float]:
+    def values(self) -> tuple[float, ...]:
         """Returns them in the order of LINE_WEIGHTS."""
-        return self.sum, self.least, self.lead, float(self.digits)
+        return self.sum, self.least, self.evidence, self.posterior, float(self.digits)
 
 
 def decoded_lines(segmentation: Segmentation, predictions: Predictions) -> tuple[Line, ...]:
@@ -76,33 +115,23 @@ def lines_with_features(
     segmentation: Segmentation, predictions: Predictions, weights: Mapping[str, float] = WEIGHTS
 ) -> list[tuple[Line, Features]]:
     """Returns the lines with what their probabilities are made of, to which the logistic function is fitted."""
-    features = candidate_features(segmentation, predictions)
-    scores = sum((weights[name] * values for name, values in features.items()), np.zeros(len(predictions.digits)))
-    likely, lines = likelihoods(predictions), segmentation.spans[:, 0]
-    return [
-        _decoded(np.flatnonzero(lines == number), segmentation, predictions, scores, likely)
-        for number in np.unique(lines)
-    ]
+    both = judged(segmentation, predictions)
+    features = candidate_features(segmentation, both)
+    scores = sum((weights[name] * values for name, values in features.items()), np.zeros(len(both.digits)))
+    lines = segmentation.spans[:, 0]
+    return [_decoded(np.flatnonzero(lines == number), segmentation, both, scores) for number in np.unique(lines)]
 
 
-def likelihoods(predictions: Predictions) -> npt.NDArray[np.float64]:
-    """Returns the logarithm of how likely each candidate is its digit, (n,): of probability x (1 - novelty)."""
-    likely = predictions.probabilities.max(axis=1).astype(np.float64) * (1 - predictions.novelties)
-    logarithms: npt.NDArray[np.float64] = np.log(np.maximum(likely, LEAST))
-    return logarithms
-
-
-def candidate_features(segmentation: Segmentation, predictions: Predictions) -> dict[str, npt.NDArray[np.float64]]:
+def candidate_features(segmentation: Segmentation, both: Judged) -> dict[str, Doubles]:
     """Returns the features of the candidates by the names of WEIGHTS, each (n,). A score is their weighted sum.
 
     Of a candidate that is refused as no digit those of digits are 0, and of a digit those of what is no digit.
     """
     width, height, ink, cuts, gaps = segmentation.shapes.astype(np.float64).T
     atoms = segmentation.spans[:, 2] - segmentation.spans[:, 1]
-    log_probability = np.log(np.maximum(predictions.probabilities.max(axis=1).astype(np.float64), LEAST))
-    log_typical = np.log(np.maximum(1 - predictions.novelties.astype(np.float64), 1e-3))
-    is_one = (predictions.digits == 1).astype(np.float64)
-    is_digit = predictions.refusals == Refusal.NONE
+    log_probability = np.log(np.maximum(both.probabilities.max(axis=1), LEAST))
+    log_typical = np.log(np.maximum(1 - both.novelties, 1e-3))
+    is_one = (both.digits == 1).astype(np.float64)
     of_digits = {
         "logarithm of the probability": log_probability,
         "logarithm of 1 - novelty": log_typical,
@@ -118,71 +147,69 @@ def candidate_features(segmentation: Segmentation, predictions: Predictions) -> 
         "width of a 1": is_one * width,
         "height of a 1": is_one * height,
         "logarithm of the probability, for each atom": atoms * log_probability,
+        "evidence": both.evidence,
+        "is read by columns": both.is_read.astype(np.float64),
         "constant": np.ones_like(width),
     }
     of_others = {"no digit": np.ones_like(width), "no digit's height up to 1.5": np.minimum(height, 1.5)}
-    return {name: np.where(is_digit, values, 0.0) for name, values in of_digits.items()} | {
-        name: np.where(is_digit, 0.0, values) for name, values in of_others.items()
+    return {name: np.where(both.is_digit, values, 0.0) for name, values in of_digits.items()} | {
+        name: np.where(both.is_digit, 0.0, values) for name, values in of_others.items()
     }
 
 
 def _decoded(
-    rows: npt.NDArray[np.int64],
-    segmentation: Segmentation,
-    predictions: Predictions,
-    scores: npt.NDArray[np.float64],
-    likely: npt.NDArray[np.float64],
+    rows: npt.NDArray[np.int64], segmentation: Segmentation, both: Judged, scores: Doubles
 ) -> tuple[Line, Features]:
-    """Decodes the line of the candidates in `rows`. `scores` and `likely`: of all candidates, (n,)."""
-    path, lead = best_path(segmentation.spans[rows, 1:], scores[rows])
+    """Decodes the line of the candidates in `rows`. `scores`: of all candidates, (n,)."""
+    path, posterior = best_path(segmentation.spans[rows, 1:], scores[rows])
     chosen = rows[path]
     glyphs = tuple(
         Glyph(
             (int(x), int(y), int(width), int(height)),
-            int(predictions.digits[row]),
-            predictions.probabilities[row],
-            float(predictions.novelties[row]),
-            bool(predictions.refusals[row] != Refusal.NONE),
+            int(both.digits[row]),
+            both.probabilities[row].astype(np.float32),
+            float(both.novelties[row]),
+            not both.is_digit[row],
         )
         for row, (x, y, width, height) in zip(chosen, segmentation.boxes[chosen], strict=True)
     )
-    digits = [row for row, glyph in zip(chosen, glyphs, strict=True) if not glyph.refused]
+    digits = chosen[both.is_digit[chosen]]
+    # How likely each is its digit: probability x (1 - novelty).
+    likely = np.log(np.maximum(both.probabilities[digits].max(axis=1) * (1 - both.novelties[digits]), LEAST))
     features = Features(
-        float(likely[digits].sum()), float(likely[digits].min(initial=0.0)), min(lead, LARGEST_LEAD), len(digits)
+        float(likely.sum()),
+        float(likely.min(initial=0.0)),
+        float(both.evidence[digits].sum()),
+        posterior,
+        len(digits),
     )
     is_large = segmentation.shapes[chosen, 1] >= DIGIT_SIZE
-    is_refused = not digits or any(glyph.refused and large for glyph, large in zip(glyphs, is_large, strict=True))
-    text = "".join(str(glyph.digit) for glyph in glyphs if not glyph.refused)
-    return Line(glyphs, text, _probability(features) if digits else 0.0, is_refused), features
+    is_refused = not len(digits) or bool((~both.is_digit[chosen] & is_large).any())
+    text = "".join(str(digit) for digit in both.digits[digits])
+    return Line(glyphs, text, _probability(features) if len(digits) else 0.0, is_refused), features
 
 
-def best_path(spans: npt.NDArray[np.int32], scores: npt.NDArray[np.float64]) -> tuple[list[int], float]:
-    """Returns the candidates, in reading order, that cover each atom once with the highest sum of scores, and its lead.
+def best_path(spans: npt.NDArray[np.int32], scores: Doubles) -> tuple[list[int], float]:
+    """Returns the candidates, in reading order, that cover each atom once with the highest sum of scores.
 
-    `spans`: (n, 2), first atom and one past the last one. Each atom alone is a candidate. The lead is over the best sum
-    with any other candidate; infinite without one.
+    Also returns the logarithm of that path's probability: exp(sum) by what all paths have of it. `spans`: (n, 2), first
+    atom and one past the last one. Each atom alone is a candidate.
     """
     atoms = int(spans[:, 1].max())
-    # Best sums of the atoms before and after each place: the best path through any candidate is a sum of three.
-    before, after = np.full((2, atoms + 1), -np.inf)
-    before[0] = after[atoms] = 0.0
-    last = np.full(atoms + 1, -1)
-    for row in np.lexsort((spans[:, 0], spans[:, 1])).tolist():
-        start, end = spans[row]
-        if before[start] + scores[row] > before[end]:
-            before[end], last[end] = before[start] + scores[row], row
-    for row in np.lexsort((spans[:, 1], spans[:, 0]))[::-1].tolist():
-        start, end = spans[row]
-        after[start] = max(after[start], after[end] + scores[row])
+    best, total = [0.0] + [-math.inf] * atoms, [0.0] + [-math.inf] * atoms  # of the atoms before each place
+    last = [-1] * (atoms + 1)
+    order = np.lexsort((spans[:, 0], spans[:, 1]))
+    for row, (start, end), score in zip(order.tolist(), spans[order].tolist(), scores[order].tolist(), strict=True):
+        if best[start] + score > best[end]:
+            best[end], last[end] = best[start] + score, row
+        more, less = max(total[end], total[start] + score), min(total[end], total[start] + score)
+        total[end] = more + math.log1p(math.exp(less - more))
     path: list[int] = []
     at = atoms
     while at:
-        path.append(int(last[at]))
+        path.append(last[at])
         at = int(spans[path[-1], 0])
-    through = before[spans[:, 0]] + scores + after[spans[:, 1]]
-    others = np.ones(len(spans), np.bool_)
-    others[path] = False
-    return path[::-1], float(before[atoms] - through[others].max(initial=-np.inf))
+    return path[::-1], min(best[atoms] - total[atoms], 0.0)
 
 
 def _probability(features: Features) -> float:

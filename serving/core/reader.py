@@ -4,7 +4,7 @@
    as the images that they are, so that a page cannot take the room of others unseen.
 2. Candidates are submitted batch by batch, so that requests which come meanwhile run between those of a page; all
    are read by one version of the model.
-3. Segmentation and the decoding of lines run on the decoders' threads, off the event loop.
+3. Segmentation, with the column network, and the decoding of lines run on the decoders' threads, off the event loop.
 """
 
 import time
@@ -22,7 +22,8 @@ from serving.image.picture import ImageLimits
 from serving.predictions import Pixels, Predictions, join
 from serving.readings import Layout, Line, Reading
 
-if TYPE_CHECKING:  # importing it loads OpenCV and Pillow
+if TYPE_CHECKING:  # importing them loads OpenCV and Pillow
+    from serving.image.segmentation.columns import ReadStrips
     from serving.image.segmentation.segmentation import Segmentation
 
 
@@ -32,9 +33,11 @@ READING = 8  # units of work, besides decoding: a line takes 10 to 20 ms; what t
 class Reader:
     """Reads pictures. Used from the event loop alone."""
 
-    def __init__(self, registry: Registry, classifier: Classifier) -> None:
+    def __init__(self, registry: Registry, classifier: Classifier, read_strips: "ReadStrips") -> None:
+        """`read_strips`: the column network, called from the decoders' threads."""
         self._registry = registry
         self._classifier = classifier
+        self._read_strips = read_strips
 
     async def read(
         self,
@@ -56,7 +59,7 @@ class Reader:
         with classifier.admitted(caller, 1, served.batcher, deadline, decoding=cost):
             began = time.monotonic()
             async with before(deadline):
-                segmenting = partial(_segment, picture, pictures.limits, layout)
+                segmenting = partial(_segment, picture, pictures.limits, layout, self._read_strips)
                 found = await pictures.run(caller, cost, segmenting, is_long=True)
             decode_seconds = time.monotonic() - began
             pictures.count_remarks(found.quality)
@@ -103,10 +106,10 @@ async def _predict(pixels: Pixels, batcher: Batcher, deadline: float) -> Predict
 # Imported where they run: OpenCV and Pillow take 30 MB and a quarter of a second, and raw pixels need neither.
 
 
-def _segment(picture: bytes, limits: ImageLimits, layout: Layout) -> "Segmentation":
+def _segment(picture: bytes, limits: ImageLimits, layout: Layout, read_strips: "ReadStrips") -> "Segmentation":
     from serving.image.segmentation.segmentation import segment
 
-    return segment(picture, limits, layout)
+    return segment(picture, limits, layout, read_strips)
 
 
 def _decoded_lines(found: "Segmentation", predictions: Predictions) -> tuple[Line, ...]:

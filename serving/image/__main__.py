@@ -1,4 +1,4 @@
-"""Preprocesses stacks of grey pictures as the server does: `python -m serving.image [--candidates] IN.npz OUT.npz`.
+"""Preprocesses stacks of grey pictures as the server does: `python -m serving.image [FLAG] IN.npz OUT.npz`.
 
 For programs that need the server's preprocessing without importing it, as training does. Its image holds serving/image,
 serving/__init__.py, serving/errors.py and serving/readings.py, so this module and what it imports need nothing else of
@@ -10,7 +10,11 @@ serving.
 3. With --candidates it holds what may be digits in pictures of numbers, m of a stack: under NAME the framed pixels,
    (m, 784) uint8; under NAME_boxes x, y, width and height in the picture, (m, 4) int32; under NAME_pictures the place
    of that picture in the stack, (m,) int64.
-4. Other input ends it with one line on standard error and exit status 2.
+4. With --strips the pictures are ink, 0 = paper, and the ink of each is one piece, as the column network sees it: it
+   holds under NAME the strips, (n, 32, w) uint8, empty on the right up to the widest; under NAME_widths the width of
+   each, (n,) int64; under NAME_columns a, b and c, (n, 3) float64: a point (x, y) of the picture, whose first pixel
+   reaches from 0 to 1 in both, lies at the column a * x + b * y + c of the strip.
+5. Other input ends it with one line on standard error and exit status 2.
 """
 
 import sys
@@ -18,15 +22,20 @@ import zipfile
 import zlib
 from pathlib import Path
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
 from serving.image.framing import frame
+from serving.image.segmentation.columns import unread
+from serving.image.segmentation.cuts import without_slant
 from serving.image.segmentation.segmentation import segment_grey
+from serving.image.segmentation.strips import HEIGHT, strip_of
 
-USAGE = "usage: python -m serving.image [--candidates] IN.npz OUT.npz"
-CANDIDATES_FLAG = "--candidates"
+USAGE = "usage: python -m serving.image [--candidates | --strips] IN.npz OUT.npz"
 FLAGS_SUFFIX, BOXES_SUFFIX, PICTURES_SUFFIX = "_flags", "_boxes", "_pictures"
+WIDTHS_SUFFIX, COLUMNS_SUFFIX = "_widths", "_columns"
+SUFFIXES = (FLAGS_SUFFIX, BOXES_SUFFIX, PICTURES_SUFFIX, WIDTHS_SUFFIX, COLUMNS_SUFFIX)
 
 
 class _InputError(Exception):
@@ -36,11 +45,12 @@ class _InputError(Exception):
 def main(arguments: list[str]) -> int:
     """Runs the command. Returns its exit status: 0, or 2 when the input cannot be used."""
     try:
-        paths = [each for each in arguments if each != CANDIDATES_FLAG]
-        if len(paths) != 2:
+        flags = [each for each in arguments if each in _FLAGS]
+        paths = [each for each in arguments if each not in _FLAGS]
+        if len(paths) != 2 or len(flags) > 1:
             raise _InputError(USAGE)
         source, target = map(Path, paths)
-        preprocess = _candidates_of if CANDIDATES_FLAG in arguments else _frame_all
+        preprocess = _FLAGS[flags[0]] if flags else _frame_all
         framed: dict[str, npt.NDArray[np.generic]] = {}
         for name, stack in _stacks(source).items():
             framed |= {name + suffix: array for suffix, array in preprocess(stack).items()}
@@ -66,7 +76,7 @@ def _stacks(source: Path) -> dict[str, npt.NDArray[np.uint8]]:
             raise _InputError(
                 f"array {name!r} of {source}: expected (n, h, w) uint8 pictures, got {stack.shape} {stack.dtype}"
             )
-        for suffix in (FLAGS_SUFFIX, BOXES_SUFFIX, PICTURES_SUFFIX):
+        for suffix in SUFFIXES:
             if name.endswith(suffix) and name.removesuffix(suffix) in stacks:
                 raise _InputError(
                     f"array {name!r} of {source}: the name is needed for the {suffix[1:]} of another array"
@@ -76,12 +86,34 @@ def _stacks(source: Path) -> dict[str, npt.NDArray[np.uint8]]:
 
 def _candidates_of(stack: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[np.generic]]:
     """Returns the candidates in a stack (n, h, w) of pictures of numbers, by the suffix of their name."""
-    found = [segment_grey(picture) for picture in stack]
+    found = [segment_grey(picture, unread) for picture in stack]
     return {
         "": np.concatenate([np.zeros((0, 784), np.uint8), *(each.pixels for each in found)]),
         BOXES_SUFFIX: np.concatenate([np.zeros((0, 4), np.int32), *(each.boxes for each in found)]),
         PICTURES_SUFFIX: np.repeat(np.arange(len(stack), dtype=np.int64), [len(each.boxes) for each in found]),
     }
+
+
+def _strips_of(stack: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[np.generic]]:
+    """Returns the strips of a stack (n, h, w) of pictures of ink, by the suffix of their name. Raises _InputError."""
+    found = []
+    columns = np.zeros((len(stack), 3))
+    for index, picture in enumerate(stack):
+        left, top, width, height = cv2.boundingRect(picture)
+        if not width:
+            raise _InputError(f"picture {index} of a stack has no ink, of which --strips makes a strip")
+        upright, shifts = without_slant(picture[top : top + height, left : left + width])
+        strip = strip_of(upright)
+        # Each row was shifted by a whole number of columns: the line that is nearest to these.
+        middles = np.stack([np.arange(top, top + height) + 0.5, np.ones(height)], axis=1)
+        slant, shift = np.linalg.lstsq(middles, shifts.astype(np.float64), rcond=None)[0]
+        columns[index] = strip.scale, strip.scale * slant, strip.scale * (shift - left) + strip.offset
+        found.append(strip.pixels)
+    widths = np.array([pixels.shape[1] for pixels in found], np.int64)
+    strips = np.zeros((len(found), HEIGHT, widths.max(initial=0)), np.uint8)
+    for index, pixels in enumerate(found):
+        strips[index, :, : pixels.shape[1]] = pixels
+    return {"": strips, WIDTHS_SUFFIX: widths, COLUMNS_SUFFIX: columns}
 
 
 def _frame_all(stack: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[np.generic]]:
@@ -94,6 +126,8 @@ def _frame_all(stack: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[np.generic
         flags[index] = framed.quality
     return {"": pixels, FLAGS_SUFFIX: flags}
 
+
+_FLAGS = {"--candidates": _candidates_of, "--strips": _strips_of}
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

@@ -49,6 +49,7 @@ from serving.image.picture import ImageLimits
 from serving.logging import Logger
 from serving.metrics.merge import values
 from serving.metrics.metrics import Metrics
+from serving.models.column_network import ColumnNetwork
 from serving.models.device import Session, open_on_device
 from serving.models.loaded_model import LoadedModel
 from serving.models.onnx_session import RUNTIME_VERSION, available_providers
@@ -119,7 +120,7 @@ class Server:
         self._access_log = AccessLog(log, config.log_format) if config.access_log else None
         observed = (authenticator, self.metrics, log, self._access_log)
         operations = DigitOperations(classifier, self._explainer)
-        reader = Reader(self._registry, classifier)
+        reader = Reader(self._registry, classifier, ColumnNetwork())
         reload = self._reload_everywhere if config.admin else None
         collect = collect_service or self.collect
 

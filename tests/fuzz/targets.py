@@ -34,7 +34,7 @@ from serving.image.picture import ImageLimits
 from serving.image.segmentation.segmentation import segment
 from serving.predictions import PIXELS
 from serving.readings import Layout
-from tests.support.segmentations import faults_of
+from tests.support.segmentations import faults_of, read_at_random
 
 # As in production but for the numbers: a picture at the limit takes milliseconds, a larger one is refused all the same.
 LIMITS = ImageLimits(max_bytes=64 * 1024, max_pixels=256 * 256)
@@ -77,7 +77,7 @@ def read(content: bytes) -> None:
     """A picture file to candidates for digits, in a layout that its checksum chooses."""
     layout = Layout(zlib.crc32(content) % len(Layout))
     try:
-        found = segment(content, LIMITS, layout)
+        found = segment(content, LIMITS, layout, read_at_random)
     except DigitServiceError as error:
         _check_refusal(error)
         _check_cause(error.__cause__)

@@ -20,6 +20,7 @@ PICTURES: dict[str, Callable[[], Image.Image]] = {
     "canvas-in-page": one_digit.canvas_in_page,
     "soft-crop": one_digit.soft_crop,
     "line-cuts": lines.line_cuts,
+    "line-columns": lines.line_columns,
     "line-candidates": lines.line_candidates,
     "line-boxes": lines.line_boxes,
     "comb": lines.comb,

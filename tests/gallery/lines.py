@@ -1,25 +1,28 @@
 """Pictures of lines of digits: cut, read as candidates, and put together."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 from PIL import Image, ImageDraw
 
 from experiments.whole_numbers.pictures import make
-from experiments.whole_numbers.writing import Hand, sheet
-from serving.core.line_decoding import decoded_lines
+from serving.core.line_decoding import decoded_lines, judged
 from serving.image.segmentation.atoms import Atoms, find_atoms
 from serving.image.segmentation.pieces import Pieces, find_pieces, ink_of
-from serving.image.segmentation.segmentation import Segmentation, segment_grey
+from serving.image.segmentation.segmentation import MOST_ATOMS, Segmentation, segment_grey
+from serving.models.column_network import ColumnNetwork
 from serving.predictions import Predictions
 from serving.readings import Box, Layout, Line
-from tests.gallery.panels import FONT, GREEN, PALE, RED, Grey, Panel, coloured, panel, stacked
+from tests.gallery.panels import FONT, GREEN, PALE, RED, TEXT, Grey, Panel, coloured, enlarged, panel, stacked
 from tests.support.shipped_model import shipped_model
 from tests.support.whole_numbers import committed_handwriting
+from training.synthetic.writing import Hand, sheet
 
-TEXT, LINE_SEED, DIGIT_HEIGHT = "47302", 4, 56
+WRITTEN, LINE_SEED, DIGIT_HEIGHT = "47302", 4, 56
 COMB_SEED = 13
 PAPER, INK = 245, 40  # grey levels
 TINY, PALE_PEN = 6, 0.2  # pixels of height; contrast of a pale pen, of a dark one's
@@ -60,11 +63,27 @@ def line_cuts() -> Image.Image:
     )
 
 
+def line_columns() -> Image.Image:
+    """The strips of that line, and for each frame what the column network sees: the darker, the more probable."""
+    pieces = _touching_line().pieces
+    strips: list[Grey] = []
+    network = ColumnNetwork()
+
+    def kept(seen: Sequence[Grey]) -> list[npt.NDArray[np.float32]]:
+        strips.extend(seen)
+        return network(seen)
+
+    find_atoms(pieces, kept, is_one_line=True)
+    shown = [(strip, frames) for strip, frames in zip(strips, network(strips), strict=True) if strip.any()]
+    return stacked([_frames(strip, frames) for strip, frames in shown])
+
+
 def line_candidates() -> Image.Image:
     """All candidates of that line, above the atoms that they cover, and the best path through them."""
     read = _touching_line()
     spans = read.segmentation.spans[:, 1:]
     lengths = spans[:, 1] - spans[:, 0]
+    spans, lengths = spans[lengths <= MOST_ATOMS], lengths[lengths <= MOST_ATOMS]  # the picture as a whole is the last
     chosen = {tuple(map(int, glyph.box)) for line in read.lines for glyph in line.glyphs}
     page = Image.new("RGB", (int(spans.max()) * COLUMN + 20, int(lengths.max()) * ROW + 12), "white")
     draw = ImageDraw.Draw(page)
@@ -143,10 +162,26 @@ def _pale_before(grey: Grey, column: int) -> Grey:
     return pale
 
 
+def _frames(strip: Grey, frames: npt.NDArray[np.float32]) -> Panel:
+    """A strip above its frames: a row for each digit, and the last one for none."""
+    scale, cell = 5, 14
+    levels = np.rint(255 * (1 - frames.T)).astype(np.uint8)
+    table = Image.fromarray(levels).resize((strip.shape[1] * scale, cell * len(levels)), Image.Resampling.NEAREST)
+    picture = Image.new("RGB", (table.width + 2 * cell, strip.shape[0] * scale + table.height), "white")
+    picture.paste(enlarged(Image.fromarray(255 - strip), scale), (2 * cell, 0))
+    picture.paste(table, (2 * cell, strip.shape[0] * scale))
+    draw = ImageDraw.Draw(picture)
+    for row, name in enumerate("0123456789-"):
+        draw.text((cell // 2, strip.shape[0] * scale + row * cell), name, TEXT, FONT)
+    for frame in range(1, len(frames)):
+        left = 2 * cell + frame * scale * strip.shape[1] // len(frames)
+        draw.line((left, strip.shape[0] * scale, left, picture.height), PALE)
+    return Panel("a strip, its frames", picture)
+
+
 def _said(read: Read, row: int) -> str:
-    if read.predictions.refusals[row]:
-        return "no digit"
-    return f"{read.predictions.digits[row]}: {read.predictions.probabilities[row].max():.2f}"
+    both = judged(read.segmentation, read.predictions)
+    return f"{both.digits[row]}: {both.probabilities[row].max():.2f}" if both.is_digit[row] else "no digit"
 
 
 def _answered(read: Read, scale: float) -> Panel:
@@ -178,10 +213,10 @@ def _touching_line() -> Read:
 
 
 def _written(touching: float) -> Grey:
-    """TEXT, of which this share of neighbours touch."""
+    """WRITTEN, of which this share of neighbours touch."""
     rng = np.random.default_rng(LINE_SEED)
     digits = committed_handwriting().random_writer("held-out", rng)
-    glyphs = Hand(digits, DIGIT_HEIGHT, degrees=2, pen=1.4, touching=touching).line(TEXT, rng)
+    glyphs = Hand(digits, DIGIT_HEIGHT, degrees=2, pen=1.4, touching=touching).line(WRITTEN, rng)
     margin = DIGIT_HEIGHT // 2
     top = min(each.top for each in glyphs)
     bottom, right = max(each.bottom for each in glyphs), max(each.right for each in glyphs)
@@ -191,8 +226,8 @@ def _written(touching: float) -> Grey:
 
 def _read(grey: Grey) -> Read:
     pieces = find_pieces(grey)
-    segmentation = segment_grey(grey, Layout.LINE)
+    segmentation = segment_grey(grey, ColumnNetwork(), Layout.LINE)
     batch = shipped_model().run(segmentation.pixels)
     predictions = Predictions(batch, 0, len(batch))
-    atoms = find_atoms(pieces, is_one_line=True)
+    atoms = find_atoms(pieces, ColumnNetwork(), is_one_line=True)
     return Read(grey, pieces, atoms, segmentation, predictions, decoded_lines(segmentation, predictions))

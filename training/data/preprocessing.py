@@ -3,7 +3,7 @@
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -11,7 +11,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from training.data.arrays import PIXELS, Arrays, Pixels
+from training.data.arrays import PIXELS, Arrays, Doubles, Pixels
 from training.errors import DataError
 
 REPOSITORY = Path(__file__).parents[2]
@@ -40,8 +40,26 @@ class Candidates:
     pictures: npt.NDArray[np.int64]
 
 
+@dataclass(frozen=True, slots=True)
+class Strips:
+    """Strips of n pieces of ink, as the column network sees them.
+
+    Attributes:
+        pixels: (n, 32, w) uint8, 0 = paper, empty behind the strip.
+        widths: (n,) int64, of each strip, up to w.
+        columns: (n, 3) float64: a, b and c such that a point (x, y) of the picture lies at the column a x + b y + c.
+    """
+
+    pixels: npt.NDArray[np.uint8]
+    widths: npt.NDArray[np.int64]
+    columns: Doubles
+
+
 Preprocess: TypeAlias = Callable[[Mapping[str, npt.NDArray[np.uint8]]], Mapping[str, Preprocessed]]
 Segment: TypeAlias = Callable[[npt.NDArray[np.uint8]], Candidates]
+MakeStrips: TypeAlias = Callable[[Sequence[npt.NDArray[np.uint8]]], Strips]
+
+_STACKS = 16  # of pictures of like sizes, so that little paper is added to make them of one size
 
 
 def preprocess_pictures(stacks: Mapping[str, npt.NDArray[np.uint8]]) -> Mapping[str, Preprocessed]:
@@ -70,6 +88,34 @@ def segment_pictures(pictures: npt.NDArray[np.uint8]) -> Candidates:
     if found.pixels.shape != (count, PIXELS) or found.boxes.shape != (count, 4):
         raise RuntimeError(f"segmentation made {found.pixels.shape} and {found.boxes.shape}: this is a bug")
     return found
+
+
+def strips_of_pictures(pictures: Sequence[npt.NDArray[np.uint8]]) -> Strips:
+    """The strips of pictures of ink, (h, w) uint8 each, 0 = paper, of any sizes. The ink of each is one piece.
+
+    Raises:
+        DataError: as for `preprocess_pictures`, or a picture has no ink.
+    """
+    order = np.argsort([each.size for each in pictures], kind="stable")
+    groups = [each for each in np.array_split(order, _STACKS) if each.size]
+    made = _run(
+        {f"stack{number}": _stacked([pictures[row] for row in rows]) for number, rows in enumerate(groups)}, "--strips"
+    )
+    stacks = [made[f"stack{number}"] for number in range(len(groups))]
+    strips = np.zeros((len(pictures), stacks[0].shape[1], max(each.shape[2] for each in stacks)), np.uint8)
+    widths, columns = np.zeros(len(pictures), np.int64), np.zeros((len(pictures), 3))
+    for number, (rows, stack) in enumerate(zip(groups, stacks, strict=True)):
+        strips[rows, :, : stack.shape[2]] = stack
+        widths[rows], columns[rows] = made[f"stack{number}_widths"], made[f"stack{number}_columns"]
+    return Strips(strips, widths, columns)
+
+
+def _stacked(pictures: Sequence[npt.NDArray[np.uint8]]) -> npt.NDArray[np.uint8]:
+    """Pictures as one stack, with paper on the right and below."""
+    stack = np.zeros((len(pictures), max(map(len, pictures)), max(each.shape[1] for each in pictures)), np.uint8)
+    for row, picture in enumerate(pictures):
+        stack[row, : picture.shape[0], : picture.shape[1]] = picture
+    return stack
 
 
 def _checked(name: str, pixels: Pixels, flags: npt.NDArray[np.int64], count: int) -> Preprocessed:

@@ -53,6 +53,13 @@ def split_mnist(mnist: Mnist, train_images: int, validation_images: int, seed: i
     return Split(train=mnist.train.take(rest[:train_images]), validation=mnist.train.take(first), test=mnist.test)
 
 
+def validation_writers(mnist: Mnist, validation_images: int, seed: int) -> npt.NDArray[np.uint16]:
+    """The people whose rows `split_mnist` draws for validation by writers, with the same arguments."""
+    generator = np.random.default_rng(seed)
+    generator.permutation(len(mnist.train))  # the order of rows, which it draws first
+    return _draw_writers(load_writers().writer[: len(mnist.train)], validation_images, generator)
+
+
 def _draw_writers(writer: npt.NDArray[np.uint16], rows: int, generator: np.random.Generator) -> npt.NDArray[np.uint16]:
     """Random people who wrote `rows` rows together, or as few more as can be.
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from training.data.committed import read_committed
 
 _FILE = Path(__file__).with_name("writers.npz")
-_SHA256 = "bb9ac04f519d3e8c5d3d9c22d9a64d9df4e1f792f675d81654bc0d34d5b4f578"
+SHA256 = "bb9ac04f519d3e8c5d3d9c22d9a64d9df4e1f792f675d81654bc0d34d5b4f578"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,4 +31,4 @@ def load_writers(path: Path = _FILE) -> Writers:
     Raises:
         DataError: the file is missing or is not the committed one.
     """
-    return Writers(**read_committed(path, _SHA256))
+    return Writers(**read_committed(path, SHA256))

@@ -10,7 +10,7 @@ from typing import Any
 import tensorflow as tf
 from rich.console import Console
 
-from training.config import TrainingConfig, apply_settings
+from training.config import ColumnsConfig, TrainingConfig, apply_settings
 from training.data.split import Split
 from training.environment import current_git_state, library_versions, make_deterministic, processor
 from training.errors import RunError
@@ -37,11 +37,25 @@ def begin(folder: RunFolder, settings: Mapping[str, Any], resume: bool, restart:
         RunError: there is a run and neither flag says what to do with it, or none to resume, or other settings.
         ConfigError: a setting is unknown or out of range.
     """
-    if resume and restart:
-        raise RunError("--resume goes on with a run and --restart deletes it: give one of them")
-    if resume:
+    if goes_on(resume, restart):
         return _resumed(folder, settings)
     config = apply_settings(TrainingConfig(), settings, "settings")
+    make_room(folder, restart)
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    record = RunRecord(config, current_git_state(), library_versions(), processor(), started)
+    folder.write_record(record)
+    return record
+
+
+def goes_on(resume: bool, restart: bool) -> bool:
+    """Is a run to be resumed? Raises RunError where both are asked for."""
+    if resume and restart:
+        raise RunError("--resume goes on with a run and --restart deletes it: give one of them")
+    return resume
+
+
+def make_room(folder: RunFolder, restart: bool) -> None:
+    """Delete the run in the folder if that is asked for. Raises RunError where there is one and it is not."""
     if restart:
         folder.remove()
     if folder.has_begun:
@@ -50,10 +64,18 @@ def begin(folder: RunFolder, settings: Mapping[str, Any], resume: bool, restart:
             f"there is a run {folder.name!r} already, and it is {state}."
             " Go on with it: --resume. Delete it and begin again: --restart. Keep it and begin another: --run NAME"
         )
-    started = datetime.now(UTC).isoformat(timespec="seconds")
-    record = RunRecord(config, current_git_state(), library_versions(), processor(), started)
-    folder.write_record(record)
-    return record
+
+
+def check_unchanged(run: str, config: TrainingConfig | ColumnsConfig, settings: Mapping[str, Any]) -> None:
+    """Raises RunError where a setting is another than the run of this name was begun with."""
+    wanted = apply_settings(config, settings, "settings")
+    for each in dataclasses.fields(wanted):
+        old, new = getattr(config, each.name), getattr(wanted, each.name)
+        if old != new:
+            raise RunError(
+                f"the run {run!r} was begun with {each.name} = {old}, not {new}, and cannot change half-way."
+                " Resume without that setting, or begin another run with --run NAME"
+            )
 
 
 def fit(
@@ -120,14 +142,7 @@ def _restored(folder: RunFolder, state: TrainingState) -> list[EpochRecord]:
 
 def _resumed(folder: RunFolder, settings: Mapping[str, Any]) -> RunRecord:
     record = folder.read_record()
-    wanted = apply_settings(record.config, settings, "settings")
-    for each in dataclasses.fields(wanted):
-        old, new = getattr(record.config, each.name), getattr(wanted, each.name)
-        if old != new:
-            raise RunError(
-                f"the run {folder.name!r} was begun with {each.name} = {old}, not {new}, and cannot change half-way."
-                " Resume without that setting, or begin another run with --run NAME"
-            )
+    check_unchanged(folder.name, record.config, settings)
     git = current_git_state()
     if git.revision != record.git.revision and not folder.is_finished:
         # Two revisions made it, so none of them alone can make it again.

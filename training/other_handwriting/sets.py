@@ -131,7 +131,11 @@ def character_pictures(characters: Characters, drawings: int, generator: np.rand
     """Each character drawn so often."""
     for _ in range(drawings):
         for ink in characters.ink:
-            small = Image.fromarray(np.pad(ink, 4).astype(np.uint8) * 255)
-            large = small.resize((small.width * 2, small.height * 2), Image.Resampling.BICUBIC)
-            drawn = Pen.random(generator).traced(np.asarray(large, np.float32) / np.float32(255), _DRAWN_THICKNESS)
-            yield sheet(cropped(drawn), SIDE, generator), NOT_A_DIGIT
+            yield sheet(character_ink(ink, generator), SIDE, generator), NOT_A_DIGIT
+
+
+def character_ink(ink: npt.NDArray[np.bool_], generator: np.random.Generator) -> Floats:
+    """One of Omniglot's drawings, (h, w), twice as large and with another pen: its tight ink."""
+    small = Image.fromarray(np.pad(ink, 4).astype(np.uint8) * 255)
+    large = small.resize((small.width * 2, small.height * 2), Image.Resampling.BICUBIC)
+    return cropped(Pen.random(generator).traced(np.asarray(large, np.float32) / np.float32(255), _DRAWN_THICKNESS))

@@ -9,8 +9,10 @@ import numpy.typing as npt
 
 from serving.image.ink.components import HEIGHT, LEFT, TOP, WIDTH
 from serving.image.ink.paper import Ink
-from serving.image.segmentation.cuts import cuts_of
+from serving.image.segmentation.columns import Doubles, ReadStrips, likely_cuts, single_digits
+from serving.image.segmentation.cuts import Cuts, Upright, cuts_of, upright_of
 from serving.image.segmentation.pieces import Pieces, holds_others
+from serving.image.segmentation.strips import read_of, strip_of
 from serving.image.segmentation.text_lines import lines_of
 
 MAX_PIECES = 400  # of one picture: the largest. A page of noise has thousands
@@ -19,10 +21,9 @@ SPECK = 0.12  # of the digit's height: what is smaller in both directions is non
 TALLEST, WIDEST = 2.2, 12.0  # of the digit's height: what is larger is no piece of a line
 SMALL_PART = 0.5  # of the digit's height: a smaller piece over or under a larger one is part of it
 PART_OVERLAP = 0.5  # of its width that lies over or under the larger one
-CUT_WIDTH = 0.7  # of the digit's height: a wider piece may be two digits
+READ_HEIGHT = 0.5  # of the digit's height: pieces at least as high are shown to the column network
 SOFT_EDGE = 2  # pixels around strokes that go with them
 
-Path = npt.NDArray[np.int64]  # (h,): column of a cut in each row
 Box = tuple[int, int, int, int]  # left, top, right, bottom; the last two lie outside
 
 
@@ -35,9 +36,12 @@ class Atoms:
     boxes: list[Box]
     pieces: list[int]  # number of the piece that each atom is of
     cut_inks: list[float]  # ink on the cut on each atom's left, in pixels; 0 at the start of a piece
+    # By number of a piece that the column network read: how likely it shows one digit between the left edges of two of
+    # its atoms, or the last one's right edge, (atoms + 1, atoms + 1, 10).
+    evidence: dict[int, Doubles]
 
 
-def find_atoms(pieces: Pieces, is_one_line: bool = False) -> Atoms:
+def find_atoms(pieces: Pieces, read_strips: ReadStrips, is_one_line: bool = False) -> Atoms:
     """Returns the atoms of all lines. `is_one_line`: the caller knows that there is one line."""
     boxes, digit_height = pieces.components.boxes, pieces.digit_height
     large = boxes[:, [WIDTH, HEIGHT]].max(axis=1, initial=0) >= max(SPECK * digit_height, 2)
@@ -51,16 +55,17 @@ def find_atoms(pieces: Pieces, is_one_line: bool = False) -> Atoms:
     if is_one_line:
         numbers = np.minimum(numbers, 0)
     labels = np.zeros(pieces.ink.shape, np.uint16)
-    atoms = Atoms(labels, [], [], [], [])
+    atoms = Atoms(labels, [], [], [], [], {})
     wholes = [
         (line, _WholePiece(pieces, whole))
         for line in range(numbers.max(initial=-1) + 1)
         for whole in _whole_pieces(boxes, rows[numbers == line], digit_height)
     ]
-    wide = [whole for _, whole in wholes if whole.width > CUT_WIDTH * digit_height]
-    cuts = dict(zip(map(id, wide), cuts_of([whole.ink() for whole in wide], digit_height), strict=True))
-    for line, whole in wholes:
-        _add(atoms, line, whole, *cuts.get(id(whole), ((), ())))
+    uprights, evidence = _read(
+        [upright_of(whole.ink(), digit_height) for _, whole in wholes], READ_HEIGHT * digit_height, read_strips
+    )
+    for (line, whole), cuts, singles in zip(wholes, cuts_of(uprights, digit_height), evidence, strict=True):
+        _add(atoms, line, whole, cuts, singles)
     for _ in range(SOFT_EDGE):
         grown = cv2.dilate(labels, np.ones((3, 3), np.uint8))
         np.copyto(labels, grown, where=labels == 0)
@@ -109,18 +114,44 @@ class _WholePiece:
         return np.where(self.mask, self._pieces.ink[self.area], np.uint8(0))
 
 
-def _add(atoms: Atoms, line: int, whole: _WholePiece, paths: Sequence[Path], inks: Sequence[float]) -> None:
-    """Adds the atoms of the piece, which is cut along `paths` with this ink on them, from left to right."""
-    part = np.zeros(whole.mask.shape, np.uint16)  # number of the part between cuts, from the left
-    for path in paths:
-        part += np.arange(whole.width)[None, :] >= path[:, None]
+def _read(
+    uprights: Sequence[Upright], least_height: float, read_strips: ReadStrips
+) -> tuple[list[Upright], list[Doubles | None]]:
+    """Returns the pieces, to be cut where the column network finds it likely, and its evidence where it read one.
+
+    It is not shown what is lower than `least_height`: in a strip all pieces have one height, and a comma is a 1 there.
+    """
+    rows = [row for row, each in enumerate(uprights) if len(each.ink) >= least_height]
+    strips = [strip_of(uprights[row].ink, uprights[row].columns) for row in rows]
+    frames = read_of(strips, read_strips)
+    kept = list(uprights)
+    evidence: list[Doubles | None] = [None] * len(uprights)
+    read = single_digits(frames, [strip.edges for strip in strips[: len(frames)]])
+    for row, singles in zip(rows, read, strict=False):
+        is_likely = likely_cuts(singles)
+        kept[row] = uprights[row].cut_at(is_likely[1:-1])
+        evidence[row] = singles[is_likely][:, is_likely]
+    return kept, evidence
+
+
+def _add(atoms: Atoms, line: int, whole: _WholePiece, cuts: Cuts, evidence: Doubles | None) -> None:
+    """Adds the atoms of the piece, from left to right."""
     piece = len(atoms.lines)
-    for number in np.unique(part[whole.mask]) if len(paths) else (0,):
-        inside = whole.mask & (part == number) if len(paths) else whole.mask
+    parts = [0]  # between cuts, numbered from the left: those with ink
+    if len(cuts.paths):
+        part = np.zeros(whole.mask.shape, np.uint16)
+        for path in cuts.paths:
+            part += np.arange(whole.width)[None, :] >= path[:, None]
+        parts = np.unique(part[whole.mask]).tolist()
+    if evidence is not None:
+        edges = [0, *parts[1:], len(evidence) - 1]
+        atoms.evidence[piece] = evidence[edges][:, edges]
+    for number in parts:
+        inside = whole.mask & (part == number) if len(parts) > 1 else whole.mask
         x, y, width, height = cv2.boundingRect(inside.view(np.uint8))
         left, top = whole.left + x, whole.top + y
         atoms.lines.append(line)
         atoms.boxes.append((left, top, left + width, top + height))
         atoms.pieces.append(piece)
-        atoms.cut_inks.append(float(inks[number - 1]) if number else 0.0)
+        atoms.cut_inks.append(float(cuts.inks[number - 1]) if number else 0.0)
         atoms.labels[whole.area][inside] = len(atoms.lines)

@@ -5,6 +5,8 @@ of a picture are found together: NumPy takes a microsecond for each call, whatev
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Self
 
 import cv2
 import numpy as np
@@ -27,26 +29,46 @@ Paths = npt.NDArray[np.int64]  # (cuts, h): column of each cut in each row
 Levels = npt.NDArray[np.float32]
 
 
-def cuts_of(inks: Sequence[Ink], digit_height: float) -> list[tuple[Paths, Levels]]:
-    """Returns the cuts through each piece, (h, w) uint8, from left to right, and the ink on each, in pixels, (cuts,).
+@dataclass(frozen=True, slots=True, eq=False)
+class Upright:
+    """A piece of ink without its slant, and where it may be cut."""
 
-    Ink is counted in pixels of full ink.
-    """
-    uprights = [_without_slant(ink) for ink in inks]
-    columns = [_columns(upright, digit_height) for upright, _ in uprights]
+    ink: Ink  # (h, w'), wider than the piece
+    shifts: npt.NDArray[np.int64]  # (h,): columns by which each row was moved to the right
+    columns: npt.NDArray[np.int64]  # (cuts,) of `ink`, ascending
+
+    def cut_at(self, kept: npt.NDArray[np.bool_]) -> Self:
+        """Returns the piece with only those cuts for which `kept`, (cuts,), is True."""
+        return replace(self, columns=self.columns[kept])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cuts:
+    """Cuts through a piece, from left to right, along the paths with the least ink."""
+
+    paths: Paths
+    inks: Levels  # (cuts,): ink on each, in pixels of full ink
+
+
+def upright_of(ink: Ink, digit_height: float) -> Upright:
+    """Returns the piece, (h, w) uint8, without its slant, with the columns at which it may be cut."""
+    upright, shifts = without_slant(ink)
+    return Upright(upright, shifts, np.array(_columns(upright, digit_height), np.int64))
+
+
+def cuts_of(uprights: Sequence[Upright], digit_height: float) -> list[Cuts]:
+    """Returns the cuts through each piece, near the columns that it names."""
     band = max(1, round(BAND * digit_height))
     bands = [
-        upright[:, max(0, column - band) : column + band + 1]
-        for (upright, _), chosen in zip(uprights, columns, strict=True)
-        for column in chosen
+        each.ink[:, max(0, column - band) : column + band + 1] for each in uprights for column in each.columns.tolist()
     ]
     bent = iter(_least_ink(bands))
     cuts = []
-    for (upright, shifts), chosen in zip(uprights, columns, strict=True):
-        paths = [max(0, column - band) + next(bent) for column in chosen]
-        whole = np.array(paths, np.int64).reshape(-1, len(upright))
-        on_cuts = np.take_along_axis(upright, whole.T, axis=1).sum(axis=0, dtype=np.float32)
-        cuts.append((whole + shifts, on_cuts / np.float32(255)))
+    for each in uprights:
+        paths = [max(0, column - band) + next(bent) for column in each.columns.tolist()]
+        whole = np.array(paths, np.int64).reshape(-1, len(each.ink))
+        on_cuts = each.ink[np.arange(len(each.ink)), whole].sum(axis=1, dtype=np.float32)
+        cuts.append(Cuts(whole - each.shifts, on_cuts / np.float32(255)))
     return cuts
 
 
@@ -67,7 +89,7 @@ def _columns(upright: Ink, digit_height: float) -> list[int]:
     return sorted(chosen)
 
 
-def _without_slant(ink: Ink) -> tuple[Ink, npt.NDArray[np.int64]]:
+def without_slant(ink: Ink) -> tuple[Ink, npt.NDArray[np.int64]]:
     """Returns the piece with upright strokes, (h, wider), and by how much each of its rows was shifted, (h,).
 
     Strokes are most upright where the columns' sums are most unequal.
@@ -84,8 +106,8 @@ def _without_slant(ink: Ink) -> tuple[Ink, npt.NDArray[np.int64]]:
     sums = np.bincount(places.ravel(), levels.ravel(), wider * len(SLANTS)).reshape(len(SLANTS), wider)
     shifts = moved[int((sums * sums).sum(axis=1).argmax())]
     upright = np.zeros((height, wider), np.uint8)
-    np.put_along_axis(upright, shifts[:, None] + np.arange(width), ink, axis=1)
-    return upright, -shifts
+    upright.reshape(-1)[(shifts + wider * np.arange(height))[:, None] + np.arange(width)] = ink
+    return upright, shifts
 
 
 def _least_ink(bands: Sequence[Ink]) -> list[npt.NDArray[np.int64]]:

@@ -7,7 +7,7 @@
 Which candidates are the digits is decided by what the network says of each: serving.core.line_decoding.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -20,7 +20,10 @@ from serving.image.ink.paper import Grey, Ink
 from serving.image.picture import ImageLimits, Quality
 from serving.image.reduction import reduced_to
 from serving.image.segmentation.atoms import SOFT_EDGE, Atoms, Box, find_atoms
+from serving.image.segmentation.columns import Doubles, ReadStrips, single_digits
+from serving.image.segmentation.cuts import without_slant
 from serving.image.segmentation.pieces import find_pieces
+from serving.image.segmentation.strips import read_of, strip_of
 from serving.readings import Layout
 
 MAX_CANDIDATES = 1024  # of one picture
@@ -30,6 +33,7 @@ CANDIDATE_WIDTH = 1.6  # of a digit's height: a candidate of several atoms is no
 CANDIDATE_GAP = 0.35  # of a digit's height: atoms further apart are not one digit
 WHOLE_WIDTH, WHOLE_HEIGHT = 0.35, 0.7  # of a digit's height: a piece of this size is no part of a broken digit
 MOST_ATOMS = 5  # of one candidate
+UNREAD = np.full(10, np.nan)  # by the column network
 FEW_ATOMS = 6  # a picture with no more may be one digit, as a whole
 
 
@@ -46,18 +50,22 @@ class Segmentation:
     spans: npt.NDArray[np.int32]  # (n, 3): line, first atom, and one past the last atom that the candidate covers
     # (n, 5): width, height and ink on the cuts at its ends, by a digit's height; number of cuts; gaps that it spans
     shapes: npt.NDArray[np.float32]
+    # (n, 10): of each digit, by the column network; NaN where it did not read
+    evidence: npt.NDArray[np.float32]
     width: int  # of the upright picture as sent, in pixels
     height: int
     quality: Quality
 
 
-def segment(encoded: bytes, limits: ImageLimits, layout: Layout) -> Segmentation:
+def segment(encoded: bytes, limits: ImageLimits, layout: Layout, read_strips: ReadStrips) -> Segmentation:
     """Segments the first picture of a file. Raises InvalidRequestError as decode() does."""
     upright = decode_upright(encoded, limits, LARGEST_SIDE // 2)
-    return segment_grey(upright.grey, layout, (upright.width, upright.height))
+    return segment_grey(upright.grey, read_strips, layout, (upright.width, upright.height))
 
 
-def segment_grey(grey: Grey, layout: Layout = Layout.AUTO, size: tuple[int, int] | None = None) -> Segmentation:
+def segment_grey(
+    grey: Grey, read_strips: ReadStrips, layout: Layout = Layout.AUTO, size: tuple[int, int] | None = None
+) -> Segmentation:
     """Segments grey levels, (h, w) uint8. `size`: width and height of the picture as sent, if `grey` is smaller."""
     width, height = size or (grey.shape[1], grey.shape[0])
     working = reduced_to(grey, USUAL_SIDE)
@@ -65,9 +73,11 @@ def segment_grey(grey: Grey, layout: Layout = Layout.AUTO, size: tuple[int, int]
     if pieces.digit_height < SMALL_DIGIT and max(grey.shape) > USUAL_SIDE:
         working = reduced_to(grey, LARGEST_SIDE)
         pieces = find_pieces(working)
-    atoms = find_atoms(pieces, is_one_line=layout is Layout.LINE)
+    atoms = find_atoms(pieces, read_strips, is_one_line=layout is Layout.LINE)
     candidates = [] if layout is Layout.DIGIT else _candidates(atoms, pieces.digit_height)
-    framed = [frame_ink(_ink_of(each, pieces.ink, atoms)) for each in candidates]
+    inks = [_ink_of(each, pieces.ink, atoms) for each in candidates]
+    evidence = _evidence(candidates, inks, atoms, read_strips)
+    framed = [frame_ink(each) for each in inks]
     quality = Quality(0) if framed else Quality.BLANK
     if layout is Layout.DIGIT or len(atoms.lines) <= FEW_ATOMS:
         whole = frame(grey)
@@ -76,6 +86,7 @@ def segment_grey(grey: Grey, layout: Layout = Layout.AUTO, size: tuple[int, int]
         if not whole.is_blank and (is_one or layout is Layout.DIGIT):
             framed.append(whole.pixels)
             candidates.append(_whole(atoms, pieces.ink))
+            evidence.append(UNREAD)
         if framed:  # fine ink is lost where the whole picture is reduced to one digit
             quality &= ~Quality.BLANK
     shapes = np.array([_shape(each, atoms) for each in candidates], np.float32).reshape(-1, 5)
@@ -93,6 +104,7 @@ def segment_grey(grey: Grey, layout: Layout = Layout.AUTO, size: tuple[int, int]
         boxes.astype(np.int32),
         np.array(spans, np.int32).reshape(-1, 3),
         shapes,
+        np.array(evidence, np.float32).reshape(-1, 10),
         width,
         height,
         quality,
@@ -168,6 +180,26 @@ def _shape(candidate: _Candidate, atoms: Atoms) -> tuple[float, float, float, in
     ink = (atoms.cut_inks[first] if is_cut_before else 0.0) + (atoms.cut_inks[last] if is_cut_after else 0.0)
     gaps = max(0, len(set(pieces[first:last])) - 1)
     return right - left, bottom - top, ink, is_cut_before + is_cut_after, gaps
+
+
+def _evidence(
+    candidates: Sequence[_Candidate], inks: Sequence[Ink], atoms: Atoms, read_strips: ReadStrips
+) -> list[Doubles]:
+    """Returns the column network's probabilities of each candidate, (10,)."""
+    evidence = [UNREAD] * len(candidates)
+    across: list[int] = []  # candidates made of several pieces: each is a strip of its own
+    for row, each in enumerate(candidates):
+        piece = atoms.pieces[each.first]
+        if atoms.pieces[each.last - 1] != piece:
+            across.append(row)
+        elif piece in atoms.evidence:
+            evidence[row] = atoms.evidence[piece][each.first - piece, each.last - piece]
+    strips = [strip_of(without_slant(inks[row])[0]) for row in across]
+    frames = read_of(strips, read_strips)
+    singles = single_digits(frames, [strip.edges for strip in strips[: len(frames)]])
+    for row, (whole, _) in zip(across, singles, strict=False):
+        evidence[row] = whole[1]
+    return evidence
 
 
 def _ink_of(candidate: _Candidate, ink: Ink, atoms: Atoms) -> Ink:

@@ -9,8 +9,8 @@ import click
 import pytest
 
 from training.cli import PREFIX, main, training
-from training.command_line import run_command, settings_options
-from training.config import Places
+from training.command_line import COLUMNS, run_command, settings_options
+from training.config import ColumnsConfig, Places
 from training.data.mnist import CHECKSUMS
 from training.errors import RunError
 
@@ -32,11 +32,18 @@ def example(places: Places, settings: dict[str, int], count: int) -> None:
     print(places.runs_folder, settings.get("epochs"), count)
 
 
+@click.command()
+@settings_options(COLUMNS, ColumnsConfig())
+def columns_example(places: Places, settings: dict[str, int]) -> None:
+    """Print what it got."""
+    print(places.runs_folder, settings)
+
+
 def _example(*arguments: str) -> int:
     return run_command(example, arguments, "example", "MNIST_EXAMPLE")
 
 
-@pytest.mark.parametrize("command", ["data", "train", "evaluate", "export", "report", "run", "samples"])
+@pytest.mark.parametrize("command", ["columns", "data", "train", "evaluate", "export", "report", "run", "samples"])
 def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([command, "--help"]) == 0
     assert "--cache-folder" in capsys.readouterr().out
@@ -80,6 +87,20 @@ def test_flags_win_over_variables_over_the_file_over_defaults(
     monkeypatch.setenv("MNIST_EXAMPLE_COUNT", "5")
     assert [_example(*config), _example(*config, "--epochs", "6", "--count", "7")] == [0, 0]
     assert capsys.readouterr().out.splitlines() == ["runs None 1", "file 3 1", "variable 4 5", "variable 6 7"]
+
+
+def test_settings_of_the_column_network_have_defaults_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["columns", "--help"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "passes over the strips (default: 14)" in shown
+    assert "(default: 90000)" in shown
+    (tmp_path / "settings.toml").write_text('[places]\nruns_folder = "file"\n[training]\nepochs = 3\n')
+    monkeypatch.setenv("MNIST_EXAMPLE_STRIPS", "5")
+    command = ["--config", str(tmp_path / "settings.toml"), "--threads", "1"]
+    assert run_command(columns_example, command, "example", "MNIST_EXAMPLE") == 0
+    assert capsys.readouterr().out == "file {'strips': 5, 'threads': 1}\n"  # the file's are of the digit network
 
 
 def test_an_empty_variable_counts_as_not_set(

@@ -5,6 +5,7 @@ import pytest
 from experiments.whole_numbers.pictures import make
 from serving.core.line_decoding import decoded_lines
 from serving.image.segmentation.segmentation import segment_grey
+from serving.models.column_network import ColumnNetwork
 from serving.predictions import Predictions
 from tests.support.shipped_model import shipped_model
 from tests.support.whole_numbers import committed_handwriting
@@ -23,7 +24,7 @@ def test_most_short_lines_are_read_right(kind: str, floor: float) -> None:
     right = 0
     for seed in range(PICTURES):
         picture = make(kind, seed, "held-out", handwriting)
-        found = segment_grey(picture.grey)
+        found = segment_grey(picture.grey, ColumnNetwork())
         if not len(found.pixels):
             continue
         batch = model.run(found.pixels)

@@ -9,10 +9,10 @@ from scipy import ndimage
 
 from experiments.whole_numbers.handwriting import SPLITS, Handwriting, splits_of
 from experiments.whole_numbers.pictures import KINDS, Picture, make
-from experiments.whole_numbers.writing import EDGE, Hand, is_touching, random_text
 from tests.support.whole_numbers import committed_handwriting
 from training.data.arrays import LabelledDigits
 from training.data.writers import load_writers
+from training.synthetic.writing import EDGE, Hand, is_touching, random_text
 
 HANDWRITING = committed_handwriting()
 ONE_LINE = tuple(kind for kind in KINDS if kind not in ("lines-scan", "lines-photo", "a4-page", "sudoku"))

@@ -13,6 +13,7 @@ from serving.image.picture import Quality
 from serving.image.segmentation.segmentation import Segmentation
 from serving.predictions import BatchPredictions, Predictions, Refusal
 from tests.support.examples import examples
+from tests.support.segmentations import unread
 
 MOST_ATOMS = 7
 
@@ -44,13 +45,12 @@ def paths_of(spans: Spans, atoms: int, start: int = 0) -> Iterator[list[int]]:
 @examples(150)
 def test_the_best_path_is_the_best_of_all_paths(seed: int, atoms: int, share: float) -> None:
     spans, scores = lattice(atoms, share, np.random.default_rng(seed))
-    path, lead = best_path(spans, scores)
+    path, posterior = best_path(spans, scores)
     every = list(paths_of(spans, atoms))
     sums = [float(scores[each].sum()) for each in every]
     assert path == every[int(np.argmax(sums))]
-    others = [total for each, total in zip(every, sums, strict=True) if set(each) - set(path)]
-    assert lead == pytest.approx(max(sums) - max(others, default=-np.inf))
-    assert lead >= 0
+    assert posterior == pytest.approx(max(sums) - np.log(np.exp(sums).sum()), abs=1e-9)
+    assert posterior <= 0
 
 
 @given(seeds, st.integers(1, 200), st.floats(0, 0.05))
@@ -65,9 +65,9 @@ def test_a_path_covers_each_atom_once_in_reading_order(seed: int, atoms: int, sh
 
 @given(st.integers(2, MOST_ATOMS))
 @examples(6)
-def test_without_another_candidate_the_lead_is_infinite(atoms: int) -> None:
+def test_the_only_path_is_certain(atoms: int) -> None:
     spans = np.array([(atom, atom + 1) for atom in range(atoms)], np.int32)
-    assert best_path(spans, np.zeros(atoms)) == (list(range(atoms)), np.inf)
+    assert best_path(spans, np.zeros(atoms)) == (list(range(atoms)), 0.0)
 
 
 def random_reading(seed: int, lines: int, atoms: int, certainty: float) -> tuple[Segmentation, Predictions]:
@@ -79,7 +79,9 @@ def random_reading(seed: int, lines: int, atoms: int, certainty: float) -> tuple
     shapes = np.abs(rng.normal(0.7, 0.7, (count, 5))).astype(np.float32)
     boxes = rng.integers(1, 90, (count, 4)).astype(np.int32)
     pixels = np.full((count, 784), 255, np.uint8)
-    found = Segmentation(pixels, boxes, spans.astype(np.int32), shapes, 200, 200, Quality(0))
+    evidence = rng.dirichlet(np.full(11, 0.1), count)[:, :10].astype(np.float32)
+    evidence[rng.random(count) < 0.3] = np.nan
+    found = Segmentation(pixels, boxes, spans.astype(np.int32), shapes, evidence, 200, 200, Quality(0))
     logits = rng.normal(0, 1, (count, 10)) * certainty
     odds = np.exp(logits - logits.max(axis=1, keepdims=True))
     probabilities = (odds / odds.sum(axis=1, keepdims=True)).astype(np.float32)
@@ -111,6 +113,7 @@ def test_of_no_candidates_there_are_no_lines() -> None:
         np.zeros((0, 4), np.int32),
         np.zeros((0, 3), np.int32),
         np.zeros((0, 5), np.float32),
+        unread(0),
         9,
         9,
         Quality.BLANK,

@@ -35,6 +35,7 @@ from serving.errors import (
     UnknownVersionError,
 )
 from serving.image.picture import ImageLimits, Quality
+from serving.image.segmentation.columns import unread
 from serving.image.segmentation.segmentation import MAX_CANDIDATES, segment
 from serving.metrics.metrics import Metrics
 from serving.models.onnx_session import OnnxSession
@@ -46,7 +47,7 @@ from tests.support.tiny_model import write_tiny_version
 
 LIMITS = ImageLimits(max_bytes=2**20, max_pixels=2**20)
 LINE = picture_of("31415")
-CANDIDATES = len(segment(LINE, LIMITS, Layout.AUTO).pixels)
+CANDIDATES = len(segment(LINE, LIMITS, Layout.AUTO, unread).pixels)
 LARGEST = 64  # images in a batch
 PAGE = picture_of(*["31415926"] * 5)
 ANYONE = Caller("anyone")
@@ -68,7 +69,7 @@ class Stage:
         self.batchers: list[Batcher] = []
         pictures = PictureDecoder(LIMITS, self.decoders, self.metrics)
         self.classifier = Classifier(self.registry, self.admission, RateLimits(), pictures, 10, self.metrics)
-        self.reader = Reader(self.registry, self.classifier)
+        self.reader = Reader(self.registry, self.classifier, unread)
 
     def serve(self, *versions: int) -> None:
         """Serves these versions, each with a new batcher."""

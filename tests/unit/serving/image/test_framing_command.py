@@ -10,13 +10,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from PIL import Image
 
 from serving.image.decode import decode
 from serving.image.framing import frame
 from serving.image.picture import ImageLimits, Quality
+from serving.image.segmentation.columns import unread
+from serving.image.segmentation.cuts import without_slant
 from serving.image.segmentation.segmentation import segment_grey
+from serving.image.segmentation.strips import strip_of
 from tests.support.processes import ROOT, completed
 
 DIGITS = np.load(ROOT / "tests" / "data" / "digits.npz")["pixels"][:5].reshape(5, 28, 28)
@@ -49,7 +53,7 @@ def test_candidates_are_those_of_the_segmentation(tmp_path: Path) -> None:
     )
     done = run("--candidates", tmp_path / "in.npz", tmp_path / "out.npz")
     assert (done.returncode, done.stderr) == (0, "")
-    expected = [segment_grey(pair), segment_grey(alone)]
+    expected = [segment_grey(pair, unread), segment_grey(alone, unread)]
     with np.load(tmp_path / "out.npz") as out:
         np.testing.assert_array_equal(out["numbers"], np.concatenate([each.pixels for each in expected]))
         np.testing.assert_array_equal(out["numbers_boxes"], np.concatenate([each.boxes for each in expected]))
@@ -60,7 +64,45 @@ def test_candidates_are_those_of_the_segmentation(tmp_path: Path) -> None:
             assert out[f"{name}_pictures"].tolist() == []
 
 
-def test_it_needs_nothing_of_serving_but_what_the_training_image_holds(tmp_path: Path) -> None:
+def slanted(digit: npt.NDArray[np.uint8], slant: float) -> npt.NDArray[np.uint8]:
+    """Returns the digit whose rows are shifted to the right, more the lower they are, on a sheet with some paper."""
+    sheet = np.zeros((len(digit) + 6, digit.shape[1] + 40), np.uint8)
+    for row, line in enumerate(digit):
+        start = 20 + round(slant * (row - len(digit) / 2))
+        sheet[row + 2, start : start + len(line)] = line
+    return sheet
+
+
+def test_strips_are_those_of_the_column_network_with_where_each_point_lies(tmp_path: Path) -> None:
+    pictures = np.stack([slanted(digit, slant) for digit in DIGITS for slant in (-0.6, -0.2, 0.0, 0.3)])
+    pictures = pictures.repeat(2, axis=1).repeat(2, axis=2)
+    np.savez(tmp_path / "in.npz", ink=pictures, none=np.zeros((0, 8, 8), np.uint8))
+    done = run("--strips", tmp_path / "in.npz", tmp_path / "out.npz")
+    assert (done.returncode, done.stderr) == (0, "")
+    with np.load(tmp_path / "out.npz") as out:
+        strips, widths, columns = (out[f"ink{suffix}"] for suffix in ("", "_widths", "_columns"))
+        assert (strips.dtype, widths.dtype, columns.dtype) == (np.uint8, np.int64, np.float64)
+        assert strips.shape == (len(pictures), 32, widths.max())
+        assert [out[f"none{suffix}"].shape for suffix in ("", "_widths", "_columns")] == [(0, 32, 0), (0,), (0, 3)]
+    for picture, strip, width, (a, b, c) in zip(pictures, strips, widths, columns, strict=True):
+        rows, left = np.nonzero(picture)
+        expected = strip_of(without_slant(picture[rows.min() : rows.max() + 1, left.min() : left.max() + 1])[0])
+        np.testing.assert_array_equal(strip[:, :width], expected.pixels)
+        assert not strip[:, width:].any()
+        inked = np.flatnonzero(strip.any(axis=0))
+        firsts = a * left + b * (rows + 0.5) + c
+        assert abs(firsts.min() - inked[0]) <= 1  # a row is shifted by whole columns
+        assert abs(firsts.max() + a - (inked[-1] + 1)) <= 1
+
+
+def test_a_picture_without_ink_has_no_strip(tmp_path: Path) -> None:
+    np.savez(tmp_path / "in.npz", ink=np.zeros((1, 9, 9), np.uint8))
+    done = run("--strips", tmp_path / "in.npz", tmp_path / "out.npz")
+    assert (done.returncode, done.stderr) == (2, "picture 0 of a stack has no ink, of which --strips makes a strip\n")
+
+
+@pytest.mark.parametrize("flag", ["--candidates", "--strips"])
+def test_it_needs_nothing_of_serving_but_what_the_training_image_holds(flag: str, tmp_path: Path) -> None:
     copied = re.findall(r"^COPY (serving/.*) /new/app/(\S*)$", (ROOT / "deploy/training.Dockerfile").read_text(), re.M)
     for sources, target in copied:
         for source in sources.split():
@@ -71,7 +113,7 @@ def test_it_needs_nothing_of_serving_but_what_the_training_image_holds(tmp_path:
                 into.mkdir(exist_ok=True)
                 shutil.copy(ROOT / source, into)
     np.savez(tmp_path / "in.npz", digits=DIGITS)
-    command = [sys.executable, "-m", "serving.image", "--candidates", "in.npz", "out.npz"]
+    command = [sys.executable, "-m", "serving.image", flag, "in.npz", "out.npz"]
     done = completed(command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(tmp_path)})
     assert (done.returncode, done.stderr) == (0, "")
     program = "import serving; print(serving.__file__)"
@@ -111,6 +153,7 @@ def damaged(path: Path) -> None:
         (lambda path: np.savez(path, a=np.array([None])), "no readable .npz archive"),
         (lambda path: np.savez(path, a=DIGITS, a_flags=DIGITS), "'a_flags' .* needed for the flags"),
         (lambda path: np.savez(path, a=DIGITS, a_boxes=DIGITS), "'a_boxes' .* needed for the boxes"),
+        (lambda path: np.savez(path, a=DIGITS, a_columns=DIGITS), "'a_columns' .* needed for the columns"),
     ],
 )
 def test_input_that_cannot_be_used_is_one_line_and_status_2(
@@ -126,4 +169,7 @@ def test_input_that_cannot_be_used_is_one_line_and_status_2(
 
 def test_missing_arguments_print_the_usage() -> None:
     done = run("in.npz")
-    assert (done.returncode, done.stderr) == (2, "usage: python -m serving.image [--candidates] IN.npz OUT.npz\n")
+    assert (done.returncode, done.stderr) == (
+        2,
+        "usage: python -m serving.image [--candidates | --strips] IN.npz OUT.npz\n",
+    )

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from training.config import TrainingConfig
 from training.data.arrays import LabelledDigits
 from training.data.mnist import Mnist
-from training.data.split import split_mnist
+from training.data.split import split_mnist, validation_writers
 from training.data.writers import load_writers
 from training.errors import ConfigError
 
@@ -83,3 +83,9 @@ def test_more_rows_than_other_writers_leave_is_refused() -> None:
 def test_labels_without_pixels_are_refused() -> None:
     with pytest.raises(ValueError, match=r"3 labels need \(3, 784\) pixels, got \(2, 784\)"):
         LabelledDigits(np.zeros((2, 784), np.uint8), np.arange(3))
+
+
+@given(st.integers(0, 10_000), st.integers(1, 30_000))
+def test_the_writers_of_validation_rows_are_those_whose_rows_are_split_off(seed: int, rows: int) -> None:
+    split = split_mnist(ALL_ROWS, 1, rows, seed, "writers")
+    assert set(WRITER[split.validation.labels]) <= set(validation_writers(ALL_ROWS, rows, seed))

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from serving.image.segmentation.cuts import MOST, Paths, cuts_of
+from serving.image.segmentation.cuts import MOST, Cuts, cuts_of, upright_of
 from tests.support.drawn_digits import Floats, Generator, drawn
 from tests.support.drawn_lines import as_ink, row_of, some_digits
 from tests.support.examples import examples
@@ -27,6 +27,10 @@ def pair(height: int, rng: Generator) -> tuple[Floats, Floats]:
     return left, right
 
 
+def cut(ink: npt.NDArray[np.uint8], height: float) -> list[Cuts]:
+    return cuts_of([upright_of(ink, height)], height)
+
+
 def misplaced(path: npt.NDArray[np.int64], left: Floats, right: Floats) -> float:
     """Returns the share of a digit's ink that lies on the wrong side of the path, of the digit with more of it."""
     is_left = np.arange(left.shape[1]) < path[:, None]
@@ -40,13 +44,14 @@ def test_two_digits_that_overlap_slightly_mostly_have_a_cut_near_their_border() 
         rng = np.random.default_rng(seed)
         height = int(rng.integers(24, 90))
         left, right = pair(height, rng)
-        ((paths, _),) = cuts_of([as_ink(np.maximum(left, right))], float(height))
-        least.append(min((misplaced(path, left, right) for path in paths), default=1.0))
+        (cuts,) = cut(as_ink(np.maximum(left, right)), float(height))
+        least.append(min((misplaced(path, left, right) for path in cuts.paths), default=1.0))
     assert np.mean(np.array(least) <= 0.05) >= 0.66
     assert np.mean(np.array(least) <= 0.2) >= 0.8
 
 
-def check_cuts(paths: Paths, inks: npt.NDArray[np.float32], shape: tuple[int, int]) -> None:
+def check_cuts(cuts: Cuts, shape: tuple[int, int]) -> None:
+    paths, inks = cuts.paths, cuts.inks
     assert paths.shape == (len(inks), shape[0])
     assert len(paths) <= MOST
     assert np.isfinite(inks).all()
@@ -58,8 +63,8 @@ def check_cuts(paths: Paths, inks: npt.NDArray[np.float32], shape: tuple[int, in
 @given(arrays.arrays(np.uint8, st.tuples(st.integers(1, 40), st.integers(1, 40))), st.floats(1, 60))
 @examples(100)
 def test_any_ink_has_a_bounded_number_of_cuts(ink: npt.NDArray[np.uint8], height: float) -> None:
-    ((paths, inks),) = cuts_of([ink], height)
-    check_cuts(paths, inks, ink.shape)
+    (cuts,) = cut(ink, height)
+    check_cuts(cuts, ink.shape)
 
 
 @given(seeds, st.integers(20, 60), st.integers(2, 12), st.floats(-0.1, 0.05))
@@ -67,13 +72,13 @@ def test_any_ink_has_a_bounded_number_of_cuts(ink: npt.NDArray[np.uint8], height
 def test_a_long_piece_has_a_bounded_number_of_cuts(seed: int, height: int, count: int, gap: float) -> None:
     rng = np.random.default_rng(seed)
     ink = as_ink(row_of(some_digits(count, rng), height, gap, rng).ink)
-    ((paths, inks),) = cuts_of([ink], float(height))
-    check_cuts(paths, inks, ink.shape)
+    (cuts,) = cut(ink, float(height))
+    check_cuts(cuts, ink.shape)
 
 
 @given(st.lists(arrays.arrays(np.uint8, st.tuples(st.integers(1, 40), st.integers(1, 40))), max_size=8))
 @examples(40)
 def test_pieces_are_cut_together_as_they_are_alone(inks: list[npt.NDArray[np.uint8]]) -> None:
-    for ink, (paths, on_cuts) in zip(inks, cuts_of(inks, 12.0), strict=True):
-        ((alone, on_cuts_alone),) = cuts_of([ink], 12.0)
-        assert (paths.tolist(), on_cuts.tolist()) == (alone.tolist(), on_cuts_alone.tolist())
+    for ink, cuts in zip(inks, cuts_of([upright_of(each, 12.0) for each in inks], 12.0), strict=True):
+        (alone,) = cut(ink, 12.0)
+        assert (cuts.paths.tolist(), cuts.inks.tolist()) == (alone.paths.tolist(), alone.inks.tolist())

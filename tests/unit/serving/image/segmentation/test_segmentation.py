@@ -15,6 +15,7 @@ from PIL import Image
 from serving.image.framing import frame
 from serving.image.picture import ImageLimits
 from serving.image.segmentation.atoms import SOFT_EDGE, find_atoms
+from serving.image.segmentation.columns import unread
 from serving.image.segmentation.pieces import find_pieces
 from serving.image.segmentation.segmentation import MAX_CANDIDATES, Segmentation, segment, segment_grey
 from serving.readings import Layout
@@ -23,7 +24,7 @@ from tests.support.drawn_lines import row_of, some_digits, tight
 from tests.support.examples import examples
 from tests.support.people_pictures import ONE_DIGIT, SEVERAL_DIGITS
 from tests.support.pictures import file_of
-from tests.support.segmentations import faults_of
+from tests.support.segmentations import faults_of, read_at_random
 
 LIMITS = ImageLimits(max_bytes=2**25, max_pixels=2**25)
 ORIENTATION = 0x0112  # of EXIF
@@ -41,7 +42,7 @@ def segmented(picture: Grey, layout: Layout = Layout.AUTO) -> Segmentation:
     before = picture.copy()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = segment_grey(picture, layout)
+        found = segment_grey(picture, read_at_random, layout)
     np.testing.assert_array_equal(picture, before)
     assert faults_of(found, layout) == []
     assert (found.width, found.height) == picture.shape[::-1]
@@ -150,7 +151,7 @@ def test_atoms_cover_the_ink_of_a_line_in_reading_order(seed: int, height: int, 
     """All but specks; each atom fills its box, and its soft edge may lie outside."""
     rng = np.random.default_rng(seed)
     pieces = find_pieces(row_of(some_digits(count, rng), height, gap, rng).grey)
-    atoms = find_atoms(pieces)
+    atoms = find_atoms(pieces, unread)
     assert (atoms.labels[pieces.components.labels > 0] > 0).mean() >= 0.95
     assert atoms.lines == sorted(atoms.lines)
     assert atoms.pieces == sorted(atoms.pieces)
@@ -249,7 +250,7 @@ def test_boxes_that_end_at_the_border_end_there_after_rounding(seed: int, height
     digit = tight(drawn(DIGITS[rng.integers(len(DIGITS))], 2 * min(height, width), rng))
     ink[-digit.shape[0] :, -digit.shape[1] :] = digit
     size = (6 * width + 3, 6 * height + 3)
-    found = segment_grey(np.rint(255 * (1 - ink)).astype(np.uint8), size=size)
+    found = segment_grey(np.rint(255 * (1 - ink)).astype(np.uint8), unread, size=size)
     assert faults_of(found, Layout.AUTO) == []
     assert (found.width, found.height) == size
 
@@ -278,7 +279,7 @@ def test_boxes_are_those_of_the_upright_picture_as_sent(orientation: int, side: 
         stored = stored.transpose(turn)
     exif = Image.Exif()
     exif[ORIENTATION] = orientation
-    found = segment(file_of(stored, "JPEG", exif=exif, quality=95), LIMITS, Layout.AUTO)
+    found = segment(file_of(stored, "JPEG", exif=exif, quality=95), LIMITS, Layout.AUTO, unread)
     assert faults_of(found, Layout.AUTO) == []
     assert (found.width, found.height) == upright.size
     assert overlaps(found, left, top, left + digit.shape[1], top + digit.shape[0]).max() >= 0.8

@@ -1,4 +1,4 @@
-"""Lines written with one writer's digits: ink, and the place of each digit in it.
+"""Handwriting with the digits of one writer: lines of it, and the place of each digit in them.
 
 Coordinates of a line are pixels to the right and downwards from where its baseline starts.
 """
