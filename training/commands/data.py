@@ -36,7 +36,7 @@ def fetch_data(places: Places) -> None:
 
 def write_sample_files(places: Places) -> None:
     """Write samples/ and tests/data/digits.npz from rows that trained none of the committed models."""
-    split = split_of(TrainingConfig(split="rows"), load_data(places))
+    split = split_of(TrainingConfig(), load_data(places))
     for path in write_samples(split.validation, _REPOSITORY / "samples", _REPOSITORY / "tests" / "data"):
         say(f"{path.relative_to(_REPOSITORY)}  {path.stat().st_size:,} bytes")
 

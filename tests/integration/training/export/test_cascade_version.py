@@ -22,7 +22,7 @@ from training.report.artefact import Artefact
 from training.report.comparison import differences
 from training.report.measurement import mnist_figures
 
-COMMITTED = REPOSITORY / "models" / "mnist" / "2"
+COMMITTED = REPOSITORY / "models" / "mnist" / "3"
 
 
 def changed(folder: Path, place: Path, **training: Any) -> Path:
@@ -86,7 +86,7 @@ def test_the_version_is_whole_and_names_its_stages(
     card = (folder / "MODEL_CARD.md").read_text()
     assert card == model_card(metadata)  # type: ignore[arg-type]  # read from JSON
     assert "A cascade of two networks: `fast/1` answers" in card
-    assert "| second | `mnist/2` |" in card
+    assert "| second | `mnist/3` |" in card
 
 
 def test_it_is_no_worse_than_its_second_stage_and_says_how_many_rows_go_there(

@@ -15,7 +15,7 @@ from serving.predictions import PIXELS, Pixels
 from tests.support.tiny_model import image_of, tiny_graph
 
 REPOSITORY = Path(__file__).parents[4] / "models"
-GRAPH = (REPOSITORY / "mnist" / "2" / "model.onnx").read_bytes()
+GRAPH = (REPOSITORY / "mnist" / "3" / "model.onnx").read_bytes()
 
 
 @given(st.integers(1, 4096))

@@ -13,7 +13,7 @@ from serving.models.graph_layers import UNSURE, read_layers, values_of, with_out
 from serving.models.onnx_session import ExplainingSession, OnnxSession
 from tests.support.processes import ROOT
 
-GRAPH = (ROOT / "models/mnist/2/model.onnx").read_bytes()
+GRAPH = (ROOT / "models/mnist/3/model.onnx").read_bytes()
 CASCADE = (ROOT / "models/mnist-cascade/1/model.onnx").read_bytes()
 
 
