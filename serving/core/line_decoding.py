@@ -29,36 +29,36 @@ Doubles = npt.NDArray[np.float64]
 LEAST = 1e-4  # of a probability, in a logarithm
 # The column network vouches for a digit that the digit network finds, too, but refuses: with this probability at least,
 # and where cuts have left stumps on it, or where it is but a little more novel than digits are.
-VOUCHES, RATHER_NOVEL = 0.3, 0.35
+VOUCHES, RATHER_NOVEL = 0.3, 0.2
 DIGIT_SIZE = 0.6  # of a digit's height: what is no digit and at least as high may be a digit that could not be read
 
 # Weights of candidate_features: the last two of a candidate that is refused as no digit, the others of one that is read
 # as a digit. Lengths are in heights of a digit.
 WEIGHTS = {
-    "logarithm of the probability": 2.12,
-    "logarithm of 1 - novelty": 1.25,
-    "width": 1.35,
-    "width squared": 0.25,
-    "width up to a half": -0.61,
-    "height": 1.79,
-    "height's distance from 1": -4.16,
-    "ink on cuts": -2.93,
-    "cuts": 0.64,
-    "gaps": -1.32,
-    "is a 1": -2.27,
-    "width of a 1": -0.83,
-    "height of a 1": 0.25,
-    "logarithm of the probability, for each atom": 1.48,
-    "evidence": 0.73,
-    "is read by columns": 2.57,
-    "constant": -1.56,
-    "no digit": -5.15,
-    "no digit's height up to 1.5": 2.38,
+    "logarithm of the probability": 1.16,
+    "logarithm of 1 - novelty": 0.96,
+    "width": 1.51,
+    "width squared": 1.02,
+    "width up to a half": -1.13,
+    "height": 0.76,
+    "height's distance from 1": -3.52,
+    "ink on cuts": -2.2,
+    "cuts": 0.2,
+    "gaps": -0.55,
+    "is a 1": -2.08,
+    "width of a 1": -3.16,
+    "height of a 1": 0.54,
+    "logarithm of the probability, for each atom": 2.66,
+    "evidence": 0.65,
+    "is read by columns": 3.0,
+    "constant": -0.87,
+    "no digit": -4.29,
+    "no digit's height up to 1.5": 1.73,
 }
 
 # Of the logistic function for a line: constant, and weights of Features in their order.
-CONSTANT = 2.9
-LINE_WEIGHTS = (0.81, 0.65, 0.55, 0.86, 0.04)
+CONSTANT = 2.64
+LINE_WEIGHTS = (0.54, 0.41, 0.51, 1.26, 0.05)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -14,7 +14,7 @@ from serving.models.onnx_session import ExplainingSession, OnnxSession
 from tests.support.processes import ROOT
 
 GRAPH = (ROOT / "models/mnist/3/model.onnx").read_bytes()
-CASCADE = (ROOT / "models/mnist-cascade/1/model.onnx").read_bytes()
+CASCADE = (ROOT / "models/mnist-cascade/2/model.onnx").read_bytes()
 
 
 def changed(change: Callable[[onnx.GraphProto], object]) -> bytes:
