@@ -56,7 +56,9 @@ def test_a_free_line_longer_than_the_digit_is_dropped(
     picture = clean.copy()
     line = np.rot90(picture, side)[margin : margin + thickness, 10:-10]
     line[:] = 255
-    assert free_lines(picture, components_of(picture)).sum() == 1
+    components = components_of(picture)
+    assume(components.amounts.argmax() != components.longer_sides.argmax())  # more ink in the line: a 1 among specks
+    assert free_lines(picture, components).sum() == 1
     np.testing.assert_array_equal(without_clutter(picture)[0], clean)
 
 

@@ -16,7 +16,8 @@ from tests.support.people_pictures import ONE_DIGIT, SEVERAL_DIGITS
 from tests.support.shipped_model import shipped_model
 
 PICTURES = 100  # of each kind
-LEAST_READ = {"ballpoint": 0.93, "shadow": 0.93, "table": 0.93, "soft_crop": 0.9, "cell": 0.93}  # share of them; of the others:
+# Share of the pictures of a kind that are read; of the others:
+LEAST_READ = {"ballpoint": 0.93, "shadow": 0.93, "table": 0.93, "soft_crop": 0.9, "cell": 0.93}
 LEAST_READ_ELSEWHERE = 0.96
 MOST_ANSWERED = {"column": 0.01, "row": 0.0}  # wide digits over one another may look like one in two parts
 
