@@ -103,7 +103,10 @@ def report(fit: Sequence[Sample], check: Sequence[Sample]) -> None:
     names = tuple(candidate_features(fit[0].found, fit[0].judged))
     learned = conditional_field([line for each in fit for line in each.candidates()], start(fit, names))
     weights = dict(zip(names, learned.round(2).tolist(), strict=True))
-    calibration = LogisticRegression(C=100, max_iter=2000).fit(*outcomes(fit, weights))
+    features, fitted_right = outcomes(fit, weights)
+    if fitted_right.all() or not fitted_right.any():
+        raise SystemExit("error: all lines are right, or none: that calibrates nothing. Take more --pictures.")
+    calibration = LogisticRegression(C=100, max_iter=2000).fit(features, fitted_right)
     calibration.coef_, calibration.intercept_ = calibration.coef_.round(2), calibration.intercept_.round(2)
     values, is_right = outcomes(check, weights)
     error = calibration_error(calibration.predict_proba(values)[:, 1], is_right)

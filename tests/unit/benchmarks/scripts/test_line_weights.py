@@ -130,10 +130,12 @@ def test_a_picture_gives_the_features_that_serving_decodes_by(model: LoadedModel
 def test_report_has_constants_as_python_reads_them_and_the_lines_of_pictures_kept_out(
     model: LoadedModel, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    kinds = ["canvas-touching", "marks"]
-    pictures = [(kind, make(kind, seed, "development", committed_handwriting())) for seed in range(9) for kind in kinds]
+    kinds = ["photo-touching", "marks"]
+    pictures = [
+        (kind, make(kind, seed, "development", committed_handwriting())) for seed in range(18) for kind in kinds
+    ]
     samples = [made for kind, picture in pictures if (made := sample(kind, picture, model, ColumnNetwork()))]
-    report(samples[:12], samples[12:])
+    report(samples[6:], samples[:6])
     constants, figures = capsys.readouterr().out.split("\n\n")
     assigned: dict[str, Any] = {}
     exec(constants, assigned)
@@ -141,5 +143,5 @@ def test_report_has_constants_as_python_reads_them_and_the_lines_of_pictures_kep
     assert len(assigned["LINE_WEIGHTS"]) == len(LINE_WEIGHTS)
     assert isinstance(assigned["CONSTANT"], float)
     _, *rows, error = figures.splitlines()
-    assert [row.split()[:2] for row in rows] == [["canvas-touching", "3"], ["marks", "3"], ["all", "6"]]
+    assert [row.split()[:2] for row in rows] == [["photo-touching", "3"], ["marks", "3"], ["all", "6"]]
     assert error.startswith("ECE of a line's probability: 0.")
