@@ -61,8 +61,7 @@ class Sample:
 
     kind: str
     found: Segmentation  # without pixels
-    predictions: Predictions  # of its candidates
-    judged: Judged
+    judged: Judged  # its candidates
     texts: Sequence[str]  # truth of each line that was found, "" where nothing is written
     is_digit: Bools  # (n,): the candidate is a digit of the truth
     lines: int  # number of lines written
@@ -127,11 +126,10 @@ def sample(kind: str, picture: Picture, model: LoadedModel, read_strips: ReadStr
     if not len(found.pixels):
         return None
     batch = model.run(found.pixels)
-    predictions = Predictions(batch, 0, len(batch))
-    both = judged(found, predictions)
+    both = judged(found, Predictions(batch, 0, len(batch)))
     texts, is_digit = truth(found, both.digits, picture.lines)
     found = replace(found, pixels=found.pixels[:0])
-    return Sample(kind, found, predictions, both, texts, is_digit, len(picture.lines))
+    return Sample(kind, found, both, texts, is_digit, len(picture.lines))
 
 
 def truth(found: Segmentation, digits: Numbers, lines: Sequence[Line]) -> tuple[list[str], Bools]:
@@ -231,7 +229,7 @@ def outcomes(samples: Sequence[Sample], weights: Mapping[str, float]) -> tuple[D
         (features.values(), line.text == text)
         for each in samples
         for (line, features), text in zip(
-            lines_with_features(each.found, each.predictions, weights), each.texts, strict=True
+            lines_with_features(each.found, each.judged, weights), each.texts, strict=True
         )
         if line.text
     ]

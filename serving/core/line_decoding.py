@@ -108,14 +108,13 @@ class Features:
 
 def decoded_lines(segmentation: Segmentation, predictions: Predictions) -> tuple[Line, ...]:
     """Returns the lines of a segmentation, from the top. `predictions`: for its candidates, in their order."""
-    return tuple(line for line, _ in lines_with_features(segmentation, predictions))
+    return tuple(line for line, _ in lines_with_features(segmentation, judged(segmentation, predictions)))
 
 
 def lines_with_features(
-    segmentation: Segmentation, predictions: Predictions, weights: Mapping[str, float] = WEIGHTS
+    segmentation: Segmentation, both: Judged, weights: Mapping[str, float] = WEIGHTS
 ) -> list[tuple[Line, Features]]:
     """Returns the lines with what their probabilities are made of, to which the logistic function is fitted."""
-    both = judged(segmentation, predictions)
     features = candidate_features(segmentation, both)
     scores = sum((weights[name] * values for name, values in features.items()), np.zeros(len(both.digits)))
     lines = segmentation.spans[:, 0]

@@ -16,7 +16,6 @@ from serving.models.onnx_session import open_session
 from serving.predictions import Floats
 
 FILE = Path(__file__).with_name("columns.onnx")
-FRAME = 4  # columns for which the network answers once
 MOST_AT_ONCE = 2**11  # columns of strips in one run, which bounds the memory for it: some 20 MB
 
 
@@ -39,7 +38,8 @@ class ColumnNetwork:
                 stack[place, 0, :, : strips[row].shape[1]] = strips[row]
             (probabilities,) = _session().run(["probabilities"], {"ink": stack})
             for place, row in enumerate(rows):
-                frames[row] = probabilities[place, : strips[row].shape[1] // FRAME]
+                # It answers once for some columns: as often for each strip as for the widest, by its width.
+                frames[row] = probabilities[place, : strips[row].shape[1] * probabilities.shape[1] // widest]
         return frames
 
 

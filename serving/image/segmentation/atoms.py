@@ -9,10 +9,10 @@ import numpy.typing as npt
 
 from serving.image.ink.components import HEIGHT, LEFT, TOP, WIDTH
 from serving.image.ink.paper import Ink
-from serving.image.segmentation.columns import Doubles, ReadStrips, likely_cuts, single_digits
+from serving.image.segmentation.columns import Doubles, ReadStrips, likely_cuts
 from serving.image.segmentation.cuts import Cuts, Upright, cuts_of, upright_of
 from serving.image.segmentation.pieces import Pieces, holds_others
-from serving.image.segmentation.strips import read_of, strip_of
+from serving.image.segmentation.strips import singles_of, strip_of
 from serving.image.segmentation.text_lines import lines_of
 
 MAX_PIECES = 400  # of one picture: the largest. A page of noise has thousands
@@ -123,11 +123,9 @@ def _read(
     """
     rows = [row for row, each in enumerate(uprights) if len(each.ink) >= least_height]
     strips = [strip_of(uprights[row].ink, uprights[row].columns) for row in rows]
-    frames = read_of(strips, read_strips)
     kept = list(uprights)
     evidence: list[Doubles | None] = [None] * len(uprights)
-    read = single_digits(frames, [strip.edges for strip in strips[: len(frames)]])
-    for row, singles in zip(rows, read, strict=False):
+    for row, singles in zip(rows, singles_of(strips, read_strips), strict=False):
         is_likely = likely_cuts(singles)
         kept[row] = uprights[row].cut_at(is_likely[1:-1])
         evidence[row] = singles[is_likely][:, is_likely]

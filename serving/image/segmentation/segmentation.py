@@ -20,10 +20,10 @@ from serving.image.ink.paper import Grey, Ink
 from serving.image.picture import ImageLimits, Quality
 from serving.image.reduction import reduced_to
 from serving.image.segmentation.atoms import SOFT_EDGE, Atoms, Box, find_atoms
-from serving.image.segmentation.columns import Doubles, ReadStrips, single_digits
+from serving.image.segmentation.columns import Doubles, ReadStrips
 from serving.image.segmentation.cuts import without_slant
 from serving.image.segmentation.pieces import find_pieces
-from serving.image.segmentation.strips import read_of, strip_of
+from serving.image.segmentation.strips import singles_of, strip_of
 from serving.readings import Layout
 
 MAX_CANDIDATES = 1024  # of one picture
@@ -195,9 +195,7 @@ def _evidence(
         elif piece in atoms.evidence:
             evidence[row] = atoms.evidence[piece][each.first - piece, each.last - piece]
     strips = [strip_of(without_slant(inks[row])[0]) for row in across]
-    frames = read_of(strips, read_strips)
-    singles = single_digits(frames, [strip.edges for strip in strips[: len(frames)]])
-    for row, (whole, _) in zip(across, singles, strict=False):
+    for row, (whole, _) in zip(across, singles_of(strips, read_strips), strict=False):
         evidence[row] = whole[1]
     return evidence
 

@@ -1,4 +1,4 @@
-"""Makes strips of pieces that may hold several digits: what the column network sees of them.
+"""Makes strips of pieces of ink: what the column network sees of them.
 
 A strip is the piece without its slant, HEIGHT pixels high. The network answers for each FRAME pixels of its width.
 """
@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from serving.image.ink.paper import Ink
-from serving.image.segmentation.columns import Frames, Numbers, ReadStrips
+from serving.image.segmentation.columns import Doubles, Numbers, ReadStrips, single_digits
 
 HEIGHT, MARGIN = 32, 2  # pixels of a strip, and of them empty ones on each side
 FRAME = 4  # pixels of width for which the network answers once
@@ -46,8 +46,9 @@ def strip_of(upright: Ink, cuts: Sequence[int] | Numbers = ()) -> Strip:
     return Strip(pixels, np.concatenate(([0], inside, [frames])), scale, offset)
 
 
-def read_of(strips: Sequence[Strip], read_strips: ReadStrips) -> list[Frames]:
-    """Returns what the network says of strips, (t, 11) each: of the first ones, up to MOST_COLUMNS together."""
+def singles_of(strips: Sequence[Strip], read_strips: ReadStrips) -> list[Doubles]:
+    """Returns single_digits() of what the network says of strips: of the first ones, up to MOST_COLUMNS together."""
     columns = np.cumsum([strip.pixels.shape[1] for strip in strips])
     few = int(columns.searchsorted(MOST_COLUMNS, "right"))
-    return read_strips([strip.pixels for strip in strips[:few]]) if few else []
+    frames = read_strips([strip.pixels for strip in strips[:few]]) if few else []
+    return single_digits(frames, [strip.edges for strip in strips[: len(frames)]])
