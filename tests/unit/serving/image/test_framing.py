@@ -1,5 +1,4 @@
 import io
-import time
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ from serving.image.picture import ImageLimits, Quality
 from serving.image.stroke_width import stroke_width
 from tests.support.examples import examples
 from tests.support.likeness import unlike
+from tests.support.work import calls_made
 
 Grey = npt.NDArray[np.uint8]
 
@@ -102,23 +102,11 @@ def test_a_picture_of_specks_alone_is_framed() -> None:
     assert not frame(specks).is_blank
 
 
-def processor_seconds(picture: Grey) -> float:
-    """The least of three framings."""
-    frame(picture)
-    taken = []
-    for _ in range(3):
-        started = time.process_time()
-        frame(picture)
-        taken.append(time.process_time() - started)
-    return min(taken)
-
-
-@pytest.mark.serial
 def test_thousands_of_pieces_cost_no_multiple_of_a_digit() -> None:
     digit = np.pad(drawn_seven(), ((20, 20), (35, 35)))
     specks = np.zeros_like(digit)
     specks[1::2, 1::2] = 255
-    assert processor_seconds(specks) < 10 * processor_seconds(digit)
+    assert calls_made(lambda: frame(specks)) < 10 * calls_made(lambda: frame(digit))
 
 
 @pytest.mark.parametrize("level", [0, 128, 255])
