@@ -240,7 +240,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks line_weights", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--split", choices=SPLITS, default="development", help="whose writers (default: %(default)s)")
+    parser.add_argument("--split", choices=SPLITS, default="validation", help="whose writers (default: %(default)s)")
     parser.add_argument("--pictures", type=int, default=150, help="of a kind, at least 3 (default: %(default)s)")
     parser.add_argument("--model-repository", type=Path, default=Path("models"), help="(default: %(default)s)")
     parser.add_argument("--model-name", default="mnist", help="whose highest version reads (default: %(default)s)")

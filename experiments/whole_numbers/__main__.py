@@ -18,7 +18,7 @@ _WIDE: dict[str, Any] = {"max_content_width": 120, "help_option_names": ["-h", "
 _COMMAND: dict[str, Any] = {"context_settings": {**_WIDE, "auto_envvar_prefix": _PREFIX}}
 
 _split_option = click.option(
-    "--split", type=click.Choice(SPLITS), default="held-out", help="whose writers (default: held-out)"
+    "--split", type=click.Choice(SPLITS), default="validation", help="whose writers (default: validation)"
 )
 _seed_option = click.option(
     "--seed", type=click.IntRange(0), default=0, metavar="N", help="seed of the first picture (default: 0)"

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from training.config import default_cache_folder
+from training.config import TrainingConfig, default_cache_folder
 from training.data.arrays import LabelledDigits
 from training.data.cache import load_mnist
 from training.data.sources import default_sources
+from training.data.split import validation_writers
 from training.data.writers import load_writers
 
-SPLITS = ("development", "held-out", "test")
+SPLITS = ("training", "validation", "test")
 _TEST_ROWS = 10_000  # of MNIST, the last
 _LEAST_ROWS = 15  # of a writer whose digits are used
 
@@ -32,13 +33,13 @@ class Handwriting:
         return self.digits.take(np.flatnonzero(self.writer == self.writer[generator.choice(rows)]))
 
 
-def splits_of(writer: npt.NDArray[np.uint16]) -> npt.NDArray[np.int64]:
+def splits_of(writer: npt.NDArray[np.uint16], held_out: npt.NDArray[np.uint16]) -> npt.NDArray[np.int64]:
     """Split of each of MNIST's 70,000 rows, as a place in SPLITS.
 
-    Writers of training rows are for development where their number is even, and held out where it is odd. Networks
-    have learned from both. Writers of test rows are in no training row: they are for figures, and decide nothing.
+    The committed networks have learned from writers for training, and from none of those for validation: of the
+    training rows the writers `held_out`. Writers of test rows are for figures, and decide nothing.
     """
-    splits = np.asarray(writer % 2, np.int64)
+    splits = np.where(np.isin(writer, held_out), SPLITS.index("validation"), SPLITS.index("training"))
     splits[-_TEST_ROWS:] = SPLITS.index("test")
     return splits
 
@@ -53,4 +54,6 @@ def mnist_handwriting() -> Handwriting:
     mnist, writer = load_mnist(default_cache_folder(), default_sources(None)), load_writers().writer
     pixels = np.concatenate([mnist.train.pixels, mnist.test.pixels])
     labels = np.concatenate([mnist.train.labels, mnist.test.labels])
-    return Handwriting(LabelledDigits(pixels, labels), writer, splits_of(writer))
+    default = TrainingConfig()
+    held_out = validation_writers(mnist, default.validation_images, default.split_seed)
+    return Handwriting(LabelledDigits(pixels, labels), writer, splits_of(writer, held_out))

@@ -108,7 +108,7 @@ def line_boxes() -> Image.Image:
 
 def comb() -> Image.Image:
     """A comb of a form, in which each digit stands between two teeth."""
-    read = _read(make("comb", COMB_SEED, "held-out", committed_handwriting()).grey)
+    read = _read(make("comb", COMB_SEED, "validation", committed_handwriting()).grey)
     scale = 0.9
     return stacked(
         [panel("as sent", read.grey, scale), panel("ink", ink_of(read.grey), scale)],
@@ -215,7 +215,7 @@ def _touching_line() -> Read:
 def _written(touching: float) -> Grey:
     """WRITTEN, of which this share of neighbours touch."""
     rng = np.random.default_rng(LINE_SEED)
-    digits = committed_handwriting().random_writer("held-out", rng)
+    digits = committed_handwriting().random_writer("validation", rng)
     glyphs = Hand(digits, DIGIT_HEIGHT, degrees=2, pen=1.4, touching=touching).line(WRITTEN, rng)
     margin = DIGIT_HEIGHT // 2
     top = min(each.top for each in glyphs)

@@ -41,7 +41,7 @@ def fit(folder: RunFolder, config: ColumnsConfig, train: StripSet, validation: S
     make_deterministic(config.threads)
     keras.utils.set_random_seed(config.seed)
     batches = Batches(train, config.seed)
-    network = build_network()
+    network = build_network("bfloat16")
     network.compile(_optimizer(config.epochs * batches.steps), loss=loss, jit_compile=False)
     epoch = _Epoch(config, batches.steps, console)
     backup = folder.path / "backup"

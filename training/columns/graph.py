@@ -86,11 +86,11 @@ def check(model: bytes, network: keras.Model, strips: StripSet) -> float:
 
 def _folded(weights: Weights, number: int) -> tuple[Doubles, Doubles]:
     """Kernel, in Keras' layout, and bias of a convolution with the normalization behind it."""
-    scale, shift, mean, variance = (
+    shift, mean, variance = (
         weights[f"normalization_{number}/{name}"].astype(np.float64)
-        for name in ("gamma", "beta", "moving_mean", "moving_variance")
+        for name in ("beta", "moving_mean", "moving_variance")
     )
-    factor = scale / np.sqrt(variance + NORMALIZATION_EPSILON)
+    factor = 1 / np.sqrt(variance + NORMALIZATION_EPSILON)
     return weights[f"convolution_{number}/kernel"].astype(np.float64) * factor, shift - mean * factor
 
 

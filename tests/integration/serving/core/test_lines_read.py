@@ -30,7 +30,7 @@ def test_most_short_lines_are_read_right(kind: str, floor: float) -> None:
     handwriting, model = committed_handwriting(), shipped_model()
     right = 0
     for seed in range(PICTURES):
-        picture = make(kind, seed, "held-out", handwriting)
+        picture = make(kind, seed, "validation", handwriting)
         found = segment_grey(picture.grey, ColumnNetwork())
         if not len(found.pixels):
             continue

@@ -115,7 +115,7 @@ def test_truth_of_lines_and_candidates_is_by_place() -> None:
 
 
 def test_a_picture_gives_the_features_that_serving_decodes_by(model: LoadedModel) -> None:
-    made = sample("marks", make("marks", 0, "development", committed_handwriting()), model, ColumnNetwork())
+    made = sample("marks", make("marks", 0, "training", committed_handwriting()), model, ColumnNetwork())
     assert made is not None
     features = candidate_features(made.found, made.judged)
     assert list(features) == list(WEIGHTS)
@@ -132,7 +132,7 @@ def test_report_has_constants_as_python_reads_them_and_the_lines_of_pictures_kep
 ) -> None:
     kinds = ["photo-touching", "marks"]
     pictures = [
-        (kind, make(kind, seed, "development", committed_handwriting())) for seed in range(18) for kind in kinds
+        (kind, make(kind, seed, "training", committed_handwriting())) for seed in range(18) for kind in kinds
     ]
     samples = [made for kind, picture in pictures if (made := sample(kind, picture, model, ColumnNetwork()))]
     report(samples[6:], samples[:6])
