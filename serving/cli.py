@@ -154,7 +154,7 @@ def _tuned(config: Config, flags: Sequence[str]) -> Config | int:
         device=picked.device,
         precision=picked.precision,
         inference_threads=picked.inference_threads,
-        max_batch_size=config.max_batch_size or picked.max_batch_size,
+        max_batch_size=picked.max_batch_size,
     )
 
 

@@ -99,7 +99,7 @@ def _pick_for_version(config: Config, repository: ModelRepository, version: int)
         candidates += _load_on_cuda(repository, version, config.device)
     curves = measure(candidates)
     cpu_workers = worker_count(config.workers, "cpu")
-    picked = pick(curves, config.max_batch_size or SIZES[-1], card_name(), cpu_workers)
+    picked = pick(curves, config.max_batch_size, card_name(), cpu_workers)
     click.echo(table(curves, picked), err=True)
     click.echo(f"To start with these settings and without measuring: {picked.flags}", err=True)
     return picked

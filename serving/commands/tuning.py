@@ -51,11 +51,13 @@ class Picked:
         )
 
 
-def pick(curves: Sequence[Curve], largest: int = SIZES[-1], card: str = "", cpu_workers: int = 1) -> Picked:
-    """Picks settings from one or more curves, for batches of no more than `largest` images.
+def pick(curves: Sequence[Curve], max_batch_size: int = 0, card: str = "", cpu_workers: int = 1) -> Picked:
+    """Picks settings from one or more curves.
 
-    `card`: the GPU's name; `cpu_workers`: processes that would serve on the CPU, where a GPU would serve one.
+    `max_batch_size`: the largest batch where it is set already, 0 where it is to be picked; `card`: the GPU's name;
+    `cpu_workers`: processes that would serve on the CPU, where a GPU would serve one.
     """
+    largest = max_batch_size or SIZES[-1]
     best, best_rate = curves[0], 0.0
     # Simplest first: a later curve replaces the best one only if it is worth the change.
     for curve in sorted(curves, key=lambda curve: (curve.device != "cpu", curve.precision != "float32", curve.threads)):
@@ -65,8 +67,8 @@ def pick(curves: Sequence[Curve], largest: int = SIZES[-1], card: str = "", cpu_
             best, best_rate = curve, rate
     allowed = _allowed(best, largest)
     enough = max(best.rates[index] for index in allowed) * (1 - RATE_LOSS)
-    size = min(index for index in allowed if best.rates[index] >= enough)
-    return Picked(best.precision, best.threads, SIZES[size], best.device, card if best.device == "cuda" else "")
+    size = max_batch_size or SIZES[min(index for index in allowed if best.rates[index] >= enough)]
+    return Picked(best.precision, best.threads, size, best.device, card if best.device == "cuda" else "")
 
 
 def table(curves: Sequence[Curve], picked: Picked) -> str:

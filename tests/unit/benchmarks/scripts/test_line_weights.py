@@ -131,9 +131,7 @@ def test_report_has_constants_as_python_reads_them_and_the_lines_of_pictures_kep
     model: LoadedModel, capsys: pytest.CaptureFixture[str]
 ) -> None:
     kinds = ["photo-touching", "marks"]
-    pictures = [
-        (kind, make(kind, seed, "training", committed_handwriting())) for seed in range(18) for kind in kinds
-    ]
+    pictures = [(kind, make(kind, seed, "training", committed_handwriting())) for seed in range(18) for kind in kinds]
     samples = [made for kind, picture in pictures if (made := sample(kind, picture, model, ColumnNetwork()))]
     report(samples[6:], samples[:6])
     constants, figures = capsys.readouterr().out.split("\n\n")

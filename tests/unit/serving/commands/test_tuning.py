@@ -37,7 +37,13 @@ def test_a_largest_batch_that_is_given_decides_what_is_picked() -> None:
     quick_alone = curve("float32", 1, 10_000)
     quick_in_crowds = curve("int8", 1, 100_000, seconds_per_batch=0.001)
     assert pick([quick_alone, quick_in_crowds]).precision == "int8"
-    assert pick([quick_alone, quick_in_crowds], largest=1) == Picked("float32", 1, 1)
+    assert pick([quick_alone, quick_in_crowds], max_batch_size=1) == Picked("float32", 1, 1)
+
+
+@pytest.mark.parametrize("size", [1, 5, 16, 256, 4096])
+def test_a_largest_batch_that_is_given_stays_even_where_a_smaller_one_would_do(size: int) -> None:
+    slow_in_crowds = Curve("float32", 1, (0.001, *(0.1 * images for images in SIZES[1:])))
+    assert pick([slow_in_crowds], max_batch_size=size).max_batch_size == size
 
 
 def test_the_table_shows_every_size_of_every_curve_and_what_was_picked() -> None:
