@@ -41,6 +41,11 @@ class Config:
     model_name: str = _setting(
         "mnist", "model to serve: mnist, mnist-int8, mnist-accurate or mnist-cascade", parse_plain_name
     )
+    model_folder: Path | None = _setting(
+        None,
+        "folder that holds <version>/ of the one model, served as --model-name; in place of --model-repository",
+        parse_path,
+    )
     model_version: VersionPolicy | None = _setting(
         None,
         "versions to serve: latest, latest:N, all, or numbers such as 3 or 2,3; auto or 0: the policy of the model's"

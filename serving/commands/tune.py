@@ -29,7 +29,7 @@ from serving.predictions import PIXELS
 MEASURING_SECONDS = 1.5  # for each candidate
 MIN_ROUNDS = 5  # on a slow host, where one round takes longer than that
 USED = (  # settings that decide what is measured
-    *("model_repository", "model_name", "model_version", "model_public_key"),
+    *("model_repository", "model_name", "model_folder", "model_version", "model_public_key"),
     *("precision", "device", "workers", "inference_threads", "max_batch_size"),
 )
 
@@ -53,7 +53,9 @@ def pick_settings(config: Config) -> Picked:
 
     Raises ModelRejectedError or DeviceUnavailableError when no version can be run.
     """
-    repository = ModelRepository(config.model_repository, config.model_name, config.model_public_key)
+    repository = ModelRepository(
+        config.model_repository, config.model_name, config.model_public_key, config.model_folder
+    )
     refused: set[int] = set()
     while True:
         version = max(repository.wanted(config.model_version, refused), default=0)

@@ -18,7 +18,7 @@ from serving.version_policy import LARGEST_VERSION
 
 # The field and the brace that opens it, at the start of a line: without_policy() counts braces from there.
 _POLICY = re.compile(r"\n*^[ \t]*version_policy[ \t]*:?[ \t\n]*\{", re.MULTILINE)
-_of_a_model = setting_options(("model_repository", "model_name"))
+_of_a_model = setting_options(("model_repository", "model_name", "model_folder"))
 
 
 @click.group(cls=CommandGroup, context_settings=CONTEXT)
@@ -28,18 +28,18 @@ def versions() -> None:
 
 @versions.command("list", context_settings=CONTEXT)
 @_of_a_model
-def show(model_repository: Path, model_name: str) -> None:
+def show(model_repository: Path, model_name: str, model_folder: Path | None) -> None:
     """Lists the versions and marks those to be served."""
-    repository = ModelRepository(model_repository, model_name)
+    repository = ModelRepository(model_repository, model_name, folder=model_folder)
     _list(repository)
 
 
 @versions.command(context_settings=CONTEXT)
 @click.argument("version", type=int)
 @_of_a_model
-def pin(model_repository: Path, model_name: str, version: int) -> None:
+def pin(model_repository: Path, model_name: str, model_folder: Path | None, version: int) -> None:
     """Pins VERSION: serves it and no other."""
-    repository = ModelRepository(model_repository, model_name)
+    repository = ModelRepository(model_repository, model_name, folder=model_folder)
     with _failures():
         _pin(repository, version)
     _list(repository)
@@ -47,9 +47,9 @@ def pin(model_repository: Path, model_name: str, version: int) -> None:
 
 @versions.command(context_settings=CONTEXT)
 @_of_a_model
-def rollback(model_repository: Path, model_name: str) -> None:
+def rollback(model_repository: Path, model_name: str, model_folder: Path | None) -> None:
     """Pins the version before the one that is served now."""
-    repository = ModelRepository(model_repository, model_name)
+    repository = ModelRepository(model_repository, model_name, folder=model_folder)
     with _failures():
         highest = max(repository.wanted(None), default=0)
         before = [version for version in _there(repository) if version < highest]
@@ -61,9 +61,9 @@ def rollback(model_repository: Path, model_name: str) -> None:
 
 @versions.command(context_settings=CONTEXT)
 @_of_a_model
-def unpin(model_repository: Path, model_name: str) -> None:
+def unpin(model_repository: Path, model_name: str, model_folder: Path | None) -> None:
     """Serves the latest version again."""
-    repository = ModelRepository(model_repository, model_name)
+    repository = ModelRepository(model_repository, model_name, folder=model_folder)
     with _failures():
         repository.wanted(None)  # refuses a config.pbtxt that cannot be read, before it is written
         _write_policy(repository.folder / CONFIG, "")

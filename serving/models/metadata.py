@@ -40,10 +40,15 @@ class Form:
         return bool(self.training) and other.training == self.training
 
 
-def read_form(folder: Path, name: str, version: int) -> Form:
-    """Reads and checks metadata.json in `folder`. Raises ModelRejectedError, and OSError where it cannot be read."""
+def read_form(folder: Path, name: str | None, version: int) -> Form:
+    """Reads and checks metadata.json in `folder`. `name`: of the model that it must be of; None: of any.
+
+    Raises ModelRejectedError, and OSError where it cannot be read.
+    """
     metadata = _read_metadata(folder / "metadata.json")
     try:
+        if name is None:
+            name = _text("name", metadata["name"])
         if (metadata["name"], metadata["version"]) != (name, version):
             raise ModelRejectedError(
                 f"metadata.json is of {metadata['name']} version {metadata['version']}, expected {name} version "

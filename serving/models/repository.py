@@ -33,12 +33,14 @@ Stamp = frozenset[tuple[str, FileStamp | None]]  # of a version: name and stamp 
 class ModelRepository:
     """Versions of one model, in folders `<root>/<name>/<version>/`. Never writes.
 
-    With a `public_key`, a PEM file, versions must be signed with its private key.
+    With a `folder`, they are in `<folder>/<version>/`: they may have been trained under another name, and are served
+    as `name`. With a `public_key`, a PEM file, versions must be signed with its private key.
     """
 
-    def __init__(self, root: Path, name: str, public_key: Path | None = None) -> None:
+    def __init__(self, root: Path, name: str, public_key: Path | None = None, folder: Path | None = None) -> None:
         self._name = name
-        self.folder = root / name
+        self._trained_name = None if folder else name  # that metadata.json must have; None: any
+        self.folder = folder or root / name
         self._public_key = public_key
 
     def versions(self) -> list[int]:
@@ -46,16 +48,27 @@ class ModelRepository:
         try:
             return _versions(self.folder)
         except (FileNotFoundError, NotADirectoryError) as error:
-            raise ModelRejectedError(
-                f"there is no model {self._name} at {self.folder}: train one with `make train`, or name"
-                " another model with --model-name, or another folder of models with --model-repository"
-            ) from error
+            raise ModelRejectedError(f"there is no model {self._name} at {self.folder}: {self._remedy()}") from error
         except OSError as error:
             raise ModelRejectedError(f"{self.folder}: cannot be read: {error}", "unreadable") from error
+
+    def _remedy(self) -> str:
+        """Says what to do about a model's folder that is missing."""
+        if self._trained_name is None:
+            return "name the folder that holds the versions with --model-folder"
+        if _holds_versions(self.folder.parent):
+            return _is_model_folder(self.folder.parent)
+        return (
+            "train one with `make train`, or name another model with --model-name, or another folder of models with"
+            " --model-repository"
+        )
 
     def no_version(self) -> ModelRejectedError:
         """Makes the error for a model's folder without a version. Names what a version is and what is there instead."""
         found = _others(self.folder)
+        if self._trained_name is None:
+            for model in (self.folder / name for name in found if _holds_versions(self.folder / name)):
+                return ModelRejectedError(f"{self.folder} holds no version: {_is_model_folder(model)}")
         if not found:
             return ModelRejectedError(f"{self.folder} holds no version: train one with `make train`")
         more = f" and {len(found) - MOST_NAMED} more" if found[MOST_NAMED:] else ""
@@ -115,7 +128,7 @@ class ModelRepository:
         chosen = self._chosen(version)
         folder = self.folder / str(chosen)
         with _named(folder):
-            return self._forms_of(read_form(folder, self._name, chosen))
+            return self._forms_of(read_form(folder, self._trained_name, chosen))
 
     def load(self, version: int, open_session: OpenSession, largest_batch: int, precision: str = "auto") -> LoadedModel:
         """Loads, checks and warms up `version` (0: the highest), for batches up to `largest_batch`.
@@ -125,9 +138,10 @@ class ModelRepository:
         """
         chosen = self._chosen(version)
         folder = self.folder / str(chosen)
-        with self._trusted(folder, self._name, chosen) as own:  # signed too, since responses carry its name and version
+        # Signed too, even where another form is served: responses carry its version.
+        with self._trusted(folder, self._trained_name, chosen) as own:
             if precision in ("auto", own.precision):
-                return load_form(own, open_session, largest_batch)
+                return replace(load_form(own, open_session, largest_batch), name=self._name)
         forms = self._forms_of(own)
         if precision not in forms:
             raise ModelRejectedError(f"{folder}: has no {precision} form, only {' and '.join(forms)}")
@@ -136,16 +150,16 @@ class ModelRepository:
             # _forms_of() compared what was unsigned and could change; this compares what was verified.
             if not own.has_training_of(form) or form.precision != precision:
                 raise ModelRejectedError("metadata.json changed while it was read", "metadata")
-            return replace(load_form(form, open_session, largest_batch), name=own.name, version=own.version)
+            return replace(load_form(form, open_session, largest_batch), name=self._name, version=own.version)
 
     def _forms_of(self, own: Form) -> dict[str, Form]:
         """Returns the forms of the training run of `own`, by precision, `own` first."""
         forms = {own.precision: own}
-        int8 = self.folder.parent / f"{self._name}{INT8_SUFFIX}"
+        int8 = self.folder.parent / f"{self.folder.name}{INT8_SUFFIX}"
         with suppress(OSError):  # a fault of the other model does not keep this one from being served
             for number in reversed(_versions(int8)):  # of several int8 forms the newest
                 with suppress(ModelRejectedError, OSError):
-                    form = read_form(int8 / str(number), int8.name, number)
+                    form = read_form(int8 / str(number), f"{own.name}{INT8_SUFFIX}", number)
                     if own.has_training_of(form):
                         forms.setdefault(form.precision, form)
                 if len(forms) == len(PRECISIONS):
@@ -153,7 +167,7 @@ class ModelRepository:
         return forms
 
     @contextmanager
-    def _trusted(self, folder: Path, name: str, version: int) -> Iterator[Form]:
+    def _trusted(self, folder: Path, name: str | None, version: int) -> Iterator[Form]:
         """Yields the form in `folder`; with a public key that in a verified private copy, which nobody can change."""
         with _named(folder):
             if self._public_key:
@@ -204,6 +218,17 @@ def _is_folder(path: Path) -> bool:
     with suppress(OSError):
         return path.is_dir()
     return False
+
+
+def _holds_versions(folder: Path) -> bool:
+    """Returns True for a folder with a version in it, False also where nobody may look."""
+    with suppress(OSError):
+        return bool(_versions(folder))
+    return False
+
+
+def _is_model_folder(folder: Path) -> str:
+    return f"{folder} holds versions of one model: name it with --model-folder {folder}"
 
 
 def _others(folder: Path) -> list[str]:

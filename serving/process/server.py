@@ -273,7 +273,9 @@ class Server:
 
     def _make_reloader(self) -> ModelReloader:
         config = self._config
-        repository = ModelRepository(config.model_repository, config.model_name, config.model_public_key)
+        repository = ModelRepository(
+            config.model_repository, config.model_name, config.model_public_key, config.model_folder
+        )
         threads = config.inference_threads or max(1, usable_cpus() // self._workers)
 
         def open_session(graph: bytes, precision: str) -> Session:

@@ -41,6 +41,12 @@ def test_pin_rollback_and_unpin_leave_the_rest_of_the_file_as_it_was(model: Path
     assert (model / "config.pbtxt").read_text() == CONFIG
 
 
+def test_a_folder_of_versions_is_listed_whatever_its_name(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = model.rename(model.with_name("models"))  # as KServe mounts it
+    assert run_command(versions, ["pin", "2", "--model-folder", str(folder)]) == 0
+    assert capsys.readouterr().out == "1\n2  to be served\n3\n"
+
+
 @pytest.mark.parametrize("program", [main, lambda arguments: run_command(versions, arguments[1:])])
 def test_flags_stand_before_or_after_the_verb(
     program: Callable[[list[str]], int],

@@ -23,6 +23,13 @@ def load(root: Path, version: int = 0) -> LoadedModel:
     )
 
 
+def load_from(folder: Path, name: str, precision: str = "auto") -> LoadedModel:
+    """Loads what `--model-folder` names."""
+    return ModelRepository(Path("unused"), name, folder=folder).load(
+        0, lambda graph, _: OnnxSession(graph, "cpu", threads=1), largest_batch=8, precision=precision
+    )
+
+
 def test_the_highest_version_is_loaded_unless_one_is_named(tmp_path: Path) -> None:
     for version in (1, 2, 10):
         write_tiny_version(tmp_path, version)
@@ -74,6 +81,41 @@ def test_the_model_that_is_named_is_loaded_and_no_other(tmp_path: Path) -> None:
     rewrite_metadata(tmp_path / "mnist-int8" / "1", name="mnist-int8")
     loaded = repository.load(0, lambda graph, _: OnnxSession(graph, "cpu", threads=1), largest_batch=8)
     assert loaded.name == "mnist-int8"
+
+
+def test_a_folder_of_versions_is_served_under_any_name(tmp_path: Path) -> None:
+    """As KServe mounts it: one model's folder, and the name of the InferenceService."""
+    folder = write_tiny_version(tmp_path, 3).parent.rename(tmp_path / "mounted")
+    loaded = load_from(folder, "forms-of-2026")
+    assert (loaded.name, loaded.version) == ("forms-of-2026", 3)
+
+
+def test_the_int8_form_beside_a_folder_is_found_by_the_folders_and_the_trained_name(tmp_path: Path) -> None:
+    for name, precision in (("mnist", "float32"), ("mnist-int8", "int8")):
+        folder = write_tiny_version(tmp_path, 3)
+        rewrite_metadata(folder, 3, name=name, precision=precision, training={"seed": 1})
+        folder.parent.rename(tmp_path / name.replace("mnist", "mounted"))
+    loaded = load_from(tmp_path / "mounted", "digits", "int8")
+    assert (loaded.name, loaded.precision) == ("digits", "int8")
+
+
+@pytest.mark.parametrize("name", ["two\nlines", "long" * 100, 7, None, ["mnist"]])
+def test_a_folder_of_versions_whose_trained_name_is_no_text_to_show_is_refused(name: object, tmp_path: Path) -> None:
+    folder = write_tiny_version(tmp_path)
+    rewrite_metadata(folder, name=name)
+    with pytest.raises(ModelRejectedError, match=r"metadata\.json") as raised:
+        load_from(folder.parent, "digits")
+    assert raised.value.check == "metadata"
+
+
+def test_a_folder_is_told_from_a_repository_in_errors(tmp_path: Path) -> None:
+    folder = write_tiny_version(tmp_path / "models").parent
+    with pytest.raises(ModelRejectedError, match=rf"{folder} holds versions.*--model-folder {folder}$"):
+        load_from(tmp_path / "models", "digits")
+    with pytest.raises(ModelRejectedError, match=rf"{folder} holds versions.*--model-folder {folder}$"):
+        load(folder)
+    with pytest.raises(ModelRejectedError, match=rf"no model digits at {tmp_path}/gone: .*--model-folder"):
+        load_from(tmp_path / "gone", "digits")
 
 
 def test_integers_may_round_where_float32_may_not(tmp_path: Path) -> None:

@@ -3,8 +3,10 @@
 import asyncio
 import io
 import random
+from pathlib import Path
 from typing import Any
 
+import aiohttp
 import grpc
 import numpy as np
 import pytest
@@ -56,6 +58,27 @@ async def test_blank_and_unlikely_images_are_refused_and_everything_is_counted(
     assert value("grpc_server_handling_seconds_count", labels) == 1
     assert value("mnist_refused_total", {"reason": "blank"}) == 1
     assert value("mnist_refused_total", {"reason": "novel"}) == 1
+
+
+async def test_a_mounted_model_is_served_under_the_name_that_it_is_given(
+    start_server: StartServer, repository: Path
+) -> None:
+    """KServe mounts one model's folder and hands over the name of the InferenceService."""
+    folder = (repository / "mnist").rename(repository / "models")
+    async with (
+        start_server(model_folder=folder, model_name="forms-2026") as server,
+        grpc.aio.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel,
+        aiohttp.ClientSession(f"http://127.0.0.1:{server.http_port}") as session,
+    ):
+        stub: Any = GRPCInferenceServiceStub(channel)  # the stubs know the blocking channel only
+        answer = await stub.ModelInfer(request([image_of(7)], model_name="forms-2026"))
+        assert (answer.model_name, column(answer, "digit")) == ("forms-2026", [7])
+        assert await refusal(stub.ModelInfer(request([image_of(7)], model_name="mnist"))) == (
+            grpc.StatusCode.NOT_FOUND,
+            "model 'mnist' is not served; forms-2026 is",
+        )
+        for path in ("/v2/health/ready", "/v2/models/forms-2026/ready"):
+            assert (await session.get(path)).status == 200
 
 
 async def test_both_protocols_answer_the_same_to_the_same_pixels(inference: Any, stub: DigitClassifierStub) -> None:
