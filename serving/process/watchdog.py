@@ -9,6 +9,7 @@
 """
 
 import asyncio
+import atexit
 import faulthandler
 import os
 import signal
@@ -70,6 +71,9 @@ def end_within(seconds: float, status: int, log: Logger) -> None:
 
     signal.signal(signal.SIGALRM, end)  # interrupts what the main thread waits for
     signal.setitimer(signal.ITIMER_REAL, seconds)
+    # Then no thread is left to wait for. The interpreter next gives SIGALRM its default back, which would kill a
+    # process that takes its time to free its memory, as on a busy machine.
+    atexit.register(signal.setitimer, signal.ITIMER_REAL, 0)
 
 
 async def _watch(stuck_seconds: Callable[[], float], allowed_seconds: float, log: Logger) -> None:
