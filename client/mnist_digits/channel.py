@@ -37,6 +37,9 @@ _OPTIONS: Options = [
     # worker that died, or a server that restarts, is away.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1000),
+    # A name is looked up again when a connection to one of its addresses ends. gRPC's default of 30 seconds between two
+    # look-ups is longer than a Kubernetes Deployment may take to replace every address.
+    ("grpc.dns_min_time_between_resolutions_ms", 5000),
     ("grpc.max_send_message_length", LARGEST_MESSAGE_BYTES),
     ("grpc.max_receive_message_length", LARGEST_MESSAGE_BYTES),
 ]

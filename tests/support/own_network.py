@@ -1,0 +1,41 @@
+"""A network and a hosts file that no other program sees, for what a test starts: Linux namespaces, by `unshare`."""
+
+import fcntl
+import socket
+import struct
+from collections.abc import Iterable
+from pathlib import Path
+
+from tests.support.processes import completed
+
+_SET_FLAGS, _UP, _RUNNING = 0x8914, 0x1, 0x40  # SIOCSIFFLAGS and flags of an interface
+# Processes have a namespace too: all of them end with `unshare`, whatever becomes of the one that started them.
+_UNSHARE = ("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
+_HOSTS_BYTES = 1024
+
+
+def why_not() -> str:
+    """Returns why this machine allows no such namespaces, "" where it does."""
+    try:
+        done = completed([*_UNSHARE, "true"])
+    except FileNotFoundError:
+        return "there is no unshare (util-linux)"
+    return done.stderr.strip() if done.returncode else ""
+
+
+def in_own_network(hosts: Path, *command: str | Path) -> list[str | Path]:
+    """The command in namespaces of its own, with `hosts` as its /etc/hosts. It must call bring_up()."""
+    return [*_UNSHARE, "sh", "-c", 'mount --bind "$0" /etc/hosts && exec "$@"', hosts, *command]
+
+
+def bring_up() -> None:
+    """Turns the loopback interface on, with all its addresses 127.0.0.0/8."""
+    with socket.socket() as any_socket:
+        fcntl.ioctl(any_socket, _SET_FLAGS, struct.pack("16sh", b"lo", _UP | _RUNNING))
+
+
+def write_hosts(hosts: Path, name: str, addresses: Iterable[str]) -> None:
+    """Gives the name these addresses, in one write of the same length: the file is mounted, and may be being read."""
+    lines = "".join(f"{address} {name}\n" for address in addresses)
+    with hosts.open("r+b" if hosts.exists() else "wb", buffering=0) as file:
+        file.write(lines.ljust(_HOSTS_BYTES, "\n").encode())
