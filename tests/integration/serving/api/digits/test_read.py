@@ -9,7 +9,7 @@ from typing import Any
 
 import aiohttp
 import grpc
-import jsonschema  # type: ignore[import-untyped]  # ships no types; comes with schemathesis
+import jsonschema
 import pytest
 from PIL import Image
 
