@@ -1,6 +1,7 @@
 """A network and a hosts file that no other program sees, for what a test starts: Linux namespaces, by `unshare`."""
 
 import fcntl
+import os
 import socket
 import struct
 from collections.abc import Iterable
@@ -11,13 +12,20 @@ from tests.support.processes import completed
 _SET_FLAGS, _UP, _RUNNING = 0x8914, 0x1, 0x40  # SIOCSIFFLAGS and flags of an interface
 # Processes have a namespace too: all of them end with `unshare`, whatever becomes of the one that started them.
 _UNSHARE = ("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
+_AS_ROOT = () if os.geteuid() == 0 else ("--map-root-user",)
+# Names come from the hosts file alone: a daemon that the machine may ask for them sees another file.
+_MOUNT = """
+mount --bind "$0" /etc/hosts && echo "hosts: files" > "$0.order" || exit
+[ ! -e /etc/nsswitch.conf ] || mount --bind "$0.order" /etc/nsswitch.conf || exit
+exec "$@"
+"""
 _HOSTS_BYTES = 1024
 
 
 def why_not() -> str:
     """Returns why this machine allows no such namespaces, "" where it does."""
     try:
-        done = completed([*_UNSHARE, "true"])
+        done = completed([*_UNSHARE, *_AS_ROOT, "true"])
     except FileNotFoundError:
         return "there is no unshare (util-linux)"
     return done.stderr.strip() if done.returncode else ""
@@ -25,7 +33,7 @@ def why_not() -> str:
 
 def in_own_network(hosts: Path, *command: str | Path) -> list[str | Path]:
     """The command in namespaces of its own, with `hosts` as its /etc/hosts. It must call bring_up()."""
-    return [*_UNSHARE, "sh", "-c", 'mount --bind "$0" /etc/hosts && exec "$@"', hosts, *command]
+    return [*_UNSHARE, *_AS_ROOT, "sh", "-c", _MOUNT, hosts, *command]
 
 
 def bring_up() -> None:
