@@ -5,6 +5,8 @@
    as likely as they can be among all paths.
 3. A second logistic regression makes the probability of a line of the Features of the lines so decoded.
 
+Pictures of signs alone, Omniglot's characters, scribbles and shapes, teach what is no digit.
+
 Prints the constants to paste. Every third picture of a kind is kept out of the fit; for these it prints the whole lines
 right, with the present weights (which may have been learned from them) and with the new ones, and the new ECE.
 """
@@ -23,7 +25,15 @@ from sklearn.linear_model import LogisticRegression
 from experiments.whole_numbers.handwriting import SPLITS
 from experiments.whole_numbers.pictures import KINDS, Line, Picture, make
 from experiments.whole_numbers.scoring import calibration_error, intersection_over_union
-from serving.core.line_decoding import WEIGHTS, Judged, candidate_features, judged, lines_with_features
+from experiments.whole_numbers.signs import signs_picture
+from serving.core.line_decoding import (
+    WEIGHTS,
+    Judged,
+    candidate_features,
+    judged,
+    lines_with_features,
+    rows_of_lines,
+)
 from serving.image.segmentation.columns import ReadStrips
 from serving.image.segmentation.segmentation import Segmentation, segment_grey
 from serving.models.column_network import ColumnNetwork
@@ -31,23 +41,26 @@ from serving.models.loaded_model import LoadedModel
 from serving.models.onnx_session import OnnxSession
 from serving.models.repository import ModelRepository
 from serving.predictions import Predictions
+from training.data.other_handwriting.omniglot import VALIDATION_ALPHABETS, load_omniglot
 
 Doubles = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 Numbers = npt.NDArray[np.int64]
 
 FITTED_KINDS = tuple(kind for kind in KINDS if kind not in ("a4-page", "sudoku"))
-LINES_A_PICTURE = {"lines-scan": 6, "lines-photo": 6}  # so many fewer pictures of these, or they would outweigh others
+SIGNS = "signs"  # a kind of picture, with no digit
+# So many fewer pictures of these kinds: several lines a picture would outweigh others, and signs are rarer than digits.
+FEWER = {"lines-scan": 6, "lines-photo": 6, SIGNS: 2}
 NO_DIGIT = -1  # in place of a digit
 RIGHT_BOX = 0.7  # intersection over union from which on a candidate is the digit of the truth, at the start
-START_OF_NO_DIGIT = -5.0  # its weight at the start: what the network refuses is seldom best left out
+START_OF_NO_DIGIT = -5.0  # its weight at the start: little is best left out
 PENALTY = 1e-3  # of squared weights, each times its feature's standard deviation
 MOST_STEPS = 80  # of the search for weights
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidates:
-    """Candidates of one line: features (n, k), spans (n, 2) of atoms, digits (n,) or NO_DIGIT; and the true text."""
+    """What candidates of a line may be: features (n, k), spans (n, 2) of atoms, digits (n,) or NO_DIGIT; true text."""
 
     features: Doubles
     spans: npt.NDArray[np.int32]
@@ -67,17 +80,16 @@ class Sample:
     lines: int  # number of lines written
 
     def features(self) -> Doubles:
-        """Returns the features of the candidates, (n, k)."""
+        """Returns the features of the candidates, as digits and as none, (2n, k)."""
         return np.stack(list(candidate_features(self.found, self.judged).values()), axis=1)
 
     def candidates(self) -> list[Candidates]:
         """Returns the candidates line by line."""
-        features, lines = self.features(), self.found.spans[:, 0]
-        digits = np.where(self.judged.is_digit, self.judged.digits, NO_DIGIT)
-        rows = [np.flatnonzero(lines == number) for number in np.unique(lines)]
+        features, spans = self.features(), np.tile(self.found.spans[:, 1:], (2, 1))
+        digits = np.append(self.judged.digits, np.full_like(self.judged.digits, NO_DIGIT))
         return [
-            Candidates(features[line], self.found.spans[line, 1:], digits[line], text)
-            for line, text in zip(rows, self.texts, strict=True)
+            Candidates(features[rows], spans[rows], digits[rows], text)
+            for rows, text in zip(rows_of_lines(self.found, self.judged), self.texts, strict=True)
         ]
 
 
@@ -88,9 +100,11 @@ def main(arguments: Sequence[str]) -> None:
     model = repository.load(0, lambda graph, _: OnnxSession(graph, "cpu", 1), 64)
     read_strips = ColumnNetwork()
     parts: tuple[list[Sample], list[Sample]] = [], []  # to fit, and to check the fit
-    for kind in FITTED_KINDS:
-        for seed in range(max(3, options.pictures // LINES_A_PICTURE.get(kind, 1))):
-            made = sample(kind, make(kind, seed, options.split), model, read_strips)
+    characters = load_omniglot().of(VALIDATION_ALPHABETS)
+    for kind in (*FITTED_KINDS, SIGNS):
+        for seed in range(max(3, options.pictures // FEWER.get(kind, 1))):
+            picture = signs_picture(characters, seed) if kind == SIGNS else make(kind, seed, options.split)
+            made = sample(kind, picture, model, read_strips)
             if made:
                 parts[seed % 3 == 2].append(made)
         print(f"{kind}: pictures made", file=sys.stderr)
@@ -112,12 +126,21 @@ def report(fit: Sequence[Sample], check: Sequence[Sample]) -> None:
     print("WEIGHTS = {", *(f'    "{name}": {weight},' for name, weight in weights.items()), "}", sep="\n")
     print(f"CONSTANT = {calibration.intercept_[0]}\nLINE_WEIGHTS = {tuple(calibration.coef_[0].tolist())}\n")
     print(f"{'kept out of the fit':20} {'lines':>5} {'right before':>12} {'after':>6}")
-    for kind in (*dict.fromkeys(each.kind for each in check), "all"):
-        samples = [each for each in check if kind in (each.kind, "all")]
+    written = [each for each in check if each.lines]
+    for kind in (*dict.fromkeys(each.kind for each in written), "all"):
+        samples = [each for each in written if kind in (each.kind, "all")]
         lines = sum(each.lines for each in samples)
         before, after = (100 * outcomes(samples, each)[1].sum() / lines for each in (WEIGHTS, weights))
         print(f"{kind:20} {lines:5} {before:10.1f} % {after:4.1f} %")
     print(f"ECE of a line's probability: {error:.3f} of {len(is_right)} lines read")
+    empty = [each for each in check if not each.lines]
+    if empty:
+        before, after = (
+            100 * sum(read_as_digits(each, some) for each in empty) / len(empty) for some in (WEIGHTS, weights)
+        )
+        print(
+            f"pictures of signs in which a digit is read, without a warning: {before:.1f} % before, {after:.1f} % after"
+        )
 
 
 def sample(kind: str, picture: Picture, model: LoadedModel, read_strips: ReadStrips) -> Sample | None:
@@ -134,6 +157,8 @@ def sample(kind: str, picture: Picture, model: LoadedModel, read_strips: ReadStr
 
 def truth(found: Segmentation, digits: Numbers, lines: Sequence[Line]) -> tuple[list[str], Bools]:
     """Returns the true text of each line found, by the overlap of boxes, and which candidates are true digits, (n,)."""
+    if not lines:
+        return [""] * len(np.unique(found.spans[:, 0])), np.zeros(len(digits), np.bool_)
     overlaps = intersection_over_union(found.boxes.astype(np.int64), np.concatenate([line.boxes for line in lines]))
     true_digits = np.array([int(digit) for line in lines for digit in line.text])
     line_of_digit = np.repeat(np.arange(len(lines)), [len(line.text) for line in lines])
@@ -146,10 +171,10 @@ def truth(found: Segmentation, digits: Numbers, lines: Sequence[Line]) -> tuple[
 
 
 def start(samples: Sequence[Sample], names: Sequence[str]) -> Doubles:
-    """Returns the weights to start with, (k,): of a logistic regression on the candidates that are not refused."""
-    is_read = np.concatenate([each.judged.is_digit for each in samples])
-    features = np.concatenate([each.features() for each in samples])[is_read]
-    is_digit = np.concatenate([each.is_digit for each in samples])[is_read]
+    """Returns the weights to start with, (k,): of a logistic regression on the candidates that may be digits."""
+    may_be = [each.judged.may_be_digit for each in samples]
+    features = np.concatenate([each.features()[: len(some)][some] for each, some in zip(samples, may_be, strict=True)])
+    is_digit = np.concatenate([each.is_digit[some] for each, some in zip(samples, may_be, strict=True)])
     fitted = LogisticRegression(C=10, max_iter=3000, fit_intercept=False).fit(features, is_digit)
     weights: Doubles = fitted.coef_[0].copy()
     weights[names.index("no digit")] = START_OF_NO_DIGIT
@@ -159,9 +184,9 @@ def start(samples: Sequence[Sample], names: Sequence[str]) -> Doubles:
 def conditional_field(lines: Sequence[Candidates], weights: Doubles) -> Doubles:
     """Returns the weights, (k,), that make the truth of the lines likeliest. The search starts with `weights`.
 
-    Lines whose truth no path reads are passed over.
+    Lines whose truth no path reads are passed over. Where nothing is written, the truth is that no digit is.
     """
-    possible = [line for line in lines if line.text and truth_flow(line, line.features @ weights) is not None]
+    possible = [line for line in lines if truth_flow(line, line.features @ weights) is not None]
     scale = np.maximum(np.concatenate([line.features for line in possible]).std(axis=0), 1e-3)
 
     def loss(scaled: Doubles) -> tuple[float, Doubles]:
@@ -234,6 +259,12 @@ def outcomes(samples: Sequence[Sample], weights: Mapping[str, float]) -> tuple[D
         if line.text
     ]
     return np.array([values for values, _ in read], np.float64), np.array([right for _, right in read], np.bool_)
+
+
+def read_as_digits(sample: Sample, weights: Mapping[str, float]) -> bool:
+    """Decodes a sample; returns True where a line holds a digit, and is not refused."""
+    decoded = lines_with_features(sample.found, sample.judged, weights)
+    return any(line.text and not line.refused for line, _ in decoded)
 
 
 def _parser() -> argparse.ArgumentParser:

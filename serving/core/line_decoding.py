@@ -2,14 +2,14 @@
 
 1. Two networks judge each candidate: the digit network sees it cut out, the column network in its piece. Their
    probabilities are multiplied.
-2. Each candidate scores by a weighted sum: how sure the networks are of a digit, how unlike a digit it is (novelty),
-   its size, and whether its ends are cuts through ink or gaps. What is no digit has a score too, so that a comma does
-   not tear apart the digits next to it.
-3. The best path takes each atom of the line once, with the highest sum (dynamic programming). The weights are those of
-   a conditional random field: exp(sum) is how likely a path is, against all others.
+2. Each candidate may be its likeliest digit or no digit. Both score by a weighted sum: how sure the networks are, how
+   unlike a digit it is (novelty), its size, and whether its ends are cuts through ink or gaps.
+3. The best path takes each atom of the line once, as a part of a digit or of none, with the highest sum (dynamic
+   programming). The weights are those of a conditional random field: exp(sum) is how likely a path is, against all
+   others.
 4. The probability that the whole line is right is a logistic function of that and of what the networks say.
 
-The weights were learned from lines of MNIST's training digits with known truth (decisions 0044 and 0048);
+The weights were learned from lines of MNIST's validation digits with known truth (decisions 0044 and 0048);
 `python -m benchmarks line_weights` learns them again.
 """
 
@@ -27,38 +27,44 @@ from serving.readings import Glyph, Line
 Doubles = npt.NDArray[np.float64]
 
 LEAST = 1e-4  # of a probability, in a logarithm
-# The column network vouches for a digit that the digit network finds, too, but refuses: with this probability at least,
-# and where cuts have left stumps on it, or where it is but a little more novel than digits are.
-VOUCHES, RATHER_NOVEL = 0.3, 0.2
+MOST_NOVEL = 0.5  # novelty: more of it, and no digit. Cuts leave stumps on digits, which are novel: these may be any
 DIGIT_SIZE = 0.6  # of a digit's height: what is no digit and at least as high may be a digit that could not be read
 
-# Weights of candidate_features: the last two of a candidate that is refused as no digit, the others of one that is read
-# as a digit. Lengths are in heights of a digit.
+# Weights of candidate_features: those that are named after no digit of a candidate that is none, the others of one that
+# is a digit. Lengths are in heights of a digit.
 WEIGHTS = {
-    "logarithm of the probability": 1.16,
-    "logarithm of 1 - novelty": 0.96,
-    "width": 1.51,
-    "width squared": 1.02,
-    "width up to a half": -1.13,
-    "height": 0.76,
-    "height's distance from 1": -3.52,
-    "ink on cuts": -2.2,
-    "cuts": 0.2,
-    "gaps": -0.55,
-    "is a 1": -2.08,
-    "width of a 1": -3.16,
-    "height of a 1": 0.54,
-    "logarithm of the probability, for each atom": 2.66,
-    "evidence": 0.65,
-    "is read by columns": 3.0,
-    "constant": -0.87,
-    "no digit": -4.29,
-    "no digit's height up to 1.5": 1.73,
+    "logarithm of the probability": -1.36,
+    "logarithm of 1 - novelty": 1.42,
+    "logarithm of 1 - novelty, of a cut digit": -1.31,
+    "width": 1.44,
+    "width squared": -0.29,
+    "width up to a half": 1.49,
+    "height": 0.46,
+    "height's distance from 1": -4.0,
+    "ink on cuts": -2.08,
+    "cuts": 0.06,
+    "gaps": -0.08,
+    "is a 1": -1.36,
+    "width of a 1": -4.2,
+    "height of a 1": 1.85,
+    "logarithm of the probability, for each atom": 4.95,
+    "evidence": 0.53,
+    "evidence of a 1": 0.25,
+    "is read by columns": 3.44,
+    "constant": -2.23,
+    "no digit": -3.49,
+    "no digit's height up to 1.5": 0.33,
+    "no digit's atoms": 0.98,
+    "no digit, is cut": -1.15,
+    "no digit, logarithm of the novelty": 0.46,
+    "no digit, logarithm of the novelty of what is cut": -0.38,
+    "no digit, evidence": 0.17,
+    "no digit, is read by columns": 1.86,
 }
 
 # Of the logistic function for a line: constant, and weights of Features in their order.
-CONSTANT = 2.64
-LINE_WEIGHTS = (0.54, 0.41, 0.51, 1.26, 0.05)
+CONSTANT = 2.63
+LINE_WEIGHTS = (-0.59, 1.56, 0.49, 1.81, 0.13)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,8 +74,9 @@ class Judged:
     probabilities: Doubles  # (n, 10)
     digits: npt.NDArray[np.int64]  # (n,): the likeliest
     novelties: Doubles  # (n,): the digit network's
-    is_digit: npt.NDArray[np.bool_]  # (n,): not refused
+    may_be_digit: npt.NDArray[np.bool_]  # (n,)
     evidence: Doubles  # (n,): logarithm of the column network's probability of that digit, 0 where it did not read
+    evidence_against: Doubles  # (n,): logarithm of its probability that this is not one digit, 0 where it did not read
     is_read: npt.NDArray[np.bool_]  # (n,): by the column network
 
 
@@ -84,11 +91,13 @@ def judged(segmentation: Segmentation, predictions: Predictions) -> Judged:
     product = np.exp(product - product.max(axis=1, keepdims=True))
     probabilities = np.where(is_read[:, None], product / product.sum(axis=1, keepdims=True), alone)
     digits = np.where(is_read, probabilities.argmax(axis=1), predictions.digits)
-    trusted = (segmentation.shapes[:, 3] > 0) | (predictions.novelties <= RATHER_NOVEL)
-    vouched = is_read & trusted & (predictions.digits == digits) & (in_piece[rows, digits] >= VOUCHES)
-    is_digit = (predictions.refusals == Refusal.NONE) | (vouched & (predictions.refusals == Refusal.NOVEL))
+    against = np.where(is_read, np.log(np.clip(1 - in_piece.sum(axis=1), LEAST, 1.0)), 0.0)
+    is_cut = segmentation.shapes[:, 3] > 0
+    may_be_digit = (predictions.refusals == Refusal.NONE) | (
+        (predictions.refusals == Refusal.NOVEL) & (is_cut | (predictions.novelties <= MOST_NOVEL))
+    )
     novelties = predictions.novelties.astype(np.float64)
-    return Judged(probabilities, digits, novelties, is_digit, log_evidence[rows, digits], is_read)
+    return Judged(probabilities, digits, novelties, may_be_digit, log_evidence[rows, digits], against, is_read)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,24 +125,33 @@ def lines_with_features(
 ) -> list[tuple[Line, Features]]:
     """Returns the lines with what their probabilities are made of, to which the logistic function is fitted."""
     features = candidate_features(segmentation, both)
-    scores = sum((weights[name] * values for name, values in features.items()), np.zeros(len(both.digits)))
-    lines = segmentation.spans[:, 0]
-    return [_decoded(np.flatnonzero(lines == number), segmentation, both, scores) for number in np.unique(lines)]
+    scores = sum((weights[name] * values for name, values in features.items()), np.zeros(2 * len(both.digits)))
+    return [_decoded(rows, segmentation, both, scores) for rows in rows_of_lines(segmentation, both)]
+
+
+def rows_of_lines(segmentation: Segmentation, both: Judged) -> list[npt.NDArray[np.int64]]:
+    """Returns for each line the rows of candidate_features() that its paths may take."""
+    lines = np.tile(segmentation.spans[:, 0], 2)
+    is_possible = np.append(both.may_be_digit, np.ones_like(both.may_be_digit))
+    return [np.flatnonzero((lines == number) & is_possible) for number in np.unique(lines)]
 
 
 def candidate_features(segmentation: Segmentation, both: Judged) -> dict[str, Doubles]:
-    """Returns the features of the candidates by the names of WEIGHTS, each (n,). A score is their weighted sum.
+    """Returns the features of the candidates by the names of WEIGHTS, each (2n,). A score is their weighted sum.
 
-    Of a candidate that is refused as no digit those of digits are 0, and of a digit those of what is no digit.
+    The first n rows are the candidates as digits, where the features of what is no digit are 0. The last n are the same
+    candidates as no digits.
     """
     width, height, ink, cuts, gaps = segmentation.shapes.astype(np.float64).T
     atoms = segmentation.spans[:, 2] - segmentation.spans[:, 1]
     log_probability = np.log(np.maximum(both.probabilities.max(axis=1), LEAST))
     log_typical = np.log(np.maximum(1 - both.novelties, 1e-3))
-    is_one = (both.digits == 1).astype(np.float64)
+    log_novel = np.log(np.maximum(both.novelties, 1e-3))
+    is_one, is_cut = (both.digits == 1).astype(np.float64), (cuts > 0).astype(np.float64)
     of_digits = {
         "logarithm of the probability": log_probability,
         "logarithm of 1 - novelty": log_typical,
+        "logarithm of 1 - novelty, of a cut digit": is_cut * log_typical,
         "width": width,
         "width squared": width * width,
         "width up to a half": np.minimum(width, 0.5),
@@ -147,32 +165,46 @@ def candidate_features(segmentation: Segmentation, both: Judged) -> dict[str, Do
         "height of a 1": is_one * height,
         "logarithm of the probability, for each atom": atoms * log_probability,
         "evidence": both.evidence,
+        "evidence of a 1": is_one * both.evidence,
         "is read by columns": both.is_read.astype(np.float64),
         "constant": np.ones_like(width),
     }
-    of_others = {"no digit": np.ones_like(width), "no digit's height up to 1.5": np.minimum(height, 1.5)}
-    return {name: np.where(both.is_digit, values, 0.0) for name, values in of_digits.items()} | {
-        name: np.where(both.is_digit, 0.0, values) for name, values in of_others.items()
+    of_others = {
+        "no digit": np.ones_like(width),
+        "no digit's height up to 1.5": np.minimum(height, 1.5),
+        "no digit's atoms": atoms.astype(np.float64),
+        "no digit, is cut": is_cut,
+        "no digit, logarithm of the novelty": log_novel,
+        "no digit, logarithm of the novelty of what is cut": is_cut * log_novel,
+        "no digit, evidence": both.evidence_against,
+        "no digit, is read by columns": both.is_read.astype(np.float64),
+    }
+    none = np.zeros_like(width)
+    return {name: np.append(values, none) for name, values in of_digits.items()} | {
+        name: np.append(none, values) for name, values in of_others.items()
     }
 
 
 def _decoded(
     rows: npt.NDArray[np.int64], segmentation: Segmentation, both: Judged, scores: Doubles
 ) -> tuple[Line, Features]:
-    """Decodes the line of the candidates in `rows`. `scores`: of all candidates, (n,)."""
-    path, posterior = best_path(segmentation.spans[rows, 1:], scores[rows])
-    chosen = rows[path]
+    """Decodes the line of these rows of candidate_features(). `scores`: of all its rows, (2n,)."""
+    count = len(both.digits)
+    path, posterior = best_path(segmentation.spans[rows % count, 1:], scores[rows])
+    chosen, is_digit = rows[path] % count, rows[path] < count
     glyphs = tuple(
         Glyph(
             (int(x), int(y), int(width), int(height)),
             int(both.digits[row]),
             both.probabilities[row].astype(np.float32),
             float(both.novelties[row]),
-            not both.is_digit[row],
+            not is_one,
         )
-        for row, (x, y, width, height) in zip(chosen, segmentation.boxes[chosen], strict=True)
+        for row, is_one, (x, y, width, height) in zip(
+            chosen, is_digit.tolist(), segmentation.boxes[chosen], strict=True
+        )
     )
-    digits = chosen[both.is_digit[chosen]]
+    digits = chosen[is_digit]
     # How likely each is its digit: probability x (1 - novelty).
     likely = np.log(np.maximum(both.probabilities[digits].max(axis=1) * (1 - both.novelties[digits]), LEAST))
     features = Features(
@@ -183,7 +215,7 @@ def _decoded(
         len(digits),
     )
     is_large = segmentation.shapes[chosen, 1] >= DIGIT_SIZE
-    is_refused = not len(digits) or bool((~both.is_digit[chosen] & is_large).any())
+    is_refused = not len(digits) or bool((~is_digit & is_large).any())
     text = "".join(str(digit) for digit in both.digits[digits])
     return Line(glyphs, text, _probability(features) if len(digits) else 0.0, is_refused), features
 
@@ -192,7 +224,7 @@ def best_path(spans: npt.NDArray[np.int32], scores: Doubles) -> tuple[list[int],
     """Returns the candidates, in reading order, that cover each atom once with the highest sum of scores.
 
     Also returns the logarithm of that path's probability: exp(sum) by what all paths have of it. `spans`: (n, 2), first
-    atom and one past the last one. Each atom alone is a candidate.
+    atom and one past the last one. Each atom alone has a row.
     """
     atoms = int(spans[:, 1].max())
     best, total = [0.0] + [-math.inf] * atoms, [0.0] + [-math.inf] * atoms  # of the atoms before each place

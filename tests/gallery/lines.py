@@ -181,7 +181,7 @@ def _frames(strip: Grey, frames: npt.NDArray[np.float32]) -> Panel:
 
 def _said(read: Read, row: int) -> str:
     both = judged(read.segmentation, read.predictions)
-    return f"{both.digits[row]}: {both.probabilities[row].max():.2f}" if both.is_digit[row] else "no digit"
+    return f"{both.digits[row]}: {both.probabilities[row].max():.2f}" if both.may_be_digit[row] else "no digit"
 
 
 def _answered(read: Read, scale: float) -> Panel:

@@ -25,7 +25,7 @@ def signs(faces: Sequence[Face], characters: Characters) -> Sign:
         partial(text.letter, faces): 0.34,
         partial(text.symbol, faces): 0.12,
         partial(text.word, faces): 0.1,
-        partial(_character, characters): 0.2,
+        partial(character, characters): 0.2,
         scribble: 0.16,
         shape: 0.06,
         silhouette: 0.02,
@@ -41,5 +41,6 @@ def sized(ink: Floats, height: float, generator: np.random.Generator) -> Floats:
     return slanted(np.asarray(picture, np.float32), generator.normal(0, 3), generator.normal(0, 0.1))
 
 
-def _character(characters: Characters, generator: np.random.Generator) -> Floats:
+def character(characters: Characters, generator: np.random.Generator) -> Floats:
+    """A random one of handwritten characters."""
     return character_ink(characters.ink[int(generator.integers(len(characters.ink)))], generator)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from serving.image.ink.components import HEIGHT, LEFT, TOP, WIDTH
 from serving.image.ink.paper import Ink
 from serving.image.segmentation.columns import Doubles, ReadStrips, likely_cuts
-from serving.image.segmentation.cuts import Cuts, Upright, cuts_of, upright_of
+from serving.image.segmentation.cuts import Cuts, Upright, cuts_of, hand_over_stumps, upright_of
 from serving.image.segmentation.pieces import Pieces, holds_others
 from serving.image.segmentation.strips import singles_of, strip_of
 from serving.image.segmentation.text_lines import lines_of
@@ -140,12 +140,15 @@ def _add(atoms: Atoms, line: int, whole: _WholePiece, cuts: Cuts, evidence: Doub
         part = np.zeros(whole.mask.shape, np.uint16)
         for path in cuts.paths:
             part += np.arange(whole.width)[None, :] >= path[:, None]
-        parts = np.unique(part[whole.mask]).tolist()
+        part += 1
+        part[~whole.mask] = 0
+        hand_over_stumps(part)
+        parts = (np.unique(part[whole.mask]) - 1).tolist()
     if evidence is not None:
         edges = [0, *parts[1:], len(evidence) - 1]
         atoms.evidence[piece] = evidence[edges][:, edges]
     for number in parts:
-        inside = whole.mask & (part == number) if len(parts) > 1 else whole.mask
+        inside = part == number + 1 if len(parts) > 1 else whole.mask
         x, y, width, height = cv2.boundingRect(inside.view(np.uint8))
         left, top = whole.left + x, whole.top + y
         atoms.lines.append(line)

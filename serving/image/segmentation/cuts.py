@@ -22,6 +22,8 @@ LEAST_INK = 0.1  # of the square of a digit's height: ink between two cuts, and 
 DEAREST = 0.8  # of a digit's height: ink on a cut, in pixels of full ink, at most
 MOST = 24  # cuts of one piece
 OUTSIDE = 1e6  # cost of what lies outside a piece's columns
+STUMP = 0.5  # of the area of the largest ink between two cuts: smaller ink there belongs to the other side of a cut
+MOST_STUMPS = 20  # of one part: one with more is no writing
 MOST_INKED = 2**11  # pixels, about, by which a slant is told
 MOST_AT_ONCE = 2**20  # pixels of bands in memory
 
@@ -70,6 +72,30 @@ def cuts_of(uprights: Sequence[Upright], digit_height: float) -> list[Cuts]:
         on_cuts = each.ink[np.arange(len(each.ink)), whole].sum(axis=1, dtype=np.float32)
         cuts.append(Cuts(whole - each.shifts, on_cuts / np.float32(255)))
     return cuts
+
+
+def hand_over_stumps(parts: npt.NDArray[np.uint16]) -> None:
+    """Gives what cuts have left on the wrong side to the part that it is connected with, in place.
+
+    A cut is one path from top to bottom, and digits reach over and under each other.
+
+    Args:
+        parts: (h, w), number of the part between two cuts, 0 where there is no ink.
+    """
+    before = parts.copy()
+    for number in np.unique(before[before > 0]).tolist():
+        _, labels, stats, _ = cv2.connectedComponentsWithStats((before == number).view(np.uint8), connectivity=8)
+        areas = stats[1:, cv2.CC_STAT_AREA]
+        if not 2 <= len(areas) <= MOST_STUMPS:
+            continue
+        for row in np.flatnonzero(areas <= STUMP * areas.max()).tolist():
+            left, top, width, height = stats[row + 1, : cv2.CC_STAT_AREA].tolist()
+            near = slice(max(top - 1, 0), top + height + 1), slice(max(left - 1, 0), left + width + 1)
+            stump = (labels[near] == row + 1).view(np.uint8)
+            around = before[near][cv2.dilate(stump, np.ones((3, 3), np.uint8)) > stump]
+            others = around[(around > 0) & (around != number)]
+            if len(others):
+                parts[near][stump > 0] = np.bincount(others).argmax()
 
 
 def _columns(upright: Ink, digit_height: float) -> list[int]:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.core.line_decoding import best_path, decoded_lines
+from serving.core.line_decoding import MOST_NOVEL, best_path, decoded_lines
 from serving.image.picture import Quality
 from serving.image.segmentation.segmentation import Segmentation
 from serving.predictions import BatchPredictions, Predictions, Refusal
@@ -78,6 +78,7 @@ def random_reading(seed: int, lines: int, atoms: int, certainty: float) -> tuple
     count = len(spans)
     shapes = np.abs(rng.normal(0.7, 0.7, (count, 5))).astype(np.float32)
     boxes = rng.integers(1, 90, (count, 4)).astype(np.int32)
+    boxes[:, 0] = np.arange(count)  # which tells them apart
     pixels = np.full((count, 784), 255, np.uint8)
     evidence = rng.dirichlet(np.full(11, 0.1), count)[:, :10].astype(np.float32)
     evidence[rng.random(count) < 0.3] = np.nan
@@ -105,6 +106,26 @@ def test_probabilities_are_in_0_to_1_and_texts_are_those_of_the_glyphs(
         if not line.text:
             assert line.refused
             assert line.probability == 0
+
+
+@given(seeds, st.integers(1, MOST_ATOMS), st.floats(0, 100))
+@examples(60)
+def test_what_is_very_novel_is_no_digit_unless_a_cut_may_have_made_it_so(
+    seed: int, atoms: int, certainty: float
+) -> None:
+    found, predictions = random_reading(seed, 1, atoms, certainty)
+    found.shapes[:, 3] = np.random.default_rng(seed).integers(0, 2, len(found.shapes))
+    for glyph in decoded_lines(found, predictions)[0].glyphs:
+        row = glyph.box[0]
+        if not glyph.refused and predictions.refusals[row] != Refusal.NONE:
+            assert found.shapes[row, 3] or predictions.novelties[row] <= MOST_NOVEL
+
+
+@pytest.mark.parametrize("refusal", [Refusal.BLANK, Refusal.SEVERAL_GLYPHS])
+def test_what_is_refused_for_another_reason_than_novelty_is_no_digit(refusal: Refusal) -> None:
+    found, predictions = random_reading(1, 1, 3, 100)
+    predictions.refusals[:] = refusal
+    assert all(glyph.refused for glyph in decoded_lines(found, predictions)[0].glyphs)
 
 
 def test_of_no_candidates_there_are_no_lines() -> None:

@@ -1,12 +1,13 @@
 """Cuts through pieces of ink: few, in order, and one of them near the border of two digits."""
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from serving.image.segmentation.cuts import MOST, Cuts, cuts_of, upright_of
+from serving.image.segmentation.cuts import MOST, Cuts, cuts_of, hand_over_stumps, upright_of
 from tests.support.drawn_digits import Floats, Generator, drawn
 from tests.support.drawn_lines import as_ink, row_of, some_digits
 from tests.support.examples import examples
@@ -82,3 +83,35 @@ def test_pieces_are_cut_together_as_they_are_alone(inks: list[npt.NDArray[np.uin
     for ink, cuts in zip(inks, cuts_of([upright_of(each, 12.0) for each in inks], 12.0), strict=True):
         (alone,) = cut(ink, 12.0)
         assert (cuts.paths.tolist(), cuts.inks.tolist()) == (alone.paths.tolist(), alone.inks.tolist())
+
+
+# Stumps
+
+
+def test_a_foot_under_the_next_digit_goes_back_to_the_digit_that_it_is_of() -> None:
+    parts = np.zeros((20, 20), np.uint16)
+    parts[2:18, 3:6] = 1
+    parts[15:18, 6:12] = 1  # its foot
+    parts[2:13, 8:11] = 2
+    parts[7:9, 6:8] = 1  # where they touch
+    cut = parts.copy()
+    cut[(parts > 0) & (np.arange(20) >= 8)] = 2  # leaves the end of the foot with the second digit
+    hand_over_stumps(cut)
+    np.testing.assert_array_equal(cut, parts)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(5, 60), st.integers(5, 60), st.integers(1, 6))
+@examples(60)
+def test_no_ink_is_lost_and_the_largest_ink_between_two_cuts_stays(
+    seed: int, height: int, width: int, count: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    soft = cv2.GaussianBlur(rng.normal(0, 1, (height, width)), (0, 0), float(rng.uniform(0.5, 3)))
+    before = np.where(soft > 0, np.linspace(1, count + 0.999, width).astype(np.uint16), 0).astype(np.uint16)
+    after = before.copy()
+    hand_over_stumps(after)
+    np.testing.assert_array_equal(after > 0, before > 0)
+    for number in set(before[before > 0].tolist()):
+        _, labels, stats, _ = cv2.connectedComponentsWithStats((before == number).view(np.uint8))
+        largest = labels == 1 + stats[1:, cv2.CC_STAT_AREA].argmax()
+        assert (after[largest] == number).all()
