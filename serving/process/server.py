@@ -32,29 +32,23 @@ from serving.api.reflection import reflection_methods, services
 from serving.api.tls import TlsCredentials
 from serving.auth.authenticator import ApiKeyAuthenticator, Authenticator, OpenAuthenticator
 from serving.auth.rate_limits import RateLimits
-from serving.config import DEFAULT_BATCH_SIZE, Config
+from serving.config import Config
 from serving.core.admission import Admission
-from serving.core.batcher import Batcher
 from serving.core.classifier import Classifier
 from serving.core.decoders import Decoders
 from serving.core.explainer import Explainer
 from serving.core.picture_decoder import PictureDecoder
 from serving.core.reader import Reader
-from serving.core.registry import Registry, ServedModel
-from serving.core.runner import LoopRunner, ThreadRunner
+from serving.core.registry import Registry
 from serving.errors import ConfigError
-from serving.host.cpu import usable_cpus
 from serving.image.header import most_units
 from serving.image.picture import ImageLimits
 from serving.logging import Logger
 from serving.metrics.merge import values
 from serving.metrics.metrics import Metrics
 from serving.models.column_network import ColumnNetwork
-from serving.models.device import Session, open_on_device
-from serving.models.loaded_model import LoadedModel
-from serving.models.onnx_session import RUNTIME_VERSION, available_providers
-from serving.models.repository import ModelRepository
-from serving.process.model_reloader import ModelReloader
+from serving.models.onnx_session import RUNTIME_VERSION
+from serving.process.model_loading import make_reloader
 from serving.process.trusted_files import NOTHING_KNOWN, LastGood, TrustedFiles
 from serving.setting_values import is_loopback, is_unix
 from serving.version_policy import VersionPolicy
@@ -88,8 +82,6 @@ class Server:
         self._log = log
         self._grpc_port = grpc_port
         self._reload_others = reload_others
-        self._workers = config.workers or 1
-        self._largest_batch = config.max_batch_size or DEFAULT_BATCH_SIZE
         self._is_drained = False
         self._trusted = TrustedFiles(config, log, last_good)
         self.metrics = Metrics(CollectorRegistry())
@@ -106,7 +98,7 @@ class Server:
             self.metrics,
         )
         self._explainer = Explainer(self._registry, classifier)
-        self._reloader = self._make_reloader()
+        self._reloader = make_reloader(config, self._registry, self.metrics, log)
         self._health = Health([digits.SERVICE, open_inference.SERVICE], self.metrics)
         # Without keys nobody is known: administration then needs a server that only this machine can reach.
         is_admin_open = config.admin and is_loopback(config.host)
@@ -149,7 +141,7 @@ class Server:
         self._grpc = make_engine(
             self._engine,
             methods,
-            self._workers,
+            config.workers or 1,
             config.max_request_bytes,
             config.max_connection_age_seconds,
             log,
@@ -270,58 +262,6 @@ class Server:
         if self._reload_others:
             await self._reload_others()
         await self.reload_models()
-
-    def _make_reloader(self) -> ModelReloader:
-        config = self._config
-        repository = ModelRepository(
-            config.model_repository, config.model_name, config.model_public_key, config.model_folder
-        )
-        threads = config.inference_threads or max(1, usable_cpus() // self._workers)
-
-        def open_session(graph: bytes, precision: str) -> Session:
-            opened = open_on_device(graph, precision, config.device, threads, self._largest_batch)
-            if config.device == "auto":
-                chosen = opened.session.device
-                self._log.info("device_chosen", device=chosen, why=opened.why, providers=available_providers())
-            return opened.session
-
-        def load(version: int) -> LoadedModel:
-            loaded = repository.load(
-                version,
-                open_session,
-                self._largest_batch,
-                config.precision,
-            )
-            device = loaded.session.device
-            self._log.info("model_ready", version=loaded.version, device=device, threads=threads, sha256=loaded.sha256)
-            return loaded
-
-        return ModelReloader(
-            repository,
-            config.model_version,
-            load,
-            self._serve,
-            config.max_slowdown,
-            self._registry,
-            self.metrics,
-            self._log,
-        )
-
-    def _serve(self, model: LoadedModel) -> ServedModel:
-        """Starts a batcher for the model."""
-        runner = LoopRunner(model.run) if model.session.computes_on_caller else ThreadRunner(model.run)
-        delay = self._config.max_queue_delay_seconds
-        batcher = Batcher(runner, self.metrics, self._largest_batch, delay, model.seconds_per_image)
-        batcher.start()
-        self.metrics.inference_info.info(
-            {
-                "precision": model.precision,
-                "threads": str(model.session.threads),
-                "max_batch_size": str(self._largest_batch),
-                "tuned": str(self._config.tune).lower(),
-            }
-        )
-        return ServedModel(model, batcher, self._config.tune)
 
 
 def _tasks() -> int:

@@ -3,12 +3,10 @@
 import json
 import re
 import shutil
-from collections.abc import Iterator
 from dataclasses import fields
 from typing import Any
 
 import pytest
-import yaml
 from prometheus_client import CollectorRegistry
 
 from serving.api.digits import service as digits
@@ -16,16 +14,9 @@ from serving.api.open_inference import service as open_inference
 from serving.config import Config, variable
 from serving.errors import ConfigError
 from serving.metrics.metrics import Metrics
+from tests.support.deployment import COMPOSE, DOCKERFILES, default_images, from_yaml, metrics_in, texts
 from tests.support.processes import ROOT, completed
 
-
-def from_yaml(path: str) -> dict[str, Any]:
-    document: dict[str, Any] = yaml.safe_load((ROOT / path).read_text())
-    return document
-
-
-COMPOSE = from_yaml("docker-compose.yml")
-DOCKERFILES = {path.name: path.read_text() for path in sorted((ROOT / "deploy").glob("*.Dockerfile"))}
 RULES: list[dict[str, Any]] = [
     rule for group in from_yaml("deploy/prometheus/alerts.yml")["groups"] for rule in group["rules"]
 ]
@@ -35,26 +26,11 @@ DASHBOARD: dict[str, Any] = json.loads((ROOT / "deploy/grafana/dashboards/digits
 
 SAMPLES = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count"), "info": ("_info",), "gauge": ("",)}
 OF_PROMETHEUS = {"up"}
-# In the order in which they are cut away: texts, selectors, ranges, label lists, functions, words; metrics are left.
-NO_METRICS = (
-    r'"[^"]*"',
-    r"\{[^}]*\}",
-    r"\[[^\]]*\]",
-    r"\b(?:by|ignoring|on)\s*\([^)]*\)",
-    r"\b\w+\s*(?=\()",
-    r"\b(?:and|or|unless|group_left|group_right|bool)\b",
-)
 
 
 def exposed_metrics() -> set[str]:
     families = Metrics(CollectorRegistry()).registry.collect()
     return {family.name + ending for family in families for ending in SAMPLES[family.type]}
-
-
-def metrics_in(expression: str) -> set[str]:
-    for pattern in NO_METRICS:
-        expression = re.sub(pattern, " ", expression)
-    return set(re.findall(r"[a-zA-Z_:][\w:]*", expression))
 
 
 def rule_expressions() -> list[str]:
@@ -70,33 +46,11 @@ def panel_queries() -> list[tuple[str, dict[str, Any]]]:
     return [(panel["title"], target) for panel in DASHBOARD["panels"] for target in panel.get("targets", [])]
 
 
-def texts(node: object) -> Iterator[str]:
-    """Every text in a YAML document, keys included."""
-    if isinstance(node, dict):
-        for key, value in node.items():
-            yield from (*texts(key), *texts(value))
-    elif isinstance(node, list):
-        for each in node:
-            yield from texts(each)
-    elif isinstance(node, str):
-        yield node
-
-
 def variables_of_compose() -> list[tuple[str, str]]:
     """Names and defaults of the variables that the compose file reads; each has a default."""
     found = [pair for text in texts(COMPOSE) for pair in re.findall(r"\$\{(\w+):-([^}]*)\}", text)]
     assert len(found) == sum(text.count("$") for text in texts(COMPOSE))
     return found
-
-
-def default_images() -> list[str]:
-    """Images of every service, and those that every image is built on."""
-    services = COMPOSE["services"].values()
-    named = [service["image"] for service in services]
-    named += [service["build"]["args"]["PYTHON_IMAGE"] for service in services if "build" in service]
-    in_compose = [re.fullmatch(r"\$\{\w+:-([^}]+)\}", name).group(1) for name in named]  # type: ignore[union-attr]  # fails where there is no default
-    bases = [re.findall(r"^ARG PYTHON_IMAGE=(\S+)$", text, re.MULTILINE) for text in DOCKERFILES.values()]
-    return in_compose + [base for [base] in bases]
 
 
 def test_metrics_are_found_in_an_expression_whatever_surrounds_them() -> None:

@@ -3,58 +3,37 @@
 import json
 import os
 import re
-import sys
 from collections.abc import Iterator
-from dataclasses import fields
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-import aiohttp
-import grpc
 import jsonschema
 import kubernetes_validate
 import pytest
 import yaml
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from serving.cli import OVERTIME_SECONDS
-from serving.config import Config, variable
-from serving.options import load_config
-from tests.contract.test_deploy import COMPOSE, DOCKERFILES, default_images, from_yaml, metrics_in
+from serving.config import Config
+from tests.support.deployment import COMPOSE, default_images
+from tests.support.manifests import (
+    FOLDER,
+    FOLDERS,
+    OVERLAYS,
+    Resource,
+    config,
+    containers,
+    of_kind,
+    pods,
+    rendered,
+    resources,
+    server,
+    the,
+)
 from tests.support.processes import ROOT, completed
-from tests.support.servers import StartServer
 from training.cli import PREFIX, run_all
 
-FOLDER = ROOT / "deploy/kubernetes"
 KUBERNETES = ("1.30", "1.34", "1.37")
-OVERLAYS = ("small", "autoscaled")
-FOLDERS = (*(f"overlays/{name}" for name in OVERLAYS), "training", "kserve")
 MARGIN_SECONDS = 5  # of the termination grace, over all that may take its time
-
-Resource = dict[str, Any]
-
-
-@cache
-def rendered(folder: Path) -> list[Resource]:
-    """What `kubectl apply --kustomize` would apply."""
-    done = completed([Path(sys.executable).with_name("kubectl"), "kustomize", folder])
-    assert done.returncode == 0, done.stderr
-    return list(yaml.safe_load_all(done.stdout))
-
-
-def resources(*folders: str) -> list[Resource]:
-    return [each for folder in folders for each in rendered(FOLDER / folder)]
-
-
-def of_kind(kind: str, *folders: str) -> list[Resource]:
-    return [each for each in resources(*folders) if each["kind"] == kind]
-
-
-def the(kind: str, *folders: str) -> Resource:
-    """The one resource of this kind."""
-    [found] = of_kind(kind, *folders)
-    return found
 
 
 def schemas() -> dict[tuple[str, str], Resource]:
@@ -73,30 +52,6 @@ def closed(schema: Any) -> Any:
     if isinstance(schema.get("properties"), dict) and schema.get("type") == "object" and not is_open:
         inner["additionalProperties"] = False
     return inner
-
-
-def pods(*folders: str) -> list[Resource]:
-    """The specification of each pod that is made."""
-    made = [each["spec"]["template"]["spec"] for each in resources(*folders) if each["kind"] in ("Deployment", "Job")]
-    return made + [each["spec"] for each in of_kind("ServingRuntime", *folders)]
-
-
-def containers(*folders: str) -> list[Resource]:
-    return [each for pod in pods(*folders) for each in [*pod.get("initContainers", []), *pod["containers"]]]
-
-
-def server(folder: str) -> Resource:
-    [container] = [each for each in containers(folder) if "serving" in each["image"]]
-    return container
-
-
-def config(folder: str) -> Config:
-    """The configuration of the server in its container."""
-    container, variables = server(folder), dict(re.findall(r"\b(MNIST_\w+)=(\S+)", DOCKERFILES["serving.Dockerfile"]))
-    variables |= {each["name"]: each["value"] for each in container.get("env", [])}
-    settings = {variable(setting): setting.name for setting in fields(Config)}
-    flags = [f"--{settings[name].replace('_', '-')}={text}" for name, text in variables.items()]  # unknown: a KeyError
-    return load_config([*flags, *(word.replace("{{.Name}}", "digits") for word in container.get("args", []))])
 
 
 def selectors(node: object) -> Iterator[dict[str, str]]:
@@ -189,14 +144,6 @@ def test_ports_are_those_of_the_server(overlay: str) -> None:
     assert {port["port"] for rule in rules for port in rule["ports"]} == set(named)
 
 
-def test_kserve_finds_the_ports_of_the_server() -> None:
-    ports = {port["name"]: port["containerPort"] for port in server("kserve")["ports"]}
-    assert list(ports.items()) == [("h2c", config("kserve").grpc_port), ("http", config("kserve").http_port)]
-    probes = [server("kserve")[kind]["httpGet"]["port"] for kind in ("readinessProbe", "livenessProbe")]
-    assert probes == [ports["http"]] * 2
-    assert the("ServingRuntime", "kserve")["spec"]["annotations"]["prometheus.kserve.io/port"] == str(ports["http"])
-
-
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_there_is_a_service_with_an_address_and_one_without(overlay: str) -> None:
     services = {each["metadata"]["name"]: each["spec"] for each in of_kind("Service", f"overlays/{overlay}")}
@@ -282,81 +229,3 @@ def test_a_pod_of_the_job_goes_on_with_the_run_that_another_has_begun(begun: boo
     variables = {"PATH": f"{tmp_path}:/usr/bin:/bin", "MNIST_TRAIN_RUN": "uid"}
     done = completed([*container["command"], *container["args"]], cwd=tmp_path, env=variables)
     assert done.stdout.split() == ["-m", "training", "run", *(["--resume"] if begun else [])], done.stderr
-
-
-def test_kserve_chooses_the_runtime_and_mounts_what_training_writes() -> None:
-    predictor, runtime = (the(kind, "kserve") for kind in ("InferenceService", "ServingRuntime"))
-    model = predictor["spec"]["predictor"]["model"]
-    assert model["runtime"] == runtime["metadata"]["name"]
-    assert model["protocolVersion"] in runtime["spec"]["protocolVersions"] == ["v2", "grpc-v2"]
-    assert model["modelFormat"] in [
-        {name: each[name] for name in ("name", "version")} for each in runtime["spec"]["supportedModelFormats"]
-    ]
-    claims = {each["metadata"]["name"] for each in of_kind("PersistentVolumeClaim", "training")}
-    claim, name = re.fullmatch(r"pvc://([^/]+)/([^/]+)", model["storageUri"]).groups()  # type: ignore[union-attr]  # fails where it is none
-    assert claim in claims
-    assert name == Config().model_name
-    assert predictor["spec"]["predictor"]["deploymentStrategy"]["rollingUpdate"]["maxUnavailable"] == 0
-    assert config("kserve").model_folder == Path("/mnt/models")
-    assert config("kserve").model_name == predictor["metadata"]["name"]
-
-
-def adapter_rules() -> list[dict[str, Any]]:
-    rules: list[dict[str, Any]] = from_yaml("deploy/kubernetes/prometheus-adapter.yaml")["rules"]["custom"]
-    return rules
-
-
-def test_the_autoscaler_uses_the_metric_that_the_adapter_makes() -> None:
-    [rule] = adapter_rules()
-    metrics = the("HorizontalPodAutoscaler", "overlays/autoscaled")["spec"]["metrics"]
-    [pods_metric] = [each["pods"] for each in metrics if each["type"] == "Pods"]
-    assert pods_metric["metric"]["name"] == rule["name"]["as"]
-    assert re.fullmatch(rule["name"]["matches"], rule["seriesQuery"].partition("{")[0])
-    workers = server("overlays/autoscaled")["resources"]["limits"]["cpu"]
-    [kserve] = the("InferenceService", "kserve")["spec"]["predictor"]["autoScaling"]["metrics"]
-    assert pods_metric["target"] == {"type": "AverageValue", "averageValue": workers}
-    assert kserve["external"]["target"] == {
-        "type": "Value",
-        "value": workers,
-    }  # averageValue, KServe 0.20 does not read
-
-
-async def test_the_metrics_and_paths_that_are_named_are_answered_by_a_server(start_server: StartServer) -> None:
-    query = the("InferenceService", "kserve")["spec"]["predictor"]["autoScaling"]["metrics"][0]["external"]["metric"][
-        "query"
-    ]
-    series = {name for text in (query, *(rule["seriesQuery"] for rule in adapter_rules())) for name in metrics_in(text)}
-    probes = [
-        server(folder)[kind] for folder in ("overlays/small", "kserve") for kind in ("readinessProbe", "livenessProbe")
-    ]
-    paths = {probe["httpGet"]["path"] for probe in probes if "httpGet" in probe}
-    scraped = the("ServiceMonitor", "overlays/autoscaled")["spec"]["endpoints"][0]["path"]
-    async with (
-        start_server() as running,
-        aiohttp.ClientSession(f"http://127.0.0.1:{running.http_port}") as session,
-        grpc.aio.insecure_channel(f"127.0.0.1:{running.grpc_port}") as channel,
-    ):
-        health: Any = health_pb2_grpc.HealthStub(channel)  # the stubs know the blocking channel only
-        asked = health_pb2.HealthCheckRequest(service=probes[0]["grpc"].get("service", ""))
-        assert (await health.Check(asked)).status == health_pb2.HealthCheckResponse.SERVING
-        for path in paths:
-            assert (await session.get(path)).status == 200
-        exposed = re.findall(r"^(\w+)", await (await session.get(scraped)).text(), re.MULTILINE)
-    assert series
-    assert series <= set(exposed)
-
-
-def test_prometheus_scrapes_every_pod_once_as_the_job_of_the_rules() -> None:
-    monitor = the("ServiceMonitor", "overlays/autoscaled")["spec"]
-    labels = [each["metadata"]["labels"] for each in of_kind("Service", "overlays/autoscaled")]
-    ports = [port["name"] for each in of_kind("Service", "overlays/autoscaled") for port in each["spec"]["ports"]]
-    assert all(monitor["selector"]["matchLabels"].items() <= each.items() for each in labels)
-    assert [endpoint["port"] for endpoint in monitor["endpoints"]] == ["http"]
-    assert ports.count("http") == 1
-    [scraped] = from_yaml("deploy/prometheus/prometheus.yml")["scrape_configs"]
-    assert {each[monitor["jobLabel"]] for each in labels} == {scraped["job_name"]}
-
-
-def test_the_rules_of_the_operator_are_those_of_compose() -> None:
-    rules = the("PrometheusRule", "overlays/autoscaled")["spec"]
-    assert rules == from_yaml("deploy/prometheus/alerts.yml")

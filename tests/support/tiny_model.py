@@ -15,6 +15,10 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
+from serving.models.loaded_model import LoadedModel
+from serving.models.onnx_session import OnnxSession
+from serving.models.repository import ModelRepository
+
 FLOAT, INT64 = TensorProto.FLOAT, TensorProto.INT64
 
 
@@ -193,3 +197,11 @@ def _answers(pixels: npt.NDArray[np.uint8]) -> list[npt.NDArray[np.generic]]:
     session = onnxruntime.InferenceSession(tiny_graph(), providers=["CPUExecutionProvider"])
     answers: list[npt.NDArray[np.generic]] = session.run(["probabilities", "digit", "novelty"], {"pixels": pixels})
     return answers
+
+
+def load_version(
+    root: Path, version: int = 0, *, name: str = "mnist", folder: Path | None = None, precision: str = "auto"
+) -> LoadedModel:
+    """Loads a version, 0: the highest, as the server does on one thread of the CPU. `folder`: as --model-folder."""
+    repository = ModelRepository(root, name, folder=folder)
+    return repository.load(version, lambda graph, _: OnnxSession(graph, "cpu", threads=1), 8, precision)

@@ -1,0 +1,53 @@
+"""How versions of the model are loaded and served: on which device, by how many threads, in which batches."""
+
+from serving.config import DEFAULT_BATCH_SIZE, Config
+from serving.core.batcher import Batcher
+from serving.core.registry import Registry, ServedModel
+from serving.core.runner import LoopRunner, ThreadRunner
+from serving.host.cpu import usable_cpus
+from serving.logging import Logger
+from serving.metrics.metrics import Metrics
+from serving.models.device import Session, open_on_device
+from serving.models.loaded_model import LoadedModel
+from serving.models.onnx_session import available_providers
+from serving.models.repository import ModelRepository
+from serving.process.model_reloader import ModelReloader
+
+
+def make_reloader(config: Config, registry: Registry, metrics: Metrics, log: Logger) -> ModelReloader:
+    """Returns what keeps `registry` in step with the model repository of the configuration, not yet started."""
+    repository = ModelRepository(
+        config.model_repository, config.model_name, config.model_public_key, config.model_folder
+    )
+    threads = config.inference_threads or max(1, usable_cpus() // (config.workers or 1))
+    largest_batch = config.max_batch_size or DEFAULT_BATCH_SIZE
+
+    def open_session(graph: bytes, precision: str) -> Session:
+        opened = open_on_device(graph, precision, config.device, threads, largest_batch)
+        if config.device == "auto":
+            chosen = opened.session.device
+            log.info("device_chosen", device=chosen, why=opened.why, providers=available_providers())
+        return opened.session
+
+    def load(version: int) -> LoadedModel:
+        loaded = repository.load(version, open_session, largest_batch, config.precision)
+        device = loaded.session.device
+        log.info("model_ready", version=loaded.version, device=device, threads=threads, sha256=loaded.sha256)
+        return loaded
+
+    def serve(model: LoadedModel) -> ServedModel:
+        """Starts a batcher for the model."""
+        runner = LoopRunner(model.run) if model.session.computes_on_caller else ThreadRunner(model.run)
+        batcher = Batcher(runner, metrics, largest_batch, config.max_queue_delay_seconds, model.seconds_per_image)
+        batcher.start()
+        metrics.inference_info.info(
+            {
+                "precision": model.precision,
+                "threads": str(model.session.threads),
+                "max_batch_size": str(largest_batch),
+                "tuned": str(config.tune).lower(),
+            }
+        )
+        return ServedModel(model, batcher, config.tune)
+
+    return ModelReloader(repository, config.model_version, load, serve, config.max_slowdown, registry, metrics, log)
