@@ -190,8 +190,9 @@ def _decoded(
 ) -> tuple[Line, Features]:
     """Decodes the line of these rows of candidate_features(). `scores`: of all its rows, (2n,)."""
     count = len(both.digits)
-    path, posterior = best_path(segmentation.spans[rows % count, 1:], scores[rows])
-    chosen, is_digit = rows[path] % count, rows[path] < count
+    candidates = rows % count
+    path, posterior = best_path(segmentation.spans[candidates, 1:], scores[rows])
+    chosen, is_digit = candidates[path], rows[path] < count
     glyphs = tuple(
         Glyph(
             (int(x), int(y), int(width), int(height)),

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from serving.image.ink.components import HEIGHT, LEFT, TOP, WIDTH
 from serving.image.ink.paper import Ink
 from serving.image.segmentation.columns import Doubles, ReadStrips, likely_cuts
-from serving.image.segmentation.cuts import Cuts, Upright, cuts_of, hand_over_stumps, upright_of
+from serving.image.segmentation.cuts import Cuts, Upright, cuts_of, hand_over_stumps, numbers_of, upright_of
 from serving.image.segmentation.pieces import Pieces, holds_others
 from serving.image.segmentation.strips import singles_of, strip_of
 from serving.image.segmentation.text_lines import lines_of
@@ -135,24 +135,22 @@ def _read(
 def _add(atoms: Atoms, line: int, whole: _WholePiece, cuts: Cuts, evidence: Doubles | None) -> None:
     """Adds the atoms of the piece, from left to right."""
     piece = len(atoms.lines)
-    parts = [0]  # between cuts, numbered from the left: those with ink
+    parts = whole.mask.astype(np.uint16)  # number of the part between two cuts, from 1 at the left; 0: no ink
+    for path in cuts.paths:
+        parts += whole.mask & (np.arange(whole.width) >= path[:, None])
+    numbers = [1]
     if len(cuts.paths):
-        part = np.zeros(whole.mask.shape, np.uint16)
-        for path in cuts.paths:
-            part += np.arange(whole.width)[None, :] >= path[:, None]
-        part += 1
-        part[~whole.mask] = 0
-        hand_over_stumps(part)
-        parts = (np.unique(part[whole.mask]) - 1).tolist()
+        hand_over_stumps(parts)
+        numbers = numbers_of(parts)
     if evidence is not None:
-        edges = [0, *parts[1:], len(evidence) - 1]
+        edges = [0, *(number - 1 for number in numbers[1:]), len(evidence) - 1]
         atoms.evidence[piece] = evidence[edges][:, edges]
-    for number in parts:
-        inside = part == number + 1 if len(parts) > 1 else whole.mask
+    for number in numbers:
+        inside = parts == number
         x, y, width, height = cv2.boundingRect(inside.view(np.uint8))
         left, top = whole.left + x, whole.top + y
         atoms.lines.append(line)
         atoms.boxes.append((left, top, left + width, top + height))
         atoms.pieces.append(piece)
-        atoms.cut_inks.append(float(cuts.inks[number - 1]) if number else 0.0)
+        atoms.cut_inks.append(float(cuts.inks[number - 2]) if number > 1 else 0.0)
         atoms.labels[whole.area][inside] = len(atoms.lines)

@@ -74,6 +74,11 @@ def cuts_of(uprights: Sequence[Upright], digit_height: float) -> list[Cuts]:
     return cuts
 
 
+def numbers_of(parts: npt.NDArray[np.uint16]) -> list[int]:
+    """Returns the numbers in `parts` but for 0, ascending."""
+    return (np.flatnonzero(np.bincount(parts.ravel())[1:]) + 1).tolist()
+
+
 def hand_over_stumps(parts: npt.NDArray[np.uint16]) -> None:
     """Gives what cuts have left on the wrong side to the part that it is connected with, in place.
 
@@ -83,7 +88,7 @@ def hand_over_stumps(parts: npt.NDArray[np.uint16]) -> None:
         parts: (h, w), number of the part between two cuts, 0 where there is no ink.
     """
     before = parts.copy()
-    for number in np.unique(before[before > 0]).tolist():
+    for number in numbers_of(before):
         _, labels, stats, _ = cv2.connectedComponentsWithStats((before == number).view(np.uint8), connectivity=8)
         areas = stats[1:, cv2.CC_STAT_AREA]
         if not 2 <= len(areas) <= MOST_STUMPS:
