@@ -68,7 +68,7 @@ def find_atoms(pieces: Pieces, read_strips: ReadStrips, is_one_line: bool = Fals
         _add(atoms, line, whole, cuts, singles)
     for _ in range(SOFT_EDGE):
         grown = cv2.dilate(labels, np.ones((3, 3), np.uint8))
-        np.copyto(labels, grown, where=labels == 0)
+        cv2.copyTo(grown, (labels == 0).view(np.uint8), labels)
     return atoms
 
 

@@ -130,11 +130,13 @@ def without_slant(ink: Ink) -> tuple[Ink, npt.NDArray[np.int64]]:
     wider = width + 2 * reach
     # Columns to the right by which each row moves at each slant, (slants, h).
     moved = reach - np.rint(SLANTS[:, None] * (height / 2 - np.arange(height))).astype(np.int64)
-    some = np.arange(0, height, max(1, cv2.countNonZero(ink) // MOST_INKED))  # rows: of a large piece not all
-    rows, columns = np.nonzero(ink[some])
-    places = moved[:, some[rows]] + columns + wider * np.arange(len(SLANTS))[:, None]
-    levels = np.broadcast_to(ink[some[rows], columns], places.shape)
-    sums = np.bincount(places.ravel(), levels.ravel(), wider * len(SLANTS)).reshape(len(SLANTS), wider)
+    step = max(1, cv2.countNonZero(ink) // MOST_INKED)  # of a large piece not all rows
+    some = ink[::step].ravel()
+    inked = np.flatnonzero(some)
+    rows, columns = np.divmod(inked, width)
+    places = (moved[:, ::step] + wider * np.arange(len(SLANTS))[:, None])[:, rows] + columns
+    levels = np.tile(some[inked].astype(np.float64), len(SLANTS))
+    sums = np.bincount(places.ravel(), levels, wider * len(SLANTS)).reshape(len(SLANTS), wider)
     shifts = moved[int((sums * sums).sum(axis=1).argmax())]
     upright = np.zeros((height, wider), np.uint8)
     upright.reshape(-1)[(shifts + wider * np.arange(height))[:, None] + np.arange(width)] = ink

@@ -14,6 +14,7 @@ from serving.image.reduction import reduced_to
 
 SLOPES = np.linspace(-0.17, 0.17, 35)  # of lines, that are tried: up to 10 degrees
 SLOPE_SIDE = 400  # pixels a side at which they are
+MOST_INKED = 2**13  # pixels of ink, about, by which a slope is told
 LEVEL_UNLESS = 1.05  # times as unequal must the rows be at another slope
 # Of a digit's height: longer runs of ink are part of a line. Touching digits share level strokes, not upright ones.
 LEVEL_RUN, UPRIGHT_RUN = 1.8, 1.4
@@ -74,17 +75,19 @@ def _without_remnants(ink: Ink, ruling: Mask, digit_height: float) -> Ink:
 def _slope(strokes: Mask) -> float:
     """Returns the slope of level lines, pixels down for each pixel to the right: rows of ink are most unequal there."""
     small = reduced_to(strokes, SLOPE_SIDE)
-    best, most = 0.0, LEVEL_UNLESS * _inequality(small)
-    for slope in SLOPES:
-        inequality = _inequality(_sheared(small, float(slope), True))
-        if inequality > most:
-            best, most = float(slope), inequality
-    return best
-
-
-def _inequality(ink: Mask) -> float:
-    rows = cv2.reduce(ink, 1, cv2.REDUCE_SUM, dtype=cv2.CV_32F)
-    return float(cv2.norm(rows, cv2.NORM_L2SQR))
+    height, width = small.shape
+    down, along = np.nonzero(small)
+    step = max(1, len(down) // MOST_INKED)
+    down, along = down[::step], along[::step]
+    levels = small[down, along].astype(np.float32)
+    reach = int(SLOPES[-1] * width / 2) + 1  # rows by which a pixel moves at most, to either side
+    slopes = np.append(0.0, SLOPES)
+    rows = np.rint(down - slopes[:, None] * (along - width / 2)).astype(np.int64) + reach
+    rows += (height + 2 * reach) * np.arange(len(slopes))[:, None]
+    sums = np.bincount(rows.ravel(), np.tile(levels, len(slopes)), (height + 2 * reach) * len(slopes))
+    inequality = np.square(sums).reshape(len(slopes), -1).sum(axis=1)
+    inequality[0] *= LEVEL_UNLESS
+    return float(slopes[int(inequality.argmax())])
 
 
 def _sheared(mask: Mask, slope: float, is_level: bool) -> Mask:
@@ -105,6 +108,8 @@ def _lines(strokes: Mask, digit_height: float, is_level: bool) -> Mask:
     length, thickest = max(9, round(run * digit_height)), max(2, round(THICKEST * digit_height))
     closed = cv2.morphologyEx(strokes, cv2.MORPH_CLOSE, _bar(2 * round(CLOSED * digit_height) + 3, is_level))
     runs = cv2.morphologyEx(closed, cv2.MORPH_OPEN, _bar(length, is_level))
+    if not cv2.countNonZero(runs):
+        return runs
     # What is long but thick is no line: a shadow, a table.
     thick = cv2.morphologyEx(runs, cv2.MORPH_OPEN, _bar(thickest + 1, not is_level))
     lines: Mask = cv2.bitwise_and(cv2.bitwise_and(runs, cv2.bitwise_not(thick)), strokes)
