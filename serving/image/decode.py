@@ -9,7 +9,7 @@ import numpy.typing as npt
 from PIL import ExifTags, Image
 
 from serving.errors import InvalidRequestError
-from serving.image.file_cost import MAX_READS, BoundedFile, check_before_load, check_before_open
+from serving.image.file_cost import MAX_READS, BoundedFile, check_before_load, check_before_open, occurs_more_often
 from serving.image.header import is_reduced_jpeg
 from serving.image.picture import ImageLimits
 
@@ -79,7 +79,7 @@ def decode_upright(encoded: bytes, limits: ImageLimits, side: int) -> Upright:
     file.reads_left = MAX_READS  # anew: opening has used some
     check_before_load(picture)
     # By its first bytes: Pillow calls a JPEG of several pictures, as phones write them, MPO.
-    if encoded.startswith(_JPEG_START) and encoded.count(_JPEG_SCAN) > MAX_JPEG_SCANS:
+    if encoded.startswith(_JPEG_START) and occurs_more_often(encoded, _JPEG_SCAN, MAX_JPEG_SCANS):
         raise InvalidRequestError(f"the JPEG image has more than {MAX_JPEG_SCANS} scans")
     try:
         grey, is_turned = _grey(picture, encoded, side)
