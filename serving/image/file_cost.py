@@ -71,7 +71,7 @@ def occurs_more_often(encoded: bytes, pattern: bytes, most: int) -> bool:
     is_start = levels[:starts] == pattern[0]
     for offset, byte in enumerate(pattern[1:3], 1):
         is_start &= levels[offset : offset + starts] == byte
-    return np.count_nonzero(is_start) > most and encoded.count(pattern) > most
+    return bool(np.count_nonzero(is_start) > most) and encoded.count(pattern) > most
 
 
 def check_before_load(picture: Image.Image) -> None:

@@ -107,7 +107,7 @@ def _lines(strokes: Mask, digit_height: float, is_level: bool) -> Mask:
     run = LEVEL_RUN if is_level else UPRIGHT_RUN
     length, thickest = max(9, round(run * digit_height)), max(2, round(THICKEST * digit_height))
     closed = cv2.morphologyEx(strokes, cv2.MORPH_CLOSE, _bar(2 * round(CLOSED * digit_height) + 3, is_level))
-    runs = cv2.morphologyEx(closed, cv2.MORPH_OPEN, _bar(length, is_level))
+    runs: Mask = cv2.morphologyEx(closed, cv2.MORPH_OPEN, _bar(length, is_level))
     if not cv2.countNonZero(runs):
         return runs
     # What is long but thick is no line: a shadow, a table.
