@@ -66,6 +66,18 @@ def train(places: Places, settings: Mapping[str, Any], run: str, resume: bool, r
 
 @training.command(**_COMMAND)
 @_run_option
+@_restart_option
+@click.option("--member", "members", multiple=True, metavar="NAME", help="a finished run; give two or more")
+@settings_options()
+def committee(places: Places, run: str, restart: bool, members: tuple[str, ...]) -> None:
+    """Join finished runs that differ in their seeds to one, whose answer is the mean of theirs."""
+    with stderr_held_back():
+        from training.commands.pipeline import join_runs
+    join_runs(places, run, restart, members)
+
+
+@training.command(**_COMMAND)
+@_run_option
 @settings_options()
 def evaluate(places: Places, run: str) -> None:
     """Measure a finished run: metrics.json and pictures in its folder."""

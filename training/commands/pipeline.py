@@ -17,8 +17,9 @@ from training.evaluation.figures import Evaluation
 from training.evaluation.plots import draw_run
 from training.export.model_version import FinishedRun, export_quantized, export_run
 from training.fit.batches import AddedRows
+from training.fit.committee import join
 from training.fit.run_folder import RunFolder, RunRecord
-from training.fit.training_run import begin, fit
+from training.fit.training_run import begin, fit, make_room
 
 
 def run_pipeline(
@@ -41,6 +42,20 @@ def train(places: Places, run: str, settings: Mapping[str, Any], resume: bool, r
     record = begin(folder, settings, resume, restart)
     split = split_of(record.config, mnist)
     _fit(folder, record.config, split, make_added(record.config, split, places), command="train")
+
+
+def join_runs(places: Places, run: str, restart: bool, members: Sequence[str]) -> None:
+    """Join finished runs to a committee, a finished run.
+
+    Raises:
+        RunError: they do not fit together, or there is a run of this name.
+    """
+    folder = run_folder(places, run)
+    if run in members:
+        raise RunError(f"--run {run} is a member itself: give the committee a name of its own")
+    make_room(folder, restart)
+    record = join(folder, [run_folder(places, each) for each in members])
+    say(f"{folder.path}: {record.config.columns} columns. Go on with: python -m training evaluate --run {run}")
 
 
 def evaluate(places: Places, run: str) -> None:

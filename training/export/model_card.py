@@ -81,7 +81,7 @@ along a cosine; running average of weights (decay {averaging}); dropout {dropout
 Each time an image was used it was distorted anew: turned up to {rotation_degrees} degrees, slanted up to {shear},
 scaled up to {scale:.0%}, stretched up to {aspect:.0%}, shifted up to {shift_pixels} pixels, bent up to
 {elastic_pixels} pixels, its strokes made up to {stroke} pixels thinner or thicker on each side{lessons}
-It took {seconds:.0f} s with {threads} threads ({processor}), seed {seed}.
+It took {seconds:.0f} s with {threads} threads ({processor}), {seeds}.
 """
 
 _CASCADE = """\
@@ -182,7 +182,9 @@ def _of_network(metadata: Metadata) -> dict[str, str]:
             " compared with Keras."
         ),
         "training": _TRAINING.format(
-            **{key: value for key, value in training.items() if key != "started"}, lessons=_lessons(training)
+            **{key: value for key, value in training.items() if key != "started"},
+            lessons=_lessons(training),
+            seeds=_seeds(training),
         ),
         "temperature": f"the temperature {metadata['temperature']:.4f}",
     }
@@ -261,6 +263,15 @@ def _depths(training: Mapping[str, Any]) -> list[int]:
 def _form(training: Mapping[str, Any]) -> str:
     columns = training.get("columns", 1)  # versions from before there were columns do not say
     return "" if columns == 1 else f"The mean of {columns} columns that look at the same image, each of "
+
+
+def _seeds(training: Mapping[str, Any]) -> str:
+    members = training.get("members", ())
+    if not members:
+        return f"seed {training['seed']}"
+    return "in all: each column is\na run of its own, with the seeds " + ", ".join(
+        str(each["seed"]) for each in members
+    )
 
 
 def _lessons(training: Mapping[str, Any]) -> str:

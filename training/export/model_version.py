@@ -162,6 +162,7 @@ def _metadata(
             "started": record.started,
             "seconds": round(run.seconds, 1),
             "processor": record.processor,
+            **({"members": [dataclasses.asdict(each) for each in record.members]} if record.members else {}),
         },
         "data": {**CHECKSUMS, **(_OTHER_DATA if record.config.other_handwriting_images else {})},
         "metrics": evaluation["metrics"],

@@ -20,6 +20,15 @@ from training.files import write_atomically
 
 
 @dataclass(frozen=True, slots=True)
+class Member:
+    """A run whose network is a column of a committee."""
+
+    run: str
+    seed: int
+    data_seed: int
+
+
+@dataclass(frozen=True, slots=True)
 class RunRecord:
     """Record of a run: written when it begins, and again when other code resumes it."""
 
@@ -28,6 +37,7 @@ class RunRecord:
     libraries: Mapping[str, str]
     processor: str
     started: str
+    members: tuple[Member, ...] = ()  # of a committee; none: its columns were trained together
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +97,8 @@ class RunFolder:
         try:
             fields = self.read_json("run.json")
             config = apply_settings(TrainingConfig(), {**FORMER_SETTINGS, **fields.pop("config")}, "run.json")
-            return RunRecord(config=config, git=GitState(**fields.pop("git")), **fields)
+            git, members = GitState(**fields.pop("git")), tuple(Member(**each) for each in fields.pop("members", ()))
+            return RunRecord(config=config, git=git, members=members, **fields)
         except (ConfigError, KeyError, TypeError) as error:
             raise RunError(f"{self.path}/run.json is not of this version ({error}): use --restart") from error
 

@@ -85,6 +85,11 @@ def test_columns_teacher_and_integers_are_named(metadata: dict[str, Any]) -> Non
     assert "70% of the digits' loss came from the outputs of the runs accurate-1,accurate-2" in card
 
 
+def test_the_seeds_of_a_committee_are_named(metadata: dict[str, Any]) -> None:
+    members = [{"run": f"accurate-{seed}", "seed": seed, "data_seed": seed} for seed in (2, 3, 4)]
+    assert "each column is\na run of its own, with the seeds 2, 3, 4" in card_of(metadata, {}, members=members)
+
+
 def test_a_card_names_depth_precision_and_start(metadata: dict[str, Any]) -> None:
     deeper = {"filters": [32, 64, 128], "depths": [1, 2, 2], "convolution_precision": "bfloat16"}
     card = card_of(metadata, {}, **RECENT, **deeper, start="models/mnist/3/model.onnx")
