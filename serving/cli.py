@@ -1,4 +1,4 @@
-"""The command line: `python -m serving` serves; its commands make API keys, choose model versions and tune."""
+"""The command line: `python -m serving` serves; commands make keys, choose versions, tune, classify."""
 
 import asyncio
 import errno
@@ -41,7 +41,11 @@ MIN_DESCRIPTORS = (
     64  # file descriptors of a process without connections, twice over; a supervisor has 2 for each worker
 )
 # Commands whose modules load a model's libraries, which a supervisor never needs.
-_LAZY = {"versions": "serving.commands.versions", "tune": "serving.commands.tune"}
+_LAZY = {
+    "versions": "serving.commands.versions",
+    "tune": "serving.commands.tune",
+    "bulk": "serving.commands.bulk",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -29,4 +29,5 @@ def test_the_wheel_holds_every_file_of_the_packages(tmp_path: Path) -> None:
         named = archive.read(commands).decode()
     assert held == there
     assert "mnist-digits-server = serving.__main__:main" in named
+    assert "mnist-digits-bulk = serving.commands.bulk:main" in named
     assert "mnist-digits-train = training.cli:main" in named

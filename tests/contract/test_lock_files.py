@@ -24,6 +24,26 @@ def test_lock_files_hold_versions_and_hashes_and_no_address(path: Path) -> None:
     assert re.findall(r"://|--(?:extra-)?index-url|--find-links|file:", text) == []
 
 
+def pins(name: str) -> dict[str, set[str]]:
+    """Versions of each package, with their conditions."""
+    found: dict[str, set[str]] = {}
+    for line in re.findall(r"^[\w.-]+.*==.*$", (ROOT / f"requirements/{name}.txt").read_text(), re.M):
+        found.setdefault(re.split(r"[\[=]", line)[0], set()).add(line.strip(" \\"))
+    return found
+
+
+@pytest.mark.parametrize("name", ["serving", "training", "development"])
+def test_what_jobs_need_installs_next_to_the_others(name: str) -> None:
+    jobs, other = pins("scale"), pins(name)
+    shared = jobs.keys() & other.keys()
+    assert {"numpy", "protobuf"} <= shared
+    assert {package: jobs[package] for package in shared} == {package: other[package] for package in shared}
+
+
+def test_the_serving_and_training_environments_hold_nothing_of_the_jobs() -> None:
+    assert [name for name in ("ray", "pyarrow", "pandas") if name in pins("serving") or name in pins("training")] == []
+
+
 @pytest.mark.parametrize("peer", PEERS, ids=lambda path: path.name)
 def test_requirements_of_each_peer_are_locked(peer: Path) -> None:
     required = re.findall(r"^([\w.-]+)", (peer / "requirements.in").read_text(), re.MULTILINE)

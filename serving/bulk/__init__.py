@@ -1,0 +1,1 @@
+"""Bulk classification: shards of many digits, each read, classified and written by one task, here or on a cluster."""
