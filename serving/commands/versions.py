@@ -3,6 +3,7 @@
 The pin is the version_policy in the model's config.pbtxt. Running servers read that file again, this one and Triton.
 """
 
+import errno
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -116,7 +117,11 @@ def _failures() -> Iterator[None]:
     try:
         yield
     except (ModelRejectedError, OSError) as error:
-        raise click.ClickException(str(error)) from error
+        hint = ""
+        if isinstance(error, OSError) and error.errno == errno.EROFS:  # as in the server's own container
+            verb = click.get_current_context().info_name
+            hint = f": run it where the folder can be written; with Compose: docker compose run --rm versions {verb}"
+        raise click.ClickException(f"{error}{hint}") from error
 
 
 def _list(repository: _Repository) -> None:

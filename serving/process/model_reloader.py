@@ -116,8 +116,10 @@ class ModelReloader:
     async def _nothing_to_serve(self) -> str:
         if not await asyncio.to_thread(self._repository.versions):
             return str(await asyncio.to_thread(self._repository.no_version))
-        wanted = f"of those that {self.policy or 'config.pbtxt'} asks for"
-        return f"{self._repository.folder} holds no version {wanted}: train one with `make train`"
+        there, policy = await asyncio.to_thread(self._read_repository)
+        named = ", ".join(map(str, sorted(there)[-MOST_REPORTED:]))
+        setting = "--model-version, or leave it out" if self.policy else "python -m serving versions pin"
+        return f"{self._repository.folder} holds no version of {policy}, only {named}: name one of them with {setting}"
 
     async def _look(self, *, waits_for_copies: bool) -> None:
         """Looks at the repository once. Loads versions that are wanted and new, then swaps what is served."""
