@@ -7,13 +7,14 @@ from dataclasses import fields
 from typing import Any
 
 import pytest
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Metric
 
 from serving.api.digits import service as digits
 from serving.api.open_inference import service as open_inference
 from serving.config import Config, variable
 from serving.errors import ConfigError
 from serving.metrics.metrics import Metrics
+from serving.metrics.supervisor_metrics import SupervisorMetrics
 from tests.support.deployment import COMPOSE, DOCKERFILES, default_images, from_yaml, metrics_in, texts
 from tests.support.processes import ROOT, completed
 
@@ -28,9 +29,13 @@ SAMPLES = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count"), "
 OF_PROMETHEUS = {"up"}
 
 
+def families() -> list[Metric]:
+    """Metrics of a worker and of its supervisor."""
+    return [*Metrics(CollectorRegistry()).registry.collect(), *SupervisorMetrics().registry.collect()]
+
+
 def exposed_metrics() -> set[str]:
-    families = Metrics(CollectorRegistry()).registry.collect()
-    return {family.name + ending for family in families for ending in SAMPLES[family.type]}
+    return {family.name + ending for family in families() for ending in SAMPLES[family.type]}
 
 
 def rule_expressions() -> list[str]:

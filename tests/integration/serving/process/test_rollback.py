@@ -20,8 +20,8 @@ READ_ONLY = 'mount --bind "$0" "$0" && mount -o remount,ro,bind "$0" && exec "$@
 @pytest.mark.skipif(bool(own_network.why_not()), reason=f"no namespaces: {own_network.why_not()}")
 def test_rollback_on_a_read_only_file_system_says_where_to_run_it(repository: Path) -> None:
     write_tiny_version(repository, 2)
-    command = [sys.executable, "-m", "serving", "versions", "rollback", "--model-repository", repository]
-    done = completed([*own_network.in_own_mounts(READ_ONLY, repository), *command])
+    rollback = (sys.executable, "-m", "serving", "versions", "rollback", "--model-repository", repository)
+    done = completed([*own_network.in_own_mounts(READ_ONLY, repository), *rollback])
     assert done.returncode == 1
     assert "Read-only file system" in done.stderr
     assert "docker compose run --rm versions rollback" in done.stderr
