@@ -63,6 +63,17 @@ class Config:
         "refuse a new version that takes more than this times as long as the served one; 0: never",
         number(float, 0),
     )
+    max_quality_drop: float = _setting(
+        0.0,
+        "refuse a new version whose recorded accuracy or refusals are worse than the served one's by more than this"
+        " share and chance; 1: never",
+        number(float, 0, 1),
+    )
+    promote: str = _setting(
+        "auto",
+        "auto, or manual: new versions wait until `versions pin` names one; until then the oldest is served",
+        choice("auto", "manual"),
+    )
     precision: str = _setting(
         "auto",
         "float32, or int8 where the model has an int8 form; auto: the model's own, or what --tune picks",

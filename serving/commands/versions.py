@@ -3,10 +3,12 @@
 The pin is the version_policy in the model's config.pbtxt. Running servers read that file again, this one and Triton.
 """
 
+import errno
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -18,7 +20,7 @@ from serving.version_policy import LARGEST_VERSION
 
 # The field and the brace that opens it, at the start of a line: without_policy() counts braces from there.
 _POLICY = re.compile(r"\n*^[ \t]*version_policy[ \t]*:?[ \t\n]*\{", re.MULTILINE)
-_of_a_model = setting_options(("model_repository", "model_name", "model_folder"))
+_of_a_model = setting_options(("model_repository", "model_name", "model_folder", "max_quality_drop", "promote"))
 
 
 @click.group(cls=CommandGroup, context_settings=CONTEXT)
@@ -28,18 +30,18 @@ def versions() -> None:
 
 @versions.command("list", context_settings=CONTEXT)
 @_of_a_model
-def show(model_repository: Path, model_name: str, model_folder: Path | None) -> None:
+def show(**settings: Any) -> None:
     """Lists the versions and marks those to be served."""
-    repository = ModelRepository(model_repository, model_name, folder=model_folder)
+    repository = _Repository(**settings)
     _list(repository)
 
 
 @versions.command(context_settings=CONTEXT)
 @click.argument("version", type=int)
 @_of_a_model
-def pin(model_repository: Path, model_name: str, model_folder: Path | None, version: int) -> None:
+def pin(version: int, **settings: Any) -> None:
     """Pins VERSION: serves it and no other."""
-    repository = ModelRepository(model_repository, model_name, folder=model_folder)
+    repository = _Repository(**settings)
     with _failures():
         _pin(repository, version)
     _list(repository)
@@ -47,11 +49,11 @@ def pin(model_repository: Path, model_name: str, model_folder: Path | None, vers
 
 @versions.command(context_settings=CONTEXT)
 @_of_a_model
-def rollback(model_repository: Path, model_name: str, model_folder: Path | None) -> None:
+def rollback(**settings: Any) -> None:
     """Pins the version before the one that is served now."""
-    repository = ModelRepository(model_repository, model_name, folder=model_folder)
+    repository = _Repository(**settings)
     with _failures():
-        highest = max(repository.wanted(None), default=0)
+        highest = max(repository.served(), default=0)
         before = [version for version in _there(repository) if version < highest]
         if not before:
             raise ModelRejectedError(f"{repository.folder} has no version below {highest} to go back to")
@@ -61,9 +63,9 @@ def rollback(model_repository: Path, model_name: str, model_folder: Path | None)
 
 @versions.command(context_settings=CONTEXT)
 @_of_a_model
-def unpin(model_repository: Path, model_name: str, model_folder: Path | None) -> None:
+def unpin(**settings: Any) -> None:
     """Serves the latest version again."""
-    repository = ModelRepository(model_repository, model_name, folder=model_folder)
+    repository = _Repository(**settings)
     with _failures():
         repository.wanted(None)  # refuses a config.pbtxt that cannot be read, before it is written
         _write_policy(repository.folder / CONFIG, "")
@@ -85,20 +87,49 @@ def without_policy(text: str) -> str:
     return text[: found.start()] + text[end:]
 
 
+class _Repository(ModelRepository):
+    """Model repository with the settings that say what a server promotes by itself."""
+
+    def __init__(
+        self, model_repository: Path, model_name: str, model_folder: Path | None, max_quality_drop: float, promote: str
+    ) -> None:
+        super().__init__(model_repository, model_name, folder=model_folder)
+        self._max_quality_drop = max_quality_drop
+        self._is_manual = promote == "manual"
+
+    def held_back(self) -> dict[int, str]:
+        """Returns the versions that the policy does not name and that are not promoted, each with the reason."""
+        if self.policy().versions:
+            return {}
+        if self._is_manual:
+            return dict.fromkeys(self.versions()[1:], "waits: --promote manual")
+        worse = self.worse(self._max_quality_drop) if self._max_quality_drop < 1 else {}
+        return {version: f"worse: {why}" for version, why in worse.items()}
+
+    def served(self) -> list[int]:
+        """Returns the versions to be served, ascending, as far as metadata.json tells."""
+        return self.wanted(None, self.held_back())
+
+
 @contextmanager
 def _failures() -> Iterator[None]:
     """Turns errors of the repository into an error of the command, exit status 1."""
     try:
         yield
     except (ModelRejectedError, OSError) as error:
-        raise click.ClickException(str(error)) from error
+        hint = ""
+        if isinstance(error, OSError) and error.errno == errno.EROFS:  # as in the server's own container
+            verb = click.get_current_context().info_name
+            hint = f": run it where the folder can be written; with Compose: docker compose run --rm versions {verb}"
+        raise click.ClickException(f"{error}{hint}") from error
 
 
-def _list(repository: ModelRepository) -> None:
+def _list(repository: _Repository) -> None:
     with _failures():
-        there, served = _there(repository), repository.wanted(None)
+        there, served, held_back = _there(repository), repository.served(), repository.held_back()
     for version in there:
-        click.echo(f"{version}  to be served" if version in served else version)
+        remark = "to be served" if version in served else held_back.get(version, "")
+        click.echo(f"{version}  {remark}" if remark else version)
 
 
 def _there(repository: ModelRepository) -> list[int]:

@@ -51,6 +51,9 @@ class Metrics:
 
     def _make_rpc_metrics(self, registry: CollectorRegistry) -> None:
         self.tasks = Gauge("mnist_tasks", "Tasks of the event loop, calls in progress among them", registry=registry)
+        self.memory = Gauge(
+            "mnist_memory_bytes", "Private memory of the processes, without mapped files; adds up", registry=registry
+        )
         self.started = LoopCounter("grpc_server_started", "RPCs begun", RPC, registry=registry)
         self.handled = LoopCounter("grpc_server_handled", "RPCs ended", (*RPC, "grpc_code"), registry=registry)
         self.handling_seconds = LoopHistogram(

@@ -19,4 +19,9 @@ class SupervisorMetrics:
             "Worker processes that were replaced because their memory had grown",
             registry=self.registry,
         )
+        self.memory = Gauge(
+            "mnist_memory_bytes",
+            "Private memory of the processes, without mapped files; adds up",
+            registry=self.registry,
+        )
         self.ready = Gauge("mnist_ready", "1 while calls are answered", registry=self.registry)

@@ -1,8 +1,8 @@
 """Loaded model version: read from disk, checked against its checksums and golden answers, warmed up, ready to run."""
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from serving.errors import ModelRejectedError, NotExplainableError
@@ -12,6 +12,7 @@ from serving.models.device import Session
 from serving.models.graph_layers import Layer, read_layers, values_of, with_outputs
 from serving.models.metadata import FILES, Form
 from serving.models.onnx_session import ExplainingSession
+from serving.models.quality import Figure
 from serving.predictions import BatchPredictions, Pixels
 
 # Largest difference from the recorded answers. Another processor or device than the training framework's rounds
@@ -44,6 +45,7 @@ class LoadedModel:
     novelty_threshold: float  # 0 to 1; predictions with a higher novelty are refused
     test_accuracy: float  # 0 to 1, on MNIST's test set, as metadata.json records it
     seconds_per_image: float = 0.0  # in a largest batch, measured at warm-up
+    figures: Mapping[str, Figure] = field(default_factory=dict)  # of its quality, by name, as metadata.json records
     explaining: ExplainingGraph | NotExplainableError = NotExplainableError("it was loaded without its layers")
 
     def run(self, pixels: Pixels) -> BatchPredictions:
@@ -74,6 +76,7 @@ def load_form(form: Form, open_session: OpenSession, largest_batch: int) -> Load
         novelty_threshold=form.novelty_threshold,
         test_accuracy=form.test_accuracy,
         seconds_per_image=warm_up(session, largest_batch),
+        figures=form.figures,
         explaining=_explaining_graph(graph, session),
     )
 

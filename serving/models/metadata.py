@@ -6,12 +6,14 @@ reaches a message, a log or a metric.
 
 import json
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from serving.errors import ModelRejectedError
 from serving.files import read_regular
+from serving.models.quality import Figure, read_figures
 
 SCHEMA_VERSION = 1
 MOST_BYTES = 2**18  # of metadata.json; a usual one has 7,000
@@ -33,6 +35,7 @@ class Form:
     novelty_threshold: float  # 0 to 1
     test_accuracy: float  # 0 to 1
     training: Any  # what metadata.json records of the training run
+    figures: Mapping[str, Figure] = field(default_factory=dict)  # of its quality, by name
 
     def has_training_of(self, other: "Form") -> bool:
         """Returns True when both forms come from the same training run."""
@@ -65,9 +68,17 @@ def read_form(folder: Path, name: str | None, version: int) -> Form:
             _share("novelty_threshold", metadata["novelty_threshold"]),
             _share("accuracy", metadata["metrics"]["mnist_test"]["accuracy"]),
             metadata.get("training"),
+            _figures(metadata),
         )
     except (KeyError, TypeError, RecursionError) as error:  # the last where a nested value is to be shown
         raise ModelRejectedError(f"metadata.json lacks or garbles a field: {error!r}", "metadata") from error
+
+
+def _figures(metadata: dict[str, Any]) -> Mapping[str, Figure]:
+    try:
+        return read_figures(metadata)
+    except (ValueError, AttributeError) as error:
+        raise ModelRejectedError(f"metadata.json has figures that are none: {error}", "metadata") from error
 
 
 def _read_metadata(path: Path) -> dict[str, Any]:

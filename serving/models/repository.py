@@ -17,11 +17,15 @@ from serving.errors import ModelRejectedError
 from serving.files import FileStamp, file_stamp, read_regular
 from serving.models.loaded_model import LoadedModel, OpenSession, load_form
 from serving.models.metadata import PRECISIONS, Form, read_form
+from serving.models.quality import Figures, what_is_worse
 from serving.models.signature import MOST_FILES, verified_copy
 from serving.version_policy import ALL, LARGEST_VERSION, LATEST, VersionPolicy
 
-# In the order in which they are made; `slow` by the model reloader.
-CHECKS = ("missing", "number", "unreadable", "unsigned", "metadata", "checksum", "graph", "golden", "warm_up", "slow")
+# In the order in which they are made; the last three by the model reloader.
+CHECKS = (
+    *("missing", "number", "unreadable", "unsigned", "metadata", "checksum", "graph", "golden", "warm_up"),
+    *("slow", "worse", "waiting"),
+)
 CONFIG = "config.pbtxt"
 MOST_CONFIG_BYTES = 2**16
 MOST_NAMED = 5  # entries of a folder without a version, in its error
@@ -129,6 +133,35 @@ class ModelRepository:
         folder = self.folder / str(chosen)
         with _named(folder):
             return self._forms_of(read_form(folder, self._trained_name, chosen))
+
+    def best_below(self, version: int, allowed: float, bad: Collection[int] = ()) -> tuple[int, Figures]:
+        """Returns the version below `version`, and its figures, that would be served had all come in their order.
+
+        Each one takes the place of the one before it unless it is worse (what_is_worse(), `allowed`). Versions in `bad`
+        and those whose metadata.json cannot be read or is not signed are passed over. Returns 0 where there is none.
+        """
+        best: int = 0
+        figures: Figures = {}
+        for number, its, worse in self._in_order(allowed, bad):
+            if number < version and not worse:
+                best, figures = number, its
+        return best, figures
+
+    def worse(self, allowed: float) -> dict[int, str]:
+        """Returns the versions that best_below() passes over for their figures, each with what is worse, in words."""
+        return {number: worse for number, _, worse in self._in_order(allowed) if worse}
+
+    def _in_order(self, allowed: float, bad: Collection[int] = ()) -> Iterator[tuple[int, Figures, str]]:
+        """Yields each version that can be read, ascending, its figures, and what is worse than of the best so far."""
+        figures: Figures = {}
+        for number in self.versions():
+            if number not in bad and number <= LARGEST_VERSION:
+                with suppress(ModelRejectedError):
+                    with self._trusted(self.folder / str(number), self._trained_name, number) as form:
+                        worse = what_is_worse(form.figures, figures, allowed)
+                    yield number, form.figures, worse
+                    if not worse:
+                        figures = form.figures
 
     def load(self, version: int, open_session: OpenSession, largest_batch: int, precision: str = "auto") -> LoadedModel:
         """Loads, checks and warms up `version` (0: the highest), for batches up to `largest_batch`.

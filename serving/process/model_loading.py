@@ -12,6 +12,7 @@ from serving.models.loaded_model import LoadedModel
 from serving.models.onnx_session import available_providers
 from serving.models.repository import ModelRepository
 from serving.process.model_reloader import ModelReloader
+from serving.process.promotion import PromotionGate
 
 
 def make_reloader(config: Config, registry: Registry, metrics: Metrics, log: Logger) -> ModelReloader:
@@ -50,4 +51,5 @@ def make_reloader(config: Config, registry: Registry, metrics: Metrics, log: Log
         )
         return ServedModel(model, batcher, config.tune)
 
-    return ModelReloader(repository, config.model_version, load, serve, config.max_slowdown, registry, metrics, log)
+    gate = PromotionGate(config.promote == "manual", config.max_slowdown, config.max_quality_drop)
+    return ModelReloader(repository, config.model_version, load, serve, gate, registry, metrics, log)

@@ -1,7 +1,8 @@
 """The model reloader: keeps the registry in step with the model repository; finds, checks, swaps or refuses versions.
 
 1. A new version is loaded once its files are unchanged between two looks: until then it may still be copied.
-2. It is served only after every check of the repository, and if it is not much slower than the served version.
+2. It is served only after every check of the repository, and if the gate lets it: it is not worse than the served
+   version, not much slower, and does not wait for a command.
 3. Serving goes on meanwhile. The swap replaces one reference; work in flight ends on the old model.
 4. A refused version is passed over, and loaded again when its files change. The next older good one takes its place.
    Of many refused ones only the first are reported each by itself, so that they cost neither the loop nor the log much.
@@ -9,10 +10,7 @@
 """
 
 import asyncio
-import time
-from collections.abc import Callable, Sequence
-
-import numpy as np
+from collections.abc import Callable, Collection, Sequence
 
 from serving.core.registry import MOST_REPORTED, RefusedVersion, Registry, ServedModel
 from serving.errors import ModelRejectedError
@@ -20,12 +18,8 @@ from serving.logging import Logger
 from serving.metrics.metrics import Metrics
 from serving.models.loaded_model import LoadedModel
 from serving.models.repository import CHECKS, ModelRepository, Stamp
-from serving.predictions import PIXELS, Pixels
+from serving.process.promotion import PromotionGate
 from serving.version_policy import VersionPolicy
-
-# Runs of the new and of the served version, in turn; the shortest of each counts. A busy machine makes either look
-# slow, so the comparison goes on until the new version looks fast enough, and ends after TIMING_SECONDS at the latest.
-MIN_ROUNDS, MAX_ROUNDS, TIMING_SECONDS = 7, 50, 2.0
 
 Load = Callable[[int], LoadedModel]  # runs every check; raises ModelRejectedError
 Serve = Callable[[LoadedModel], ServedModel]
@@ -40,20 +34,17 @@ class ModelReloader:
         policy: VersionPolicy | None,
         load: Load,
         serve: Serve,
-        max_slowdown: float,
+        gate: PromotionGate,
         registry: Registry,
         metrics: Metrics,
         log: Logger,
     ) -> None:
-        """`policy`: None follows config.pbtxt. `serve`: starts a batcher for a model.
-
-        `max_slowdown`: how many times as long a new version may take as the served one; 0: any.
-        """
+        """`policy`: None follows config.pbtxt. `serve`: starts a batcher for a model. `gate`: what may be promoted."""
         self.policy = policy
         self._repository = repository
         self._load = load
         self._serve = serve
-        self._max_slowdown = max_slowdown
+        self._gate = gate
         self._registry = registry
         self._metrics = metrics
         self._log = log
@@ -61,6 +52,7 @@ class ModelReloader:
         for outcome in ("served", *CHECKS):
             metrics.model_loads.labels(outcome)
         self._served: dict[int, ServedModel] = {}
+        self._compared: dict[int, int] = {}  # by version, the one with whose figures its own were compared
         self._seen: dict[int, Stamp] = {}  # files of every version at the last look
         self._missing: list[int] = []  # named by the policy and not there, at the last look
         self._last_failure = ""  # of the last look; "" when it succeeded
@@ -89,7 +81,8 @@ class ModelReloader:
         except ModelRejectedError as error:
             self._log_failure(error)
             raise
-        if refused := self._registry.refused:
+        refused = {version: each for version, each in self._registry.refused.items() if each.check != "waiting"}
+        if refused:
             highest = refused[max(refused)]
             raise ModelRejectedError(highest.reason, highest.check)
 
@@ -123,8 +116,10 @@ class ModelReloader:
     async def _nothing_to_serve(self) -> str:
         if not await asyncio.to_thread(self._repository.versions):
             return str(await asyncio.to_thread(self._repository.no_version))
-        wanted = f"of those that {self.policy or 'config.pbtxt'} asks for"
-        return f"{self._repository.folder} holds no version {wanted}: train one with `make train`"
+        there, policy = await asyncio.to_thread(self._read_repository)
+        named = ", ".join(map(str, sorted(there)[-MOST_REPORTED:]))
+        setting = "--model-version, or leave it out" if self.policy else "python -m serving versions pin"
+        return f"{self._repository.folder} holds no version of {policy}, only {named}: name one of them with {setting}"
 
     async def _look(self, *, waits_for_copies: bool) -> None:
         """Looks at the repository once. Loads versions that are wanted and new, then swaps what is served."""
@@ -133,7 +128,11 @@ class ModelReloader:
             self._log_missing(policy, set(there))
             registry = self._registry
             # A version whose files have changed since it was refused gets another try.
-            registry.refused = {v: each for v, each in registry.refused.items() if there.get(v) == each.stamp}
+            registry.refused = {
+                version: each
+                for version, each in registry.refused.items()
+                if there.get(version) == each.stamp and self._stands(version, each, policy)
+            }
             copying = {  # perhaps: not seen before with these files
                 version: stamp
                 for version, stamp in there.items()
@@ -141,32 +140,68 @@ class ModelReloader:
             }
             self._seen = there
             new: dict[int, ServedModel] = {}
-            wanted: dict[int, ServedModel] = {}
-            refused: dict[int, RefusedVersion] = {}
-            tried = 0
             try:
-                for version in policy.candidates(list(there)):  # where one is refused, an older one takes its place
-                    if len(wanted) == policy.most:
-                        break
-                    if version in copying:
-                        continue
-                    if version not in self._served and version not in registry.refused:
-                        is_reported = tried < MOST_REPORTED
-                        if served := await self._try(version, there[version], is_reported=is_reported):
-                            new[version] = served
-                        else:
-                            tried += 1
-                    if version in registry.refused:
-                        refused[version] = registry.refused[version]
-                    else:
-                        wanted[version] = self._served.get(version) or new[version]
-                if tried > MOST_REPORTED:
-                    self._log.error("model_refused_more", versions=tried - MOST_REPORTED)
+                wanted, refused = await self._choose(policy, there, copying, new)
+                while not wanted and "worse" in {each.check for each in refused.values()}:
+                    # Than one that is refused itself: compared again, with what is left.
+                    registry.refused = {v: each for v, each in refused.items() if each.check != "worse"}
+                    wanted, refused = await self._choose(policy, there, copying, new)
+                for version in self._gate.waiting(there, wanted)[-MOST_REPORTED:]:
+                    refused[version] = self._as_waiting(version, there[version])
                 registry.refused = refused  # a version that is no longer wanted is no longer a refusal to report
-                self._swap(dict(reversed(wanted.items())))
+                self._swap({version: wanted[version] for version in sorted(wanted)})
             finally:  # also when a later version raised: those loaded before it are not served
                 self._close([each for version, each in new.items() if self._served.get(version) is not each])
             self._publish()
+
+    async def _choose(
+        self, policy: VersionPolicy, there: dict[int, Stamp], copying: Collection[int], new: dict[int, ServedModel]
+    ) -> tuple[dict[int, ServedModel], dict[int, RefusedVersion]]:
+        """Loads the versions that `policy` selects of those `there` into `new`; passes over those that are refused.
+
+        Returns the versions to serve and the refused ones.
+        """
+        wanted: dict[int, ServedModel] = {}
+        refused: dict[int, RefusedVersion] = {}
+        tried = 0
+        candidates, most = self._gate.candidates(policy, list(there))
+        for version in candidates:  # where one is refused, an older one takes its place
+            if len(wanted) == most:
+                break
+            if version in copying:
+                continue
+            known = self._served.get(version) or new.get(version)
+            before = self._registry.refused.get(version)
+            if not known and (before is None or before.check == "waiting"):
+                is_named, is_reported = version in policy.versions, tried < MOST_REPORTED
+                known = await self._try(version, there[version], is_named=is_named, is_reported=is_reported)
+                if known:
+                    new[version] = known
+                else:
+                    tried += 1
+            if known:
+                wanted[version] = known
+            else:
+                refused[version] = self._registry.refused[version]
+        if tried > MOST_REPORTED:
+            self._log.error("model_refused_more", versions=tried - MOST_REPORTED)
+        return wanted, refused
+
+    def _stands(self, version: int, refused: RefusedVersion, policy: VersionPolicy) -> bool:
+        """Returns True while nothing but the version's files can change the refusal's reason."""
+        if refused.check != "worse":
+            return True
+        return version not in policy.versions and self._compared.get(version) == max(self._served, default=0)
+
+    def _as_waiting(self, version: int, stamp: Stamp) -> RefusedVersion:
+        """Makes the report of a version that waits to be promoted, and logs it once."""
+        before = self._registry.refused.get(version)
+        if before and before.check == "waiting":
+            return before
+        why = f"version {version} waits: `python -m serving versions pin {version}` serves it (--promote manual)"
+        self._metrics.model_loads.labels("waiting").inc()
+        self._log.info("model_waits", version=version, why=why)
+        return RefusedVersion("waiting", why, stamp)
 
     def _read_repository(self) -> tuple[dict[int, Stamp], VersionPolicy]:
         """Returns the versions on disk and the policy, read together for one look. Blocks; for a thread."""
@@ -182,11 +217,11 @@ class ModelReloader:
             )
         self._missing = missing
 
-    async def _try(self, version: int, stamp: Stamp, *, is_reported: bool) -> ServedModel | None:
+    async def _try(self, version: int, stamp: Stamp, *, is_named: bool, is_reported: bool) -> ServedModel | None:
         """Loads and checks a version. Returns None when it is refused; `is_reported`: that is logged at once."""
         try:
             # In a thread, and yet it stalls the loop: ONNX Runtime holds the GIL while it makes a session (#27063).
-            loaded = await asyncio.to_thread(self._checked, version)
+            loaded = await asyncio.to_thread(self._checked, version, is_named)
         except ModelRejectedError as error:
             self._registry.refused[version] = RefusedVersion(error.check, str(error), stamp)
             self._metrics.model_loads.labels(error.check).inc()
@@ -197,20 +232,25 @@ class ModelReloader:
         self._metrics.model_loads.labels("served").inc()
         return self._serve(loaded)
 
-    def _checked(self, version: int) -> LoadedModel:
-        """Loads a version and compares its speed. Raises ModelRejectedError."""
+    def _checked(self, version: int, is_named: bool) -> LoadedModel:
+        """Loads a version, compares its quality unless the policy names it, and its speed. Raises ModelRejectedError.
+
+        Where nothing is served yet, it is compared with the version that was served before, as far as the disk tells.
+        """
         loaded = self._load(version)
-        if (
-            self._served and self._max_slowdown and version > max(self._served)
-        ):  # a way back to an older version is always open
-            served = self._served[max(self._served)]
-            slowdown = _slowdown(loaded, served.model, served.batcher.max_batch_size, self._max_slowdown)
-            if slowdown > self._max_slowdown:
-                raise ModelRejectedError(
-                    f"version {version} takes {slowdown:.1f} times as long as the served version "
-                    f"{served.model.version}, at most {self._max_slowdown:g} times are allowed (--max-slowdown)",
-                    "slow",
-                )
+        served = self._served.get(max(self._served, default=0))
+        if served and version < served.model.version:  # a way back to an older version is always open
+            return loaded
+        if not is_named:
+            best, figures = (
+                (served.model.version, served.model.figures)
+                if served
+                else self._repository.best_below(version, self._gate.max_quality_drop, self._registry.refused)
+            )
+            self._compared[version] = best
+            self._gate.check_quality(loaded, best, figures)
+        if served:
+            self._gate.check_speed(loaded, served.model, served.batcher.max_batch_size)
         return loaded
 
     def _swap(self, served: dict[int, ServedModel]) -> None:
@@ -239,23 +279,3 @@ class ModelReloader:
         }
         refused = {version: each.check for version, each in self._registry.reported().items()}
         self._metrics.set_models(served, refused)
-
-
-def _slowdown(new: LoadedModel, old: LoadedModel, images: int, allowed: float) -> float:
-    """Returns how many times as long `new` takes for a batch of `images` as `old`. Stops early at `allowed` or less."""
-    pixels = np.zeros((images, PIXELS), np.uint8)  # by a cascade, blanks take the longest: both stages
-    fastest_new = fastest_old = float("inf")
-    ends = time.perf_counter() + TIMING_SECONDS
-    for number in range(MAX_ROUNDS):
-        fastest_new = min(fastest_new, _seconds(new, pixels))
-        fastest_old = min(fastest_old, _seconds(old, pixels))
-        is_late = time.perf_counter() > ends
-        if number + 1 >= MIN_ROUNDS and (is_late or fastest_new <= allowed * fastest_old):
-            break
-    return fastest_new / fastest_old
-
-
-def _seconds(model: LoadedModel, pixels: Pixels) -> float:
-    began = time.perf_counter()
-    model.run(pixels)
-    return time.perf_counter() - began

@@ -1,6 +1,7 @@
 """One serving process: assembles its parts, starts them in order and drains them in reverse."""
 
 import asyncio
+import os
 import platform
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -49,6 +50,7 @@ from serving.metrics.metrics import Metrics
 from serving.models.column_network import ColumnNetwork
 from serving.models.onnx_session import RUNTIME_VERSION
 from serving.process.model_loading import make_reloader
+from serving.process.recycling import held_bytes
 from serving.process.trusted_files import NOTHING_KNOWN, LastGood, TrustedFiles
 from serving.setting_values import is_loopback, is_unix
 from serving.version_policy import VersionPolicy
@@ -149,6 +151,7 @@ class Server:
         )
         self.metrics.queue_depth.set_function(self._registry.queued_images)
         self.metrics.tasks.set_function(_tasks)
+        self.metrics.memory.set_function(lambda: held_bytes(os.getpid()))
 
     @property
     def is_ready(self) -> bool:

@@ -15,6 +15,7 @@
 
 import asyncio
 import dataclasses
+import os
 from collections.abc import Coroutine
 from contextlib import ExitStack, closing
 from types import TracebackType
@@ -112,6 +113,7 @@ class Supervisor:
         # A recycled worker is not ready while it drains, and the service may be: only the supervisor reports readiness.
         collected = [[family for family in families if family.name != "mnist_ready"] for families in collected]
         self.metrics.ready.set(self.is_ready)
+        self.metrics.memory.set(held_bytes(os.getpid()))
         self.metrics.workers.set(len(self._ready_workers()))
         return summed([retired, *collected, list(self.metrics.registry.collect())])
 

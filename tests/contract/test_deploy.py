@@ -7,13 +7,14 @@ from dataclasses import fields
 from typing import Any
 
 import pytest
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Metric
 
 from serving.api.digits import service as digits
 from serving.api.open_inference import service as open_inference
 from serving.config import Config, variable
 from serving.errors import ConfigError
 from serving.metrics.metrics import Metrics
+from serving.metrics.supervisor_metrics import SupervisorMetrics
 from tests.support.deployment import COMPOSE, DOCKERFILES, default_images, from_yaml, metrics_in, texts
 from tests.support.processes import ROOT, completed
 
@@ -28,9 +29,13 @@ SAMPLES = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count"), "
 OF_PROMETHEUS = {"up"}
 
 
+def families() -> list[Metric]:
+    """Metrics of a worker and of its supervisor."""
+    return [*Metrics(CollectorRegistry()).registry.collect(), *SupervisorMetrics().registry.collect()]
+
+
 def exposed_metrics() -> set[str]:
-    families = Metrics(CollectorRegistry()).registry.collect()
-    return {family.name + ending for family in families for ending in SAMPLES[family.type]}
+    return {family.name + ending for family in families() for ending in SAMPLES[family.type]}
 
 
 def rule_expressions() -> list[str]:
@@ -74,7 +79,7 @@ def test_every_panel_queries_metrics_that_exist() -> None:
 
 def test_every_metric_of_ours_is_on_the_dashboard() -> None:
     shown = {name for _, target in panel_queries() for name in metrics_in(target["expr"])}
-    ours = {family.name for family in Metrics(CollectorRegistry()).registry.collect()}
+    ours = {family.name for family in families()}
     ours = {name for name in ours if name.startswith(("mnist_", "grpc_"))}
     assert {name for name in ours if not any(metric.startswith(name) for metric in shown)} == set()
 
@@ -90,6 +95,14 @@ def test_panels_do_not_share_ids_or_queries_their_letters() -> None:
     letters = [(panel, target["refId"]) for panel, target in panel_queries()]
     assert len(ids) == len(set(ids))
     assert len(letters) == len(set(letters))
+
+
+def test_prometheus_finds_every_replica_of_the_server() -> None:
+    [scraped] = from_yaml("deploy/prometheus/prometheus.yml")["scrape_configs"]
+    [found] = scraped["dns_sd_configs"]
+    assert set(found["names"]) <= set(COMPOSE["services"])
+    assert f":{found['port']}" in "".join(COMPOSE["services"][found["names"][0]]["ports"])
+    assert (found["type"], "static_configs" in scraped) == ("A", False)
 
 
 def test_rules_and_panels_query_the_job_that_is_scraped() -> None:

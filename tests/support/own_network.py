@@ -36,6 +36,11 @@ def in_own_network(hosts: Path, *command: str | Path) -> list[str | Path]:
     return [*_UNSHARE, *_AS_ROOT, "sh", "-c", _MOUNT, hosts, *command]
 
 
+def in_own_mounts(script: str, argument: Path) -> list[str | Path]:
+    """Begins a command that runs in a mount namespace of its own, after `script`, whose $0 is `argument`."""
+    return ["unshare", "--mount", *_AS_ROOT, "sh", "-c", script, argument]
+
+
 def bring_up() -> None:
     """Turns the loopback interface on, with all its addresses 127.0.0.0/8."""
     with socket.socket() as any_socket:
