@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from serving.drift_reference import FILE as DRIFT
 from serving.errors import ModelRejectedError
 from serving.files import read_regular
 
@@ -33,6 +34,7 @@ class Form:
     novelty_threshold: float  # 0 to 1
     test_accuracy: float  # 0 to 1
     training: Any  # what metadata.json records of the training run
+    drift_checksum: str | None = None  # SHA-256 of drift.json; None: the version has no reference of drift
 
     def has_training_of(self, other: "Form") -> bool:
         """Returns True when both forms come from the same training run."""
@@ -65,9 +67,14 @@ def read_form(folder: Path, name: str | None, version: int) -> Form:
             _share("novelty_threshold", metadata["novelty_threshold"]),
             _share("accuracy", metadata["metrics"]["mnist_test"]["accuracy"]),
             metadata.get("training"),
+            _drift_checksum(metadata["files"]),
         )
     except (KeyError, TypeError, RecursionError) as error:  # the last where a nested value is to be shown
         raise ModelRejectedError(f"metadata.json lacks or garbles a field: {error!r}", "metadata") from error
+
+
+def _drift_checksum(files: dict[str, Any]) -> str | None:
+    return _text(DRIFT, files[DRIFT], "[0-9a-f]{64}") if DRIFT in files else None
 
 
 def _read_metadata(path: Path) -> dict[str, Any]:
