@@ -16,7 +16,7 @@ Told the time, and without NumPy, which the supervisor never loads.
 import math
 from collections import deque
 from collections.abc import Sequence
-from operator import mul
+from operator import mul, sub
 
 from prometheus_client import Metric
 from prometheus_client.core import GaugeMetricFamily
@@ -59,6 +59,7 @@ class DriftWindows:
         self._version = ""
         self._text = ""
         self._reference: DriftReference | None = None
+        self._known: dict[str, list[Histogram]] = {}  # populations of the reference, by feature
         self._remembered: dict[str, deque[tuple[float, Counts]]] = {}
 
     def with_gauges(self, families: Sequence[Metric], now: float) -> list[Metric]:
@@ -90,6 +91,10 @@ class DriftWindows:
     def _parsed(self, text: str) -> DriftReference:
         if self._reference is None or text != self._text:
             self._text, self._reference = text, read_reference(text.encode())
+            self._known = {
+                name: [Histogram(counts) for counts in feature.populations.values()]
+                for name, feature in self._reference.features.items()
+            }
         return self._reference
 
     def _gauges(self, reference: DriftReference, counts: Counts, now: float) -> list[Metric]:
@@ -106,7 +111,7 @@ class DriftWindows:
                 total = sum(inside)
                 images.add_metric((version, name, window), total)
                 if total >= FEWEST:
-                    nearest = nearest_index(inside, list(feature.populations.values()))
+                    nearest = nearest_index(Histogram(inside), self._known[name])
                     index.add_metric((version, name, window), nearest)
                 if total:
                     for label, value in zip(feature.bins, inside, strict=True):
@@ -123,45 +128,47 @@ class DriftWindows:
         return remembered[0][1]
 
 
-def nearest_index(found: Sequence[float], populations: Sequence[Sequence[float]]) -> float:
-    """Returns the smallest population stability index of `found`, counts by bin, to any mixture of the populations."""
+class Histogram:
+    """Histogram by counts, one at least, with what an index needs of it: made once for a population."""
+
+    __slots__ = ("logarithms", "shares", "total")
+
+    def __init__(self, counts: Sequence[float]) -> None:
+        self.total = sum(counts)
+        whole = self.total + _PSEUDO_COUNT * len(counts)
+        self.shares = [(count + _PSEUDO_COUNT) / whole for count in counts]
+        self.logarithms = list(map(math.log, self.shares))
+
+
+def nearest_index(found: Histogram, populations: Sequence[Histogram]) -> float:
+    """Returns the smallest population stability index of `found` to any mixture of the populations."""
     index = min(stability_index(found, each) for each in populations)
     if index <= NEAR or len(populations) == 1:
         return index
     return min(index, stability_index(found, _nearest_mixture(found, populations)))
 
 
-def stability_index(found: Sequence[float], expected: Sequence[float]) -> float:
-    """Returns the population stability index of two histograms by counts, less what chance makes of it; 0 at least.
+def stability_index(found: Histogram, expected: Histogram) -> float:
+    """Returns the population stability index of two histograms, less what chance makes of it; 0 at least.
 
     Of two samples of one population, of n and m images in b bins, the index is (b - 1) (1 / n + 1 / m) on average.
     """
-    bins, n, m = len(found), sum(found), sum(expected)
-    index = sum((p - q) * math.log(p / q) for p, q in zip(_shares(found), _shares(expected), strict=True))
-    return max(0.0, index - (bins - 1) * (1 / n + 1 / m))
+    # The sum of (p - q) (ln p - ln q), as two sums of products, which Python does not step through.
+    change = list(map(sub, found.shares, expected.shares))
+    index: float = sum(map(mul, change, found.logarithms)) - sum(map(mul, change, expected.logarithms))
+    return max(0.0, index - (len(change) - 1) * (1 / found.total + 1 / expected.total))
 
 
-def _nearest_mixture(found: Sequence[float], populations: Sequence[Sequence[float]]) -> list[float]:
-    """Returns the mixture that makes `found` likeliest, by expectation and maximisation, as counts.
+def _nearest_mixture(found: Histogram, populations: Sequence[Histogram]) -> Histogram:
+    """Returns the mixture that makes `found` likeliest, by expectation and maximisation.
 
-    Their sum is that of the smallest population: a mixture is known no better than what it is made of.
+    Its total is that of the smallest population: a mixture is known no better than what it is made of.
     """
-    shares, wanted = [_shares(each) for each in populations], _shares(found)
+    shares = [each.shares for each in populations]
+    by_bin = list(zip(*shares, strict=True))
     weights = [1 / len(shares)] * len(shares)
     for _ in range(_STEPS_OF_MIXING):
-        ratios = [share / mixed for share, mixed in zip(wanted, _mixed(weights, shares), strict=True)]
-        weights = [
-            weight * sum(share * ratio for share, ratio in zip(each, ratios, strict=True))
-            for weight, each in zip(weights, shares, strict=True)
-        ]
-    smallest = min(map(sum, populations))
-    return [share * smallest for share in _mixed(weights, shares)]
-
-
-def _mixed(weights: Sequence[float], shares: Sequence[Sequence[float]]) -> list[float]:
-    return [sum(map(mul, weights, each)) for each in zip(*shares, strict=True)]
-
-
-def _shares(counts: Sequence[float]) -> list[float]:
-    total = sum(counts) + _PSEUDO_COUNT * len(counts)
-    return [(count + _PSEUDO_COUNT) / total for count in counts]
+        ratios = [share / sum(map(mul, weights, each)) for share, each in zip(found.shares, by_bin, strict=True)]
+        weights = [weight * sum(map(mul, ratios, each)) for weight, each in zip(weights, shares, strict=True)]
+    smallest = min(each.total for each in populations)
+    return Histogram([smallest * sum(map(mul, weights, each)) for each in by_bin])
