@@ -179,6 +179,11 @@ class Config:
     drain_grace_seconds: float = _setting(10.0, "time for work in flight to end at shutdown", number(float, 0, 600))
     log_format: str = _setting("console", "console for people, json for machines", choice("console", "json"))
     log_level: str = _setting("info", "debug, info, warning or error", choice("debug", "info", "warning", "error"))
+    drift_time_share: float = _setting(
+        0.005,
+        "most of the answering thread's time that observing answers for drift may take; 0: do not observe",
+        number(float, 0, 1),
+    )
     access_log: bool = _setting(False, "log one line for each call", parse_boolean)
     show_samples: Path | None = _setting(None, "classify the pictures of this folder once when ready", parse_path)
 

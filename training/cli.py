@@ -172,6 +172,18 @@ def report(places: Places, check: bool, other_handwriting: bool, output: str | N
 
 
 @training.command(**_COMMAND)
+@click.argument(
+    "folders", nargs=-1, required=True, metavar="FOLDER...", type=click.Path(path_type=Path, file_okay=False)
+)
+@settings_options()
+def drift(places: Places, folders: tuple[Path, ...]) -> None:
+    """Write drift.json of versions, such as models/mnist/3: the server compares its traffic with it."""
+    with stderr_held_back():
+        from training.commands.drift import write_drift_references
+    write_drift_references(places, folders)
+
+
+@training.command(**_COMMAND)
 @settings_options()
 def samples(places: Places) -> None:
     """Write samples/ and tests/data/ again, from validation rows of MNIST."""

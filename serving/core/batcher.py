@@ -17,6 +17,7 @@ from typing import Protocol
 import numpy as np
 
 from serving.core.batch_queue import BatchQueue, Taken
+from serving.core.drift import DriftObserver
 from serving.core.runner import InferenceRunner
 from serving.errors import ExpiredError, NotReadyError
 from serving.metrics.metrics import Metrics
@@ -104,14 +105,18 @@ class Batcher:
         max_batch_size: int,
         max_queue_delay_seconds: float = 0.0,
         seconds_per_image: float = 0.0,
+        drift: DriftObserver | None = None,
     ) -> None:
         """Creates a batcher with an empty queue.
 
         `max_batch_size`: images in one batch. `max_queue_delay_seconds`: longest wait for a fuller batch.
         `seconds_per_image`: first estimate, of a full batch; the batches that run refine it.
+        `drift`: observes answered batches.
         """
         self._runner = runner
         self._metrics = metrics
+        self._drift = drift
+        self._pixels: Pixels | None = None  # of the running batch, where drift is observed
         self.max_batch_size = max_batch_size
         self._queue: BatchQueue[_Request] = BatchQueue(max_batch_size, max_queue_delay_seconds)
         self._running: list[_Request] = []  # the batch that the runner has; at most one at a time
@@ -223,6 +228,8 @@ class Batcher:
         self.running_since = time.monotonic()
         self._running_images = sum(request.images for request in batch)
         pixels = batch[0].pixels if len(batch) == 1 else np.concatenate([request.pixels for request in batch])
+        if self._drift is not None:
+            self._pixels = pixels
         self._runner.run(pixels, self._finish)  # may call _finish before it returns: no statement may follow
 
     def _finish(self, outcome: BatchPredictions | Exception, started: float, ended: float) -> None:
@@ -241,6 +248,7 @@ class Batcher:
             self._seconds_per_image += SMOOTHING * min(0.0, seconds - self._seconds_per_image)
         self._previous_end = ended if self._queue.images else None
         images, self._running_images = self._running_images, 0
+        pixels, self._pixels = self._pixels, None
         self.running_since = None
         if self._retries or self._queue.images or self.is_closing:
             self._dispatch_soon()
@@ -248,6 +256,8 @@ class Batcher:
         if not isinstance(outcome, Exception):
             _deliver(batch, outcome, started, ended - started)
             self._metrics.observe_batch(outcome, [started - request.arrived for request in batch])
+            if self._drift is not None and pixels is not None and ended >= self._drift.due:
+                self._drift.observe(outcome, pixels)  # last: the answers have left
         elif len(batch) == 1:
             _fail(batch, outcome)
         else:  # one request's images may be the cause: run each by itself

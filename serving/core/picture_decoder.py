@@ -14,6 +14,7 @@ import numpy as np
 
 from serving.auth.api_keys import Caller
 from serving.core.decoders import Decoders
+from serving.core.drift import DriftObserver
 from serving.errors import ExpiredError, InvalidRequestError
 from serving.image.header import decoding_units
 from serving.image.picture import Framed, ImageLimits, Quality, is_small_png
@@ -50,9 +51,13 @@ async def before(deadline: float) -> AsyncIterator[None]:
 class PictureDecoder:
     """Decodes pictures of requests. Used from the event loop alone."""
 
-    def __init__(self, limits: ImageLimits, decoders: Decoders, metrics: Metrics) -> None:
+    def __init__(
+        self, limits: ImageLimits, decoders: Decoders, metrics: Metrics, drift: DriftObserver | None = None
+    ) -> None:
+        """Stores its parts. `drift`: observes what decode() frames."""
         self.limits = limits
         self._decoders = decoders
+        self._drift = drift
         self._seconds = metrics.decode_seconds
         # Created before they are needed: a series that appears with its first event hides that event from rate().
         self._remarks = {quality: metrics.remarks.labels((quality.name or "").lower()) for quality in Quality}
@@ -108,7 +113,10 @@ class PictureDecoder:
         if not works:
             return pixels, NO_REMARKS
         remarks: dict[int, IntFlag] = {}
-        for index, framed in (await self._done(works, costs, caller, deadline)).items():
+        done = await self._done(works, costs, caller, deadline)
+        if self._drift is not None:
+            self._drift.observe_pictures(done.values())
+        for index, framed in done.items():
             pixels[index] = framed.pixels
             if framed.quality:
                 remarks[index] = framed.quality

@@ -79,6 +79,10 @@ class Registry:
             raise UnknownVersionError(requested=version, served=self.versions)
         return self._served[version]
 
+    def default_model(self) -> LoadedModel | None:
+        """Returns the model that answers by default; None before the first serve()."""
+        return self._default.model if self._default else None
+
     def queued_images(self) -> int:
         """Returns the number of images that wait for a batch, over all versions."""
         return sum(served.batcher.queued_images for served in self._served.values())

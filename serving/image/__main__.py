@@ -14,7 +14,10 @@ serving.
    holds under NAME the strips, (n, 32, w) uint8, empty on the right up to the widest; under NAME_widths the width of
    each, (n,) int64; under NAME_columns a, b and c, (n, 3) float64: a point (x, y) of the picture, whose first pixel
    reaches from 0 to 1 in both, lies at the column a * x + b * y + c of the strip.
-5. Other input ends it with one line on standard error and exit status 2.
+5. With --pixel-measures the pictures are framed pixels, (n, 28, 28); with --measures they are any pictures. It holds,
+   for each of the measures in serving.image.measures, an array (n,) float32 under NAME_measure; NaN where a blank
+   picture has none.
+6. Other input ends it with one line on standard error and exit status 2.
 """
 
 import sys
@@ -27,15 +30,17 @@ import numpy as np
 import numpy.typing as npt
 
 from serving.image.framing import frame
+from serving.image.measures import PICTURE_MEASURES, PIXEL_MEASURES, measured, measures_of
 from serving.image.segmentation.columns import unread
 from serving.image.segmentation.cuts import without_slant
 from serving.image.segmentation.segmentation import segment_grey
 from serving.image.segmentation.strips import HEIGHT, strip_of
 
-USAGE = "usage: python -m serving.image [--candidates | --strips] IN.npz OUT.npz"
+USAGE = "usage: python -m serving.image [--candidates | --strips | --measures | --pixel-measures] IN.npz OUT.npz"
 FLAGS_SUFFIX, BOXES_SUFFIX, PICTURES_SUFFIX = "_flags", "_boxes", "_pictures"
 WIDTHS_SUFFIX, COLUMNS_SUFFIX = "_widths", "_columns"
-SUFFIXES = (FLAGS_SUFFIX, BOXES_SUFFIX, PICTURES_SUFFIX, WIDTHS_SUFFIX, COLUMNS_SUFFIX)
+MEASURE_SUFFIXES = tuple(f"_{name}" for name in (*PIXEL_MEASURES, *PICTURE_MEASURES))
+SUFFIXES = (FLAGS_SUFFIX, BOXES_SUFFIX, PICTURES_SUFFIX, WIDTHS_SUFFIX, COLUMNS_SUFFIX, *MEASURE_SUFFIXES)
 
 
 class _InputError(Exception):
@@ -116,6 +121,22 @@ def _strips_of(stack: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[np.generic
     return {"": strips, WIDTHS_SUFFIX: widths, COLUMNS_SUFFIX: columns}
 
 
+def _measure_pixels(stack: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[np.generic]]:
+    """Returns the measures of a stack of framed pixels, by the suffix of their name. Raises _InputError."""
+    if stack.shape[1:] != (28, 28):
+        raise _InputError(f"--pixel-measures takes framed pixels, (n, 28, 28), got {stack.shape}")
+    return {f"_{name}": each for name, each in zip(PIXEL_MEASURES, measured(stack.reshape(-1, 784)).T, strict=True)}
+
+
+def _measure_pictures(stack: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[np.generic]]:
+    """Returns the measures of a stack (n, h, w) of pictures, by the suffix of their name."""
+    measures = np.full((len(PICTURE_MEASURES), len(stack)), np.nan, np.float32)
+    for index, picture in enumerate(stack):
+        for name, value in measures_of(frame(picture)):
+            measures[PICTURE_MEASURES.index(name), index] = value
+    return {f"_{name}": each for name, each in zip(PICTURE_MEASURES, measures, strict=True)}
+
+
 def _frame_all(stack: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[np.generic]]:
     """Returns the framed pixels and flags of a stack (n, h, w), by the suffix of their name."""
     pixels = np.zeros((len(stack), 784), np.uint8)
@@ -127,7 +148,12 @@ def _frame_all(stack: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[np.generic
     return {"": pixels, FLAGS_SUFFIX: flags}
 
 
-_FLAGS = {"--candidates": _candidates_of, "--strips": _strips_of}
+_FLAGS = {
+    "--candidates": _candidates_of,
+    "--strips": _strips_of,
+    "--measures": _measure_pictures,
+    "--pixel-measures": _measure_pixels,
+}
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

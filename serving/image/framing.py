@@ -13,10 +13,10 @@ import numpy.typing as npt
 from serving.image.ink.paper import Ink
 from serving.image.ink.writing import find_writing
 from serving.image.mnist_box import SIDE, centred, tight_square, to_box
-from serving.image.picture import Framed
+from serving.image.picture import Framed, PictureMeasures
 from serving.image.quality import quality_of
 from serving.image.reduction import reduced
-from serving.image.stroke_width import with_mnist_strokes
+from serving.image.stroke_width import width_in_box, with_mnist_strokes
 
 
 def frame(grey: npt.NDArray[np.uint8]) -> Framed:
@@ -25,11 +25,20 @@ def frame(grey: npt.NDArray[np.uint8]) -> Framed:
     writing = find_writing(grey)
     if writing is None:
         return Framed(np.zeros(SIDE * SIDE, np.uint8), quality_of(grey, None))
-    return Framed(frame_ink(writing.ink), quality_of(grey, writing))
+    square = tight_square(writing.ink)
+    width = width_in_box(square)
+    measures = PictureMeasures(writing.is_paper_light, writing.contrast, width)
+    return Framed(_boxed(square, width), quality_of(grey, writing), measures)
 
 
 def frame_ink(ink: Ink) -> npt.NDArray[np.uint8]:
     """Frames ink, (h, w) uint8, 0 = paper, as MNIST does. Returns (784,) uint8, all 0 without ink."""
     if not ink.any():
         return np.zeros(SIDE * SIDE, np.uint8)
-    return centred(to_box(with_mnist_strokes(tight_square(ink)))).reshape(-1)
+    square = tight_square(ink)
+    return _boxed(square, width_in_box(square))
+
+
+def _boxed(square: Ink, width: float) -> npt.NDArray[np.uint8]:
+    """Returns the ink of a tight square, whose strokes have this width, as (784,) uint8."""
+    return centred(to_box(with_mnist_strokes(square, width))).reshape(-1)

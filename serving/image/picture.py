@@ -26,11 +26,21 @@ class Quality(IntFlag):
 
 
 @dataclass(frozen=True, slots=True)
+class PictureMeasures:
+    """Numbers of what is written in a picture, by which drift of pictures is seen (docs/learning.md)."""
+
+    is_paper_light: bool
+    contrast: float  # grey levels between paper and full ink
+    stroke_width: float  # in pixels of MNIST's 20x20 box, before strokes are redrawn
+
+
+@dataclass(frozen=True, slots=True)
 class Framed:
     """Digit as MNIST frames it: `pixels` (784,) uint8, 0 = paper, 255 = ink; all 0 when `quality` has BLANK."""
 
     pixels: npt.NDArray[np.uint8]
     quality: Quality
+    measures: PictureMeasures | None = None  # None: blank
 
     @property
     def is_blank(self) -> bool:

@@ -19,9 +19,16 @@ COARSEST_SIDE, FINEST_SIDE = 4 * BOX, 6 * BOX
 OUTLINE = 100  # of 255: the level at which a stroke's outline lies
 
 
-def with_mnist_strokes(square: Ink) -> Ink:
-    """Returns `square`, (side, side), unchanged, or redrawn at another side where its strokes are too thin or thick."""
-    width = stroke_width(square) * BOX / len(square)
+def width_in_box(square: Ink) -> float:
+    """Returns the mean stroke width of `square`, (side, side), in pixels of the 20x20 box that it becomes."""
+    return stroke_width(square) * BOX / len(square)
+
+
+def with_mnist_strokes(square: Ink, width: float) -> Ink:
+    """Returns `square`, (side, side), unchanged, or redrawn at another side where its strokes are too thin or thick.
+
+    `width`: width_in_box(square).
+    """
     if width < THINNEST:
         return _redrawn(_pooled(square), THIN_TO)
     if width > THICKEST and len(square) >= BOX:  # in a smaller square soft edges make every stroke look thick

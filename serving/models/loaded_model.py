@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from serving import drift_reference
+from serving.drift_reference import DriftReference, DriftReferenceError, read_reference
 from serving.errors import ModelRejectedError, NotExplainableError
 from serving.files import read_regular
 from serving.models.checks import check_explaining_graph, check_golden_answers, check_is_whole, warm_up
@@ -47,6 +49,7 @@ class LoadedModel:
     seconds_per_image: float = 0.0  # in a largest batch, measured at warm-up
     figures: Mapping[str, Figure] = field(default_factory=dict)  # of its quality, by name, as metadata.json records
     explaining: ExplainingGraph | NotExplainableError = NotExplainableError("it was loaded without its layers")
+    drift: DriftReference | None = None  # None: the version has none
 
     def run(self, pixels: Pixels) -> BatchPredictions:
         """Predicts `pixels`, (n, 784) uint8, n at least 1, with the refusals and the version set."""
@@ -78,7 +81,19 @@ def load_form(form: Form, open_session: OpenSession, largest_batch: int) -> Load
         seconds_per_image=warm_up(session, largest_batch),
         figures=form.figures,
         explaining=_explaining_graph(graph, session),
+        drift=_drift_reference(form),
     )
+
+
+def _drift_reference(form: Form) -> DriftReference | None:
+    """Reads the version's reference of drift, if it has one. Raises ModelRejectedError for a damaged one."""
+    if form.drift_checksum is None:
+        return None
+    try:
+        path = form.folder / drift_reference.FILE
+        return read_reference(_read_checked(path, form.drift_checksum, drift_reference.MOST_BYTES))
+    except DriftReferenceError as error:
+        raise ModelRejectedError(str(error), "metadata") from error
 
 
 def _explaining_graph(graph: bytes, session: Session) -> ExplainingGraph | NotExplainableError:
@@ -95,9 +110,9 @@ def _explaining_graph(graph: bytes, session: Session) -> ExplainingGraph | NotEx
         return error
 
 
-def _read_checked(path: Path, sha256: str) -> bytes:
+def _read_checked(path: Path, sha256: str, most_bytes: int = MOST_FILE_BYTES) -> bytes:
     """Returns the file's content. Raises ModelRejectedError where its checksum is another."""
-    content = read_regular(path, MOST_FILE_BYTES)
+    content = read_regular(path, most_bytes)
     found = hashlib.sha256(content).hexdigest()
     if found != sha256:
         raise ModelRejectedError(

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from serving.drift_reference import FILE as DRIFT
 from serving.errors import ModelRejectedError
 from serving.files import read_regular
 from serving.models.quality import Figure, read_figures
@@ -36,6 +37,7 @@ class Form:
     test_accuracy: float  # 0 to 1
     training: Any  # what metadata.json records of the training run
     figures: Mapping[str, Figure] = field(default_factory=dict)  # of its quality, by name
+    drift_checksum: str | None = None  # SHA-256 of drift.json; None: the version has no reference of drift
 
     def has_training_of(self, other: "Form") -> bool:
         """Returns True when both forms come from the same training run."""
@@ -69,6 +71,7 @@ def read_form(folder: Path, name: str | None, version: int) -> Form:
             _share("accuracy", metadata["metrics"]["mnist_test"]["accuracy"]),
             metadata.get("training"),
             _figures(metadata),
+            _drift_checksum(metadata["files"]),
         )
     except (KeyError, TypeError, RecursionError) as error:  # the last where a nested value is to be shown
         raise ModelRejectedError(f"metadata.json lacks or garbles a field: {error!r}", "metadata") from error
@@ -79,6 +82,8 @@ def _figures(metadata: dict[str, Any]) -> Mapping[str, Figure]:
         return read_figures(metadata)
     except (ValueError, AttributeError) as error:
         raise ModelRejectedError(f"metadata.json has figures that are none: {error}", "metadata") from error
+def _drift_checksum(files: dict[str, Any]) -> str | None:
+    return _text(DRIFT, files[DRIFT], "[0-9a-f]{64}") if DRIFT in files else None
 
 
 def _read_metadata(path: Path) -> dict[str, Any]:

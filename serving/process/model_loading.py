@@ -2,6 +2,7 @@
 
 from serving.config import DEFAULT_BATCH_SIZE, Config
 from serving.core.batcher import Batcher
+from serving.core.drift import DriftObserver
 from serving.core.registry import Registry, ServedModel
 from serving.core.runner import LoopRunner, ThreadRunner
 from serving.host.cpu import usable_cpus
@@ -15,8 +16,13 @@ from serving.process.model_reloader import ModelReloader
 from serving.process.promotion import PromotionGate
 
 
-def make_reloader(config: Config, registry: Registry, metrics: Metrics, log: Logger) -> ModelReloader:
-    """Returns what keeps `registry` in step with the model repository of the configuration, not yet started."""
+def make_reloader(
+    config: Config, registry: Registry, metrics: Metrics, log: Logger, drift: DriftObserver | None = None
+) -> ModelReloader:
+    """Returns what keeps `registry` in step with the model repository of the configuration, not yet started.
+
+    `drift`: observes what the served versions answer.
+    """
     repository = ModelRepository(
         config.model_repository, config.model_name, config.model_public_key, config.model_folder
     )
@@ -39,7 +45,8 @@ def make_reloader(config: Config, registry: Registry, metrics: Metrics, log: Log
     def serve(model: LoadedModel) -> ServedModel:
         """Starts a batcher for the model."""
         runner = LoopRunner(model.run) if model.session.computes_on_caller else ThreadRunner(model.run)
-        batcher = Batcher(runner, metrics, largest_batch, config.max_queue_delay_seconds, model.seconds_per_image)
+        delay = config.max_queue_delay_seconds
+        batcher = Batcher(runner, metrics, largest_batch, delay, model.seconds_per_image, drift)
         batcher.start()
         metrics.inference_info.info(
             {

@@ -37,6 +37,7 @@ from serving.config import Config
 from serving.core.admission import Admission
 from serving.core.classifier import Classifier
 from serving.core.decoders import Decoders
+from serving.core.drift import DriftObserver
 from serving.core.explainer import Explainer
 from serving.core.picture_decoder import PictureDecoder
 from serving.core.reader import Reader
@@ -45,6 +46,7 @@ from serving.errors import ConfigError
 from serving.image.header import most_units
 from serving.image.picture import ImageLimits
 from serving.logging import Logger
+from serving.metrics.drift_counts import DriftCounts
 from serving.metrics.merge import values
 from serving.metrics.metrics import Metrics
 from serving.models.column_network import ColumnNetwork
@@ -91,16 +93,21 @@ class Server:
         self._admission = Admission(config.queue_capacity_images)
         limits = ImageLimits(config.max_image_bytes, config.max_image_pixels)
         self._decoders = Decoders(config.decode_threads, most_units(limits))
+        self._drift = (
+            DriftObserver(DriftCounts(self.metrics.registry), self._registry.default_model, config.drift_time_share)
+            if config.drift_time_share
+            else None
+        )
         classifier = Classifier(
             self._registry,
             self._admission,
             rates or RateLimits(),
-            PictureDecoder(limits, self._decoders, self.metrics),
+            PictureDecoder(limits, self._decoders, self.metrics, self._drift),
             config.max_images_per_request,
             self.metrics,
         )
         self._explainer = Explainer(self._registry, classifier)
-        self._reloader = make_reloader(config, self._registry, self.metrics, log)
+        self._reloader = make_reloader(config, self._registry, self.metrics, log, self._drift)
         self._health = Health([digits.SERVICE, open_inference.SERVICE], self.metrics)
         # Without keys nobody is known: administration then needs a server that only this machine can reach.
         is_admin_open = config.admin and is_loopback(config.host)
@@ -235,6 +242,8 @@ class Server:
             }
         )
         await self._reloader.start(self._config.model_poll_seconds)  # HTTP answers liveness meanwhile
+        if self._drift is not None:
+            self._drift.follow()  # so that its metrics are there before the first call
         await self._start_grpc()
         self._health.set_ready(True)
 

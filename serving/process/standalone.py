@@ -1,13 +1,17 @@
 """A service in one process: the gRPC server and the HTTP server together."""
 
+import time
 from contextlib import AsyncExitStack, closing, suppress
 from types import TracebackType
+
+from prometheus_client import Metric
 
 from serving.api.http.server import HttpServer
 from serving.api.listening_port import ReservedPorts
 from serving.config import Config
 from serving.errors import ModelRejectedError
 from serving.logging import Logger
+from serving.metrics.drift_windows import DriftWindows
 from serving.process.heap import heap_trimmed_regularly
 from serving.process.server import Server
 from serving.process.watchdog import end_if_stuck, watchdog
@@ -27,6 +31,7 @@ class Standalone:
         self._ends_process = ends_process
         self._config = config
         self._log = log
+        self._drift = DriftWindows()
         self._stack = AsyncExitStack()  # what has been started, to be ended in reverse order
         self.grpc_port = 0  # known once started
         self.http_port = 0
@@ -41,9 +46,7 @@ class Standalone:
             self.grpc_port, self.http_port, self.metrics_port = ports.grpc, ports.http, ports.metrics
             self.server = Server(config, self._log, self.grpc_port)
             # Before the server is ready, requests get UNAVAILABLE and /readyz 503.
-            http = HttpServer(
-                config, self.server.collect, lambda: self.server.is_ready, self.server.http_routes(), self._log
-            )
+            http = HttpServer(config, self._collect, lambda: self.server.is_ready, self.server.http_routes(), self._log)
             stack.push_async_callback(http.close)  # before start(), which may fail half-way
             await http.start()
             await stack.enter_async_context(self.server)
@@ -62,6 +65,10 @@ class Standalone:
         # Not in tests and programs that go on after the service.
         if self._ends_process:
             end_if_stuck(self.server.stuck_seconds, self._log)
+
+    async def _collect(self) -> list[Metric]:
+        """Returns the metrics of the service."""
+        return self._drift.with_gauges(await self.server.collect(), time.monotonic())
 
     async def reload_models(self) -> None:
         """Loads and serves new versions in the model's folder."""

@@ -16,6 +16,7 @@
 import asyncio
 import dataclasses
 import os
+import time
 from collections.abc import Coroutine
 from contextlib import ExitStack, closing
 from types import TracebackType
@@ -28,6 +29,7 @@ from serving.auth.rate_limits import RateMemory
 from serving.config import Config
 from serving.errors import WorkerDiedError
 from serving.logging import Logger
+from serving.metrics.drift_windows import DriftWindows
 from serving.metrics.merge import lasting, summed
 from serving.metrics.supervisor_metrics import SupervisorMetrics
 from serving.process import recycling
@@ -64,6 +66,7 @@ class Supervisor:
         self._reserved = ExitStack()  # the ports, where they are its own
         self._keepers: list[asyncio.Task[None]] = []  # one for each number, and one for the files of keys and TLS
         self.metrics = SupervisorMetrics()
+        self._drift = DriftWindows()
         self.grpc_port = 0  # known once started
         self.http_port = 0
         self.metrics_port = 0
@@ -115,7 +118,8 @@ class Supervisor:
         self.metrics.ready.set(self.is_ready)
         self.metrics.memory.set(held_bytes(os.getpid()))
         self.metrics.workers.set(len(self._ready_workers()))
-        return summed([retired, *collected, list(self.metrics.registry.collect())])
+        families = summed([retired, *collected, list(self.metrics.registry.collect())])
+        return self._drift.with_gauges(families, time.monotonic())
 
     async def reload_models(self) -> None:
         """Reloads models in every worker, and in those that will replace them."""

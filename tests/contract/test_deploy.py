@@ -13,6 +13,7 @@ from serving.api.digits import service as digits
 from serving.api.open_inference import service as open_inference
 from serving.config import Config, variable
 from serving.errors import ConfigError
+from serving.metrics.drift_windows import GAUGES, OBSERVATIONS
 from serving.metrics.metrics import Metrics
 from serving.metrics.supervisor_metrics import SupervisorMetrics
 from tests.support.deployment import COMPOSE, DOCKERFILES, default_images, from_yaml, metrics_in, texts
@@ -23,7 +24,9 @@ RULES: list[dict[str, Any]] = [
 ]
 ALERTS = [rule for rule in RULES if "alert" in rule]
 GUIDE = (ROOT / "docs/containers.md").read_text()
-DASHBOARD: dict[str, Any] = json.loads((ROOT / "deploy/grafana/dashboards/digits.json").read_text())
+DASHBOARDS: list[dict[str, Any]] = [
+    json.loads(path.read_text()) for path in sorted((ROOT / "deploy/grafana/dashboards").glob("*.json"))
+]
 
 SAMPLES = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count"), "info": ("_info",), "gauge": ("",)}
 OF_PROMETHEUS = {"up"}
@@ -35,7 +38,8 @@ def families() -> list[Metric]:
 
 
 def exposed_metrics() -> set[str]:
-    return {family.name + ending for family in families() for ending in SAMPLES[family.type]}
+    drift = {f"{OBSERVATIONS}_total", *(name for name, *_ in GAUGES)}
+    return drift | {family.name + ending for family in families() for ending in SAMPLES[family.type]}
 
 
 def rule_expressions() -> list[str]:
@@ -48,7 +52,8 @@ def recorded_names() -> set[str]:
 
 
 def panel_queries() -> list[tuple[str, dict[str, Any]]]:
-    return [(panel["title"], target) for panel in DASHBOARD["panels"] for target in panel.get("targets", [])]
+    panels = [(board["uid"], panel) for board in DASHBOARDS for panel in board["panels"]]
+    return [(f"{uid}: {panel['title']}", target) for uid, panel in panels for target in panel.get("targets", [])]
 
 
 def variables_of_compose() -> list[tuple[str, str]]:
@@ -72,15 +77,16 @@ def test_every_rule_queries_metrics_that_exist() -> None:
 def test_every_panel_queries_metrics_that_exist() -> None:
     known = exposed_metrics() | recorded_names() | OF_PROMETHEUS
     expressions = [target["expr"] for _, target in panel_queries()]
-    expressions += [annotation["expr"] for annotation in DASHBOARD["annotations"]["list"]]
+    expressions += [annotation["expr"] for board in DASHBOARDS for annotation in board["annotations"]["list"]]
     unknown = {name for expression in expressions for name in metrics_in(expression)} - known
     assert not unknown
 
 
-def test_every_metric_of_ours_is_on_the_dashboard() -> None:
+def test_every_metric_of_ours_is_on_a_dashboard() -> None:
     shown = {name for _, target in panel_queries() for name in metrics_in(target["expr"])}
     ours = {family.name for family in families()}
     ours = {name for name in ours if name.startswith(("mnist_", "grpc_"))}
+    ours |= {OBSERVATIONS, *(name for name, *_ in GAUGES)}
     assert {name for name in ours if not any(metric.startswith(name) for metric in shown)} == set()
 
 
@@ -91,9 +97,11 @@ def test_every_panel_uses_the_provisioned_data_source() -> None:
 
 
 def test_panels_do_not_share_ids_or_queries_their_letters() -> None:
-    ids = [panel["id"] for panel in DASHBOARD["panels"]]
+    for board in DASHBOARDS:
+        ids = [panel["id"] for panel in board["panels"]]
+        assert len(ids) == len(set(ids))
+    assert len({board["uid"] for board in DASHBOARDS}) == len(DASHBOARDS)
     letters = [(panel, target["refId"]) for panel, target in panel_queries()]
-    assert len(ids) == len(set(ids))
     assert len(letters) == len(set(letters))
 
 

@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 from protos.inference import open_inference_pb2
 from protos.mnist.v1 import digits_pb2
 from serving.config import Config, flag, variable
+from serving.metrics.drift_windows import GAUGES, OBSERVATIONS
 from serving.metrics.metrics import Metrics
 from serving.metrics.supervisor_metrics import SupervisorMetrics
 
@@ -38,6 +39,7 @@ def test_every_setting_is_documented_with_flag_variable_default_and_help(setting
 def metric_names() -> list[str]:
     registries = Metrics(CollectorRegistry()).registry, SupervisorMetrics().registry
     own = {family.name for registry in registries for family in registry.collect()}
+    own |= {OBSERVATIONS, *(name for name, *_ in GAUGES)}
     return sorted(name for name in own if name.startswith(("mnist_", "grpc_")))
 
 

@@ -12,7 +12,7 @@ from serving.image.ink.sheet import find_sheet
 from serving.image.ink.writing import CROP_WINDOWS, WINDOWS, Writing, find_writing
 from serving.image.mnist_box import centred, tight_square, to_box
 from serving.image.reduction import reduced
-from serving.image.stroke_width import with_mnist_strokes
+from serving.image.stroke_width import width_in_box, with_mnist_strokes
 from tests.gallery.panels import Grey, panel, stacked
 from tests.support.drawn_digits import DIGITS, LABELS, drawn, placed
 from tests.support.people_pictures import inset
@@ -45,7 +45,7 @@ def ink_to_mnist() -> Image.Image:
     """The photo's ink, its square, and what the network gets."""
     ink = _writing(reduced(_photo())).ink
     square = tight_square(ink)
-    strokes = with_mnist_strokes(square)
+    strokes = with_mnist_strokes(square, width_in_box(square))
     box = to_box(strokes)
     return stacked(
         [

@@ -11,7 +11,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from training.data.arrays import PIXELS, Arrays, Doubles, Pixels
+from training.data.arrays import PIXELS, SIDE, Arrays, Doubles, Floats, Pixels
 from training.errors import DataError
 
 REPOSITORY = Path(__file__).parents[2]
@@ -55,6 +55,8 @@ class Strips:
     columns: Doubles
 
 
+# Measures of pictures by name, (n,) float32 each; NaN where a picture has none.
+Measures: TypeAlias = Mapping[str, Floats]
 Preprocess: TypeAlias = Callable[[Mapping[str, npt.NDArray[np.uint8]]], Mapping[str, Preprocessed]]
 Segment: TypeAlias = Callable[[npt.NDArray[np.uint8]], Candidates]
 MakeStrips: TypeAlias = Callable[[Sequence[npt.NDArray[np.uint8]]], Strips]
@@ -88,6 +90,28 @@ def segment_pictures(pictures: npt.NDArray[np.uint8]) -> Candidates:
     if found.pixels.shape != (count, PIXELS) or found.boxes.shape != (count, 4):
         raise RuntimeError(f"segmentation made {found.pixels.shape} and {found.boxes.shape}: this is a bug")
     return found
+
+
+def measure_pixels(pixels: Pixels) -> Measures:
+    """What the server measures of framed pixels, (n, 784) uint8, for drift.
+
+    Raises:
+        DataError: as for `preprocess_pictures`.
+    """
+    return _measures({"p": pixels.reshape(-1, SIDE, SIDE)}, "--pixel-measures")
+
+
+def measure_pictures(pictures: npt.NDArray[np.uint8]) -> Measures:
+    """What the server measures of pictures, (n, h, w) uint8, for drift, before it frames them.
+
+    Raises:
+        DataError: as for `preprocess_pictures`.
+    """
+    return _measures({"p": pictures}, "--measures")
+
+
+def _measures(stacks: Mapping[str, npt.NDArray[np.uint8]], flag: str) -> Measures:
+    return {name.removeprefix("p_"): array for name, array in _run(stacks, flag).items()}
 
 
 def strips_of_pictures(pictures: Sequence[npt.NDArray[np.uint8]]) -> Strips:

@@ -31,10 +31,15 @@ def stand_ins(
     Raises:
         DataError: the preprocessing cannot run.
     """
-    digits = validation.take(np.arange(min(count, len(validation)), dtype=np.int64))
-    pictures = {name: _disguised(digits, name) for name in DISGUISES}
+    pictures, labels = stand_in_pictures(validation, count), validation.labels[:count]
     preprocessed = preprocess(pictures)
-    return {name: LabelledDigits(preprocessed[name].pixels, digits.labels) for name in pictures}
+    return {name: LabelledDigits(preprocessed[name].pixels, labels) for name in pictures}
+
+
+def stand_in_pictures(validation: LabelledDigits, count: int = DIGITS_OF_EACH) -> Mapping[str, Grey]:
+    """The pictures of `stand_ins`, before they are preprocessed: (n, h, w) uint8 by the disguise's name."""
+    digits = validation.take(np.arange(min(count, len(validation)), dtype=np.int64))
+    return {name: _disguised(digits, name) for name in DISGUISES}
 
 
 def _disguised(digits: LabelledDigits, name: str) -> Grey:

@@ -43,6 +43,7 @@ class Writing:
     components: Components
     contrast: float
     clarity: Clarity
+    is_paper_light: bool
 
 
 def find_writing(grey: Grey, sheets: int = DEEPEST) -> Writing | None:
@@ -75,7 +76,7 @@ def _find(grey: Grey, is_light: bool, counts: Counts) -> Writing | None:
         if not len(components):
             continue
         main = int(components.amounts.argmax())
-        writing = Writing(ink, components, inked.contrast, _clarity(components, main))
+        writing = Writing(ink, components, inked.contrast, _clarity(components, main), is_light)
         if best is None or _is_better(writing, best, grey):
             best = writing
     return best

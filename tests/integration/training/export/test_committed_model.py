@@ -61,7 +61,7 @@ def test_all_of_them_together_are_small() -> None:
 
 
 def test_files_are_those_the_metadata_names(version: Path, metadata: dict[str, Any]) -> None:
-    assert sorted(metadata["files"]) == ["golden.npz", "model.onnx"]
+    assert sorted(metadata["files"]) == ["drift.json", "golden.npz", "model.onnx"]
     for name, checksum in metadata["files"].items():
         assert hashlib.sha256((version / name).read_bytes()).hexdigest() == checksum
 

@@ -171,5 +171,32 @@ def test_missing_arguments_print_the_usage() -> None:
     done = run("in.npz")
     assert (done.returncode, done.stderr) == (
         2,
-        "usage: python -m serving.image [--candidates | --strips] IN.npz OUT.npz\n",
+        "usage: python -m serving.image [--candidates | --strips | --measures | --pixel-measures] IN.npz OUT.npz\n",
     )
+
+
+def test_measures_of_pictures_and_of_framed_pixels_come_by_name(tmp_path: Path) -> None:
+    blank = np.full((1, 28, 28), 255, np.uint8)
+    np.savez(
+        tmp_path / "in.npz", digits=np.pad(255 - DIGITS, ((0, 0), (8, 8), (8, 8)), constant_values=255), blank=blank
+    )
+    assert run("--measures", tmp_path / "in.npz", tmp_path / "out.npz").returncode == 0
+    with np.load(tmp_path / "out.npz") as out:
+        assert out["digits_polarity"].tolist() == [0] * 5
+        assert (out["digits_contrast"] > 200).all()
+        assert np.isnan(out["blank_polarity"]).all()
+        assert out["blank_remark"].tolist() == [1]
+    np.savez(tmp_path / "in.npz", digits=DIGITS, blank=np.zeros((1, 28, 28), np.uint8))
+    assert run("--pixel-measures", tmp_path / "in.npz", tmp_path / "out.npz").returncode == 0
+    with np.load(tmp_path / "out.npz") as out:
+        np.testing.assert_allclose(out["digits_ink"], DIGITS.mean(axis=(1, 2)) / 255, rtol=1e-5)
+        np.testing.assert_array_equal(out["digits_level"], DIGITS.max(axis=(1, 2)))
+        assert (abs(out["digits_row"] - 14.5) <= 0.5).all()  # the centre of mass is at pixel index 14
+        assert out["blank_size"].tolist() == [0]
+
+
+def test_pixel_measures_need_framed_pixels(tmp_path: Path) -> None:
+    np.savez(tmp_path / "in.npz", wide=np.zeros((1, 9, 13), np.uint8))
+    done = run("--pixel-measures", tmp_path / "in.npz", tmp_path / "out.npz")
+    assert done.returncode == 2
+    assert "framed pixels, (n, 28, 28)" in done.stderr
