@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from serving.api.access_log import AccessLog
-from serving.api.http.application import Endpoint, error_response
+from serving.api.http.application import ID_KEY, Endpoint, error_response
 from serving.api.http.bodies import Bodies, RefusedError
 from serving.api.http.packing import SHORTEST, packed
 from serving.api.status import INTERNAL_REASON, ErrorStatus, error_status
@@ -106,7 +106,7 @@ class HttpCalls:
                 self._metrics.http_requests.labels(name, code).inc()
                 seconds.observe(elapsed)
                 if self._access_log:
-                    self._access_log.add(f"HTTP {name}", code, elapsed, origin.peer())
+                    self._access_log.add(f"HTTP {name}", code, elapsed, origin.peer(), request.scope[ID_KEY])
             return response if len(response.body) < SHORTEST else await packed(request, response)
 
         return answer
