@@ -41,7 +41,11 @@ MIN_DESCRIPTORS = (
     64  # file descriptors of a process without connections, twice over; a supervisor has 2 for each worker
 )
 # Commands whose modules load a model's libraries, which a supervisor never needs.
-_LAZY = {"versions": "serving.commands.versions", "tune": "serving.commands.tune"}
+_LAZY = {
+    "store": "serving.commands.store",
+    "tune": "serving.commands.tune",
+    "versions": "serving.commands.versions",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -45,6 +45,7 @@ def is_id(text: str) -> bool:
     return _ANY.fullmatch(text) is not None
 
 
-def of_stream(request_id: str, message_id: int) -> str:
-    """Returns the id of one request of a stream: the stream's, and the number that the caller gave the message."""
-    return f"{request_id}:{message_id}"
+def of_stream(request_id: str, message_id: int | str) -> str:
+    """Returns the id of one request of a stream, `<id>:<the message's>`; empty where the message's is none."""
+    whole = f"{request_id}:{message_id}"
+    return whole if is_id(whole) else ""

@@ -38,15 +38,21 @@ class RpcObserver:
     """Authenticates, counts and logs the RPCs of one service. `service`: its full name, a label of the metrics."""
 
     def __init__(
-        self, service: str, authenticator: Authenticator, metrics: Metrics, log: Logger, access_log: AccessLog | None
+        self,
+        service: str,
+        authenticator: Authenticator,
+        metrics: Metrics,
+        log: Logger,
+        access_log: AccessLog | None,
+        has_store: bool,
     ) -> None:
-        """`access_log`: gets a line for each call; None: no lines."""
+        """`access_log`: gets a line for each call; None: no lines. `has_store`: callers carry their request's id."""
         self._service = service
         self._authenticator = authenticator
         self._metrics = metrics
         self._log = log
         self._access_log = access_log
-        self._makes_ids = access_log is not None
+        self._has_store = has_store
         # Made before they are needed: a series that appears with its first event hides that event from rate().
         self._rejected = {reason: metrics.rejected.labels(reason) for reason in REASONS}
 
@@ -100,7 +106,7 @@ class RpcObserver:
         count: Count | None = None,
     ) -> Method:
         rpc = _Rpc(self._metrics, kind, self._service, name, self._access_log, count)
-        makes_ids = self._makes_ids
+        has_store, makes_ids = self._has_store, self._has_store or self._access_log is not None
 
         def arrive(call: Call) -> None:
             call.begun = time.perf_counter()
@@ -114,6 +120,8 @@ class RpcObserver:
                 call.identify(new_id())
             try:
                 call.caller = self._authenticator.authenticate(call, scope)
+                if has_store:
+                    call.caller = call.caller._replace(request_id=call.request_id)
                 if check:
                     check(call.caller, call.deadline)
             except Exception as error:  # the border of the RPC
