@@ -42,9 +42,10 @@ MIN_DESCRIPTORS = (
 )
 # Commands whose modules load a model's libraries, which a supervisor never needs.
 _LAZY = {
-    "versions": "serving.commands.versions",
+    "store": "serving.commands.store",
     "tune": "serving.commands.tune",
     "bulk": "serving.commands.bulk",
+    "versions": "serving.commands.versions",
 }
 
 

@@ -21,6 +21,7 @@ from serving.setting_values import (
     parse_plain_name,
     parse_port,
     parse_published_host,
+    words,
 )
 from serving.version_policy import VersionPolicy, parse_policy
 
@@ -185,7 +186,32 @@ class Config:
         number(float, 0, 1),
     )
     access_log: bool = _setting(False, "log one line for each call", parse_boolean)
+    store: Path | None = _setting(
+        None,
+        "SQLite file that keeps pictures for feedback; none: no picture is kept, and no feedback taken",
+        parse_path,
+    )
+    store_keep: str = _setting(
+        "feedback",
+        "pictures to keep, by commas: feedback (those that it is given on), refused, unsure",
+        words("feedback", "refused", "unsure"),
+    )
+    store_unsure_below: float = _setting(0.9, "probability below which an answer counts as unsure", number(float, 0, 1))
+    store_max_bytes: int = _setting(
+        256 * 2**20, "most bytes of the store; beyond it the oldest pictures go", number(int, 16 * 2**20)
+    )
+    store_max_age_seconds: float = _setting(
+        30 * 86400.0, "age at which a picture is erased; 0: never", number(float, 0)
+    )
+    store_recent_images: int = _setting(
+        16384, "images held in memory for feedback, 0.8 KiB each, of all workers", number(int, 1, 2**24)
+    )
     show_samples: Path | None = _setting(None, "classify the pictures of this folder once when ready", parse_path)
+
+    @property
+    def stored(self) -> tuple[str, ...]:
+        """Which pictures the store keeps; none without a store."""
+        return tuple(self.store_keep.split(",")) if self.store else ()
 
     @property
     def http_address(self) -> tuple[str, int]:

@@ -120,6 +120,32 @@ class ForbiddenError(DigitServiceError):
     """Request whose caller is known and lacks the scope for it."""
 
 
+class UnknownRequestError(DigitServiceError):
+    """Feedback on an image that this caller did not send, or that is no longer held."""
+
+    def __init__(self, request_id: str, index: int) -> None:
+        super().__init__(
+            f"image {index} of request {request_id} is not held: feedback is taken on recent requests of the same key, "
+            "with the x-request-id of their response"
+        )
+
+
+class FeedbackFullError(DigitServiceError):
+    """Refusal of feedback: as much waits to be written as may, in all or of this client."""
+
+    retry_after_seconds = 1.0
+
+    def __init__(self) -> None:
+        super().__init__("too much feedback waits here to be written; try again with backoff")
+
+
+class StoreUnavailableError(DigitServiceError):
+    """Feedback that could not be written. The reason, which may name files, is in the log."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"feedback cannot be kept now ({reason}); the server's log has the details")
+
+
 class NotReadyError(DigitServiceError):
     """Request before a model is ready or during shutdown. Another server may answer it."""
 

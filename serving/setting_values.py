@@ -47,6 +47,18 @@ def choice(*allowed: str) -> Callable[[str], str]:
     return parse
 
 
+def words(*allowed: str) -> Callable[[str], str]:
+    """Makes a parser for one or more of the words `allowed`, by commas; it raises ValueError with what was expected."""
+
+    def parse(text: str) -> str:
+        given = [word.strip() for word in text.split(",")]
+        if not set(given) <= set(allowed):
+            raise ValueError(f"expected one or more of {', '.join(allowed)}, by commas")
+        return ",".join(dict.fromkeys(given))
+
+    return parse
+
+
 def parse_plain_name(text: str) -> str:
     """Parses the plain name of a folder. Raises ValueError."""
     if text in ("", ".", "..") or Path(text).name != text:

@@ -10,12 +10,23 @@ from typing import TYPE_CHECKING
 import grpc
 
 from mnist_digits import bulk, proto
-from mnist_digits.channel import CLASSIFY, EXPLAIN, GET_MODEL, READ, Metadata, Options, channel_options, key_metadata
+from mnist_digits.channel import (
+    CLASSIFY,
+    EXPLAIN,
+    FEEDBACK,
+    GET_MODEL,
+    READ,
+    Metadata,
+    Options,
+    channel_options,
+    key_metadata,
+)
 from mnist_digits.classify_codec import image_bytes, version_bytes
 from mnist_digits.coalescing.coalescer import AsyncCall, Coalescer
 from mnist_digits.coalescing.share_queue import MAX_IMAGES, ShareQueue
 from mnist_digits.errors import call_error, closed_error
 from mnist_digits.explanation import Explanation, explain_request, response_explanation
+from mnist_digits.feedback import feedback_request
 from mnist_digits.images import ImageLike, PictureLike, SingleImage, each_image
 from mnist_digits.reading import Layout, Reading, read_request, response_reading
 from mnist_digits.results import ModelDescription, Prediction, model_description
@@ -41,7 +52,7 @@ class _Connection:
         else:
             self._channel = grpc.aio.secure_channel(address, credentials, options)
         self._methods: dict[str, Method] = {
-            method: self._channel.unary_unary(method) for method in (CLASSIFY, READ, EXPLAIN, GET_MODEL)
+            method: self._channel.unary_unary(method) for method in (CLASSIFY, READ, EXPLAIN, FEEDBACK, GET_MODEL)
         }
         self._metadata = metadata
         self.coalescer = Coalescer(partial(self.send, CLASSIFY), ShareQueue(max_images=max_images))
@@ -175,6 +186,24 @@ class AsyncDigitClient:
         """
         request = explain_request(image, model_version, with_kernels)
         return response_explanation(await self._call(EXPLAIN, request, timeout_seconds))
+
+    async def feedback(
+        self,
+        image: Prediction | str,
+        digit: int | None,
+        *,
+        index: int = 0,
+        timeout_seconds: float | None = None,
+    ) -> None:
+        """Says what an image really shows; the server then keeps the image, its answer and this, on its disk.
+
+        `image`: its prediction, or the id of its request, with the image's `index` there. `digit`: 0 to 9, or None for
+        no digit. Feedback comes soon after the prediction: the server holds recent images alone.
+
+        Raises CallError: NOT_FOUND for an image that is not held or of another key, UNAVAILABLE where it cannot be
+        kept, UNIMPLEMENTED for a server that takes no feedback. Raises ValueError for a prediction without an id.
+        """
+        await self._call(FEEDBACK, feedback_request(image, digit, index), timeout_seconds)
 
     async def get_model(self) -> ModelDescription:
         """Describes the served model and the server's limits. Raises CallError."""

@@ -11,10 +11,12 @@ SERVICE = proto.DESCRIPTOR.services_by_name["DigitClassifier"].full_name
 CLASSIFY = f"/{SERVICE}/Classify"
 READ = f"/{SERVICE}/Read"
 EXPLAIN = f"/{SERVICE}/Explain"
+FEEDBACK = f"/{SERVICE}/Feedback"
 GET_MODEL = f"/{SERVICE}/GetModel"
 
-# Retries are safe: no call changes anything. UNAVAILABLE and RESOURCE_EXHAUSTED mean that the server did no work;
-# CANCELLED, where the caller did not cancel, means that gRPC itself refused the call in a flood.
+# Retries are safe: no call changes anything, but for feedback, which may come twice. UNAVAILABLE and
+# RESOURCE_EXHAUSTED mean that the server did no work; CANCELLED, where the caller did not cancel, means that gRPC
+# itself refused the call in a flood.
 _RETRY = {
     "maxAttempts": 5,  # gRPC's limit; over three seconds in all, by when a restarted server answers again
     "initialBackoff": "0.1s",

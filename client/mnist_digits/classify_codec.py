@@ -8,6 +8,7 @@
 """
 
 import struct
+from dataclasses import replace
 from functools import lru_cache
 
 from google.protobuf.message import DecodeError
@@ -64,25 +65,29 @@ def response_predictions(content: bytes, images: int) -> list[Prediction]:
     Raises CallError, code INTERNAL, for bytes that are no such response.
     """
     try:
-        predictions = _plain_predictions(content)
+        predictions, request_id = _plain_predictions(content)
         if predictions is None:
-            predictions = [prediction(message) for message in proto.ClassifyResponse.FromString(content).predictions]
+            response = proto.ClassifyResponse.FromString(content)
+            predictions, request_id = [prediction(message) for message in response.predictions], response.request_id
     except DecodeError as error:
         raise CallError("INTERNAL", f"the server's answer is no ClassifyResponse: {error}") from error
     if len(predictions) != images:
         raise CallError("INTERNAL", f"the server answered {len(predictions)} predictions to {images} images")
+    if request_id:  # from a server that takes feedback
+        return [replace(each, request_id=request_id, index=index) for index, each in enumerate(predictions)]
     return predictions
 
 
-def _plain_predictions(content: bytes) -> list[Prediction] | None:
-    """Unpacks the predictions; None when not all of them are plain."""
+def _plain_predictions(content: bytes) -> tuple[list[Prediction] | None, str]:
+    """Unpacks the predictions, None when not all of them are plain, and the request's id."""
     end = len(content) - len(content) % _RECORD.size
     predictions = []
     for record in _RECORD.iter_unpack(memoryview(content)[:end]):
         digit, is_refused, refusal = record[3], record[21], record[23]
         if _fixed(record) != _FIXED or (digit | is_refused | refusal) & _LONGER_VARINT:
-            return None
+            return None, ""
         name = refusal_name(refusal) if is_refused else None
         predictions.append(Prediction(digit, record[5], record[8:18], record[19], bool(is_refused), name))
-    # The model version follows the last record; or a prediction of another form does.
-    return None if proto.ClassifyResponse.FromString(content[end:]).predictions else predictions
+    # Version and id follow the last record; or a prediction of another form does.
+    rest = proto.ClassifyResponse.FromString(content[end:])
+    return (None, "") if rest.predictions else (predictions, rest.request_id)

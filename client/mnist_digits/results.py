@@ -23,6 +23,8 @@ class Prediction:
     # None exactly when not refused.
     refusal: str | None
     quality: tuple[str, ...] = ()  # what may be wrong with a picture: "touches_border", "low_contrast", ...
+    request_id: str = ""  # for `feedback`; empty: the server takes none
+    index: int = 0  # of the image in that request, which calls may share
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,7 @@ class ModelDescription:
     inference_threads: int  # CPU threads of one inference, in each worker
     max_batch_size: int  # most images of one inference; the server divides larger calls
     is_tuned: bool  # precision, threads and batch size were measured on the server's machine
+    takes_feedback: bool = False
 
 
 def prediction(message: proto.Prediction) -> Prediction:

@@ -3,6 +3,7 @@
 1. Every call is counted as started and once as handled, whatever ends it.
 2. Everything that a handler raises becomes a status by serving.api.status. Handlers never set statuses themselves.
 3. A status is sent alone, without initial metadata or a message before it, so that clients may retry the call.
+4. A call's metadata is looked at once, as it arrives, for the few keys that mean something to every method.
 """
 
 import random
@@ -13,6 +14,8 @@ import grpc
 
 from serving.api.access_log import AccessLog
 from serving.api.engine.call import OK, Call, Kind, Method
+from serving.api.request_ids import REQUEST_ID, TRACEPARENT, given_id, new_id
+from serving.api.stage_times import REQUEST_KEY
 from serving.api.status import REASONS, ErrorStatus, error_status
 from serving.auth.api_keys import Caller
 from serving.auth.authenticator import Authenticator
@@ -28,20 +31,28 @@ Stream = Callable[[Call], Awaitable[None]]
 # Raises what refuses a call of a caller, with a deadline in time.monotonic() seconds.
 Check = Callable[[Caller, float], None]
 Count = Callable[[float, bool], None]  # of one call: its seconds, and whether it got a response
+_NOTED = frozenset({REQUEST_ID, TRACEPARENT, REQUEST_KEY})
 
 
 class RpcObserver:
     """Authenticates, counts and logs the RPCs of one service. `service`: its full name, a label of the metrics."""
 
     def __init__(
-        self, service: str, authenticator: Authenticator, metrics: Metrics, log: Logger, access_log: AccessLog | None
+        self,
+        service: str,
+        authenticator: Authenticator,
+        metrics: Metrics,
+        log: Logger,
+        access_log: AccessLog | None,
+        has_store: bool,
     ) -> None:
-        """`access_log`: gets a line for each call; None: no lines."""
+        """`access_log`: gets a line for each call; None: no lines. `has_store`: callers carry their request's id."""
         self._service = service
         self._authenticator = authenticator
         self._metrics = metrics
         self._log = log
         self._access_log = access_log
+        self._has_store = has_store
         # Made before they are needed: a series that appears with its first event hides that event from rate().
         self._rejected = {reason: metrics.rejected.labels(reason) for reason in REASONS}
 
@@ -95,13 +106,22 @@ class RpcObserver:
         count: Count | None = None,
     ) -> Method:
         rpc = _Rpc(self._metrics, kind, self._service, name, self._access_log, count)
+        has_store, makes_ids = self._has_store, self._has_store or self._access_log is not None
 
         def arrive(call: Call) -> None:
             call.begun = time.perf_counter()
             rpc.started.inc()
             call.observer = rpc
+            for key, _ in call.invocation_metadata():
+                if key in _NOTED:
+                    _note(call)
+                    break
+            if makes_ids and not call.request_id:
+                call.identify(new_id())
             try:
                 call.caller = self._authenticator.authenticate(call, scope)
+                if has_store:
+                    call.caller = call.caller._replace(request_id=call.request_id)
                 if check:
                     check(call.caller, call.deadline)
             except Exception as error:  # the border of the RPC
@@ -120,7 +140,7 @@ class RpcObserver:
         if call.is_over:
             return
         status = self.status(error, method)
-        call.trailing_metadata = _pushback(status)
+        call.trailing_metadata += _pushback(status)
         call.finish(status.code, status.message)
 
     def status(self, error: Exception, method: str) -> ErrorStatus:
@@ -161,7 +181,15 @@ class _Rpc:
         if self._count:
             self._count(elapsed, code is OK)
         if self._access_log:
-            self._access_log.add(self._method, code.name, elapsed, call.peer())
+            self._access_log.add(self._method, code.name, elapsed, call.peer(), call.request_id)
+
+
+def _note(call: Call) -> None:
+    """Notes what the call's metadata says for every method: an id, and the wish for the times of its stages."""
+    metadata = list(call.invocation_metadata())
+    call.wants_stage_times = any(key == REQUEST_KEY for key, _ in metadata)
+    if not call.request_id and (request_id := given_id(metadata)):
+        call.identify(request_id)
 
 
 def _pushback(status: ErrorStatus) -> tuple[tuple[str, str], ...]:

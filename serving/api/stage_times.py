@@ -39,12 +39,12 @@ Outcome = TypeVar("Outcome", bound=Timed)
 
 def encode_with_stage_times(call: Call, encode: Callable[[Outcome], bytes], outcome: Outcome) -> bytes:
     """Encodes the outcome, and sets the stage times in the trailing metadata if the caller requested them."""
-    if not any(key == REQUEST_KEY for key, _ in call.invocation_metadata()):
+    if not call.wants_stage_times:
         return encode(outcome)
     began = time.perf_counter()
     response = encode(outcome)  # here, so that its own time is known before the trailing metadata is set
     encode_seconds = time.perf_counter() - began
-    call.trailing_metadata = ((RESPONSE_KEY, _server_timing(outcome, encode_seconds)),)
+    call.trailing_metadata += ((RESPONSE_KEY, _server_timing(outcome, encode_seconds)),)
     return response
 
 

@@ -39,10 +39,19 @@ class ApiKey:
 
 
 class Caller(NamedTuple):
-    """Caller of a request: a name, by which admission divides the server's room, and the API key, if it has one."""
+    """Caller of a request: a name, by which admission divides the server's room, and the API key, if it has one.
+
+    `request_id`: of the request, where feedback may be given on it; otherwise empty.
+    """
 
     name: str
     key: ApiKey | None = None
+    request_id: str = ""
+
+    @property
+    def owner(self) -> str:
+        """Name of the key, whose requests only the same key can give feedback on; empty without keys."""
+        return self.key.name if self.key else ""
 
 
 def new_secret() -> str:

@@ -12,6 +12,7 @@ from serving.auth.api_keys import Caller
 from serving.auth.rate_limits import RateLimits
 from serving.core.admission import MIN_RETRY_SECONDS, Admission
 from serving.core.batcher import Batcher, Result
+from serving.core.feedback import Recorder
 from serving.core.picture_decoder import NO_DEADLINE, Images, PictureDecoder
 from serving.core.registry import Registry
 from serving.errors import ExpiredError, InvalidRequestError, OverloadedError, TooLateError
@@ -56,6 +57,35 @@ class Admitted:
             self._images = 0
 
 
+class Recorded:
+    """Result of a request on which feedback may be given: keeps its images at hand before it hands the outcome on."""
+
+    __slots__ = ("_caller", "_pixels", "_recorder", "_result")
+
+    def __init__(self, recorder: Recorder, caller: Caller, pixels: Pixels, result: Result) -> None:
+        self._recorder = recorder
+        self._caller = caller
+        self._pixels = pixels
+        self._result = result
+
+    def cancelled(self) -> bool:
+        """Returns True when the caller has gone."""
+        return self._result.cancelled()
+
+    def done(self) -> bool:
+        """Returns True when the caller has gone or has a result."""
+        return self._result.done()
+
+    def set_result(self, predictions: Predictions, /) -> None:
+        """Takes the predictions."""
+        self._recorder.add(self._caller, self._pixels, predictions)  # first: feedback may follow at once
+        self._result.set_result(predictions)
+
+    def set_exception(self, error: Exception, /) -> None:
+        """Takes the error."""
+        self._result.set_exception(error)
+
+
 # Share of a caller's remaining time that batches may take. The rest is for decoding, encoding and gRPC, which the
 # batcher's estimate leaves out, and for the error of the estimate (decision 0030).
 USABLE_SHARE = 0.5
@@ -75,8 +105,10 @@ class Classifier:
         pictures: PictureDecoder,
         max_images_per_request: int,
         metrics: Metrics,
+        recorder: Recorder | None = None,
     ) -> None:
-        """Stores its parts. `rates`: limits of API keys."""
+        """Stores its parts. `rates`: limits of API keys. `recorder`: takes what has a request's id; None: nothing."""
+        self._recorder = recorder
         self.pictures = pictures
         self.max_images_per_request = max_images_per_request
         self._registry = registry
@@ -114,7 +146,10 @@ class Classifier:
             if served.batcher.is_closing:  # another version replaced it while the pictures were decoded
                 served = self._registry.served_after_admission(version)
             predictions = await served.batcher.submit(pixels, deadline)
-            return self.with_remarks(predictions, remarks)._replace(decode_seconds=decode_seconds)
+            predictions = self.with_remarks(predictions, remarks)._replace(decode_seconds=decode_seconds)
+            if self._recorder and caller.request_id:
+                self._recorder.add(caller, pixels, predictions)
+            return predictions
 
     def begin(
         self, pixels: Pixels, caller: Caller, result: Result, version: int = 0, deadline: float = NO_DEADLINE
@@ -128,6 +163,8 @@ class Classifier:
         if not count:
             raise InvalidRequestError("the request holds no image")
         self._admit(caller.name, count, served.batcher, deadline)
+        if self._recorder and caller.request_id:
+            result = Recorded(self._recorder, caller, pixels, result)
         admitted = Admitted(self._admission, caller.name, count, result)
         try:
             self.charge(caller, count)  # after admission: what the server has no room for costs a key nothing

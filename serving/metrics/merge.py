@@ -11,7 +11,8 @@ from prometheus_client.samples import Sample
 
 # Gauges whose smallest value counts: the service is ready when all processes are, and began when the first did.
 SMALLEST = frozenset({"mnist_ready", "process_start_time_seconds", "process_max_fds"})
-LARGEST = frozenset({"mnist_last_inference_timestamp_seconds"})
+# Gauges of what processes share, and of the latest time of any.
+LARGEST = frozenset({"mnist_last_inference_timestamp_seconds", "mnist_store_pictures", "mnist_store_bytes"})
 LASTING = frozenset({"counter", "histogram"})  # types of metrics that keep counting for a process that has ended
 
 

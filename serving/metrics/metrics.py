@@ -17,6 +17,7 @@ from prometheus_client import (
 )
 
 from serving.metrics.counters import LoopCounter, LoopHistogram
+from serving.metrics.feedback_metrics import FeedbackMetrics
 from serving.predictions import DIGITS, BatchPredictions, Refusal
 
 # In Prometheus' text format each would be a series of its own.
@@ -48,6 +49,7 @@ class Metrics:
         self._make_rpc_metrics(registry)
         self._make_batch_metrics(registry)
         self._make_model_metrics(registry)
+        self.feedback = FeedbackMetrics(registry)
 
     def _make_rpc_metrics(self, registry: CollectorRegistry) -> None:
         self.tasks = Gauge("mnist_tasks", "Tasks of the event loop, calls in progress among them", registry=registry)

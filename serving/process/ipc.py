@@ -16,6 +16,7 @@ from prometheus_client import Metric
 
 from serving.config import Config
 from serving.process.trusted_files import LastGood
+from serving.store.memory import RecentPlace
 from serving.version_policy import VersionPolicy
 
 # By a worker, from its first moment. A terminal sends Ctrl-C to the whole process group, and some containers signal
@@ -34,6 +35,7 @@ class Begin:
     is_ready: bool  # the service, for /readyz
     is_first: bool  # it answers HTTP while it loads; one that replaces another does so once it is ready
     last_good: LastGood  # contents of the files of keys and TLS, which may be unusable by now
+    recent: RecentPlace | None = None  # memory for recent images, where there is a store
 
 
 @dataclass(frozen=True, slots=True)

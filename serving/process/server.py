@@ -53,8 +53,10 @@ from serving.models.column_network import ColumnNetwork
 from serving.models.onnx_session import RUNTIME_VERSION
 from serving.process.model_loading import make_reloader
 from serving.process.recycling import held_bytes
+from serving.process.store_parts import StoreParts
 from serving.process.trusted_files import NOTHING_KNOWN, LastGood, TrustedFiles
 from serving.setting_values import is_loopback, is_unix
+from serving.store.memory import RecentPlace
 from serving.version_policy import VersionPolicy
 
 FLUSH_SECONDS = 1.0  # for finished responses to leave, once nothing is in flight
@@ -75,10 +77,11 @@ class Server:
         reload_others: Callable[[], Awaitable[None]] | None = None,
         collect_service: Callable[[], Awaitable[Sequence[Metric]]] | None = None,
         last_good: LastGood = NOTHING_KNOWN,
+        recent: RecentPlace | None = None,
     ) -> None:
         """`rates`: rate limits shared by all workers. `reload_others`: reloads models in the other workers.
         `collect_service`: returns the metrics of all workers. `last_good`: contents of the files of keys and of TLS,
-        used where the files cannot be.
+        used where the files cannot be. `recent`: memory of all workers for recent images; None: its own.
 
         Raises ConfigError for a file of API keys or of TLS that cannot be used.
         """
@@ -98,13 +101,16 @@ class Server:
             if config.drift_time_share
             else None
         )
+        rates = rates or RateLimits()
+        self._store = StoreParts(config, recent, rates, self.metrics, log)
         classifier = Classifier(
             self._registry,
             self._admission,
-            rates or RateLimits(),
+            rates,
             PictureDecoder(limits, self._decoders, self.metrics, self._drift),
             config.max_images_per_request,
             self.metrics,
+            self._store.recorder,
         )
         self._explainer = Explainer(self._registry, classifier)
         self._reloader = make_reloader(config, self._registry, self.metrics, log, self._drift)
@@ -119,8 +125,8 @@ class Server:
             certificates = authenticator = CertificateAuthenticator(authenticator)
             open_methods = list(map(certificates.guard, open_methods))
         self._access_log = AccessLog(log, config.log_format) if config.access_log else None
-        observed = (authenticator, self.metrics, log, self._access_log)
-        operations = DigitOperations(classifier, self._explainer)
+        observed = (authenticator, self.metrics, log, self._access_log, self._store.recorder is not None)
+        operations = DigitOperations(classifier, self._explainer, self._store.feedback)
         reader = Reader(self._registry, classifier, ColumnNetwork())
         reload = self._reload_everywhere if config.admin else None
         collect = collect_service or self.collect
@@ -232,6 +238,7 @@ class Server:
     async def _start(self) -> None:
         """Loads the model, then listens: the kernel must not spread connections to a worker that cannot answer."""
         self._health.set_ready(False)  # so that the metric exists from the start
+        self._store.start()
         self.metrics.build_info.info(
             {
                 "version": __version__,
@@ -265,6 +272,7 @@ class Server:
                 await self._reloader.close()
         except TimeoutError:  # an inference or a load that hangs: its grace is over
             self._log.warning("models_not_closed")
+        await self._store.close()
         self._explainer.close()
         self._decoders.close()
         self._log.info("stopped")

@@ -36,6 +36,8 @@ from serving.process import recycling
 from serving.process.recycling import MemoryGrowth, held_bytes
 from serving.process.trusted_files import TrustedFiles
 from serving.process.worker_process import WorkerProcess
+from serving.store.memory import RecentMemory
+from serving.store.records import FEEDBACK
 from serving.version_policy import VersionPolicy
 
 END_SECONDS = 5.0  # for a worker to stop, after the grace of its drain
@@ -59,6 +61,7 @@ class Supervisor:
         self._retired: list[Metric] = []  # sums of the workers that have ended
         self._policy = config.model_version  # for workers that start from now on
         self._rates: RateMemory | None = None
+        self._recent: RecentMemory | None = None  # where there is a store
         self._trusted: TrustedFiles | None = None
         self._has_started = False  # every worker has been ready
         self._is_draining = False
@@ -129,6 +132,8 @@ class Supervisor:
 
     async def _start(self) -> None:
         self._rates = RateMemory()
+        if FEEDBACK in self._config.stored:
+            self._recent = RecentMemory(self._config.store_recent_images, self._count)
         self._trusted = TrustedFiles(self._config, self._log)
         ports = self._ports or self._reserved.enter_context(closing(ReservedPorts(self._config)))
         self._config = ports.of(self._config)
@@ -163,6 +168,8 @@ class Supervisor:
         self._reserved.close()
         if self._rates:
             self._rates.close()
+        if self._recent:
+            self._recent.close()
         self._log.info("stopped")
 
     def _ready_workers(self) -> list[WorkerProcess]:
@@ -181,7 +188,8 @@ class Supervisor:
             decode_threads=max(config.decode_threads // count, 1),
         )
         last_good = self._trusted.current()
-        return await WorkerProcess.spawn(share, number, self._rates.descriptor, self, last_good, is_first=is_first)
+        rates, recent = self._rates.descriptor, self._recent.place if self._recent else None
+        return await WorkerProcess.spawn(share, number, rates, self, last_good, recent, is_first=is_first)
 
     async def _keep(self, number: int) -> None:
         """Replaces the worker of this number whenever it ends or has grown, until the service drains."""

@@ -28,6 +28,7 @@ from serving.process.ipc import (
     WorkerLink,
 )
 from serving.process.trusted_files import LastGood
+from serving.store.memory import RecentPlace
 from serving.version_policy import VersionPolicy
 
 
@@ -77,12 +78,19 @@ class WorkerProcess:
 
     @staticmethod
     async def spawn(
-        config: Config, number: int, rates: int, service: Service, last_good: LastGood, *, is_first: bool
+        config: Config,
+        number: int,
+        rates: int,
+        service: Service,
+        last_good: LastGood,
+        recent: RecentPlace | None = None,
+        *,
+        is_first: bool,
     ) -> "WorkerProcess":
         """Starts a worker with `config`, which is not ready yet.
 
         `rates`: file descriptor of auth.rate_limits.RateMemory. `last_good`: contents of the files of keys and TLS.
-        `is_first`: it replaces no other.
+        `recent`: memory for recent images; None: there is no store. `is_first`: it replaces no other.
         """
         ours, theirs = socket.socketpair()
         with theirs:  # closed here once the worker has it: otherwise its end would not close ours
@@ -92,7 +100,7 @@ class WorkerProcess:
             try:
                 process = await asyncio.create_subprocess_exec(
                     *(sys.executable, "-m", "serving.process.worker", str(theirs.fileno())),
-                    pass_fds=[theirs.fileno(), rates],
+                    pass_fds=[theirs.fileno(), rates, *([recent.descriptor] if recent else [])],
                 )
             except BaseException:  # a cancellation, too
                 ours.close()
@@ -101,7 +109,7 @@ class WorkerProcess:
                 signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED_SIGNALS)
         try:
             link = await WorkerLink.open(ours)
-            await link.send(Begin(config, number, rates, service.is_ready, is_first, last_good))
+            await link.send(Begin(config, number, rates, service.is_ready, is_first, last_good, recent))
         except BaseException:  # a cancellation, as by a drain: nothing else knows of the process yet
             with suppress(ProcessLookupError):
                 process.kill()

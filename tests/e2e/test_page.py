@@ -1,7 +1,9 @@
 """The page in a real browser: drawn on, walked through, read aloud, in two languages, in the dark and on a phone."""
 
 import re
+import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -276,6 +278,32 @@ def test_page_requests_an_api_key_where_the_server_needs_one(
         visitor.page.locator("#walk").wait_for()
         assert all("401" in complaint for complaint in visitor.complaints)
         visitor.context.close()
+
+
+def test_a_visitor_says_what_was_drawn_where_the_server_takes_feedback(
+    browser: Browser, server: ServerProcess, tmp_path: Path
+) -> None:
+    without = Visitor(browser, server)
+    without.draw(DIGITS[6])
+    without.reads("This is the digit 6")
+    assert not without.page.locator("#feedback").is_visible()
+    without.context.close()
+    store = tmp_path / "store.db"
+    with server_process(ROOT / "models", f"--store={store}") as taking:
+        visitor = Visitor(browser, taking)
+        visitor.draw(DIGITS[6])
+        visitor.reads("This is the digit 6")
+        visitor.page.click("#truths [aria-label='That was a 7']")
+        visitor.page.locator("#thanks", has_text="Kept").wait_for()
+        assert visitor.serious_faults() == []
+        visitor.page.click("#truths [aria-label='That was no digit']")
+        visitor.page.click("#clear")
+        visitor.reads("Nothing is drawn yet")
+        assert not visitor.page.locator("#feedback").is_visible()
+        assert visitor.complaints == []
+        visitor.context.close()
+    with closing(sqlite3.connect(store)) as connection:
+        assert connection.execute("SELECT digit, truth IN (7, -1) FROM pictures").fetchall() == [(6, 1)]
 
 
 def test_page_is_in_spanish_where_the_browser_is(browser: Browser, server: ServerProcess) -> None:

@@ -77,7 +77,8 @@ def _json_line(outcome: Outcome) -> str:
         return json.dumps({"file": outcome.file, "error": outcome.error})
     p = outcome.prediction
     fields = {"digit": p.digit, "probability": p.probability, "novelty": p.novelty, "refused": p.refused}
-    return json.dumps({"file": outcome.file, **fields, "refusal": p.refusal, "quality": p.quality})
+    request = {"request_id": p.request_id, "index": p.index} if p.request_id else {}  # for the command feedback
+    return json.dumps({"file": outcome.file, **fields, "refusal": p.refusal, "quality": p.quality, **request})
 
 
 def _batches(files: Sequence[Path]) -> Iterator[list[tuple[str, bytes | OSError]]]:

@@ -16,6 +16,7 @@ from mnist_digits.command.classify_files import classify_files
 from mnist_digits.command.image_files import READS, find_image_files, skipped_summary
 from mnist_digits.command.read_files import read_files
 from mnist_digits.digit_client import DigitClient
+from mnist_digits.errors import CallError
 from mnist_digits.reading import LAYOUTS
 
 ENVIRONMENT_PREFIX = "MNIST_CLIENT_"
@@ -96,6 +97,8 @@ def _run(arguments: Sequence[str] | None) -> int:
     try:
         options = _parser(_defaults(os.environ)).parse_args(arguments)
         check_address(options.address)
+        if options.command == "feedback":
+            return _give_feedback(options)
         files, skipped = find_image_files(options.paths)
         credentials = _credentials(options)
         api_key = _api_key(options.api_key_file)
@@ -114,6 +117,20 @@ def _run(arguments: Sequence[str] | None) -> int:
         else:
             succeeded = classify_files(client, files, options.json)
     return 0 if succeeded else NOT_ALL_READ
+
+
+def _give_feedback(options: argparse.Namespace) -> int:
+    """Sends feedback. Raises OSError or ValueError for what cannot be sent."""
+    digit = None if options.digit == "none" else int(options.digit)
+    api_key, timeout = _api_key(options.api_key_file), options.timeout_seconds
+    client = DigitClient(options.address, credentials=_credentials(options), api_key=api_key, timeout_seconds=timeout)
+    with client:
+        try:
+            client.feedback(options.request_id, digit, index=options.index)
+        except CallError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return NOT_ALL_READ
+    return 0
 
 
 def _defaults(environment: Mapping[str, str]) -> dict[str, Any]:
@@ -149,18 +166,33 @@ def _parser(defaults: dict[str, Any]) -> argparse.ArgumentParser:
         commands, "classify", "read the one digit in each picture, and refuse a picture of several", _SETTINGS, defaults
     )
     _add_command(commands, "read", "read all digits in each picture, line by line", (*_SETTINGS, _LAYOUT), defaults)
+    feedback = _add_parser(commands, "feedback", "say what a picture that was classified really shows")
+    feedback.add_argument("request_id", metavar="REQUEST_ID", help="of its request, as classify --json prints it")
+    feedback.add_argument("digit", choices=[*map(str, range(10)), "none"], metavar="DIGIT", help="0 to 9, or none")
+    feedback.add_argument("--index", type=int, default=0, help="of the picture in its request (default: 0)")
+    _add_settings(feedback, [setting for setting in _SETTINGS if setting.name != "json"], defaults)
     return parser
 
 
 def _add_command(
     commands: Any, name: str, purpose: str, settings: Sequence[_Setting], defaults: Mapping[str, Any]
 ) -> None:
-    """Adds a command that takes files. `purpose`: starts with a lower-case verb."""
-    description = f"{purpose[0].upper()}{purpose[1:]}. Every flag has an environment variable for its default."
-    command = commands.add_parser(name, help=purpose, description=description)
+    """Adds a command that takes files."""
+    command = _add_parser(commands, name, purpose)
     command.add_argument(
         "paths", nargs="+", type=Path, metavar="FILE_OR_FOLDER", help="pictures, folders of them, or - for stdin"
     )
+    _add_settings(command, settings, defaults)
+
+
+def _add_parser(commands: Any, name: str, purpose: str) -> argparse.ArgumentParser:
+    """Adds a command. `purpose`: starts with a lower-case verb."""
+    description = f"{purpose[0].upper()}{purpose[1:]}. Every setting has an environment variable for its default."
+    command: argparse.ArgumentParser = commands.add_parser(name, help=purpose, description=description)
+    return command
+
+
+def _add_settings(command: argparse.ArgumentParser, settings: Sequence[_Setting], defaults: Mapping[str, Any]) -> None:
     for setting in settings:
         if setting.parse is _switch:
             command.add_argument(setting.flag, action="store_true", help=f"{setting.help} ({setting.variable})")

@@ -72,12 +72,14 @@ class ClassifyRequest(_message.Message):
     def __init__(self, images: _Optional[_Iterable[_Union[Image, _Mapping]]] = ..., model_version: _Optional[int] = ...) -> None: ...
 
 class ClassifyResponse(_message.Message):
-    __slots__ = ("predictions", "model_version")
+    __slots__ = ("predictions", "model_version", "request_id")
     PREDICTIONS_FIELD_NUMBER: _ClassVar[int]
     MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     predictions: _containers.RepeatedCompositeFieldContainer[Prediction]
     model_version: int
-    def __init__(self, predictions: _Optional[_Iterable[_Union[Prediction, _Mapping]]] = ..., model_version: _Optional[int] = ...) -> None: ...
+    request_id: str
+    def __init__(self, predictions: _Optional[_Iterable[_Union[Prediction, _Mapping]]] = ..., model_version: _Optional[int] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class Prediction(_message.Message):
     __slots__ = ("digit", "probability", "probabilities", "novelty", "refused", "refusal", "quality")
@@ -250,7 +252,7 @@ class GetModelRequest(_message.Message):
     def __init__(self, model_version: _Optional[int] = ...) -> None: ...
 
 class GetModelResponse(_message.Message):
-    __slots__ = ("name", "version", "created", "test_accuracy", "novelty_threshold", "device", "max_images_per_request", "max_image_bytes", "max_image_pixels", "model_sha256", "precision", "inference_threads", "max_batch_size", "is_tuned", "served_versions", "refused_versions")
+    __slots__ = ("name", "version", "created", "test_accuracy", "novelty_threshold", "device", "max_images_per_request", "max_image_bytes", "max_image_pixels", "model_sha256", "precision", "inference_threads", "max_batch_size", "is_tuned", "served_versions", "refused_versions", "takes_feedback")
     NAME_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     CREATED_FIELD_NUMBER: _ClassVar[int]
@@ -267,6 +269,7 @@ class GetModelResponse(_message.Message):
     IS_TUNED_FIELD_NUMBER: _ClassVar[int]
     SERVED_VERSIONS_FIELD_NUMBER: _ClassVar[int]
     REFUSED_VERSIONS_FIELD_NUMBER: _ClassVar[int]
+    TAKES_FEEDBACK_FIELD_NUMBER: _ClassVar[int]
     name: str
     version: int
     created: str
@@ -283,7 +286,30 @@ class GetModelResponse(_message.Message):
     is_tuned: bool
     served_versions: _containers.RepeatedScalarFieldContainer[int]
     refused_versions: _containers.RepeatedCompositeFieldContainer[RefusedVersion]
-    def __init__(self, name: _Optional[str] = ..., version: _Optional[int] = ..., created: _Optional[str] = ..., test_accuracy: _Optional[float] = ..., novelty_threshold: _Optional[float] = ..., device: _Optional[str] = ..., max_images_per_request: _Optional[int] = ..., max_image_bytes: _Optional[int] = ..., max_image_pixels: _Optional[int] = ..., model_sha256: _Optional[str] = ..., precision: _Optional[str] = ..., inference_threads: _Optional[int] = ..., max_batch_size: _Optional[int] = ..., is_tuned: _Optional[bool] = ..., served_versions: _Optional[_Iterable[int]] = ..., refused_versions: _Optional[_Iterable[_Union[RefusedVersion, _Mapping]]] = ...) -> None: ...
+    takes_feedback: bool
+    def __init__(self, name: _Optional[str] = ..., version: _Optional[int] = ..., created: _Optional[str] = ..., test_accuracy: _Optional[float] = ..., novelty_threshold: _Optional[float] = ..., device: _Optional[str] = ..., max_images_per_request: _Optional[int] = ..., max_image_bytes: _Optional[int] = ..., max_image_pixels: _Optional[int] = ..., model_sha256: _Optional[str] = ..., precision: _Optional[str] = ..., inference_threads: _Optional[int] = ..., max_batch_size: _Optional[int] = ..., is_tuned: _Optional[bool] = ..., served_versions: _Optional[_Iterable[int]] = ..., refused_versions: _Optional[_Iterable[_Union[RefusedVersion, _Mapping]]] = ..., takes_feedback: _Optional[bool] = ...) -> None: ...
+
+class FeedbackRequest(_message.Message):
+    __slots__ = ("request_id", "index", "digit", "no_digit")
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    DIGIT_FIELD_NUMBER: _ClassVar[int]
+    NO_DIGIT_FIELD_NUMBER: _ClassVar[int]
+    request_id: str
+    index: int
+    digit: int
+    no_digit: bool
+    def __init__(self, request_id: _Optional[str] = ..., index: _Optional[int] = ..., digit: _Optional[int] = ..., no_digit: _Optional[bool] = ...) -> None: ...
+
+class FeedbackResponse(_message.Message):
+    __slots__ = ("digit", "refused", "model_version")
+    DIGIT_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_FIELD_NUMBER: _ClassVar[int]
+    MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    digit: int
+    refused: bool
+    model_version: int
+    def __init__(self, digit: _Optional[int] = ..., refused: _Optional[bool] = ..., model_version: _Optional[int] = ...) -> None: ...
 
 class RefusedVersion(_message.Message):
     __slots__ = ("version", "check", "reason")

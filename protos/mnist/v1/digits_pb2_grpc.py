@@ -60,6 +60,11 @@ class DigitClassifierStub:
                 request_serializer=protos_dot_mnist_dot_v1_dot_digits__pb2.GetModelRequest.SerializeToString,
                 response_deserializer=protos_dot_mnist_dot_v1_dot_digits__pb2.GetModelResponse.FromString,
                 _registered_method=True)
+        self.Feedback = channel.unary_unary(
+                '/mnist.v1.DigitClassifier/Feedback',
+                request_serializer=protos_dot_mnist_dot_v1_dot_digits__pb2.FeedbackRequest.SerializeToString,
+                response_deserializer=protos_dot_mnist_dot_v1_dot_digits__pb2.FeedbackResponse.FromString,
+                _registered_method=True)
 
 
 class DigitClassifierServicer:
@@ -116,6 +121,19 @@ class DigitClassifierServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Feedback(self, request, context):
+        """Takes the truth about an image that Classify or the Open Inference Protocol's ModelInfer has answered, by
+        `ClassifyResponse.request_id`. When it returns, picture, answer and truth are on the server's disk. A second one for
+        the same image corrects the first.
+        INVALID_ARGUMENT: no request id, an index or a digit that is none, or no truth.
+        NOT_FOUND: no such image of a recent request of the same API key.
+        RESOURCE_EXHAUSTED: too much feedback at once, or the key is ahead of its rate, where it counts as one image.
+        UNAVAILABLE: it cannot be kept now, as on a full disk. UNIMPLEMENTED: this server takes no feedback.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_DigitClassifierServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -143,6 +161,11 @@ def add_DigitClassifierServicer_to_server(servicer, server):
                     servicer.GetModel,
                     request_deserializer=protos_dot_mnist_dot_v1_dot_digits__pb2.GetModelRequest.FromString,
                     response_serializer=protos_dot_mnist_dot_v1_dot_digits__pb2.GetModelResponse.SerializeToString,
+            ),
+            'Feedback': grpc.unary_unary_rpc_method_handler(
+                    servicer.Feedback,
+                    request_deserializer=protos_dot_mnist_dot_v1_dot_digits__pb2.FeedbackRequest.FromString,
+                    response_serializer=protos_dot_mnist_dot_v1_dot_digits__pb2.FeedbackResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -281,6 +304,33 @@ class DigitClassifier:
             '/mnist.v1.DigitClassifier/GetModel',
             protos_dot_mnist_dot_v1_dot_digits__pb2.GetModelRequest.SerializeToString,
             protos_dot_mnist_dot_v1_dot_digits__pb2.GetModelResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Feedback(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mnist.v1.DigitClassifier/Feedback',
+            protos_dot_mnist_dot_v1_dot_digits__pb2.FeedbackRequest.SerializeToString,
+            protos_dot_mnist_dot_v1_dot_digits__pb2.FeedbackResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -162,6 +162,11 @@ def _version_bytes(version: int) -> bytes:
     return digits_pb2.ClassifyResponse(model_version=version).SerializeToString()
 
 
+def request_id_bytes(request_id: str) -> bytes:
+    """Returns the field of ClassifyResponse that holds the request's id, to be appended: fields may come in a row."""
+    return digits_pb2.ClassifyResponse(request_id=request_id).SerializeToString()
+
+
 def _image(index: int, image: digits_pb2.Image) -> ImageInput:
     form = image.WhichOneof("form")
     if form == "pixels":

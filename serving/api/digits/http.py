@@ -1,5 +1,6 @@
-"""`/v1/classify`, `/v1/read` and `/v1/explain`: pictures or pixels in the body, JSON back; for clients without gRPC."""
+"""`/v1/classify`, `/v1/read`, `/v1/explain`, `/v1/feedback`: pictures, pixels or JSON in the body, and JSON back."""
 
+import json
 import time
 from base64 import b64encode
 from enum import IntFlag
@@ -10,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from protos.mnist.v1 import digits_pb2
+from serving.api.digits.feedback_codec import feedback_of_json
 from serving.api.digits.http_bodies import is_form, is_pixels, read_body, read_picture
 from serving.api.digits.operations import DigitOperations
 from serving.api.http.application import Route, json_response
@@ -18,17 +20,20 @@ from serving.api.http.calls import ANSWER_SECONDS, HttpCalls
 from serving.auth.api_keys import CLASSIFY, Caller
 from serving.core.classifier import Classifier
 from serving.core.reader import Reader
+from serving.errors import InvalidRequestError
 from serving.predictions import PIXELS, Predictions, Refusal
 from serving.readings import Glyph, Layout, Reading
 from serving.version_policy import LARGEST_VERSION
 
 CLASSIFY_PATH, READ_PATH, EXPLAIN_PATH = "/v1/classify", "/v1/read", "/v1/explain"
+FEEDBACK_PATH = "/v1/feedback"
+LONGEST_FEEDBACK = 4096  # bytes of a body
 LONGEST_QUERY = 1024
 _OPENAPI = Path(__file__).with_name("openapi.json")
 
 
 class DigitEndpoints:
-    """Endpoints of the three methods."""
+    """Endpoints of the four methods."""
 
     def __init__(
         self,
@@ -47,11 +52,13 @@ class DigitEndpoints:
         self._calls = calls
 
     def routes(self) -> list[Route]:
-        """Returns the routes of the three methods and of their description."""
+        """Returns the routes of the four methods and of their description."""
         classify = self._calls.endpoint("Classify", self._classify, CLASSIFY, self._longest_body)
         read = self._calls.endpoint("Read", self._read, CLASSIFY, self._longest_body)
         explain = self._calls.endpoint("Explain", self._explain, CLASSIFY, lambda _: self._longest_image)
+        feedback = self._calls.endpoint("Feedback", self._feedback, CLASSIFY, lambda _: LONGEST_FEEDBACK)
         return [
+            Route("POST", FEEDBACK_PATH, feedback),
             *(Route(method, CLASSIFY_PATH, classify) for method in ("POST", "PUT")),
             *(Route(method, READ_PATH, read) for method in ("POST", "PUT")),
             *(Route(method, EXPLAIN_PATH, explain) for method in ("POST", "PUT")),
@@ -69,7 +76,10 @@ class DigitEndpoints:
         until = time.monotonic() + ANSWER_SECONDS
         predictions = await self._classifier.classify(body.images, caller, version, until)
         found = [_prediction(predictions, index) for index in range(predictions.images)]
-        return json_response({"predictions": found} if body.is_list else found[0])
+        document: dict[str, Any] = {"predictions": found} if body.is_list else found[0]
+        if self._operations.takes_feedback:
+            document["request_id"] = caller.request_id
+        return json_response(document)
 
     async def _read(self, request: Request, content: bytes, caller: Caller) -> Response:
         version, layout = _number(request, "model_version", LARGEST_VERSION), _layout(request)
@@ -86,6 +96,17 @@ class DigitEndpoints:
         )
         until = time.monotonic() + ANSWER_SECONDS
         return json_response(_explanation(await self._operations.explain(message.SerializeToString(), caller, until)))
+
+    async def _feedback(self, _: Request, body: bytes, caller: Caller) -> Response:
+        truth = feedback_of_json(_document(body))
+        return json_response(await self._operations.give(truth, caller, time.monotonic() + ANSWER_SECONDS))
+
+
+def _document(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise InvalidRequestError(f"the body is no JSON: {str(error)[:100]}") from error
 
 
 async def _describe(_: Request) -> Response:

@@ -11,11 +11,12 @@ import numpy as np
 
 from protos.mnist.v1 import digits_pb2
 from serving.api.access_log import AccessLog
-from serving.api.digits.codec import parse_request, response_bytes, stream_response_bytes
+from serving.api.digits.codec import parse_request, request_id_bytes, response_bytes, stream_response_bytes
 from serving.api.digits.operations import DigitOperations
 from serving.api.digits.read_codec import parse_read, reading_bytes
 from serving.api.engine.call import Call, Method
-from serving.api.pending import PendingCall, deliver
+from serving.api.pending import Encode, PendingCall, deliver
+from serving.api.request_ids import of_stream
 from serving.api.rpc import RpcObserver
 from serving.api.stage_times import encode_with_stage_times
 from serving.api.wire_format import parse_message
@@ -27,6 +28,7 @@ from serving.core.registry import Registry
 from serving.errors import InvalidRequestError
 from serving.logging import Logger
 from serving.metrics.metrics import Metrics
+from serving.predictions import Predictions
 from serving.version_policy import LARGEST_VERSION
 
 SERVICE = digits_pb2.DESCRIPTOR.services_by_name["DigitClassifier"].full_name
@@ -36,7 +38,7 @@ STREAM_REQUESTS_IN_FLIGHT = 256
 
 
 class DigitService:
-    """Serves Classify, ClassifyStream, Read, Explain and GetModel."""
+    """Serves Classify, ClassifyStream, Read, Explain, GetModel and Feedback."""
 
     def __init__(
         self,
@@ -48,16 +50,17 @@ class DigitService:
         metrics: Metrics,
         log: Logger,
         access_log: AccessLog | None,
+        has_store: bool,
     ) -> None:
         self._operations = operations
         self._classifier = classifier
         self._reader = reader
         self._registry = registry
         self._authenticator = authenticator
-        self._rpcs = RpcObserver(SERVICE, authenticator, metrics, log, access_log)
+        self._rpcs = RpcObserver(SERVICE, authenticator, metrics, log, access_log, has_store)
 
     def methods(self) -> list[Method]:
-        """Returns the five methods."""
+        """Returns the methods."""
         rpcs = self._rpcs
         return [
             rpcs.direct("Classify", self._classify, CLASSIFY, self._classifier.check_room),
@@ -65,11 +68,15 @@ class DigitService:
             rpcs.unary("Read", self._read, CLASSIFY, self._classifier.check_room),
             rpcs.unary("Explain", self._explain, CLASSIFY),
             rpcs.unary("GetModel", self._get_model),
+            rpcs.unary("Feedback", self._feedback, CLASSIFY),
         ]
 
     def _classify(self, request: bytes, call: Call) -> None:
         images, version = parse_request(request, self._classifier.max_images_per_request)
-        result = PendingCall(call, response_bytes, self._fail_classify)
+        encode: Encode = response_bytes
+        if self._operations.takes_feedback:
+            encode = partial(_with_id, call.request_id)
+        result = PendingCall(call, encode, self._fail_classify)
         if isinstance(images, np.ndarray):
             admitted = self._classifier.begin(images, call.caller, result, version, call.deadline)
             call.on_cancel = admitted.release
@@ -87,6 +94,9 @@ class DigitService:
 
     async def _explain(self, request: bytes, call: Call) -> bytes:
         return await self._operations.explain(request, call.caller, call.deadline)
+
+    async def _feedback(self, request: bytes, call: Call) -> bytes:
+        return await self._operations.feedback(request, call.caller, call.deadline)
 
     async def _get_model(self, request: bytes, _: Call) -> bytes:
         message = parse_message(digits_pb2.GetModelRequest, request)
@@ -107,6 +117,7 @@ class DigitService:
             inference_threads=model.session.threads,
             max_batch_size=served.batcher.max_batch_size,
             is_tuned=served.is_tuned,
+            takes_feedback=self._operations.takes_feedback,
             served_versions=self._registry.versions,
             refused_versions=[
                 digits_pb2.RefusedVersion(
@@ -148,9 +159,15 @@ class DigitService:
         try:
             # Again for each request: a stream may outlive the key, which can be revoked meanwhile.
             caller = self._authenticator.authenticate(call, CLASSIFY)
+            if call.caller.request_id:  # where there is a store
+                caller = caller._replace(request_id=of_stream(call.request_id, message.id))
             response = await self._operations.classify(message.request, caller, call.deadline)
             return stream_response_bytes(message.id, response)
         except Exception as error:  # the border of one request within the stream
             status = self._rpcs.status(error, "ClassifyStream")
             failure = digits_pb2.Failure(code=status.code.value[0], message=status.message)
             return digits_pb2.ClassifyStreamResponse(id=message.id, failure=failure).SerializeToString()
+
+
+def _with_id(request_id: str, predictions: Predictions) -> bytes:
+    return response_bytes(predictions) + request_id_bytes(request_id)

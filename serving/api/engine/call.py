@@ -16,6 +16,7 @@ from typing import Literal, Protocol
 
 import grpc
 
+from serving.api.request_ids import REQUEST_ID
 from serving.auth.api_keys import Caller
 
 Metadata = Iterable[tuple[str, str | bytes]]
@@ -43,7 +44,10 @@ class Observer(Protocol):
 class Call(ABC):
     """One call. Belongs to the event loop's thread."""
 
-    __slots__ = ("begun", "caller", "deadline", "is_over", "observer", "on_cancel", "trailing_metadata")
+    __slots__ = (
+        *("begun", "caller", "deadline", "is_over", "observer", "on_cancel"),
+        *("request_id", "trailing_metadata", "wants_stage_times"),
+    )
 
     caller: Caller  # set by the authenticator, before the method's own code runs
     begun: float  # time.perf_counter() when the observer first saw the call
@@ -53,6 +57,8 @@ class Call(ABC):
         self.deadline = deadline
         self.is_over = False
         self.trailing_metadata: tuple[tuple[str, str], ...] = ()
+        self.request_id = ""  # empty: the call has none
+        self.wants_stage_times = False
         self.on_cancel: Callable[[], object] = _nothing
         self.observer: Observer | None = None
 
@@ -79,6 +85,11 @@ class Call(ABC):
     @abstractmethod
     def _send(self, code: grpc.StatusCode, details: str, message: bytes | None) -> None:
         """Sends a unary call's message, if any, and its status with the trailing metadata."""
+
+    def identify(self, request_id: str) -> None:
+        """Gives the call an id, which its trailing metadata returns. Call it once."""
+        self.request_id = request_id
+        self.trailing_metadata += ((REQUEST_ID, request_id),)
 
     def respond(self, message: bytes) -> None:
         """Ends a unary call with its response."""

@@ -16,8 +16,10 @@ from starlette.routing import compile_path
 from starlette.types import Receive, Scope, Send
 
 from serving.api.http.connection import EXTENSION, HttpConnection
+from serving.api.request_ids import REQUEST_ID, TRACEPARENT, given_id, new_id
 from serving.logging import Logger
 
+ID_KEY = "request_id"  # of the scope: the request's id
 WRITE_SECONDS = 30.0  # for a client that sends more to read the response before
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -49,6 +51,7 @@ class Application:
         """Answers one request. An exception of an endpoint is logged, and answered with 500."""
         connection: HttpConnection = scope["extensions"][EXTENSION]
         connection.answering = asyncio.current_task()
+        scope[ID_KEY] = _request_id(scope)
         request = Request(scope, receive, send)
         try:
             try:
@@ -59,6 +62,7 @@ class Application:
             if connection.flow.write_paused:  # by an earlier response: this one is written at once
                 async with asyncio.timeout(WRITE_SECONDS):
                     await connection.flow.drain()
+            response.raw_headers.append((_ID_HEADER, scope[ID_KEY].encode()))
             await response(scope, receive, send)
         except TimeoutError:
             connection.transport.abort()  # not close(), which would wait until the buffer is written
@@ -88,6 +92,16 @@ class Application:
                 request.scope["path_params"] = match.groupdict()
                 return endpoints
         return None
+
+
+_ID_HEADER = REQUEST_ID.encode()
+_ID_HEADERS = (_ID_HEADER, TRACEPARENT.encode())
+
+
+def _request_id(scope: Scope) -> str:
+    """Returns the id that the client gave, or a new one."""
+    given = [(name.decode(), value.decode("latin-1")) for name, value in scope["headers"] if name in _ID_HEADERS]
+    return (given and given_id(given)) or new_id()
 
 
 def json_response(document: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:

@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from serving.api.access_log import AccessLog
-from serving.api.http.application import Endpoint, error_response
+from serving.api.http.application import ID_KEY, Endpoint, error_response
 from serving.api.http.bodies import Bodies, RefusedError
 from serving.api.http.packing import SHORTEST, packed
 from serving.api.status import INTERNAL_REASON, ErrorStatus, error_status
@@ -50,10 +50,11 @@ class HttpCalls:
         metrics: Metrics,
         log: Logger,
         access_log: AccessLog | None,
+        has_store: bool,
         bodies: Bodies,
         is_closed: bool,
     ) -> None:
-        """`is_closed`: refuses every call.
+        """`has_store`: callers carry their request's id. `is_closed`: refuses every call.
 
         It is closed where gRPC requires TLS, which the HTTP port does not offer: plain text would bypass it.
         """
@@ -61,6 +62,7 @@ class HttpCalls:
         self._metrics = metrics
         self._log = log
         self._access_log = access_log
+        self._has_store = has_store
         self._is_closed = is_closed
         self._bodies = bodies
 
@@ -87,6 +89,8 @@ class HttpCalls:
             try:
                 longest = longest_body(request)
                 caller = self._authenticator.authenticate(origin, scope)
+                if self._has_store:
+                    caller = caller._replace(request_id=request.scope[ID_KEY])
                 await self._bodies.read(request, body, longest)
                 response = await handler(request, await self._bodies.unpack(request, body, longest), caller)
                 code = "OK"
@@ -106,7 +110,7 @@ class HttpCalls:
                 self._metrics.http_requests.labels(name, code).inc()
                 seconds.observe(elapsed)
                 if self._access_log:
-                    self._access_log.add(f"HTTP {name}", code, elapsed, origin.peer())
+                    self._access_log.add(f"HTTP {name}", code, elapsed, origin.peer(), request.scope[ID_KEY])
             return response if len(response.body) < SHORTEST else await packed(request, response)
 
         return answer

@@ -24,7 +24,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from serving.api.engine.call import NO_DEADLINE, OK, Call, Metadata, Method
-from serving.api.http.application import Endpoint, Route, error_response, json_response
+from serving.api.http.application import ID_KEY, Endpoint, Route, error_response, json_response
 from serving.api.http.bodies import LONGEST_JSON, Bodies, RefusedError, header, is_mostly_brackets
 from serving.api.http.calls import HTTP_STATUS, Origin, refuse_plain_text
 
@@ -117,6 +117,7 @@ class _WebCall(Call):
         super().__init__(_deadline(request))
         self._request = request
         self._origin = Origin(request)
+        self.identify(request.scope[ID_KEY])
         self.outcome: asyncio.Future[_Outcome] = asyncio.get_running_loop().create_future()
 
     def peer(self) -> str:

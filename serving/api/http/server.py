@@ -88,7 +88,7 @@ def _for_browsers(application: ASGIApp, origins: Sequence[str]) -> ASGIApp:
         allow_origins=origins,
         allow_methods=("GET", "POST", "PUT"),
         allow_headers=("*",),
-        expose_headers=("Inference-Header-Content-Length", "Retry-After", *GRPC_HEADERS),
+        expose_headers=("Inference-Header-Content-Length", "Retry-After", "X-Request-Id", *GRPC_HEADERS),
     )
 
 

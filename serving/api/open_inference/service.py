@@ -22,6 +22,7 @@ from serving.api.open_inference.operations import (
 )
 from serving.api.open_inference.settings import LOG_SETTINGS, TRACE_SETTINGS
 from serving.api.pending import PendingCall, deliver
+from serving.api.request_ids import of_stream
 from serving.api.rpc import RpcObserver, Unary
 from serving.api.wire_format import parse_message
 from serving.auth.api_keys import ADMIN, CLASSIFY
@@ -52,11 +53,12 @@ class OpenInferenceService:
         metrics: Metrics,
         log: Logger,
         access_log: AccessLog | None,
+        has_store: bool,
     ) -> None:
         self._operations = operations
         self._classifier = classifier
         self._authenticator = authenticator
-        self._rpcs = RpcObserver(SERVICE, authenticator, metrics, log, access_log)
+        self._rpcs = RpcObserver(SERVICE, authenticator, metrics, log, access_log, has_store)
 
     def methods(self) -> list[Method]:
         """Returns the methods."""
@@ -120,6 +122,8 @@ class OpenInferenceService:
         try:
             # Again for each request: a stream may outlive the key, which can be revoked meanwhile.
             caller = self._authenticator.authenticate(call, CLASSIFY)
+            if call.caller.request_id:  # of a stream's requests the caller's own id names each
+                caller = caller._replace(request_id=of_stream(call.request_id, _id(request)))
             model = self._operations.model()
             message = parse_infer(request, model)
             predictions = await self._operations.infer(message, caller, call.deadline)

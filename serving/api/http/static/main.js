@@ -6,6 +6,7 @@
 // 4. Responses to a drawing that is gone are dropped.
 
 import { layOutBars, showAnswer, showError } from "./answer.js";
+import { layOutFeedback, showFeedback } from "./feedback.js";
 import { paintMap, palette } from "./grid.js";
 import { Lab } from "./lab.js";
 import { hasSeveral } from "./lines.js";
@@ -27,6 +28,7 @@ let explained = null;
 let failure = null;
 
 layOutBars();
+layOutFeedback(() => language, (error) => showError(error, language));
 const walk = new Walk();
 const lab = new Lab();
 const pad = new Pad(byId("paper"), (isResting) => changed(isResting));
@@ -67,6 +69,7 @@ function forget() {
   hideLayers();
   for (const id of ["time", "walk-error"]) byId(id).textContent = "";
   showAnswer(null, null, null, language);
+  showFeedback(null, language);
   showError(null, language);
 }
 
@@ -112,6 +115,7 @@ async function classifyDrawing() {
       if (error.status === 429) setTimeout(retry, BUSY_MILLISECONDS, since);
     }
     showAnswer(prediction, reading, failure, language);
+    showFeedback(reading ? null : prediction, language);
     showError(failure, language);
     await pause;
   }
@@ -174,6 +178,7 @@ function speak(chosen) {
     button.setAttribute("aria-pressed", String(button.dataset.language === language));
   }
   showAnswer(prediction, reading, failure, language);
+  showFeedback(reading ? null : prediction, language);
   showError(failure, language);
   lab.speak(language);
   if (explained) showExplained();

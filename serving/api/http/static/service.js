@@ -1,4 +1,4 @@
-// Calls the service over HTTP: classifies a picture, reads its lines, and explains how the network sees it.
+// Calls the service over HTTP: classifies a picture, reads its lines, explains it, and gives feedback.
 
 let key = "";
 
@@ -23,6 +23,12 @@ export function classify(body, signal) {
 /** Reads a picture file of several digits: {lines, quality, width, height}, boxes in pixels of the picture. */
 export function read(body, signal) {
   return post("v1/read", body, signal);
+}
+
+/** Says what the picture of a request really shows: a digit, or null for none. */
+export function giveFeedback(id, digit) {
+  const truth = digit === null ? { no_digit: true } : { digit };
+  return post("v1/feedback", JSON.stringify({ request_id: id, ...truth }));
 }
 
 const kernels = new Map(); // by version: the same for every picture

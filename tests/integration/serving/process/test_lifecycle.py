@@ -176,7 +176,7 @@ async def test_the_access_line_can_be_turned_on_and_never_holds_pixels(
     events = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     rpcs = [event for event in events if event["event"] == "rpc"]
     assert len(rpcs) == lines
-    wanted = {"event", "level", "timestamp", "method", "code", "seconds", "peer"}
+    wanted = {"event", "level", "timestamp", "method", "code", "seconds", "peer", "request_id"}
     assert all(set(event) == wanted and event["code"] == "OK" for event in rpcs)
 
 
