@@ -66,7 +66,8 @@ def response_predictions(content: bytes, images: int) -> list[Prediction]:
     try:
         predictions = _plain_predictions(content)
         if predictions is None:
-            predictions = [prediction(message) for message in proto.ClassifyResponse.FromString(content).predictions]
+            response = proto.ClassifyResponse.FromString(content)
+            predictions = [prediction(message, response.model_version) for message in response.predictions]
     except DecodeError as error:
         raise CallError("INTERNAL", f"the server's answer is no ClassifyResponse: {error}") from error
     if len(predictions) != images:
@@ -77,12 +78,14 @@ def response_predictions(content: bytes, images: int) -> list[Prediction]:
 def _plain_predictions(content: bytes) -> list[Prediction] | None:
     """Unpacks the predictions; None when not all of them are plain."""
     end = len(content) - len(content) % _RECORD.size
-    predictions = []
+    rows = []
     for record in _RECORD.iter_unpack(memoryview(content)[:end]):
         digit, is_refused, refusal = record[3], record[21], record[23]
         if _fixed(record) != _FIXED or (digit | is_refused | refusal) & _LONGER_VARINT:
             return None
         name = refusal_name(refusal) if is_refused else None
-        predictions.append(Prediction(digit, record[5], record[8:18], record[19], bool(is_refused), name))
-    # The model version follows the last record; or a prediction of another form does.
-    return None if proto.ClassifyResponse.FromString(content[end:]).predictions else predictions
+        rows.append((digit, record[5], record[8:18], record[19], bool(is_refused), name))
+    # The model version follows the last record; or a prediction of another form does. Not parsed before the records
+    # are known to be plain: at another place the rest may begin in the middle of a field.
+    rest = proto.ClassifyResponse.FromString(content[end:])
+    return None if rest.predictions else [Prediction(*row, (), rest.model_version) for row in rows]

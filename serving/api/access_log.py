@@ -26,6 +26,7 @@ class _EndedCall(NamedTuple):
     code: str
     seconds: float
     peer: str
+    key: str  # name of its API key, empty where it has none
 
 
 class AccessLog:
@@ -38,9 +39,9 @@ class AccessLog:
         self._calls: list[_EndedCall] = []
         self._timer: asyncio.TimerHandle | None = None
 
-    def add(self, method: str, code: str, seconds: float, peer: str) -> None:
+    def add(self, method: str, code: str, seconds: float, peer: str, key: str = "") -> None:
         """Adds a call that has ended now and took `seconds`; its line is written within DELAY_SECONDS."""
-        self._calls.append(_EndedCall(time.time(), method, code, round(seconds, 6), peer))
+        self._calls.append(_EndedCall(time.time(), method, code, round(seconds, 6), peer, key))
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(DELAY_SECONDS, self.write)
 
@@ -63,6 +64,7 @@ class AccessLog:
             "code": call.code,
             "seconds": call.seconds,
             "peer": call.peer,
+            **({"key": call.key} if call.key else {}),
             "event": "rpc",
             "level": "info",
             "timestamp": f"{_date_and_time(second)}.{int(fraction * 1_000_000):06}Z",

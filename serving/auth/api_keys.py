@@ -45,6 +45,9 @@ class Caller(NamedTuple):
     key: ApiKey | None = None
 
 
+NOBODY = Caller("")  # who has not been identified
+
+
 def new_secret() -> str:
     """Returns a new random key, as its holder sends it."""
     return f"mnist_{secrets.token_urlsafe(32)}"
