@@ -68,7 +68,8 @@ def response_predictions(content: bytes, images: int) -> list[Prediction]:
         predictions, request_id = _plain_predictions(content)
         if predictions is None:
             response = proto.ClassifyResponse.FromString(content)
-            predictions, request_id = [prediction(message) for message in response.predictions], response.request_id
+            predictions = [prediction(message, response.model_version) for message in response.predictions]
+            request_id = response.request_id
     except DecodeError as error:
         raise CallError("INTERNAL", f"the server's answer is no ClassifyResponse: {error}") from error
     if len(predictions) != images:
@@ -81,13 +82,16 @@ def response_predictions(content: bytes, images: int) -> list[Prediction]:
 def _plain_predictions(content: bytes) -> tuple[list[Prediction] | None, str]:
     """Unpacks the predictions, None when not all of them are plain, and the request's id."""
     end = len(content) - len(content) % _RECORD.size
-    predictions = []
+    rows = []
     for record in _RECORD.iter_unpack(memoryview(content)[:end]):
         digit, is_refused, refusal = record[3], record[21], record[23]
         if _fixed(record) != _FIXED or (digit | is_refused | refusal) & _LONGER_VARINT:
             return None, ""
         name = refusal_name(refusal) if is_refused else None
-        predictions.append(Prediction(digit, record[5], record[8:18], record[19], bool(is_refused), name))
-    # Version and id follow the last record; or a prediction of another form does.
+        rows.append((digit, record[5], record[8:18], record[19], bool(is_refused), name))
+    # Version and id follow the last record; or a prediction of another form does. Not parsed before the records are
+    # known to be plain: at another place the rest may begin in the middle of a field.
     rest = proto.ClassifyResponse.FromString(content[end:])
-    return (None, "") if rest.predictions else (predictions, rest.request_id)
+    if rest.predictions:
+        return None, ""
+    return [Prediction(*row, (), rest.model_version) for row in rows], rest.request_id

@@ -59,7 +59,7 @@ def response_explanation(content: bytes) -> Explanation:
     try:
         response = proto.ExplainResponse.FromString(content)
         return Explanation(
-            prediction=prediction(response.prediction),
+            prediction=prediction(response.prediction, response.model_version),
             model_version=response.model_version,
             pixels=np.frombuffer(response.pixels, np.uint8).reshape(SIDE, SIDE),
             layers=tuple(map(_layer, response.layers)),

@@ -23,6 +23,7 @@ class Prediction:
     # None exactly when not refused.
     refusal: str | None
     quality: tuple[str, ...] = ()  # what may be wrong with a picture: "touches_border", "low_contrast", ...
+    model_version: int = 0  # the version that answered
     request_id: str = ""  # for `feedback`; empty: the server takes none
     index: int = 0  # of the image in that request, which calls may share
 
@@ -48,8 +49,8 @@ class ModelDescription:
     takes_feedback: bool = False
 
 
-def prediction(message: proto.Prediction) -> Prediction:
-    """Converts one message of a response."""
+def prediction(message: proto.Prediction, model_version: int) -> Prediction:
+    """Converts one message of a response by `model_version`."""
     return Prediction(
         digit=message.digit,
         probability=message.probability,
@@ -58,6 +59,7 @@ def prediction(message: proto.Prediction) -> Prediction:
         refused=message.refused,
         refusal=refusal_name(message.refusal) if message.refused else None,
         quality=tuple(enum_name(proto.Quality.DESCRIPTOR, remark) for remark in message.quality),
+        model_version=model_version,
     )
 
 

@@ -27,6 +27,7 @@ class _EndedCall(NamedTuple):
     seconds: float
     peer: str
     request_id: str
+    key: str  # name of its API key, empty where it has none
 
 
 class AccessLog:
@@ -39,9 +40,9 @@ class AccessLog:
         self._calls: list[_EndedCall] = []
         self._timer: asyncio.TimerHandle | None = None
 
-    def add(self, method: str, code: str, seconds: float, peer: str, request_id: str) -> None:
+    def add(self, method: str, code: str, seconds: float, peer: str, request_id: str, key: str = "") -> None:
         """Adds a call that has ended now and took `seconds`; its line is written within DELAY_SECONDS."""
-        self._calls.append(_EndedCall(time.time(), method, code, round(seconds, 6), peer, request_id))
+        self._calls.append(_EndedCall(time.time(), method, code, round(seconds, 6), peer, request_id, key))
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(DELAY_SECONDS, self.write)
 
@@ -65,6 +66,7 @@ class AccessLog:
             "seconds": call.seconds,
             "peer": call.peer,
             "request_id": call.request_id,
+            **({"key": call.key} if call.key else {}),
             "event": "rpc",
             "level": "info",
             "timestamp": f"{_date_and_time(second)}.{int(fraction * 1_000_000):06}Z",

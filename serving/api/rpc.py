@@ -17,7 +17,7 @@ from serving.api.engine.call import OK, Call, Kind, Method
 from serving.api.request_ids import REQUEST_ID, TRACEPARENT, given_id, new_id
 from serving.api.stage_times import REQUEST_KEY
 from serving.api.status import REASONS, ErrorStatus, error_status
-from serving.auth.api_keys import Caller
+from serving.auth.api_keys import NOBODY, Caller
 from serving.auth.authenticator import Authenticator
 from serving.logging import Logger
 from serving.metrics.metrics import Metrics
@@ -125,6 +125,8 @@ class RpcObserver:
                 if check:
                     check(call.caller, call.deadline)
             except Exception as error:  # the border of the RPC
+                if not hasattr(call, "caller"):
+                    call.caller = NOBODY
                 self.fail(call, error, name)
 
         def begin(call: Call, request: bytes) -> None:
@@ -169,6 +171,7 @@ class _Rpc:
         self._seconds = metrics.handling_seconds.labels(*labels)
         # Every code from the start, so that rate() sees the first of each.
         self._handled = {code: metrics.handled.labels(*labels, code.name) for code in grpc.StatusCode}
+        self._key_calls = metrics.key_calls
         self._method = method
         self._access_log = access_log
         self._count = count
@@ -180,8 +183,11 @@ class _Rpc:
         self._seconds.observe(elapsed)
         if self._count:
             self._count(elapsed, code is OK)
+        key = call.caller.key
+        if key:
+            self._key_calls.labels(key.name, code.name).inc()
         if self._access_log:
-            self._access_log.add(self._method, code.name, elapsed, call.peer(), call.request_id)
+            self._access_log.add(self._method, code.name, elapsed, call.peer(), call.request_id, key.name if key else "")
 
 
 def _note(call: Call) -> None:

@@ -54,6 +54,9 @@ class Caller(NamedTuple):
         return self.key.name if self.key else ""
 
 
+NOBODY = Caller("")  # who has not been identified
+
+
 def new_secret() -> str:
     """Returns a new random key, as its holder sends it."""
     return f"mnist_{secrets.token_urlsafe(32)}"

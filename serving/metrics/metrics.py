@@ -90,6 +90,12 @@ class Metrics:
             ("stage",),
             registry=registry,
         )
+        self.key_calls = LoopCounter(
+            "mnist_key_calls",
+            "Calls by gRPC and HTTP with an API key, by the key's name and the gRPC name of the status",
+            ("key", "code"),
+            registry=registry,
+        )
         self.rejected = LoopCounter(
             "mnist_rejected",
             "Rejected requests, by reason; those of a stream are counted one by one",

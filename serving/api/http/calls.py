@@ -15,7 +15,7 @@ from serving.api.http.application import ID_KEY, Endpoint, error_response
 from serving.api.http.bodies import Bodies, RefusedError
 from serving.api.http.packing import SHORTEST, packed
 from serving.api.status import INTERNAL_REASON, ErrorStatus, error_status
-from serving.auth.api_keys import Caller
+from serving.auth.api_keys import NOBODY, Caller
 from serving.auth.authenticator import Authenticator
 from serving.logging import Logger
 from serving.metrics.metrics import Metrics
@@ -85,7 +85,7 @@ class HttpCalls:
 
         async def answer(request: Request) -> Response:
             origin, begun = Origin(request), time.perf_counter()
-            code, body = "CANCELLED", bytearray()  # unless a response or a status is reached
+            code, body, caller = "CANCELLED", bytearray(), NOBODY  # unless a response or a status is reached
             try:
                 longest = longest_body(request)
                 caller = self._authenticator.authenticate(origin, scope)
@@ -109,8 +109,13 @@ class HttpCalls:
                 elapsed = time.perf_counter() - begun
                 self._metrics.http_requests.labels(name, code).inc()
                 seconds.observe(elapsed)
+                key = caller.key
+                if key:
+                    self._metrics.key_calls.labels(key.name, code).inc()
                 if self._access_log:
-                    self._access_log.add(f"HTTP {name}", code, elapsed, origin.peer(), request.scope[ID_KEY])
+                    name_of_key = key.name if key else ""
+                    request_id = request.scope[ID_KEY]
+                    self._access_log.add(f"HTTP {name}", code, elapsed, origin.peer(), request_id, name_of_key)
             return response if len(response.body) < SHORTEST else await packed(request, response)
 
         return answer

@@ -67,7 +67,7 @@ def test_arrays_and_files_are_written_as_their_bytes(tmp_path: Path) -> None:
 @given(responses)
 @example(proto.ClassifyResponse(predictions=[proto.Prediction()] * 3))
 def test_any_answer_is_read_as_protobuf_reads_it(response: proto.ClassifyResponse) -> None:
-    expected = [prediction(message) for message in response.predictions]
+    expected = [prediction(message, response.model_version) for message in response.predictions]
     assert response_predictions(response.SerializeToString(), len(expected)) == expected
 
 
@@ -93,12 +93,12 @@ def test_an_answer_damaged_at_any_byte_is_read_as_protobuf_reads_it_or_refused(d
 
 def check_as_protobuf(content: bytes) -> None:
     try:
-        messages = proto.ClassifyResponse.FromString(content).predictions
+        response = proto.ClassifyResponse.FromString(content)
     except DecodeError:
         with pytest.raises(CallError, match="INTERNAL: the server's answer is no ClassifyResponse"):
             response_predictions(content, 0)
     else:
-        expected = [prediction(message) for message in messages]
+        expected = [prediction(message, response.model_version) for message in response.predictions]
         answers = response_predictions(content, len(expected))
         assert list(map(str, answers)) == list(map(str, expected))  # as text, where NaN is itself
 

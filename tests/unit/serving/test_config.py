@@ -39,6 +39,7 @@ def test_every_setting_can_be_given_both_ways(monkeypatch: pytest.MonkeyPatch) -
         "model_version": "2,3",
         "metrics_address": "127.0.0.1:9100",
         "cors_origin": "https://page.example",
+        "promote": "manual",
         "store_keep": "refused,unsure",
         "store_max_bytes": "20000000",
         "published_host": "127.0.0.2",

@@ -1,12 +1,14 @@
 """API keys: who is let in, to what, and how often; keys that come and go while the server runs."""
 
 import asyncio
+import json
 import tomllib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -20,6 +22,7 @@ from protos.mnist.v1.digits_pb2_grpc import DigitClassifierStub
 from serving.auth import authenticator
 from serving.commands.keys import keys
 from serving.errors import ConfigError
+from serving.logging import configure_logging
 from serving.options import run_command
 from tests.support.servers import StartServer
 from tests.support.tiny_model import image_of
@@ -283,3 +286,26 @@ def test_a_key_has_the_scopes_behind_the_flag(arguments: list[str], scopes: set[
 def test_a_scope_without_its_flag_makes_no_key(arguments: list[str], file: Path) -> None:
     assert run_command(keys, ["new", "--file", str(file), *arguments]) == 2
     assert not file.exists()
+
+
+async def test_calls_are_counted_and_logged_by_the_name_of_their_key(
+    start_server: StartServer, file: Path, make_key: MakeKey, capsys: pytest.CaptureFixture[str]
+) -> None:
+    secret = make_key("forms")
+    make_key("idle")
+    configure_logging("json", "info")
+    async with (
+        start_server(api_keys=file, access_log=True, log_format="json") as server,
+        aiohttp.ClientSession(f"http://127.0.0.1:{server.http_port}") as session,
+    ):
+        assert await classify(server.grpc_port, ("x-api-key", secret)) == "OK"
+        assert (await classify(server.grpc_port, ("x-api-key", "wrong"))).startswith("UNAUTHENTICATED")
+        for key in (secret, "wrong"):
+            async with session.post("/v1/classify", data=image_of(4), headers={"x-api-key": key}) as response:
+                await response.read()
+        async with session.get("/metrics") as response:
+            counted = [line for line in (await response.text()).splitlines() if line.startswith("mnist_key_calls")]
+    assert counted == ['mnist_key_calls_total{code="OK",key="forms"} 2.0']
+    events = [json.loads(line) for line in capsys.readouterr().err.splitlines() if line.startswith("{")]
+    calls = [(each["code"], each.get("key")) for each in events if each["event"] == "rpc"]
+    assert sorted(calls, key=str) == [("OK", "forms")] * 2 + [("UNAUTHENTICATED", None)] * 2
