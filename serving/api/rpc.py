@@ -121,7 +121,7 @@ class RpcObserver:
             try:
                 call.caller = self._authenticator.authenticate(call, scope)
                 if has_store:
-                    call.caller = call.caller._replace(request_id=call.request_id)
+                    call.caller = call.caller.of(call.request_id)
                 if check:
                     check(call.caller, call.deadline)
             except Exception as error:  # the border of the RPC

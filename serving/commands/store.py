@@ -16,7 +16,7 @@ import numpy as np
 from serving.options import CONTEXT
 from serving.predictions import DIGITS, SIDE
 from serving.store.database import Database
-from serving.store.failures import StoreError
+from serving.store.errors import StoreError
 from serving.store.records import NO_DIGIT, Picture
 
 MOST_ON_SHEET = 1000

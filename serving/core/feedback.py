@@ -11,6 +11,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -27,10 +28,12 @@ from serving.errors import (
 from serving.logging import Logger
 from serving.metrics.feedback_metrics import FeedbackMetrics
 from serving.predictions import Pixels, Predictions, Refusal
-from serving.store.failures import StoreError
-from serving.store.keeper import Keeper
-from serving.store.recent import RecentImages
+from serving.store.errors import StoreError
 from serving.store.records import REFUSED, UNSURE, Answered, Contents, Name
+
+if TYPE_CHECKING:  # a server without a store loads no SQLite
+    from serving.store.keeper import Keeper
+    from serving.store.recent import RecentImages
 
 CAPACITY = 256  # feedback that waits to be written, of all clients together
 LOG_SECONDS = 60.0  # between two lines on a store that cannot be used
@@ -49,7 +52,7 @@ class Recorder:
     """Keeps answers at hand for feedback, and refused and unsure pictures where the operator wants those."""
 
     def __init__(
-        self, keeper: Keeper, recent: RecentImages | None, kept: Sequence[str], unsure_below: float, log: Logger
+        self, keeper: "Keeper", recent: "RecentImages | None", kept: Sequence[str], unsure_below: float, log: Logger
     ) -> None:
         """`recent`: None: no feedback is taken. `kept`: reasons of records.REASONS. `unsure_below`: a probability."""
         self._keeper = keeper
@@ -111,7 +114,7 @@ class StoreObserver:
 class Feedback:
     """Takes feedback. Used from the event loop alone."""
 
-    def __init__(self, keeper: Keeper | None, rates: RateLimits, metrics: FeedbackMetrics) -> None:
+    def __init__(self, keeper: "Keeper | None", rates: RateLimits, metrics: FeedbackMetrics) -> None:
         """`keeper`: None: no feedback is taken."""
         self._keeper = keeper
         self._rates = rates

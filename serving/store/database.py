@@ -16,7 +16,8 @@ from contextlib import closing
 from pathlib import Path
 
 from serving.predictions import PIXELS
-from serving.store.failures import BUSY, UNUSABLE, StoreError, store_failures
+from serving.store.errors import BUSY, UNUSABLE, StoreError
+from serving.store.failures import store_failures
 from serving.store.records import NO_DIGIT, Answered, Contents, Name, Picture
 
 MIN_BYTES = 16 * 2**20  # a quarter takes the log of the longest transaction, of MOST_AT_ONCE pictures

@@ -1,21 +1,11 @@
-"""What can go wrong with the store, in the words of its metric and its log line."""
+"""Turns what SQLite and the system report into the store's own error."""
 
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-
-class StoreError(Exception):
-    """Store that cannot be used now. `reason`: one of FAILURES, the label in metrics."""
-
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
-
-
-FULL, DAMAGED, BUSY, UNUSABLE = "full", "damaged", "busy", "unusable"
-FAILURES = (FULL, DAMAGED, BUSY, UNUSABLE)
+from serving.store.errors import BUSY, DAMAGED, FULL, UNUSABLE, StoreError
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Protocol
 
 from serving.store.database import MOST_AT_ONCE, Database
-from serving.store.failures import UNUSABLE, StoreError
+from serving.store.errors import UNUSABLE, StoreError
 from serving.store.recent import RecentImages
 from serving.store.records import FEEDBACK, Answered, Contents, Name
 

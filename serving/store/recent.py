@@ -120,5 +120,5 @@ class RecentImages:
 
 def _key(caller: str, request_id: str) -> tuple[int, int]:
     digest = blake2b(f"{caller}\0{request_id}".encode(), digest_size=16).digest()
-    # 62 bits of the low half, and never 0: any index is added without an overflow.
-    return int.from_bytes(digest[:8], "little"), int.from_bytes(digest[8:], "little") >> 2 | 1
+    high, low = ONE_KEY.unpack(digest)
+    return high, low >> 2 | 1  # 62 bits of the low half, and never 0: any index is added without an overflow

@@ -75,6 +75,7 @@ QUALITIES: dict[IntFlag, digits_pb2.Quality] = {
     Quality.LOW_CONTRAST: digits_pb2.QUALITY_LOW_CONTRAST,
     Quality.MOSTLY_DARK: digits_pb2.QUALITY_MOSTLY_DARK,
 }
+_REQUEST_ID_TAG = digits_pb2.ClassifyResponse(request_id=" ").SerializeToString()[0]
 _LONGEST_ONE_BYTE_LENGTH = 127  # a varint of one byte
 ENTRIES_OF_AN_IMAGE = 2  # itself and its form
 
@@ -164,7 +165,10 @@ def _version_bytes(version: int) -> bytes:
 
 def request_id_bytes(request_id: str) -> bytes:
     """Returns the field of ClassifyResponse that holds the request's id, to be appended: fields may come in a row."""
-    return digits_pb2.ClassifyResponse(request_id=request_id).SerializeToString()
+    content = request_id.encode()
+    if len(content) > _LONGEST_ONE_BYTE_LENGTH:
+        return digits_pb2.ClassifyResponse(request_id=request_id).SerializeToString()
+    return b"%c%c%b" % (_REQUEST_ID_TAG, len(content), content)
 
 
 def _image(index: int, image: digits_pb2.Image) -> ImageInput:

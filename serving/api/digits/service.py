@@ -160,7 +160,7 @@ class DigitService:
             # Again for each request: a stream may outlive the key, which can be revoked meanwhile.
             caller = self._authenticator.authenticate(call, CLASSIFY)
             if call.caller.request_id:  # where there is a store
-                caller = caller._replace(request_id=of_stream(call.request_id, message.id))
+                caller = caller.of(of_stream(call.request_id, message.id))
             response = await self._operations.classify(message.request, caller, call.deadline)
             return stream_response_bytes(message.id, response)
         except Exception as error:  # the border of one request within the stream

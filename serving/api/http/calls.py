@@ -90,7 +90,7 @@ class HttpCalls:
                 longest = longest_body(request)
                 caller = self._authenticator.authenticate(origin, scope)
                 if self._has_store:
-                    caller = caller._replace(request_id=request.scope[ID_KEY])
+                    caller = caller.of(request.scope[ID_KEY])
                 await self._bodies.read(request, body, longest)
                 response = await handler(request, await self._bodies.unpack(request, body, longest), caller)
                 code = "OK"

@@ -122,10 +122,10 @@ class OpenInferenceService:
         try:
             # Again for each request: a stream may outlive the key, which can be revoked meanwhile.
             caller = self._authenticator.authenticate(call, CLASSIFY)
-            if call.caller.request_id:  # of a stream's requests the caller's own id names each
-                caller = caller._replace(request_id=of_stream(call.request_id, _id(request)))
             model = self._operations.model()
             message = parse_infer(request, model)
+            if call.caller.request_id:  # of a stream's requests the caller's own id names each
+                caller = caller.of(of_stream(call.request_id, message.head.id))
             predictions = await self._operations.infer(message, caller, call.deadline)
             response = self._operations.timed(partial(infer_response, message, model.name), predictions)
             if message.head.says_final:

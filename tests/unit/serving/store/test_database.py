@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serving.store.database import MIN_BYTES, MOST_AT_ONCE, Database, file_bytes
-from serving.store.failures import StoreError
+from serving.store.errors import StoreError
 from serving.store.records import FEEDBACK, NO_DIGIT, REFUSED, Name
 from tests.support.answered import answered
 

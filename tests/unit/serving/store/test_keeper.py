@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from serving.store.database import MIN_BYTES, Database
-from serving.store.failures import StoreError
+from serving.store.errors import StoreError
 from serving.store.keeper import BURST, Keeper
 from serving.store.memory import RecentMemory
 from serving.store.recent import RecentImages

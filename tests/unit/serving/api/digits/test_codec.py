@@ -6,7 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from protos.mnist.v1 import digits_pb2
-from serving.api.digits.codec import parse_request, request_images, response_bytes
+from serving.api.digits.codec import parse_request, request_id_bytes, request_images, response_bytes
 from serving.core.picture_decoder import EncodedImage, ImageInput
 from serving.errors import InvalidRequestError
 from serving.image.picture import Quality
@@ -108,3 +108,10 @@ def test_any_answer_reads_back_through_protobuf(
         assert digits_pb2.Refusal.Name(prediction.refusal) == f"REFUSAL_{refusal.name if refusal else 'UNSPECIFIED'}"
         names = [digits_pb2.Quality.Name(remark) for remark in prediction.quality]
         assert names == [f"QUALITY_{remark.name}" for remark in quality]
+
+
+@pytest.mark.parametrize("length", [1, 32, 127, 128])
+def test_a_requests_id_reads_back_behind_the_predictions(length: int) -> None:
+    response = digits_pb2.ClassifyResponse(model_version=7).SerializeToString() + request_id_bytes("x" * length)
+    read = digits_pb2.ClassifyResponse.FromString(response)
+    assert (read.model_version, read.request_id) == (7, "x" * length)
