@@ -187,7 +187,8 @@ class _Rpc:
         if key:
             self._key_calls.labels(key.name, code.name).inc()
         if self._access_log:
-            self._access_log.add(self._method, code.name, elapsed, call.peer(), call.request_id, key.name if key else "")
+            name_of_key = key.name if key else ""
+            self._access_log.add(self._method, code.name, elapsed, call.peer(), call.request_id, name_of_key)
 
 
 def _note(call: Call) -> None:

@@ -82,6 +82,8 @@ def _figures(metadata: dict[str, Any]) -> Mapping[str, Figure]:
         return read_figures(metadata)
     except (ValueError, AttributeError) as error:
         raise ModelRejectedError(f"metadata.json has figures that are none: {error}", "metadata") from error
+
+
 def _drift_checksum(files: dict[str, Any]) -> str | None:
     return _text(DRIFT, files[DRIFT], "[0-9a-f]{64}") if DRIFT in files else None
 
