@@ -181,7 +181,7 @@ class Config:
     log_format: str = _setting("console", "console for people, json for machines", choice("console", "json"))
     log_level: str = _setting("info", "debug, info, warning or error", choice("debug", "info", "warning", "error"))
     drift_time_share: float = _setting(
-        0.005,
+        0.003,
         "most of the answering thread's time that observing answers for drift may take; 0: do not observe",
         number(float, 0, 1),
     )

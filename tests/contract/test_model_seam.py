@@ -1,13 +1,16 @@
 """What training writes is what serving reads: names, signature, and the committed version."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from serving.drift_reference import FEATURES, read_reference
 from serving.models.loaded_model import LoadedModel
 from serving.models.onnx_session import INPUT, OUTPUTS, OnnxSession
 from serving.models.repository import ModelRepository
+from training.export.drift_reference import EDGES, SCHEMA_VERSION, histogram
 
 ROOT = Path(__file__).parents[2]
 LARGEST = 64
@@ -61,3 +64,14 @@ def test_config_pbtxt_describes_the_same_tensors(model: str) -> None:
     assert f'name: "{model}"' in text
     for name, _, _ in (INPUT, *OUTPUTS):
         assert f'"{name}"' in text
+
+
+def test_training_bins_every_feature_that_the_server_observes() -> None:
+    assert set(EDGES) == set(FEATURES)
+    values = {name: np.array([*edges, edges[-1] + 1], np.float32) for name, edges in EDGES.items()}
+    content = {
+        name: {"edges": EDGES[name], "populations": {"a": histogram(name, each)}} for name, each in values.items()
+    }
+    reference = read_reference(json.dumps({"schema_version": SCHEMA_VERSION, "features": content}).encode())
+    for name, feature in reference.features.items():
+        assert feature.populations["a"] == (1,) * len(feature.bins), name  # a limit belongs to the bin below it
