@@ -11,6 +11,7 @@ COMMANDS = {
     "chart": "benchmarks.compare.chart",
     "targets": "benchmarks.compare.targets",
     "gpu": "benchmarks.gpu.cli",
+    "bulk": "benchmarks.scripts.bulk",
     "codec_time": "benchmarks.scripts.codec_time",
     "inference_time": "benchmarks.scripts.inference_time",
     "line_weights": "benchmarks.scripts.line_weights",

@@ -9,7 +9,15 @@ from typing import Any
 
 import click
 
-from training.command_line import COLUMNS, TRAINING, SettingsCommand, run_command, settings_options
+from training.command_line import (
+    COLUMNS,
+    TRAINING,
+    SettingsCommand,
+    WholeNumbers,
+    run_command,
+    settings_options,
+    varied_values,
+)
 from training.config import ColumnsConfig, Places
 from training.environment import stderr_held_back
 from training.errors import RunError
@@ -62,6 +70,30 @@ def train(places: Places, settings: Mapping[str, Any], run: str, resume: bool, r
     with stderr_held_back():
         from training.commands.pipeline import train
     train(places, run, settings, resume, restart)
+
+
+@training.command(**_COMMAND, name="sweep")
+@click.option("--sweep", default="sweep", metavar="NAME", help="name of the sweep (default: sweep)")
+@click.option("--seeds", type=WholeNumbers(), default=(), metavar="N,N,…", help="a trial for each, as of a committee")
+@click.option(
+    "--vary", multiple=True, metavar="SETTING=V,V,…", help="a trial for each value; may be given several times"
+)
+@click.option("--ray", metavar="ADDRESS", help="Ray cluster to run on, such as auto (default: this machine)")
+@_resume_option
+@settings_options(TRAINING)
+def sweep_runs(
+    places: Places,
+    settings: Mapping[str, Any],
+    sweep: str,
+    seeds: tuple[int, ...],
+    vary: tuple[str, ...],
+    ray: str | None,
+    resume: bool,
+) -> None:
+    """Train many runs, of several seeds and settings, here or on a Ray cluster. Needs the extra `scale`."""
+    with stderr_held_back():
+        from training.commands.sweep import run_sweep
+    run_sweep(places, sweep, settings, seeds, varied_values(vary), ray, resume)
 
 
 @training.command(**_COMMAND)

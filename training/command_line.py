@@ -64,6 +64,25 @@ class WholeNumbers(click.ParamType[tuple[int, ...]]):
             self.fail(f"{value!r} is not a list of whole numbers, such as 16,48,96", param, ctx)
 
 
+def varied_values(texts: Sequence[str]) -> dict[str, list[Any]]:
+    """Parse `learning_rate=0.001,0.003`: the values of each setting. Lists of numbers are divided by semicolons.
+
+    Raises:
+        click.UsageError: a text is of another form, or a setting is unknown or stands twice.
+    """
+    found: dict[str, list[Any]] = {}
+    for text in texts:
+        flag, sign, values = text.partition("=")
+        name = flag.strip().replace("-", "_")
+        if not sign or name not in TRAINING or name in found:
+            raise click.UsageError(f"--vary {text}: expected SETTING=V,V,… with another training setting each time")
+        default = getattr(_DEFAULTS, name)
+        kind = WholeNumbers() if isinstance(default, tuple) else click.types.convert_type(type(default))
+        parts = values.split(";" if isinstance(default, tuple) else ",")
+        found[name] = [kind.convert(part.strip(), None, None) for part in parts]
+    return found
+
+
 def settings_options(
     training: Sequence[str] = (), defaults: TrainingConfig | ColumnsConfig = _DEFAULTS
 ) -> Callable[[Function], Function]:
