@@ -32,7 +32,6 @@ def test_every_setting_can_be_given_both_ways(monkeypatch: pytest.MonkeyPatch) -
         "device": "cpu",
         "grpc_engine": "aio",
         "precision": "int8",
-        "promote": "manual",
         "log_format": "json",
         "log_level": "debug",
         "host": "::",
