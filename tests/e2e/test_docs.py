@@ -8,7 +8,7 @@ def test_the_api_is_described_and_can_be_tried(visitor: Visitor) -> None:  # noq
     page = visitor.page
     page.goto(visitor.url + "docs")
     page.locator("#operations-default-classify").wait_for()
-    assert page.locator(".opblock").count() == 6
+    assert page.locator(".opblock").count() == 7
     page.click("#operations-default-classify")
     page.locator("#operations-default-classify").get_by_label("Request content type").select_option("application/json")
     page.click("#operations-default-classify .execute")
