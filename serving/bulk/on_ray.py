@@ -35,8 +35,9 @@ def classify_on_ray(job: Job, shards: Iterable[Shard], address: str) -> Generato
         waiting = iter(shards)
         running: list[Any] = []
         while True:
-            processors = int(ray.cluster_resources().get("CPU", 1))  # nodes come and go
-            running += [task.remote(settings, shard) for shard in islice(waiting, processors * AHEAD - len(running))]
+            processors = max(1, int(ray.cluster_resources().get("CPU", 1)))  # nodes come and go
+            free = max(0, processors * AHEAD - len(running))  # with a node less, more may run than there is room for
+            running += [task.remote(settings, shard) for shard in islice(waiting, free)]
             if not running:
                 return
             done, running = ray.wait(running)

@@ -29,6 +29,7 @@ from uvicorn.server import ServerState
 
 HEAD_SECONDS = 10.0
 MAX_HEAD_BYTES = 64 * 1024
+PIECE_BYTES = 2**14  # parsed at once
 MAX_PIPELINED = 100  # requests that wait for the response of an earlier one
 IDLE_SECONDS = 75.0  # longer than the minute after which load balancers usually close an idle connection themselves
 EXTENSION = "connection"  # of the scope: this connection
@@ -126,9 +127,13 @@ class HttpConnection(HttpToolsProtocol):
             self.answering.cancel()
 
     def data_received(self, data: bytes) -> None:
-        """Parses what has come."""
-        if self._refusals:
-            return
+        """Parses what has come, piece by piece: of the piece in which a head begins, its bytes are not counted."""
+        for start in range(0, len(data), PIECE_BYTES):
+            if self._refusals or (start and self.transport.is_closing()):
+                return
+            self._parse(data[start : start + PIECE_BYTES])
+
+    def _parse(self, data: bytes) -> None:
         if self._is_in_head:
             self._head_bytes += len(data)
         self._unparsed_bytes += len(data)

@@ -5,12 +5,14 @@ import json
 import resource
 import socket
 from contextlib import suppress
+from typing import Any
 
 import aiohttp
 import pytest
 
 from serving.api.http import application, connection
 from serving.api.http import server as http_server
+from serving.api.http.connection import HttpConnections
 from tests.integration.serving.api.http.test_bodies import is_established
 from tests.support.servers import StartServer
 from tests.support.tiny_model import image_of
@@ -208,3 +210,21 @@ async def test_parameters_of_a_load_that_are_none_are_refused(start_server: Star
         for parameters in (5, [5], "x", [[1]]):
             async with session.post("/v2/repository/models/mnist/load", json={"parameters": parameters}) as response:
                 assert response.status == 400
+
+
+async def test_a_long_head_that_comes_together_with_another_request_is_refused() -> None:
+    """However the bytes arrive: here in one piece, of which the first request's head is the beginning."""
+
+    async def answer_nothing(_: Any, __: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body"})
+
+    ours, theirs = socket.socketpair()
+    loop = asyncio.get_running_loop()
+    _, connection = await loop.connect_accepted_socket(HttpConnections(answer_nothing, 10).make, theirs)
+    connection.data_received(LIVE + LIVE[:-2] + b"X: " + b"x" * 200_000 + b"\r\n\r\n")
+    reader, writer = await asyncio.open_connection(sock=ours)
+    async with asyncio.timeout(SOON):
+        answer = await reader.read()
+    assert [line.split()[1] for line in answer.splitlines() if line.startswith(b"HTTP/1.1 ")] == [b"200", b"431"]
+    writer.close()
