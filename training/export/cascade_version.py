@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +24,7 @@ from training.export.cascade import Joint, cascade_model, choose_unsure_below, n
 from training.export.checks import check_cascade, onnx_predictions
 from training.export.metadata import SCHEMA_VERSION, SIGNATURE, Metadata, Stage
 from training.export.model_card import model_card
-from training.export.model_repository import next_version, write_version
+from training.export.model_repository import next_version, read_version, write_version
 from training.export.model_version import GOLDEN_IMAGES, golden_file
 from training.export.onnx_graph import with_properties
 
@@ -62,14 +62,7 @@ class StageVersion:
         Raises:
             ExportError: its files are missing or not those that its metadata names, or it is a cascade itself.
         """
-        try:
-            metadata = cast(Metadata, json.loads((folder / "metadata.json").read_bytes()))
-            graph = (folder / "model.onnx").read_bytes()
-            recorded = metadata["files"]["model.onnx"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ExportError(f"{folder} is no model version that can be read: {error!r}") from error
-        if hashlib.sha256(graph).hexdigest() != recorded:
-            raise ExportError(f"{folder}/model.onnx is not the file that its metadata.json names")
+        graph, metadata = read_version(folder)
         if "cascade" in metadata:
             raise ExportError(f"{folder} is a cascade itself: name one of its stages")
         return cls(graph, metadata)

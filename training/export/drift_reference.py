@@ -19,6 +19,7 @@ from training.data.preprocessing import measure_pictures, measure_pixels
 from training.errors import ExportError
 from training.export.checks import runtime_session
 from training.export.model_card import model_card
+from training.export.model_repository import read_version
 from training.files import write_atomically
 
 FILE = "drift.json"
@@ -57,14 +58,7 @@ def write_reference(folder: Path, populations: Populations) -> None:
         ExportError: the version cannot be read or written, or model.onnx is not the one of its metadata.json.
         DataError: the server's measuring cannot run.
     """
-    try:
-        metadata = json.loads((folder / "metadata.json").read_bytes())
-        graph = (folder / "model.onnx").read_bytes()
-        recorded = metadata["files"]["model.onnx"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ExportError(f"{folder} is no model version that can be read: {error!r}") from error
-    if hashlib.sha256(graph).hexdigest() != recorded:
-        raise ExportError(f"{folder}/model.onnx is not the file that its metadata.json names")
+    graph, metadata = read_version(folder)
     content = reference_file(graph, populations)
     metadata["files"][FILE] = hashlib.sha256(content).hexdigest()
     try:

@@ -1,9 +1,13 @@
 """The folder that servers load versions from: the next free version, written in one step, and Triton's config."""
 
+import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import cast
 
 from training.errors import ExportError
+from training.export.metadata import Metadata
 from training.files import folder_in_one_step, write_atomically
 
 # `reshape` with an empty shape: Triton's dims may not be empty, but these outputs are one number for each image.
@@ -29,6 +33,23 @@ def next_version(repository: Path, name: str) -> int:
     folder = repository / name
     taken = [int(each.name) for each in folder.glob("*") if each.name.isdecimal()] if folder.exists() else []
     return max(taken, default=0) + 1
+
+
+def read_version(folder: Path) -> tuple[bytes, Metadata]:
+    """The graph and the metadata of a version on disk.
+
+    Raises:
+        ExportError: its files are missing or not those that its metadata names.
+    """
+    try:
+        metadata = cast(Metadata, json.loads((folder / "metadata.json").read_bytes()))
+        graph = (folder / "model.onnx").read_bytes()
+        recorded = metadata["files"]["model.onnx"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ExportError(f"{folder} is no model version that can be read: {error!r}") from error
+    if hashlib.sha256(graph).hexdigest() != recorded:
+        raise ExportError(f"{folder}/model.onnx is not the file that its metadata.json names")
+    return graph, metadata
 
 
 def write_version(repository: Path, name: str, version: int, files: Mapping[str, bytes]) -> Path:
