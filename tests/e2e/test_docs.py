@@ -1,10 +1,11 @@
 """The description of the HTTP API in a real browser: complete, from this server alone, and it can be tried."""
 
-from tests.e2e.test_page import browser, pytestmark, server, visitor  # noqa: F401  # fixtures
-from tests.e2e.visitor import Visitor
+from tests.e2e.visitor import Visitor, needs_chromium
+
+pytestmark = needs_chromium
 
 
-def test_the_api_is_described_and_can_be_tried(visitor: Visitor) -> None:  # noqa: F811
+def test_the_api_is_described_and_can_be_tried(visitor: Visitor) -> None:
     page = visitor.page
     page.goto(visitor.url + "docs")
     page.locator("#operations-default-classify").wait_for()
