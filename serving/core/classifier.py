@@ -21,15 +21,12 @@ from serving.metrics.metrics import Metrics
 from serving.predictions import Pixels, Predictions, Refusal
 
 
-class Admitted:
-    """Result of an admitted request: gives its room back at the first outcome, and then hands the outcome on."""
+class _Passed:
+    """Result that stands before another one, to which it hands everything on."""
 
-    __slots__ = ("_admission", "_client", "_images", "_result")
+    __slots__ = ("_result",)
 
-    def __init__(self, admission: Admission, client: str, images: int, result: Result) -> None:
-        self._admission = admission
-        self._client = client
-        self._images = images
+    def __init__(self, result: Result) -> None:
         self._result = result
 
     def cancelled(self) -> bool:
@@ -39,6 +36,22 @@ class Admitted:
     def done(self) -> bool:
         """Returns True when the caller has gone or has a result."""
         return self._result.done()
+
+    def set_exception(self, error: Exception, /) -> None:
+        """Takes the error."""
+        self._result.set_exception(error)
+
+
+class Admitted(_Passed):
+    """Result of an admitted request: gives its room back at the first outcome, and then hands the outcome on."""
+
+    __slots__ = ("_admission", "_client", "_images")
+
+    def __init__(self, admission: Admission, client: str, images: int, result: Result) -> None:
+        super().__init__(result)
+        self._admission = admission
+        self._client = client
+        self._images = images
 
     def set_result(self, predictions: Predictions, /) -> None:
         """Takes the predictions."""
@@ -57,33 +70,21 @@ class Admitted:
             self._images = 0
 
 
-class Recorded:
+class Recorded(_Passed):
     """Result of a request on which feedback may be given: keeps its images at hand before it hands the outcome on."""
 
-    __slots__ = ("_caller", "_pixels", "_recorder", "_result")
+    __slots__ = ("_caller", "_pixels", "_recorder")
 
     def __init__(self, recorder: Recorder, caller: Caller, pixels: Pixels, result: Result) -> None:
+        super().__init__(result)
         self._recorder = recorder
         self._caller = caller
         self._pixels = pixels
-        self._result = result
-
-    def cancelled(self) -> bool:
-        """Returns True when the caller has gone."""
-        return self._result.cancelled()
-
-    def done(self) -> bool:
-        """Returns True when the caller has gone or has a result."""
-        return self._result.done()
 
     def set_result(self, predictions: Predictions, /) -> None:
         """Takes the predictions."""
         self._recorder.add(self._caller, self._pixels, predictions)  # first: feedback may follow at once
         self._result.set_result(predictions)
-
-    def set_exception(self, error: Exception, /) -> None:
-        """Takes the error."""
-        self._result.set_exception(error)
 
 
 # Share of a caller's remaining time that batches may take. The rest is for decoding, encoding and gRPC, which the
