@@ -10,9 +10,9 @@ import math
 import time
 from collections.abc import Callable, Iterable
 
+from serving.drift.counts import DriftCounts
 from serving.image.measures import PIXEL_MEASURES, measured, measures_of
 from serving.image.picture import Framed
-from serving.metrics.drift_counts import DriftCounts
 from serving.models.loaded_model import LoadedModel
 from serving.predictions import BatchPredictions, Pixels
 

@@ -13,7 +13,7 @@ from serving.image.picture import Framed
 SIDE = 28
 INK = 64  # of 255: from here on a pixel counts for the size
 PIXEL_MEASURES = ("ink", "level", "stroke_width", "size", "row", "column")
-PICTURE_MEASURES = ("remark", "polarity", "contrast", "picture_stroke_width")  # as serving.drift_reference has them
+PICTURE_MEASURES = ("remark", "polarity", "contrast", "picture_stroke_width")  # as serving.drift.reference has them
 _AXIS = np.arange(SIDE, dtype=np.float32) + 0.5
 # Columns: sum, and sums weighted by row and by column. One product of matrices is far faster than three sums.
 _MOMENTS = np.stack([np.ones(SIDE * SIDE, np.float32), np.repeat(_AXIS, SIDE), np.tile(_AXIS, SIDE)], axis=1)

@@ -5,8 +5,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from serving import drift_reference
-from serving.drift_reference import DriftReference, DriftReferenceError, read_reference
+from serving.drift.reference import FILE as DRIFT_FILE
+from serving.drift.reference import MOST_BYTES as MOST_DRIFT_BYTES
+from serving.drift.reference import DriftReference, DriftReferenceError, read_reference
 from serving.errors import ModelRejectedError, NotExplainableError
 from serving.files import read_regular
 from serving.models.checks import check_explaining_graph, check_golden_answers, check_is_whole, warm_up
@@ -90,8 +91,8 @@ def _drift_reference(form: Form) -> DriftReference | None:
     if form.drift_checksum is None:
         return None
     try:
-        path = form.folder / drift_reference.FILE
-        return read_reference(_read_checked(path, form.drift_checksum, drift_reference.MOST_BYTES))
+        path = form.folder / DRIFT_FILE
+        return read_reference(_read_checked(path, form.drift_checksum, MOST_DRIFT_BYTES))
     except DriftReferenceError as error:
         raise ModelRejectedError(str(error), "metadata") from error
 

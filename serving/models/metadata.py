@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from serving.drift_reference import FILE as DRIFT
+from serving.drift.reference import FILE as DRIFT
 from serving.errors import ModelRejectedError
 from serving.files import read_regular
 from serving.models.quality import Figure, read_figures

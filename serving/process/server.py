@@ -42,11 +42,11 @@ from serving.core.explainer import Explainer
 from serving.core.picture_decoder import PictureDecoder
 from serving.core.reader import Reader
 from serving.core.registry import Registry
+from serving.drift.counts import DriftCounts
 from serving.errors import ConfigError
 from serving.image.header import most_units
 from serving.image.picture import ImageLimits
 from serving.logging import Logger
-from serving.metrics.drift_counts import DriftCounts
 from serving.metrics.merge import values
 from serving.metrics.metrics import Metrics
 from serving.models.column_network import ColumnNetwork

@@ -9,9 +9,9 @@ from prometheus_client import Metric
 from serving.api.http.server import HttpServer
 from serving.api.listening_port import ReservedPorts
 from serving.config import Config
+from serving.drift.windows import DriftWindows
 from serving.errors import ModelRejectedError
 from serving.logging import Logger
-from serving.metrics.drift_windows import DriftWindows
 from serving.process.heap import heap_trimmed_regularly
 from serving.process.server import Server
 from serving.process.watchdog import end_if_stuck, watchdog

@@ -27,9 +27,9 @@ from prometheus_client import Metric
 from serving.api.listening_port import ReservedPorts
 from serving.auth.rate_limits import RateMemory
 from serving.config import Config
+from serving.drift.windows import DriftWindows
 from serving.errors import WorkerDiedError
 from serving.logging import Logger
-from serving.metrics.drift_windows import DriftWindows
 from serving.metrics.merge import lasting, summed
 from serving.metrics.supervisor_metrics import SupervisorMetrics
 from serving.process import recycling

@@ -12,8 +12,8 @@ from prometheus_client import CollectorRegistry, Metric
 from serving.api.digits import service as digits
 from serving.api.open_inference import service as open_inference
 from serving.config import Config, variable
+from serving.drift.windows import GAUGES, OBSERVATIONS
 from serving.errors import ConfigError
-from serving.metrics.drift_windows import GAUGES, OBSERVATIONS
 from serving.metrics.metrics import Metrics
 from serving.metrics.supervisor_metrics import SupervisorMetrics
 from tests.support.deployment import COMPOSE, DOCKERFILES, default_images, from_yaml, metrics_in, texts

@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 from protos.inference import open_inference_pb2
 from protos.mnist.v1 import digits_pb2
 from serving.config import Config, flag, variable
-from serving.metrics.drift_windows import GAUGES, OBSERVATIONS
+from serving.drift.windows import GAUGES, OBSERVATIONS
 from serving.metrics.metrics import Metrics
 from serving.metrics.supervisor_metrics import SupervisorMetrics
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from serving.drift_reference import FEATURES, read_reference
+from serving.drift.reference import FEATURES, read_reference
 from serving.models.loaded_model import LoadedModel
 from serving.models.onnx_session import INPUT, OUTPUTS, OnnxSession
 from serving.models.repository import ModelRepository

@@ -24,7 +24,7 @@ from training.files import write_atomically
 
 FILE = "drift.json"
 SCHEMA_VERSION = 1
-# Upper limits of bins, inclusive, by feature, in the units of serving.drift_reference; the last bin has none.
+# Upper limits of bins, inclusive, by feature, in the units of serving.drift.reference; the last bin has none.
 EDGES: Mapping[str, tuple[float, ...]] = {
     "digit": tuple(range(9)),
     "confidence": (0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.999),

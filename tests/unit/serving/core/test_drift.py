@@ -7,8 +7,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from serving.core.drift import LARGEST_BURST_SECONDS, MOST_IMAGES, DriftObserver
+from serving.drift.counts import DriftCounts
 from serving.image.framing import frame
-from serving.metrics.drift_counts import DriftCounts
 from serving.metrics.merge import values
 from serving.models.loaded_model import LoadedModel
 from serving.predictions import Pixels

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.drift_reference import FILE
+from serving.drift.reference import FILE
 from serving.errors import ModelRejectedError
 from tests.support.tiny_model import load_version, rewrite_metadata, write_tiny_version
 

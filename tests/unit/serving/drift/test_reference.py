@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from serving.drift_reference import FEATURES, DriftReferenceError, read_reference
+from serving.drift.reference import FEATURES, DriftReferenceError, read_reference
 from tests.support.processes import ROOT
 
 

@@ -11,8 +11,8 @@ import numpy.typing as npt
 from prometheus_client import CollectorRegistry, Metric
 from prometheus_client.core import CounterMetricFamily, InfoMetricFamily
 
-from serving.drift_reference import DriftReference
-from serving.metrics.drift_windows import OBSERVATIONS, REFERENCE
+from serving.drift.reference import DriftReference
+from serving.drift.windows import OBSERVATIONS, REFERENCE
 
 FEW = 8  # values: fewer are counted faster one by one
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry, Metric
 
-from serving.drift_reference import DriftReference, read_reference
-from serving.metrics.drift_counts import DriftCounts
-from serving.metrics.drift_windows import FEWEST, STEPS, DriftWindows, Histogram, nearest_index, stability_index
+from serving.drift.counts import DriftCounts
+from serving.drift.reference import DriftReference, read_reference
+from serving.drift.windows import FEWEST, STEPS, DriftWindows, Histogram, nearest_index, stability_index
 from serving.metrics.merge import summed, values
 
 REFERENCE = read_reference(

@@ -21,7 +21,7 @@ from operator import mul, sub
 from prometheus_client import Metric
 from prometheus_client.core import GaugeMetricFamily
 
-from serving.drift_reference import DriftReference, read_reference
+from serving.drift.reference import DriftReference, read_reference
 
 OBSERVATIONS, REFERENCE = "mnist_drift_observations", "mnist_drift_reference"
 WINDOWS = {"5m": 300.0, "1h": 3600.0, "1d": 86400.0}  # seconds by the label `window`
