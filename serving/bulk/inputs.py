@@ -12,9 +12,8 @@ from serving.bulk.blocks import Block, Item, framed, one_problem
 from serving.bulk.job import BulkError, Job, Shard, check_input_unchanged, reason_of
 from serving.image.picture import ImageLimits
 
-PICTURE_SHARE = (
-    8  # of the rows of a shard of pixels has a shard of pictures, each of which takes about ten times as long
-)
+# Times fewer rows has a shard of pictures than one of pixels: each takes about ten times as long.
+PICTURE_SHARE = 8
 NEEDS_PYARROW = "needs pyarrow: pip install 'mnist-digits[scale]'"
 
 _Read = Callable[[Shard, ImageLimits, Path], Iterator[Item]]

@@ -25,7 +25,7 @@ from serving.predictions import PIXELS
 SORTED_AT_ONCE = 100_000  # names of one folder: all of a larger folder's would take too much memory
 MAX_DIRECTORY_BYTES = 2**26  # of a zip archive's directory, which zipfile holds as objects: some 700,000 members
 RAW_SUFFIXES = (".bin", ".raw")
-_END, _END64, _LOCATOR64 = b"PK\5\6", b"PK\6\6", 20
+_END, _END64, _LOCATOR64_MAGIC, _LOCATOR64 = b"PK\5\6", b"PK\6\6", b"PK\6\7", 20
 _LOCAL_HEADER, _LOCAL_MAGIC, _ENCRYPTED = 30, b"PK\3\4", 1
 
 
@@ -232,9 +232,8 @@ def _check_directory(path: Path) -> None:
         if at < 0 or len(tail) < at + 22:
             raise BulkError(f"{path} is no zip archive, or is cut")
         (size,) = struct.unpack_from("<I", tail, at + 12)
-        if at >= _LOCATOR64 and tail[at - _LOCATOR64 :].startswith(
-            b"PK\6\7"
-        ):  # of an archive beyond 4 GB or 65,535 files
+        # Of an archive beyond 4 GB or 65,535 files.
+        if at >= _LOCATOR64 and tail[at - _LOCATOR64 :].startswith(_LOCATOR64_MAGIC):
             file.seek(struct.unpack_from("<Q", tail, at - _LOCATOR64 + 8)[0])
             record = file.read(56)
             if len(record) == 56 and record.startswith(_END64):
