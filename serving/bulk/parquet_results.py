@@ -62,26 +62,50 @@ def read_columns(path: Path, rows: int) -> Iterator[tuple[list[str], list[str], 
 
 
 def _batch(answers: Answers) -> Any:
-    bad = np.zeros(len(answers.ids), bool)
-    bad[list(answers.errors)] = True
-    errors = [None] * len(answers.ids) if not answers.errors else [answers.errors.get(n) for n in range(len(bad))]
-    mask = bad if answers.errors else None
+    # Made of buffers: pyarrow.array() imports pandas where it is installed, half a second in each process.
+    valid = np.ones(len(answers.ids), bool)
+    valid[list(answers.errors)] = False
     columns = [
-        pyarrow.array(_valid(answers.ids), pyarrow.string()),
-        pyarrow.array(answers.digits.astype(np.int8), mask=mask),
-        pyarrow.array(answers.probabilities, mask=mask),
-        pyarrow.array(answers.novelties, mask=mask),
-        _words(np.where(bad, 0, answers.refusals), REFUSALS),
-        _words(np.where(bad, 0, answers.quality), REMARKS),
-        pyarrow.array(errors, pyarrow.string()),
+        _strings(_encoded(answers.ids)),
+        _numbers(answers.digits.astype(np.int8), valid),
+        _numbers(answers.probabilities, valid),
+        _numbers(answers.novelties, valid),
+        _words(np.where(valid, answers.refusals, 0), REFUSALS),
+        _words(np.where(valid, answers.quality, 0), REMARKS),
+        _errors(answers.errors, valid),
     ]
     return pyarrow.RecordBatch.from_arrays(columns, schema=SCHEMA)
 
 
+def _numbers(values: Any, valid: Any = None) -> Any:
+    """Makes a column of a NumPy array; null where `valid`, of the same length, is False."""
+    values = np.ascontiguousarray(values)
+    type_ = pyarrow.from_numpy_dtype(values.dtype)
+    return pyarrow.Array.from_buffers(type_, len(values), [_bitmap(valid), pyarrow.py_buffer(values)])
+
+
+def _strings(values: list[bytes], valid: Any = None) -> Any:
+    """Makes a column of strings in UTF-8; null where `valid`, of the same length, is False."""
+    ends = np.zeros(len(values) + 1, np.int32)
+    np.cumsum([len(each) for each in values], out=ends[1:])
+    buffers = [_bitmap(valid), pyarrow.py_buffer(ends), pyarrow.py_buffer(b"".join(values))]
+    return pyarrow.Array.from_buffers(pyarrow.string(), len(values), buffers)
+
+
+def _bitmap(valid: Any) -> Any:
+    return None if valid is None or valid.all() else pyarrow.py_buffer(np.packbits(valid, bitorder="little"))
+
+
+def _errors(errors: dict[int, str], valid: Any) -> Any:
+    if not errors:
+        return pyarrow.nulls(len(valid), pyarrow.string())
+    return _strings(_encoded([errors.get(row, "") for row in range(len(valid))]), ~valid)
+
+
 def _words(codes: Any, words: list[str]) -> Any:
-    return pyarrow.DictionaryArray.from_arrays(pyarrow.array(codes.astype(np.int8)), pyarrow.array(words))
+    return pyarrow.DictionaryArray.from_arrays(_numbers(codes.astype(np.int8)), _strings(_encoded(words)))
 
 
-def _valid(ids: list[str]) -> list[str]:
-    """Returns the ids, with escapes where a file's name is no UTF-8."""
-    return [each if each.isascii() else each.encode(errors="backslashreplace").decode() for each in ids]
+def _encoded(texts: list[str]) -> list[bytes]:
+    """Encodes texts as UTF-8, with escapes where a file's name is no UTF-8."""
+    return [each.encode(errors="backslashreplace") for each in texts]

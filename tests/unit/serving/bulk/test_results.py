@@ -2,6 +2,8 @@
 
 import csv
 import json
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from serving.image.picture import Quality
 from serving.predictions import Refusal
 from tests.support.bulk_inputs import a_job
 
+REPOSITORY = Path(__file__).parents[4]
 FORMATS = ["parquet", "csv", "jsonl"]
 
 
@@ -121,3 +124,18 @@ def test_a_job_goes_on_with_the_same_settings_alone(tmp_path: Path) -> None:
     (job.hidden / "job.json").write_text("{")
     with pytest.raises(BulkError, match="cannot be read"):
         begun(job)
+
+
+def test_a_process_that_writes_parquet_does_not_wait_for_pandas(tmp_path: Path) -> None:
+    script = """
+import sys
+from pathlib import Path
+from tests.unit.serving.bulk.test_results import job_of
+job_of(Path(sys.argv[1]), "parquet", [["a", "b", "c"]])
+assert "pyarrow" in sys.modules
+assert "pandas" not in sys.modules
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, cwd=REPOSITORY, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
