@@ -105,8 +105,11 @@ dist: $(VENV)/development.installed $(VENV)/checkout.installed ## build the whee
 	done
 
 lock: $(VENV)/development.installed ## pin the newest dependencies, with hashes, into requirements/
-	for extra in serving signing training build development tritonclient scale; do \
-	  pins=; [ $$extra != scale ] || pins="--constraint requirements/development.txt"; \
+	for extra in serving gpu signing training build development tritonclient scale; do \
+	  pins=; case $$extra in \
+	    gpu) pins="--constraint requirements/serving.txt" ;; \
+	    scale) pins="--constraint requirements/development.txt" ;; \
+	  esac; \
 	  $(BIN)/uv pip compile pyproject.toml --extra $$extra $$pins --universal --python-version 3.11 --upgrade \
 	    --generate-hashes --no-emit-index-url --no-emit-package mnist-digits --no-header --no-annotate --quiet \
 	    --output-file requirements/$$extra.txt || exit 1; \

@@ -13,7 +13,15 @@ COPY requirements/serving.txt requirements/signing.txt /tmp/
 RUN /opt/pip/bin/pip --python /opt/venv/bin/python install --report /tmp/report.json \
         --no-cache-dir --disable-pip-version-check --only-binary :all: --require-hashes \
         -r /tmp/serving.txt ${SIGNING:+-r /tmp/signing.txt} \
-    && python3 -c "import json; [print(p['metadata']['name'], p['download_info']['archive_info']['hash']) for p in json.load(open('/tmp/report.json'))['install']]" > /opt/venv/wheels.txt \
+    && python3 -c "import json; [print(p['metadata']['name'], p['download_info']['archive_info']['hash']) for p in json.load(open('/tmp/report.json'))['install']]" > /opt/venv/wheels.txt
+# --build-arg GPU=yes puts ONNX Runtime for NVIDIA cards, and the libraries that it opens, in place of that for CPUs.
+ARG GPU=
+COPY requirements/gpu.txt /tmp/
+RUN if [ -n "${GPU}" ]; then \
+        /opt/pip/bin/pip --python /opt/venv/bin/python uninstall --yes onnxruntime \
+        && /opt/pip/bin/pip --python /opt/venv/bin/python install \
+            --no-cache-dir --disable-pip-version-check --only-binary :all: --require-hashes -r /tmp/gpu.txt; \
+    fi \
     && find /opt/venv/lib -type d -name tests -prune -exec rm -rf {} +
 
 FROM ${PYTHON_IMAGE} AS application

@@ -41,7 +41,7 @@ class Sessions:
         del budget
         found: dict[str, Any] = {"libraries": preload() if self._device == "cuda" else {}, "card_name": card_name()}
         found |= {"runtime": RUNTIME_VERSION, "providers": available_providers(), "memory_before": memory_mib()}
-        for name, options in (("plain", None), ("bound", CUDA_OPTIONS), ("graph", GRAPH_OPTIONS)):
+        for name, options in (("plain", None), ("prepared", CUDA_OPTIONS), ("graph", GRAPH_OPTIONS)):
             if options is GRAPH_OPTIONS and self._device != "cuda":
                 continue
             began = time.perf_counter()
@@ -92,9 +92,9 @@ class Sessions:
             "cpu, 1 thread": partial(OnnxSession, self._graph, "cpu", 1),
             f"cpu, {self._threads} threads": partial(OnnxSession, self._graph, "cpu", self._threads),
             f"{self._device}, run()": partial(OnnxSession, self._graph, self._device, 1),
-            f"{self._device}, bound": partial(bound, CUDA_OPTIONS),
-            f"{self._device}, graph": partial(bound, GRAPH_OPTIONS),
-            f"{self._device}, graph, TF32": partial(bound, GRAPH_OPTIONS | TF32),
+            f"{self._device}, prepared": partial(bound, CUDA_OPTIONS),
+            f"{self._device}, graph to 256": partial(bound, GRAPH_OPTIONS),
+            f"{self._device}, graph to 256, TF32": partial(bound, GRAPH_OPTIONS | TF32),
         }
         found: dict[str, dict[int, float]] = {}
         for way, opened in ways.items():

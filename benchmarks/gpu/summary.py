@@ -22,7 +22,7 @@ def summary(steps: Steps) -> str:
 
 
 def _start(found: dict[str, Any]) -> list[str]:
-    return [f"start   {name:<8} {found[name]}" for name in ("plain", "bound", "graph") if name in found]
+    return [f"start   {name:<8} {found[name]}" for name in ("plain", "prepared", "graph") if name in found]
 
 
 def _rates(found: dict[str, dict[str, float]]) -> list[str]:

@@ -4,8 +4,11 @@ ONNX Runtime sizes its threads by the host's processors (microsoft/onnxruntime#2
 """
 
 import os
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
+
+DRIVER_FILES = (Path("/dev/nvidiactl"), Path("/dev/dxg"))  # of Linux, and of Linux in Windows
 
 
 def usable_cpus(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
@@ -41,12 +44,18 @@ def worker_count(requested: int, device: str) -> int:
     """
     if requested:
         return requested
-    return 1 if device == "cuda" or (device == "auto" and _has_cuda_provider()) else usable_cpus()
+    return 1 if device == "cuda" or (device == "auto" and may_use_gpu()) else usable_cpus()
 
 
-def _has_cuda_provider() -> bool:
-    """Returns True when the installed ONNX Runtime is the GPU build. Looks for its file: loading it takes 40 MB."""
-    package = find_spec("onnxruntime")
-    if package is None or package.origin is None:
-        return False
-    return (Path(package.origin).parent / "capi" / "libonnxruntime_providers_cuda.so").exists()
+def may_use_gpu(runtime: Path | None = None, driver_files: Sequence[Path] = DRIVER_FILES) -> bool:
+    """Tells if ONNX Runtime in the folder `runtime` (None: the installed one) is the GPU build, and a driver is there.
+
+    The GPU build also runs where there is no card. Looks for files alone: loading the build takes 40 MB.
+    """
+    if runtime is None:
+        package = find_spec("onnxruntime")
+        if package is None or package.origin is None:
+            return False
+        runtime = Path(package.origin).parent
+    is_gpu_build = (runtime / "capi" / "libonnxruntime_providers_cuda.so").exists()
+    return is_gpu_build and any(file.exists() for file in driver_files)

@@ -1,8 +1,8 @@
-"""Session on a GPU: buffers that stay on the device, and one CUDA graph for each padded batch size.
+"""Session on a GPU: a CUDA graph for each padded batch size up to LARGEST_GRAPH, plain runs for larger batches.
 
 1. A batch is padded with empty images to the next of `sizes`, so that its shape is one that was prepared at load.
 2. A CUDA graph replays on the addresses at which it was captured, so inputs and outputs stay where they are. The pixels
-   are copied to the card before a run, the outputs back after it.
+   are copied to the card before a run, the outputs back after it. A plain run leaves both to ONNX Runtime.
 3. While one thread captures a graph, CUDA refuses memory operations of every other thread. And ONNX Runtime keeps
    graphs by thread. So one thread for each session does all of its work, and one lock covers all sessions.
 """
@@ -31,8 +31,13 @@ from serving.models.onnx_session import (
 from serving.predictions import DIGITS, PIXELS, BatchPredictions, Floats, Pixels
 
 GRAPH_OPTIONS = CUDA_OPTIONS | {"enable_cuda_graph": "1"}
+PLAIN_OPTIONS = {"enable_cuda_graph": "0"}
+# Images of the largest batch that has a graph. On an H200 graphs took less time than plain runs up to 128 images, as
+# much at 256 and more from there on, and their buffers for 4,096 images passed the memory limit (docs/gpu.md).
+LARGEST_GRAPH = 256
 _SHAPES: list[tuple[tuple[int, ...], type[np.generic]]] = [((DIGITS,), np.float32), ((), np.int64), ((), np.float32)]
 T = TypeVar("T")
+Run = Callable[[Pixels], list[Floats]]
 _DEVICE = threading.Lock()  # held by whatever uses the card (rule 3)
 
 
@@ -57,9 +62,9 @@ class BoundSession:
     ) -> None:
         """Loads the serialised graph and prepares every padded size up to `largest_batch`.
 
-        `options`: of the CUDA provider; `enable_cuda_graph` 1 captures graphs. `device` cpu does the same without
-        graphs, for tests. Raises DeviceUnavailableError where CUDA cannot start, ModelRejectedError for a graph that
-        cannot be loaded, prepared or captured, or has another signature.
+        `options`: of the CUDA provider; `enable_cuda_graph` 1 captures graphs. `device` cpu binds the buffers and
+        captures nothing, for tests. Raises DeviceUnavailableError where CUDA cannot start, ModelRejectedError for a
+        graph that cannot be loaded, prepared or captured, or has another signature.
         """
         self.device = device
         self.sizes = padded_sizes(largest_batch)
@@ -72,20 +77,30 @@ class BoundSession:
         return self._thread.call(partial(self._run, pixels))
 
     def _prepare(self, graph: bytes, options: Mapping[str, str]) -> None:
+        self.has_graphs = options.get("enable_cuda_graph") == "1"
         with _DEVICE:
-            self._session = open_session(graph, self.device, self.threads, options)
-            check_signature(self._session)
             self._pixels, self.is_pinned = pinned_pixels(self.sizes[-1])
-            graphs = self.device == "cuda" and options.get("enable_cuda_graph") == "1"
-            self._bound = {size: _Bound(self._session, size, self.device, graphs) for size in self.sizes}
+            with_graph = [size for size in self.sizes if self.has_graphs and size <= LARGEST_GRAPH]
+            self._runs: dict[int, Run] = {}
+            if with_graph:
+                session = self._opened(graph, options)
+                self._runs |= {size: _Bound(session, size, self.device).run for size in with_graph}
+            if len(with_graph) < len(self.sizes):
+                # A session of its own: the one with graphs runs nothing else on the card.
+                session = self._opened(graph, {**options, **PLAIN_OPTIONS})
+                self._runs = dict.fromkeys(self.sizes, partial(_run_plain, session)) | self._runs
             try:
-                for size, bound in self._bound.items():
-                    bound.run(self._pixels[:size])  # sets up cuDNN for this size; captures its graph
+                for size, run in self._runs.items():
+                    run(self._pixels[:size])  # sets up cuDNN for this size; captures its graph
             except Exception as error:  # ONNX Runtime raises many kinds, as where the card's memory is short
                 raise ModelRejectedError(
                     f"{size} images cannot be prepared on {self.device}: {error}", "graph"
                 ) from error
-            self.has_graphs = graphs
+
+    def _opened(self, graph: bytes, options: Mapping[str, str]) -> Any:
+        session = open_session(graph, self.device, self.threads, options)
+        check_signature(session)
+        return session
 
     def _run(self, pixels: Pixels) -> BatchPredictions:
         largest = self.sizes[-1]
@@ -100,7 +115,7 @@ class BoundSession:
         size = padded_size(images, self.sizes)
         self._pixels[:images] = pixels
         self._pixels[images:size] = 0
-        return [output[:images] for output in self._bound[size].run(self._pixels[:size])]
+        return [output[:images] for output in self._runs[size](self._pixels[:size])]
 
 
 class _DeviceThread:
@@ -133,12 +148,18 @@ def _serve(queue: "SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None]") -
         del work, function, future  # they hold the session, while this waits
 
 
+def _run_plain(session: Any, pixels: Pixels) -> list[Floats]:
+    """Runs `pixels`, (n, 784) uint8; returns the outputs in the order of OUTPUTS."""
+    outputs: list[Floats] = session.run([name for name, _, _ in OUTPUTS], {INPUT[0]: pixels})
+    return outputs
+
+
 class _Bound:
     """Buffers of one batch size on the device, bound to the session's input and outputs."""
 
-    def __init__(self, session: Any, size: int, device: str, graphs: bool) -> None:
+    def __init__(self, session: Any, size: int, device: str) -> None:
         self._session = session
-        self._options = graph_options(size if graphs else -1)
+        self._options = graph_options(size if device == "cuda" else -1)
         self._input = device_buffer((size, PIXELS), np.uint8, device)
         self._outputs = [device_buffer((size, *shape), dtype, device) for shape, dtype in _SHAPES]
         self._binding = session.io_binding()

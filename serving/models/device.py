@@ -84,7 +84,7 @@ def faster_of(cpu: Session, cuda: Session, largest_batch: int) -> Opened:
 def _on_cuda(graph: bytes, largest_batch: int) -> BoundSession:
     try:
         return BoundSession(graph, largest_batch, options=GRAPH_OPTIONS)
-    except ModelRejectedError:  # a graph with control flow, for one: CUDA graphs cannot hold it
+    except ModelRejectedError:  # control flow, for one: CUDA graphs cannot hold it
         return BoundSession(graph, largest_batch, options=CUDA_OPTIONS)
 
 

@@ -145,6 +145,22 @@ def test_the_compose_file_repeats_the_servers_own_defaults() -> None:
         assert defaults[name].metadata["parse"](text) == defaults[name].default, name
 
 
+def test_the_compose_file_for_a_card_changes_only_what_is_there() -> None:
+    [(name, changes)] = from_yaml("docker-compose.gpu.yml")["services"].items()
+    dockerfile = DOCKERFILES["serving.Dockerfile"]
+    assert name in COMPOSE["services"]
+    assert {f"ARG {argument}=" for argument in changes["build"]["args"]} <= set(dockerfile.splitlines())
+    settings = {variable(setting): setting for setting in fields(Config)}
+    for text in [changes["image"], *changes["environment"].values()]:
+        for read, default in re.findall(r"\$\{(\w+):-([^}]*)\}", text):
+            assert f"`{read}`" in (ROOT / "docs/gpu.md").read_text()
+            if read.startswith("MNIST_"):
+                settings[read].metadata["parse"](default)
+    pinned = (ROOT / "requirements/gpu.txt").read_text()
+    assert "onnxruntime-gpu==" in pinned
+    assert not re.search(r"^onnxruntime==", pinned, re.MULTILINE)
+
+
 def started_by_compose(variables: dict[str, str]) -> Config:
     """Configuration of the server in its container, with these variables set for Compose."""
     environment = dict(re.findall(r"\b(MNIST_\w+)=(\S+)", DOCKERFILES["serving.Dockerfile"]))

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serving.errors import ModelRejectedError
-from serving.models.bound_session import BoundSession, padded_size, padded_sizes
-from serving.models.onnx_session import OnnxSession
+from serving.models.bound_session import GRAPH_OPTIONS, LARGEST_GRAPH, BoundSession, padded_size, padded_sizes
+from serving.models.onnx_session import CUDA_OPTIONS, OnnxSession
 from serving.predictions import PIXELS, Pixels
 from tests.support.tiny_model import image_of, tiny_graph
 
@@ -89,13 +89,18 @@ def test_several_threads_get_their_own_answers(tiny: BoundSession) -> None:
     assert found == {value: [value] * 50 for value in range(4)}
 
 
-@pytest.mark.parametrize("images", [1, 3, 16, 17])
-def test_answers_are_those_of_the_plain_session(images: int) -> None:
+@pytest.fixture(scope="module", params=[GRAPH_OPTIONS, CUDA_OPTIONS], ids=["graphs", "plain"])
+def bound(request: pytest.FixtureRequest) -> BoundSession:
+    return BoundSession(GRAPH, LARGEST_GRAPH + 44, "cpu", request.param)
+
+
+@pytest.mark.parametrize("images", [1, 3, 16, LARGEST_GRAPH, LARGEST_GRAPH + 1, 2 * LARGEST_GRAPH])
+def test_answers_are_those_of_the_plain_session(images: int, bound: BoundSession) -> None:
     pixels = np.random.default_rng(images).integers(0, 256, (images, PIXELS), np.uint8)
-    bound, plain = BoundSession(GRAPH, 16, "cpu").run(pixels), OnnxSession(GRAPH, "cpu", 1).run(pixels)
-    assert bound.digits.tolist() == plain.digits.tolist()
-    assert np.allclose(bound.probabilities, plain.probabilities, rtol=0, atol=1e-6)
-    assert np.allclose(bound.novelties, plain.novelties, rtol=0, atol=1e-6)
+    found, plain = bound.run(pixels), OnnxSession(GRAPH, "cpu", 1).run(pixels)
+    assert found.digits.tolist() == plain.digits.tolist()
+    assert np.allclose(found.probabilities, plain.probabilities, rtol=0, atol=1e-6)
+    assert np.allclose(found.novelties, plain.novelties, rtol=0, atol=1e-6)
 
 
 def test_a_graph_with_another_signature_is_rejected() -> None:
