@@ -17,7 +17,7 @@ import numpy as np
 from serving.commands.tuning import SIZES, Curve, Picked, pick, table
 from serving.config import Config
 from serving.errors import DeviceUnavailableError, ModelRejectedError
-from serving.host.cpu import usable_cpus, worker_count
+from serving.host.cpu import has_driver, usable_cpus, worker_count
 from serving.models.cuda_libraries import card_name
 from serving.models.device import choose_device, open_on_device
 from serving.models.loaded_model import LoadedModel, OpenSession
@@ -97,7 +97,7 @@ def _pick_for_version(config: Config, repository: ModelRepository, version: int)
     precisions = [config.precision] if config.precision != "auto" else list(repository.forms(version))
     threads = [config.inference_threads] if config.inference_threads else _threads_to_measure(config)
     candidates = [] if config.device == "cuda" else _load(repository, version, "cpu", precisions, threads)
-    if "float32" in precisions and choose_device(config.device, available_providers()) == "cuda":
+    if "float32" in precisions and choose_device(config.device, available_providers(), driver=has_driver()) == "cuda":
         candidates += _load_on_cuda(repository, version, config.device)
     curves = measure(candidates)
     cpu_workers = worker_count(config.workers, "cpu")

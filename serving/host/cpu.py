@@ -50,7 +50,7 @@ def worker_count(requested: int, device: str) -> int:
 def may_use_gpu(runtime: Path | None = None, driver_files: Sequence[Path] = DRIVER_FILES) -> bool:
     """Tells if ONNX Runtime in the folder `runtime` (None: the installed one) is the GPU build, and a driver is there.
 
-    The GPU build also runs where there is no card. Looks for files alone: loading the build takes 40 MB.
+    Looks for files alone: loading the build takes 40 MB.
     """
     if runtime is None:
         package = find_spec("onnxruntime")
@@ -58,4 +58,9 @@ def may_use_gpu(runtime: Path | None = None, driver_files: Sequence[Path] = DRIV
             return False
         runtime = Path(package.origin).parent
     is_gpu_build = (runtime / "capi" / "libonnxruntime_providers_cuda.so").exists()
-    return is_gpu_build and any(file.exists() for file in driver_files)
+    return is_gpu_build and has_driver(driver_files)
+
+
+def has_driver(files: Sequence[Path] = DRIVER_FILES) -> bool:
+    """Tells if NVIDIA's driver has a card for this process: the GPU build also runs where there is none."""
+    return any(file.exists() for file in files)

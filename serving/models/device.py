@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from serving.errors import DeviceUnavailableError, ModelRejectedError
+from serving.host.cpu import has_driver
 from serving.models.bound_session import GRAPH_OPTIONS, BoundSession
 from serving.models.onnx_session import CUDA, CUDA_OPTIONS, OnnxSession, available_providers
 from serving.predictions import PIXELS, BatchPredictions, Pixels
@@ -34,18 +35,19 @@ class Opened:
     why: str
 
 
-def choose_device(requested: str, available: Sequence[str], precision: str = "float32") -> str:
+def choose_device(requested: str, available: Sequence[str], precision: str = "float32", driver: bool = True) -> str:
     """Returns `cpu` or `cuda` for a `requested` auto, cpu or cuda and the `available` execution providers.
 
-    For auto, `cuda` means that CUDA is to be tried. Raises DeviceUnavailableError when cuda is requested and not
-    available, or for the `precision` int8: CUDA has no int8 convolutions, so it would compute in float32, and slower.
+    For auto, `cuda` means that CUDA is to be tried; without a `driver` of a card it is not. Raises
+    DeviceUnavailableError when cuda is requested and not available, or for the `precision` int8: CUDA has no int8
+    convolutions, so it would compute in float32, and slower.
     """
     if requested == "cuda" and precision == "int8":
         raise DeviceUnavailableError(
             "device cuda was requested for the int8 form, which is faster on the CPU: use --precision float32, or "
             "--device auto or cpu."
         )
-    if requested == "cpu" or (requested == "auto" and (CUDA not in available or precision == "int8")):
+    if requested == "cpu" or (requested == "auto" and (CUDA not in available or precision == "int8" or not driver)):
         return "cpu"
     if CUDA not in available:
         raise DeviceUnavailableError(
@@ -62,7 +64,7 @@ def open_on_device(graph: bytes, precision: str, requested: str, threads: int, l
     DeviceUnavailableError where cuda is requested and cannot start, ModelRejectedError for a graph that cannot be run.
     """
     available = available_providers()
-    if choose_device(requested, available, precision) == "cpu":
+    if choose_device(requested, available, precision, has_driver()) == "cpu":
         return Opened(OnnxSession(graph, "cpu", threads), _why_cpu(requested, available))
     if requested == "cuda":
         return Opened(_on_cuda(graph, largest_batch), "it was requested")
@@ -91,7 +93,9 @@ def _on_cuda(graph: bytes, largest_batch: int) -> BoundSession:
 def _why_cpu(requested: str, available: Sequence[str]) -> str:
     if requested == "cpu":
         return "it was requested"
-    return "the int8 form is faster there" if CUDA in available else "CUDA is not available"
+    if CUDA not in available:
+        return "CUDA is not available"
+    return "the int8 form is faster there" if has_driver() else "no driver of a card is there"
 
 
 def _shortest_seconds(run: Callable[[Pixels], BatchPredictions], images: int) -> float:

@@ -15,19 +15,21 @@ NO_CUDA = pytest.mark.skipif(CUDA in available_providers(), reason="this host ha
 
 
 @pytest.mark.parametrize(
-    ("requested", "available", "precision", "chosen"),
+    ("requested", "available", "precision", "driver", "chosen"),
     [
-        ("auto", CPU_HOST, "float32", "cpu"),
-        ("auto", GPU_HOST, "float32", "cuda"),
-        ("auto", GPU_HOST, "int8", "cpu"),
-        ("cpu", GPU_HOST, "float32", "cpu"),
-        ("cuda", GPU_HOST, "float32", "cuda"),
+        ("auto", CPU_HOST, "float32", True, "cpu"),
+        ("auto", GPU_HOST, "float32", True, "cuda"),
+        ("auto", GPU_HOST, "float32", False, "cpu"),
+        ("auto", GPU_HOST, "int8", True, "cpu"),
+        ("cpu", GPU_HOST, "float32", True, "cpu"),
+        ("cuda", GPU_HOST, "float32", True, "cuda"),
+        ("cuda", GPU_HOST, "float32", False, "cuda"),
     ],
 )
 def test_requested_device_is_chosen_and_auto_falls_back(
-    requested: str, available: list[str], precision: str, chosen: str
+    requested: str, available: list[str], precision: str, driver: bool, chosen: str
 ) -> None:
-    assert choose_device(requested, available, precision) == chosen
+    assert choose_device(requested, available, precision, driver) == chosen
 
 
 def test_requested_cuda_that_is_missing_is_an_error_that_says_what_to_do() -> None:
