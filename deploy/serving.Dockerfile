@@ -30,6 +30,8 @@ COPY serving/ /app/serving/
 # The client, to try the server from inside: docker compose exec serving python -m mnist_digits classify --help
 COPY client/mnist_digits/ /app/mnist_digits/
 COPY models/ /app/models/
+# Once more where no volume hides them: the server says which of them the volume lacks.
+COPY models/ /app/shipped-models/
 # Compiled here: on a read-only root file system Python would compile everything at each start. The training job runs as
 # the same user and can write to a volume that is first filled with these models.
 RUN python3 -m compileall -q /app && chown -R 10001:10001 /app/models
@@ -50,7 +52,9 @@ ENV PATH="/opt/venv/bin:${PATH}" \
     MNIST_HOST=0.0.0.0 \
     MNIST_GRPC_PORT=50051 \
     MNIST_HTTP_PORT=8080 \
-    MNIST_LOG_FORMAT=json
+    MNIST_LOG_FORMAT=json \
+    MNIST_SHIPPED_MODELS=/app/shipped-models \
+    MNIST_BUILD_REVISION="${REVISION}"
 WORKDIR /app
 USER 10001:10001
 EXPOSE 50051 8080

@@ -8,8 +8,9 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Coroutine, Sequence
-from contextlib import AsyncExitStack, closing
+from contextlib import AsyncExitStack, closing, suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import click
@@ -112,6 +113,8 @@ def _run(config: Config, flags: Sequence[str]) -> int:
                 if isinstance(tuned, int):
                     return tuned
                 config = tuned
+            if not config.build_revision:
+                config = replace(config, build_revision=_checkout_revision())
             set_up_heap()
             configure_logging(config.log_format, config.log_level)
             with asyncio.Runner(loop_factory=_loop_factory(config)) as runner:
@@ -127,6 +130,18 @@ def _run(config: Config, flags: Sequence[str]) -> int:
         print(f"error: {_too_few_descriptors(limit, 2 * limit)}", file=sys.stderr)  # most were open from the start
         return CANNOT_START
     return 0
+
+
+def _checkout_revision() -> str:
+    """Returns git's revision of the checkout that this code is in; nothing where it is installed elsewhere."""
+    root = Path(__file__).parent.parent
+    with suppress(OSError, subprocess.TimeoutExpired):  # no git; a disk that hangs
+        git = ["git", "-C", str(root), "rev-parse", "--show-toplevel", "HEAD"]
+        shown = subprocess.run(git, capture_output=True, text=True, timeout=2, check=False).stdout.splitlines()
+        # An environment inside of another project's checkout is no revision of ours.
+        if len(shown) == 2 and Path(shown[0]) == root.resolve():
+            return shown[1]
+    return ""
 
 
 def _too_few_descriptors(limit: int, needed: int) -> str:

@@ -16,6 +16,7 @@ from serving.setting_values import (
     parse_boolean,
     parse_host,
     parse_host_names,
+    parse_label,
     parse_origins,
     parse_path,
     parse_plain_name,
@@ -74,6 +75,12 @@ class Config:
         "auto",
         "auto, or manual: new versions wait until `versions pin` names one; until then the oldest is served",
         choice("auto", "manual"),
+    )
+    shipped_models: Path | None = _setting(
+        None,
+        "folder of models that came with the image; versions of the model there that the served folder lacks are"
+        " reported at the start",
+        parse_path,
     )
     precision: str = _setting(
         "auto",
@@ -205,6 +212,11 @@ class Config:
     )
     store_recent_images: int = _setting(
         16384, "images held in memory for feedback, 0.8 KiB each, of all workers", number(int, 1, 2**24)
+    )
+    build_revision: str = _setting(
+        "",
+        "revision of the source that this build is of, for mnist_build_info; empty: git's, in a checkout",
+        parse_label,
     )
     show_samples: Path | None = _setting(None, "classify the pictures of this folder once when ready", parse_path)
 

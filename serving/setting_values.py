@@ -66,6 +66,13 @@ def parse_plain_name(text: str) -> str:
     return text
 
 
+def parse_label(text: str) -> str:
+    """Parses the value of a label: up to 100 characters that can be printed. Raises ValueError."""
+    if len(text) > 100 or not text.isprintable():
+        raise ValueError("expected up to 100 characters that can be printed")
+    return text
+
+
 def parse_path(text: str) -> Path | None:
     """Parses a path; None for an empty text."""
     return Path(text) if text else None

@@ -14,7 +14,8 @@ import click
 
 from serving.errors import ModelRejectedError
 from serving.files import read_regular, replace_atomically
-from serving.models.repository import CONFIG, MOST_CONFIG_BYTES, ModelRepository
+from serving.models.repository import CONFIG, INT8_SUFFIX, MOST_CONFIG_BYTES, ModelRepository
+from serving.models.shipped import copy_versions
 from serving.options import CONTEXT, CommandGroup, setting_options
 from serving.version_policy import LARGEST_VERSION
 
@@ -69,6 +70,28 @@ def unpin(**settings: Any) -> None:
     with _failures():
         repository.wanted(None)  # refuses a config.pbtxt that cannot be read, before it is written
         _write_policy(repository.folder / CONFIG, "")
+    _list(repository)
+
+
+@versions.command(context_settings=CONTEXT)
+@setting_options(("model_repository", "model_name", "model_folder", "max_quality_drop", "promote", "shipped_models"))
+def copy(shipped_models: Path | None, **settings: Any) -> None:
+    """Copies the image's versions of the model that are not there; --shipped-models names their folder."""
+    if not shipped_models:
+        raise click.UsageError("--shipped-models: name the folder of models to copy from, as the image's variable does")
+    repository, name = _Repository(**settings), settings["model_name"]
+    with _failures():
+        copied, others = copy_versions(ModelRepository(shipped_models, name), repository)
+        int8 = f"{name}{INT8_SUFFIX}"
+        beside = repository.folder.with_name(f"{repository.folder.name}{INT8_SUFFIX}")
+        if (shipped_models / int8).is_dir():
+            copy_versions(ModelRepository(shipped_models, int8), ModelRepository(beside, int8, folder=beside))
+    click.echo(f"copied: {', '.join(map(str, copied)) or 'none'}")
+    for version in others:
+        click.echo(
+            f"left: {repository.folder}/{version} is another version {version} than the image's: move it away first",
+            err=True,
+        )
     _list(repository)
 
 

@@ -154,6 +154,12 @@ class Metrics:
             ("version",),
             registry=registry,
         )
+        self.model_not_copied = Info(
+            "mnist_model_not_copied",
+            "Model version of the image that is newer than those in the served folder, and not there",
+            ("version",),
+            registry=registry,
+        )
         self.model_loads = LoopCounter(
             "mnist_model_loads",
             "Model versions loaded, by outcome: served, or the failed check",
@@ -181,6 +187,12 @@ class Metrics:
             info.clear()
             for version, labels in versions.items():
                 info.labels(str(version)).info(dict(labels))
+
+    def set_not_copied(self, versions: Iterable[int]) -> None:
+        """Sets the versions of the image that the served folder lacks."""
+        self.model_not_copied.clear()
+        for version in versions:
+            self.model_not_copied.labels(str(version)).info({})
 
     def observe_inference(self, images: int, seconds: float) -> None:
         """Counts an inference that has ended now, of a batch of `images`."""

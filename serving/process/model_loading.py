@@ -1,5 +1,7 @@
 """How versions of the model are loaded and served: on which device, by how many threads, in which batches."""
 
+from functools import partial
+
 from serving.config import DEFAULT_BATCH_SIZE, Config
 from serving.core.batcher import Batcher
 from serving.core.drift import DriftObserver
@@ -12,6 +14,7 @@ from serving.models.device import Session, open_on_device
 from serving.models.loaded_model import LoadedModel
 from serving.models.onnx_session import available_providers
 from serving.models.repository import ModelRepository
+from serving.models.shipped import newer_versions
 from serving.process.model_reloader import ModelReloader
 from serving.process.promotion import PromotionGate
 
@@ -59,4 +62,6 @@ def make_reloader(
         return ServedModel(model, batcher, config.tune)
 
     gate = PromotionGate(config.promote == "manual", config.max_slowdown, config.max_quality_drop)
-    return ModelReloader(repository, config.model_version, load, serve, gate, registry, metrics, log)
+    shipped = ModelRepository(config.shipped_models, config.model_name) if config.shipped_models else None
+    newer = partial(newer_versions, shipped, repository) if shipped else None
+    return ModelReloader(repository, config.model_version, load, serve, gate, registry, metrics, log, newer)

@@ -38,8 +38,12 @@ class ModelReloader:
         registry: Registry,
         metrics: Metrics,
         log: Logger,
+        newer_shipped: Callable[[], list[int]] | None = None,
     ) -> None:
-        """`policy`: None follows config.pbtxt. `serve`: starts a batcher for a model. `gate`: what may be promoted."""
+        """`policy`: None follows config.pbtxt. `serve`: starts a batcher for a model. `gate`: what may be promoted.
+
+        `newer_shipped`: returns versions of the image that are newer and not in the repository; blocks.
+        """
         self.policy = policy
         self._repository = repository
         self._load = load
@@ -48,6 +52,7 @@ class ModelReloader:
         self._registry = registry
         self._metrics = metrics
         self._log = log
+        self._newer_shipped = newer_shipped
         # Created before they are needed: a series that appears with its first event hides that event from rate().
         for outcome in ("served", *CHECKS):
             metrics.model_loads.labels(outcome)
@@ -55,6 +60,7 @@ class ModelReloader:
         self._compared: dict[int, int] = {}  # by version, the one with whose figures its own were compared
         self._seen: dict[int, Stamp] = {}  # files of every version at the last look
         self._missing: list[int] = []  # named by the policy and not there, at the last look
+        self._not_copied: list[int] = []  # newer versions of the image, at the last look
         self._last_failure = ""  # of the last look; "" when it succeeded
         self._look_lock = asyncio.Lock()  # polling, SIGHUP and RPCs may look at the same time
         self._polling: asyncio.Task[None] | None = None
@@ -126,6 +132,8 @@ class ModelReloader:
         async with self._look_lock:
             there, policy = await asyncio.to_thread(self._read_repository)
             self._log_missing(policy, set(there))
+            if self._newer_shipped and there != self._seen:
+                self._report_not_copied(await asyncio.to_thread(self._newer_shipped))
             registry = self._registry
             # A version whose files have changed since it was refused gets another try.
             registry.refused = {
@@ -216,6 +224,15 @@ class ModelReloader:
                 "model_versions_missing", missing=missing[-MOST_REPORTED:], there=sorted(there)[-MOST_REPORTED:]
             )
         self._missing = missing
+
+    def _report_not_copied(self, versions: list[int]) -> None:
+        """Reports versions of the image that the repository lacks; logs them once for each change."""
+        if versions and versions != self._not_copied:
+            why = f"newer ones of the image are not in {self._repository.folder}"
+            do = "python -m serving versions copy; with Compose: docker compose run --rm versions copy"
+            self._log.warning("model_not_copied", versions=versions[-MOST_REPORTED:], why=why, do=do)
+        self._not_copied = versions
+        self._metrics.set_not_copied(versions[-MOST_REPORTED:])
 
     async def _try(self, version: int, stamp: Stamp, *, is_named: bool, is_reported: bool) -> ServedModel | None:
         """Loads and checks a version. Returns None when it is refused; `is_reported`: that is logged at once."""

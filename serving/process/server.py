@@ -242,6 +242,7 @@ class Server:
         self.metrics.build_info.info(
             {
                 "version": __version__,
+                "revision": self._config.build_revision or "unknown",
                 "python": platform.python_version(),
                 "onnxruntime": RUNTIME_VERSION,
                 "grpcio": grpc.__version__,

@@ -44,6 +44,7 @@ def test_every_setting_can_be_given_both_ways(monkeypatch: pytest.MonkeyPatch) -
         "store_max_bytes": "20000000",
         "published_host": "127.0.0.2",
         "http_hosts": "digits.example,other",
+        "build_revision": "1f2e3d",
         "insecure": "true",
     }
     needed = {

@@ -140,3 +140,24 @@ def test_a_number_that_no_server_takes_is_listed_and_never_pinned(
     assert f"holds no version {2**63}, only 1, 2, 3" in capsys.readouterr().err
     assert run(model, "rollback") == 0
     assert wanted(model) == [2]
+
+
+def test_copy_names_what_it_copied_and_takes_the_int8_form_along(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shipped, volume = tmp_path / "image", tmp_path / "volume"
+    for folder in ("mnist/1", "mnist/2", "mnist-int8/1"):
+        (shipped / folder).mkdir(parents=True)
+        (shipped / folder / "metadata.json").write_text(folder)
+    (volume / "mnist/1").mkdir(parents=True)
+    copy = ["--model-repository", str(volume), "copy", "--shipped-models", str(shipped)]
+    assert run_command(versions, copy) == 0
+    shown = capsys.readouterr()
+    assert shown.out.splitlines() == ["copied: 2", "1", "2  to be served"]
+    assert f"left: {volume}/mnist/1 is another version 1" in shown.err
+    assert (volume / "mnist-int8/1/metadata.json").read_text() == "mnist-int8/1"
+
+
+def test_copy_without_the_images_folder_names_the_flag(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(model, "copy") == 2
+    assert "--shipped-models" in capsys.readouterr().err
