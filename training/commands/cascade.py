@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from training.commands.data import load_data, say
+from training.commands.drift import populations_if_possible
 from training.config import Places
 from training.data.split import split_mnist
 from training.errors import ExportError
@@ -26,7 +27,8 @@ def join(places: Places, fast: Path, second: Path) -> None:
         load_data(places), *(settings[name] for name in ("train_images", "validation_images", "split_seed", "split"))
     )
     others = list(stand_ins(split.validation).values())
-    report = export_cascade(*stages, split, others, Path(places.model_repository), places.model)
+    populations = populations_if_possible(places.cache, split.validation)
+    report = export_cascade(*stages, split, others, Path(places.model_repository), places.model, populations)
     cascade = report.metadata["cascade"]
     say(
         f"unsure is a largest probability below {cascade['unsure_below']}: {cascade['unsure_share']:.2%} of the"

@@ -12,7 +12,7 @@ from training.config import FORMER_SETTINGS, Places
 from training.data.arrays import LabelledDigits
 from training.data.preprocessing import preprocess_pictures
 from training.data.split import split_mnist
-from training.errors import ExportError
+from training.errors import DataError, ExportError
 from training.evaluation.stand_ins import stand_in_pictures
 from training.export.drift_reference import FILE, Populations, write_reference
 from training.other_handwriting.sets import load_other_handwriting
@@ -39,6 +39,15 @@ def write_drift_references(places: Places, folders: Sequence[Path]) -> None:
         say(f"written: {folder}/{FILE}")
 
 
+def populations_if_possible(cache: Path, validation: LabelledDigits) -> Populations | None:
+    """The populations of `known_populations`; None where they cannot be had, which standard error says."""
+    try:
+        return known_populations(cache, validation)
+    except DataError as error:  # no reason to lose hours of training
+        say(f"the version gets no {FILE}, which `python -m training drift FOLDER` can add later: {error}")
+        return None
+
+
 def _split_settings(folder: Path) -> tuple[Any, ...]:
     """How the version's training run split MNIST."""
     try:
@@ -56,10 +65,11 @@ def known_populations(cache: Path, validation: LabelledDigits) -> Populations:
     Raises:
         DataError: data cannot be had, or the preprocessing cannot run.
     """
+    faces = load_faces(cache, "validation", say)  # first: all else can be made without the internet
     pictures = stand_in_pictures(validation)
     framed = preprocess_pictures(pictures)
     other = load_other_handwriting(cache, "train", say)
-    printed = draw_printed_digits(load_faces(cache, "validation", say), "validation", preprocess_pictures)
+    printed = draw_printed_digits(faces, "validation", preprocess_pictures)
     digits = {
         "MNIST": validation.pixels,
         **{name: framed[name].pixels for name in pictures},

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from training.commands.data import console, load_data, make_added, make_stand_ins, run_folder, say, split_of
+from training.commands.drift import populations_if_possible
 from training.config import Places, TrainingConfig
 from training.data.arrays import LabelledDigits
 from training.data.split import Split
@@ -122,7 +123,9 @@ def _export(
     seconds = sum(each["seconds"] for each in folder.read_json("history.json"))
     finished = FinishedRun(record, folder.read_weights(), evaluation, seconds)
     repository = Path(places.model_repository)
-    path, report = export_run(finished, split, repository, places.model)
+    # As the stand-ins: a run that learns no novelty knows no other populations.
+    populations = populations_if_possible(places.cache, split.validation) if record.config.synthetic_images else None
+    path, report = export_run(finished, split, repository, places.model, populations)
     say(
         f"checked: valid ONNX; ONNX Runtime agrees with Keras on {report.runtime_images:,} images"
         f" (largest difference {report.runtime_difference:.1e}),"
@@ -130,7 +133,8 @@ def _export(
     )
     say(f"written: {path}")
     if stand_ins is not None:
-        path, report = export_quantized(finished, split, stand_ins, repository, f"{places.model}-int8")
+        name = f"{places.model}-int8"
+        path, report = export_quantized(finished, split, stand_ins, repository, name, populations)
         say(f"written: {path}")
         say(f"the largest difference of a probability from float32's: {report.runtime_difference:.2f}")
 

@@ -20,8 +20,10 @@ from training.errors import ExportError
 from training.evaluation.calibration import shared_threshold
 from training.evaluation.evaluate import evaluation_metrics
 from training.evaluation.predictions import Predictions
+from training.export import drift_reference
 from training.export.cascade import Joint, cascade_model, choose_unsure_below, novelty_power
 from training.export.checks import check_cascade, onnx_predictions
+from training.export.drift_reference import Populations, reference_file
 from training.export.metadata import SCHEMA_VERSION, SIGNATURE, Metadata, Stage
 from training.export.model_card import model_card
 from training.export.model_repository import next_version, read_version, write_version
@@ -116,6 +118,7 @@ def export_cascade(
     stand_ins: Sequence[LabelledDigits],
     repository: Path,
     name: str,
+    populations: Populations | None = None,
 ) -> CascadeReport:
     """Write the cascade of two versions as the next version of the model `name`.
 
@@ -126,8 +129,10 @@ def export_cascade(
         stand_ins: digits of other populations, made from validation rows, which the novelty threshold must accept.
         repository: the folder of models.
         name: the model's name.
+        populations: measured for drift.json; None: the version has none.
 
     Raises:
+        DataError: the server's measuring cannot run; no version was written.
         ExportError: the cascade is no use, a check failed, or the repository cannot be written; no version was written.
     """
     settings, version = shared_settings(fast, second), next_version(repository, name)
@@ -157,6 +162,8 @@ def export_cascade(
         "model.onnx": with_properties(model, properties),
         "golden.npz": golden_file(expected.rows(_golden_rows(first, joint))),
     }
+    if populations:
+        files[drift_reference.FILE] = reference_file(files["model.onnx"], populations)
     metadata: Metadata = {
         "schema_version": SCHEMA_VERSION,
         "name": name,

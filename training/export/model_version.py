@@ -18,7 +18,9 @@ from training.data.split import Split
 from training.evaluation.evaluate import evaluation_of
 from training.evaluation.figures import Evaluation
 from training.evaluation.predictions import Predictions, calibrated
+from training.export import drift_reference
 from training.export.checks import CheckReport, check_model, check_quantized, onnx_predictions
+from training.export.drift_reference import Populations, reference_file
 from training.export.metadata import SCHEMA_VERSION, SIGNATURE, Metadata
 from training.export.model_card import model_card
 from training.export.model_repository import next_version, write_version
@@ -62,26 +64,42 @@ class _Exported:
     evaluation: Evaluation
 
 
-def export_run(run: FinishedRun, split: Split, repository: Path, name: str) -> tuple[Path, CheckReport]:
+def export_run(
+    run: FinishedRun, split: Split, repository: Path, name: str, populations: Populations | None = None
+) -> tuple[Path, CheckReport]:
     """Write the run as the next version of the model `name`; its folder, and what the checks measured.
+
+    Args:
+        run: trained and evaluated.
+        split: MNIST's rows as the run was trained with.
+        repository: the folder of models.
+        name: the model's name.
+        populations: measured for drift.json; None: the version has none.
 
     Raises:
         ExportError: a check failed or the repository cannot be written; no version was written then.
+        DataError: the server's measuring cannot run; no version was written then.
     """
     version = next_version(repository, name)
     model = _float_model(run, version)
     report = check_model(model, _keras_predictions(run, split.test))
     golden = _keras_predictions(run, _golden_digits(split))
-    return _write(run, repository, name, version, _Exported(model, "float32", golden, run.evaluation)), report
+    exported = _Exported(model, "float32", golden, run.evaluation)
+    return _write(run, repository, name, version, exported, populations), report
 
 
 def export_quantized(
-    run: FinishedRun, split: Split, stand_ins: Sequence[LabelledDigits], repository: Path, name: str
+    run: FinishedRun,
+    split: Split,
+    stand_ins: Sequence[LabelledDigits],
+    repository: Path,
+    name: str,
+    populations: Populations | None = None,
 ) -> tuple[Path, CheckReport]:
     """Write the run with 8-bit convolutions as the next version of `name`; every figure is the integer graph's.
 
     Raises:
-        ExportError: as for `export_run`.
+        ExportError, DataError: as for `export_run`.
     """
     version = next_version(repository, name)
     model = quantized(_float_model(run, version), split.train.pixels)
@@ -91,7 +109,8 @@ def export_quantized(
     evaluation = evaluation_of(run.record.config, run.evaluation["temperature"], validation, test, others)
     model = with_properties(model, _properties(run, version, evaluation))
     golden = onnx_predictions(model, _golden_digits(split))
-    return _write(run, repository, name, version, _Exported(model, "int8", golden, evaluation)), report
+    exported = _Exported(model, "int8", golden, evaluation)
+    return _write(run, repository, name, version, exported, populations), report
 
 
 def golden_file(predictions: Predictions) -> bytes:
@@ -134,8 +153,17 @@ def _keras_predictions(run: FinishedRun, digits: LabelledDigits) -> Predictions:
     return calibrated(digits, outputs, run.evaluation["temperature"])
 
 
-def _write(run: FinishedRun, repository: Path, name: str, version: int, exported: _Exported) -> Path:
+def _write(
+    run: FinishedRun,
+    repository: Path,
+    name: str,
+    version: int,
+    exported: _Exported,
+    populations: Populations | None,
+) -> Path:
     files = {"model.onnx": exported.model, "golden.npz": golden_file(exported.golden)}
+    if populations:  # written with the rest: a server does not look again at a version that it serves
+        files[drift_reference.FILE] = reference_file(exported.model, populations)
     metadata = _metadata(run, fold(run.weights, run.record.config.depths), name, version, exported, files)
     files["metadata.json"] = (json.dumps(metadata, indent=2) + "\n").encode()
     files["MODEL_CARD.md"] = model_card(metadata).encode()

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from training.cli import main
 from training.config import default_cache_folder
 from training.data.mnist import Mnist
 from training.data.split import split_mnist
+from training.export.model_version import FinishedRun
 from training.fit.batches import AddedRows
 from training.fit.run_folder import RunFolder
 from training.fit.training_run import fit
@@ -87,6 +89,41 @@ def test_the_whole_pipeline_in_one_command(mnist: Mnist, tmp_path: Path, capsys:
     assert metadata["metrics"]["mnist_test"]["images"] == len(mnist.test)
     assert metadata["training"]["filters"] == [4, 4, 4]
     assert "ONNX Runtime agrees with Keras on 10,000 images" in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.fixture
+def exportable(finished_run: RunFolder, evaluated_run: FinishedRun, tmp_path: Path) -> list[str]:
+    """Flags that name a finished and evaluated run, which has learned novelty, and an empty repository."""
+    run = RunFolder(shutil.copytree(finished_run.path, tmp_path / "runs" / "tiny"))
+    run.write_json(run.metrics.name, evaluated_run.evaluation)
+    return ["--run=tiny", f"--runs-folder={tmp_path}/runs", f"--model-repository={tmp_path}/models"]
+
+
+@pytest.mark.usefixtures("mnist")
+def test_an_export_without_fonts_leaves_a_version_without_a_reference_and_says_so(
+    exportable: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cache, path = tmp_path / "cache", tmp_path / "nothing"
+    cache.mkdir()
+    (cache / "mnist").symlink_to(default_cache_folder() / "mnist")
+    monkeypatch.setenv("PATH", str(path))  # no npm
+    assert main(["export", *exportable, f"--cache-folder={cache}"]) == 0
+    said = " ".join(capsys.readouterr().err.split())
+    assert "the version gets no drift.json, which `python -m training drift FOLDER` can add later" in said
+    assert "npm is not installed" in said
+    assert f"written: {tmp_path}/models/mnist/1" in said
+    files = {path.name for path in (tmp_path / "models/mnist/1").iterdir()}
+    assert files == {"MODEL_CARD.md", "golden.npz", "metadata.json", "model.onnx"}
+
+
+@pytest.mark.long  # test_reference_of_drift_is_written_with_both_forms_of_a_version is the short form
+@pytest.mark.usefixtures("mnist")
+def test_an_export_measures_all_the_populations_of_the_reference(exportable: list[str], tmp_path: Path) -> None:
+    assert main(["export", *exportable]) == 0
+    version = tmp_path / "models/mnist/1"
+    features = json.loads((version / "drift.json").read_text())["features"]
+    assert len(features["novelty"]["populations"]) == 11
+    assert json.loads((version / "metadata.json").read_text())["files"].keys() >= {"drift.json", "model.onnx"}
 
 
 @pytest.mark.parametrize(

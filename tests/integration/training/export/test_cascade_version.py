@@ -16,6 +16,7 @@ from training.errors import ExportError
 from training.evaluation.metrics import accuracy, negative_log_likelihood
 from training.export.cascade_version import SHARED_SETTINGS, StageVersion, export_cascade, shared_settings
 from training.export.checks import onnx_predictions
+from training.export.drift_reference import Populations
 from training.export.model_card import model_card
 from training.export.model_version import FinishedRun, export_run
 from training.report.artefact import Artefact
@@ -50,7 +51,8 @@ def folder(
     stages: tuple[StageVersion, StageVersion], small_split: Split, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     """Their cascade."""
-    return export_cascade(*stages, small_split, [], tmp_path_factory.mktemp("models"), "mnist-cascade").folder
+    models, known = tmp_path_factory.mktemp("models"), Populations({"MNIST": small_split.validation.pixels}, {})
+    return export_cascade(*stages, small_split, [], models, "mnist-cascade", known).folder
 
 
 @pytest.fixture(scope="module")
@@ -74,8 +76,9 @@ def test_the_version_is_whole_and_names_its_stages(
     folder: Path, metadata: dict[str, Any], stages: tuple[StageVersion, StageVersion]
 ) -> None:
     assert sorted(path.name for path in folder.iterdir()) == [
-        *("MODEL_CARD.md", "golden.npz", "metadata.json", "model.onnx")
+        *("MODEL_CARD.md", "drift.json", "golden.npz", "metadata.json", "model.onnx")
     ]
+    assert sorted(metadata["files"]) == ["drift.json", "golden.npz", "model.onnx"]
     assert (folder.parent / "config.pbtxt").exists()
     for name, checksum in metadata["files"].items():
         assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == checksum

@@ -13,12 +13,13 @@ import pytest
 
 from tests.support.tiny_training import TINY
 from training.config import TrainingConfig
-from training.data.arrays import CLASSES, LabelledDigits
+from training.data.arrays import CLASSES, SIDE, LabelledDigits
 from training.data.split import Split
 from training.errors import ExportError
 from training.evaluation.calibration import sigmoid, softmax
 from training.evaluation.predictions import Predictions
 from training.export.checks import check_model, onnx_predictions, runtime_session
+from training.export.drift_reference import FILE, Populations, write_reference
 from training.export.model_card import model_card
 from training.export.model_version import FinishedRun, export_quantized, export_run, golden_file
 from training.export.onnx_graph import IR_VERSION, OPSET, onnx_model
@@ -145,6 +146,26 @@ def test_the_integer_form_is_a_model_of_its_own(evaluated_run: FinishedRun, smal
     answers = onnx_predictions((folder / "model.onnx").read_bytes(), small_split.test)
     accuracy = float(np.mean(answers.digit == small_split.test.labels))
     assert metadata["metrics"]["mnist_test"]["accuracy"] == pytest.approx(accuracy)
+
+
+def test_reference_of_drift_is_written_with_both_forms_of_a_version(
+    evaluated_run: FinishedRun, small_split: Split, tmp_path: Path
+) -> None:
+    digits = small_split.validation.pixels
+    known = Populations({"MNIST": digits}, {"small": digits.reshape(-1, SIDE, SIDE)})
+    whole, _ = export_run(evaluated_run, small_split, tmp_path, "mnist", known)
+    integers, _ = export_quantized(evaluated_run, small_split, [], tmp_path, "mnist-int8", known)
+    for folder in (whole, integers):
+        metadata = json.loads((folder / "metadata.json").read_text())
+        content = (folder / FILE).read_bytes()
+        assert hashlib.sha256(content).hexdigest() == metadata["files"][FILE]
+        assert (folder / "MODEL_CARD.md").read_text() == model_card(metadata)
+        histograms = json.loads(content)["features"]
+        assert sum(histograms["digit"]["populations"]["MNIST"]) == len(digits)
+        assert sum(histograms["polarity"]["populations"]["small"]) == len(digits)
+    write_reference(folder, known)  # what the command of its own writes is the same
+    assert (folder / FILE).read_bytes() == content
+    assert json.loads((folder / "metadata.json").read_text()) == metadata
 
 
 def test_golden_predictions_are_those_of_keras(digits: LabelledDigits, expected: Predictions) -> None:
