@@ -1,6 +1,36 @@
 """The errors that calls raise, without grpc's types."""
 
+import re
+
 import grpc
+
+# What gRPC says of a connection that was never made, and what to do about it. gRPC's words are no interface: where they
+# change, the advice is missing, and nothing else. Of a name with several addresses gRPC reports one, not always ours.
+_ADVICE = (
+    (
+        r"WRONG_VERSION_NUMBER",
+        "the server speaks plain text there, and this client TLS: leave out credentials (on the command line --tls and"
+        " --tls-ca-file), or name the server's TLS port",
+    ),
+    (
+        r"CERTIFICATE_VERIFY_FAILED",
+        "no authority that this client trusts has signed the server's certificate: name the authority's file, with"
+        " credentials=grpc.ssl_channel_credentials(root_certificates) or --tls-ca-file",
+    ),
+    (
+        r"Hostname Verification Check failed",
+        "the server's certificate is not of the name in the address: use a name that is in the certificate",
+    ),
+    (
+        r"Trying to connect an http1\.x server",
+        "that port speaks HTTP and no gRPC: gRPC has another port, by default 50051",
+    ),
+    (
+        r"connections to all backends failing; .*(Socket closed|Connection reset|Broken pipe)",
+        "the server ends every connection at once: if it needs TLS, give credentials=grpc.ssl_channel_credentials(...)"
+        " (on the command line --tls or --tls-ca-file); if it needs a client's certificate, give that too",
+    ),
+)
 
 
 class CallError(Exception):
@@ -32,8 +62,14 @@ def call_error(error: Exception) -> CallError:
     if isinstance(error, CallError):
         return error
     if isinstance(error, grpc.RpcError):
-        return CallError(error.code().name, error.details() or "no details")
+        details = error.details() or "no details"
+        return CallError(error.code().name, details + _advice(details))
     return CallError("UNKNOWN", f"{type(error).__name__}: {error}")
+
+
+def _advice(details: str) -> str:
+    """Returns what to do about a connection that was never made; "" for any other failure."""
+    return next((f" ({advice})" for pattern, advice in _ADVICE if re.search(pattern, details)), "")
 
 
 def deadline_error() -> CallError:
