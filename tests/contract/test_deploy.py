@@ -4,9 +4,11 @@ import json
 import re
 import shutil
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from prometheus_client import CollectorRegistry, Metric
 
 from serving.api.digits import service as digits
@@ -111,6 +113,33 @@ def test_prometheus_finds_every_replica_of_the_server() -> None:
     assert set(found["names"]) <= set(COMPOSE["services"])
     assert f":{found['port']}" in "".join(COMPOSE["services"][found["names"][0]]["ports"])
     assert (found["type"], "static_configs" in scraped) == ("A", False)
+
+
+def test_prometheus_sends_alerts_to_the_alertmanager_of_the_profile() -> None:
+    [manager] = from_yaml("deploy/prometheus/prometheus.yml")["alerting"]["alertmanagers"]
+    [found] = manager["dns_sd_configs"]  # a name without an address is no error, as a fixed target would be
+    [name] = found["names"]
+    service = COMPOSE["services"][name]
+    assert (found["type"], service["profiles"]) == ("A", ["alerts"])
+    assert [port.rpartition(":")[2] for port in service["ports"]] == [str(found["port"])]
+
+
+def with_examples(configuration: str) -> str:
+    """The configuration of Alertmanager with its receivers filled as its comments show."""
+    return re.sub(r"^    # (.*)$", r"    \1", configuration, flags=re.MULTILINE)
+
+
+@pytest.mark.skipif(shutil.which("amtool") is None, reason="no amtool (Debian package prometheus-alertmanager)")
+def test_amtool_accepts_the_receivers_and_routes_alerts_by_severity(tmp_path: Path) -> None:
+    empty = ROOT / "deploy/alertmanager/alertmanager.yml"
+    filled = tmp_path / "alertmanager.yml"
+    filled.write_text(with_examples(empty.read_text()))
+    assert all(len(receiver) > 1 for receiver in yaml.safe_load(filled.read_text())["receivers"])
+    done = completed(["amtool", "check-config", empty, filled])
+    assert done.returncode == 0, done.stdout + done.stderr
+    for severity in {alert["labels"]["severity"] for alert in ALERTS}:
+        done = completed(["amtool", "config", "routes", "test", f"--config.file={filled}", f"severity={severity}"])
+        assert done.stdout.split() == [severity]
 
 
 def test_rules_and_panels_query_the_job_that_is_scraped() -> None:
