@@ -3,7 +3,8 @@
 import errno
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from tempfile import mkstemp
 
@@ -36,6 +37,25 @@ def read_regular(path: Path, most_bytes: int) -> bytes:
             return file.read(status.st_size)
     finally:
         os.close(descriptor)
+
+
+def why_unreadable(error: Exception, paths: Iterable[Path]) -> str:
+    """Returns the error of reading `paths` in words: of what is denied, also whose it is, who asks, and the remedy."""
+    if not isinstance(error, PermissionError):
+        return str(error)
+    for path in paths:
+        for place in (*reversed(path.absolute().parents), path):  # a folder that is closed hides what is in it
+            with suppress(OSError):
+                status, right = place.stat(), "x" if place.is_dir() else "r"
+                if not os.access(place, os.X_OK if right == "x" else os.R_OK, effective_ids=True):
+                    user = os.geteuid()
+                    remedy = f"chmod u+{right}" if user == status.st_uid else f"chown {user}"
+                    return (
+                        f"permission denied: {place} belongs to user {status.st_uid} with mode "
+                        f"{stat.S_IMODE(status.st_mode):04o}, and this program runs as user {user} of group "
+                        f"{os.getegid()}: {remedy} {place}"
+                    )
+    return str(error)
 
 
 def replace_atomically(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from serving.auth.followed_files import FollowedFiles
 from serving.errors import ConfigError
+from serving.files import why_unreadable
 from serving.logging import Logger
 
 if TYPE_CHECKING:  # a supervisor follows the files, and loads no gRPC
@@ -64,7 +65,7 @@ def read_tls(files: TlsFiles) -> TlsContents:
         )
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
         named = " and ".join(str(path) for path in files.paths)
-        raise ConfigError(f"tls: {named} cannot be used: {error}") from error
+        raise ConfigError(f"tls: {named} cannot be used: {why_unreadable(error, files.paths)}") from error
 
 
 class TlsCredentials:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from serving.errors import ConfigError
+from serving.files import why_unreadable
 
 CLASSIFY, ADMIN = "classify", "admin"
 SCOPES = frozenset({CLASSIFY, ADMIN})
@@ -103,7 +104,7 @@ def read_keys(path: Path) -> ApiKeys:
     try:
         content = tomllib.loads(path.read_text())
     except (OSError, ValueError) as error:
-        raise ConfigError(f"api_keys {path}: cannot be read: {error}") from error
+        raise ConfigError(f"api_keys {path}: cannot be read: {why_unreadable(error, [path])}") from error
     tables = content.get("keys", {})  # a file without keys is valid: it admits nobody
     if not set(content) <= {"keys"} or not isinstance(tables, dict):
         raise ConfigError(f"api_keys {path}: expected [keys.NAME] tables and nothing else")
