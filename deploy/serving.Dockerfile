@@ -9,8 +9,12 @@ RUN python3 -m venv /opt/pip && python3 -m venv --without-pip /opt/venv
 # --build-arg SIGNING=yes adds the 32 packages that --model-public-key needs.
 ARG SIGNING=
 COPY requirements/serving.txt requirements/signing.txt /tmp/
+# Behind a private authority: --build-arg CA_CERTIFICATES="$(cat ca.pem)". Of pip's settings PIP_INDEX_URL alone.
+ARG CA_CERTIFICATES=
+ARG PIP_INDEX_URL=
 # wheels.txt lists which of the locked hashes was installed, for deploy/sbom.py: installed packages do not record it.
-RUN /opt/pip/bin/pip --python /opt/venv/bin/python install --report /tmp/report.json \
+RUN if [ -n "${CA_CERTIFICATES}" ]; then printf '%s\n' "${CA_CERTIFICATES}" > /tmp/ca.pem; export PIP_CERT=/tmp/ca.pem; fi \
+    && /opt/pip/bin/pip --python /opt/venv/bin/python install --report /tmp/report.json \
         --no-cache-dir --disable-pip-version-check --only-binary :all: --require-hashes \
         -r /tmp/serving.txt ${SIGNING:+-r /tmp/signing.txt} \
     && python3 -c "import json; [print(p['metadata']['name'], p['download_info']['archive_info']['hash']) for p in json.load(open('/tmp/report.json'))['install']]" > /opt/venv/wheels.txt
@@ -32,9 +36,10 @@ COPY client/mnist_digits/ /app/mnist_digits/
 COPY models/ /app/models/
 # Once more where no volume hides them: the server says which of them the volume lacks.
 COPY models/ /app/shipped-models/
+# Folders for volumes belong to the user who writes there: Docker gives an empty volume the owner of its mount point.
 # Compiled here: on a read-only root file system Python would compile everything at each start. The training job runs as
 # the same user and can write to a volume that is first filled with these models.
-RUN python3 -m compileall -q /app && chown -R 10001:10001 /app/models
+RUN python3 -m compileall -q /app && mkdir --mode 700 /app/feedback && chown -R 10001:10001 /app/models /app/feedback
 
 FROM ${PYTHON_IMAGE}
 ARG VERSION=0.1.0

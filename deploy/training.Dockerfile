@@ -7,8 +7,12 @@ ARG PYTHON_IMAGE=python:3.11.13-slim-bookworm
 FROM ${PYTHON_IMAGE} AS packages
 RUN python3 -m venv /opt/pip && python3 -m venv --without-pip /opt/venv
 COPY requirements/training.txt /tmp/requirements.txt
+# Behind a private authority: --build-arg CA_CERTIFICATES="$(cat ca.pem)". Of pip's settings PIP_INDEX_URL alone.
+ARG CA_CERTIFICATES=
+ARG PIP_INDEX_URL=
 # wheels.txt lists which of the locked hashes was installed, for deploy/sbom.py: installed packages do not record it.
-RUN /opt/pip/bin/pip --python /opt/venv/bin/python install --no-compile --report /tmp/report.json \
+RUN if [ -n "${CA_CERTIFICATES}" ]; then printf '%s\n' "${CA_CERTIFICATES}" > /tmp/ca.pem; export PIP_CERT=/tmp/ca.pem; fi \
+    && /opt/pip/bin/pip --python /opt/venv/bin/python install --no-compile --report /tmp/report.json \
         --no-cache-dir --disable-pip-version-check --only-binary :all: --require-hashes -r /tmp/requirements.txt \
     && python3 -c "import json; [print(p['metadata']['name'], p['download_info']['archive_info']['hash']) for p in json.load(open('/tmp/report.json'))['install']]" > /opt/venv/wheels.txt
 

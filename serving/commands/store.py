@@ -1,4 +1,4 @@
-"""`python -m serving store`: shows, draws, exports and erases what a store for feedback holds.
+"""`python -m serving store`: shows, draws, exports, backs up and erases what a store for feedback holds.
 
 All work on a file that running servers write.
 """
@@ -28,7 +28,7 @@ _FILE = click.argument("file", type=click.Path(path_type=Path, exists=True, dir_
 
 @click.group(context_settings=CONTEXT)
 def store() -> None:
-    """Shows, draws, exports and erases the pictures of a store (--store)."""
+    """Shows, draws, exports, backs up and erases the pictures of a store (--store)."""
 
 
 @store.command()
@@ -87,6 +87,17 @@ def export(file: Path, target: Path) -> None:
     else:
         _export_folders(labelled, target)
     click.echo(f"{target}: {len(labelled)} pictures")
+
+
+@store.command()
+@_FILE
+@click.argument("target", type=click.Path(path_type=Path, dir_okay=False))
+def backup(file: Path, target: Path) -> None:
+    """Copies a store into the new file TARGET, whole, while servers write: to restore, stop them and put it back."""
+    with _opened(file) as database:
+        database.copy_to(target)
+    with _opened(target) as copy:
+        click.echo(f"{target}: {copy.contents().pictures} pictures")
 
 
 @store.command()

@@ -212,6 +212,14 @@ class Database:
             raise StoreError(BUSY, f"store {self._path}: erased, but another program still reads its log: run it again")
         return int(erased)
 
+    def copy_to(self, target: Path) -> None:
+        """Copies the store as it is at one moment into a new file, for its owner alone, while others write."""
+        with store_failures(target):
+            os.close(os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+            with closing(sqlite3.connect(target)) as copy:
+                self._connection.backup(copy)
+                copy.execute("PRAGMA journal_mode = DELETE")  # one file: a log beside it would be left behind
+
     def close(self) -> None:
         """Closes the connection."""
         with store_failures(self._path):

@@ -65,6 +65,35 @@ def test_an_export_holds_pixels_and_truth(file: Path, tmp_path: Path, capsys: py
         assert (255 - np.asarray(picture) == 1).all()
 
 
+def test_backup_has_what_a_running_server_has_committed_and_is_one_private_file(
+    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = tmp_path / "aside" / "backup.db"
+    target.parent.mkdir()
+    server = Database.open(file, MIN_BYTES, 0)
+    try:
+        committed = Answered(2000.0, 3, 6, 0.9, 0.1, 0, bytes(784))
+        server.begin(1)
+        server.add(Name("a", "committed", 0), FEEDBACK, committed, 6)
+        server.commit()  # in the log, and not yet in the file
+        assert "5 pictures" in run(capsys, "backup", file, target)
+    finally:
+        server.close()
+    assert [path.name for path in target.parent.iterdir()] == ["backup.db"]
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
+    restored = Database.open(target, MIN_BYTES, 0)
+    assert [picture.name.request_id for picture in restored.pictures()] == ["r0", "r1", "r2", "r3", "committed"]
+    restored.close()
+
+
+def test_backup_replaces_no_file(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    target = tmp_path / "notes"
+    target.write_text("mine")
+    assert run_command(store, ["backup", str(file), str(target)]) == 1
+    assert "File exists" in capsys.readouterr().err
+    assert target.read_text() == "mine"
+
+
 @pytest.mark.parametrize(
     ("flags", "left"),
     [
