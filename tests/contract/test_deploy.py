@@ -1,6 +1,5 @@
 """Claims of deploy/ about the server hold: metrics, settings, pinned images, documented alerts and variables."""
 
-import json
 import re
 import shutil
 from dataclasses import fields
@@ -18,7 +17,16 @@ from serving.drift.windows import GAUGES, OBSERVATIONS
 from serving.errors import ConfigError
 from serving.metrics.metrics import Metrics
 from serving.metrics.supervisor_metrics import SupervisorMetrics
-from tests.support.deployment import COMPOSE, DOCKERFILES, default_images, from_yaml, metrics_in, texts
+from tests.support.deployment import (
+    COMPOSE,
+    DASHBOARDS,
+    DOCKERFILES,
+    default_images,
+    from_yaml,
+    metrics_in,
+    panel_queries,
+    texts,
+)
 from tests.support.processes import ROOT, completed
 
 RULES: list[dict[str, Any]] = [
@@ -26,9 +34,6 @@ RULES: list[dict[str, Any]] = [
 ]
 ALERTS = [rule for rule in RULES if "alert" in rule]
 GUIDE = (ROOT / "docs/containers.md").read_text()
-DASHBOARDS: list[dict[str, Any]] = [
-    json.loads(path.read_text()) for path in sorted((ROOT / "deploy/grafana/dashboards").glob("*.json"))
-]
 
 SAMPLES = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count"), "info": ("_info",), "gauge": ("",)}
 OF_PROMETHEUS = {"up"}
@@ -51,11 +56,6 @@ def rule_expressions() -> list[str]:
 
 def recorded_names() -> set[str]:
     return {rule["record"] for rule in RULES if "record" in rule}
-
-
-def panel_queries() -> list[tuple[str, dict[str, Any]]]:
-    panels = [(board["uid"], panel) for board in DASHBOARDS for panel in board["panels"]]
-    return [(f"{uid}: {panel['title']}", target) for uid, panel in panels for target in panel.get("targets", [])]
 
 
 def variables_of_compose() -> list[tuple[str, str]]:

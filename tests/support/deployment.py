@@ -1,5 +1,6 @@
 """What deploy/ and the compose file say, for tests of its claims."""
 
+import json
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -25,6 +26,9 @@ def from_yaml(path: str) -> dict[str, Any]:
 
 
 COMPOSE = from_yaml("docker-compose.yml")
+DASHBOARDS: list[dict[str, Any]] = [
+    json.loads(path.read_text()) for path in sorted((ROOT / "deploy/grafana/dashboards").glob("*.json"))
+]
 DOCKERFILES = {path.name: path.read_text() for path in sorted((ROOT / "deploy").glob("*.Dockerfile"))}
 
 
@@ -32,6 +36,12 @@ def metrics_in(expression: str) -> set[str]:
     for pattern in NO_METRICS:
         expression = re.sub(pattern, " ", expression)
     return set(re.findall(r"[a-zA-Z_:][\w:]*", expression))
+
+
+def panel_queries() -> list[tuple[str, dict[str, Any]]]:
+    """Dashboard and title of each panel with each of its queries."""
+    panels = [(board["uid"], panel) for board in DASHBOARDS for panel in board["panels"]]
+    return [(f"{uid}: {panel['title']}", target) for uid, panel in panels for target in panel.get("targets", [])]
 
 
 def texts(node: object) -> Iterator[str]:
