@@ -13,6 +13,8 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
+NO_DEADLINE = float("inf")  # of a request, on the clock of time.monotonic()
+
 
 class QueuedRequest(Protocol):
     """Properties of a request that the queue decides by."""

@@ -16,7 +16,7 @@ from typing import Protocol
 
 import numpy as np
 
-from serving.core.batch_queue import BatchQueue, Taken
+from serving.core.batch_queue import NO_DEADLINE, BatchQueue, Taken
 from serving.core.drift import DriftObserver
 from serving.core.runner import InferenceRunner
 from serving.errors import ExpiredError, NotReadyError
@@ -145,7 +145,7 @@ class Batcher:
         await self._is_drained.wait()
         await self._runner.close()
 
-    async def submit(self, pixels: Pixels, deadline: float = float("inf")) -> Predictions:
+    async def submit(self, pixels: Pixels, deadline: float = NO_DEADLINE) -> Predictions:
         """Predicts `pixels`, (n, 784) uint8, n at least 1, in as many batches as needed.
 
         `deadline`: in time.monotonic() seconds. Raises ExpiredError when it passes in the queue, NotReadyError after

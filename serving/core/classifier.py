@@ -11,9 +11,10 @@ import numpy as np
 from serving.auth.api_keys import Caller
 from serving.auth.rate_limits import RateLimits
 from serving.core.admission import MIN_RETRY_SECONDS, Admission
+from serving.core.batch_queue import NO_DEADLINE
 from serving.core.batcher import Batcher, Result
 from serving.core.feedback import Recorder
-from serving.core.picture_decoder import NO_DEADLINE, Images, PictureDecoder
+from serving.core.picture_decoder import Images, PictureDecoder
 from serving.core.registry import Registry
 from serving.errors import ExpiredError, InvalidRequestError, OverloadedError, TooLateError
 from serving.image.picture import Quality

@@ -18,6 +18,7 @@ import numpy as np
 from serving.auth.api_keys import Caller
 from serving.auth.rate_limits import RateLimits
 from serving.core.admission import Admission
+from serving.core.batch_queue import NO_DEADLINE
 from serving.errors import (
     ExpiredError,
     FeedbackFullError,
@@ -139,7 +140,7 @@ class Feedback:
         try:
             if caller.key:
                 self._rates.charge(caller.key, 1)
-            until = None if deadline == float("inf") else max(0.0, deadline - time.monotonic())
+            until = None if deadline == NO_DEADLINE else max(0.0, deadline - time.monotonic())
             async with asyncio.timeout(until):
                 labelled = await self._keeper.label(Name(caller.owner, truth.request_id, truth.index), truth.digit)
         except TimeoutError as error:

@@ -13,6 +13,7 @@ from typing import TypeVar
 import numpy as np
 
 from serving.auth.api_keys import Caller
+from serving.core.batch_queue import NO_DEADLINE
 from serving.core.decoders import Decoders
 from serving.core.drift import DriftObserver
 from serving.errors import ExpiredError, InvalidRequestError
@@ -35,7 +36,6 @@ ImageInput = bytes | EncodedImage
 Images = Pixels | Sequence[ImageInput]
 
 Decoded = TypeVar("Decoded")
-NO_DEADLINE = float("inf")
 
 
 @asynccontextmanager

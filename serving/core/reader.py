@@ -13,9 +13,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from serving.auth.api_keys import Caller
+from serving.core.batch_queue import NO_DEADLINE
 from serving.core.batcher import Batcher
 from serving.core.classifier import Classifier
-from serving.core.picture_decoder import NO_DEADLINE, before
+from serving.core.picture_decoder import before
 from serving.core.registry import Registry
 from serving.errors import InvalidRequestError, NotReadyError
 from serving.image.picture import ImageLimits

@@ -2,7 +2,8 @@
 
 import grpc
 
-from serving.api.engine.call import NO_DEADLINE, Call, Metadata
+from serving.api.engine.call import Call, Metadata
+from serving.core.batch_queue import NO_DEADLINE
 
 
 class RecordedCall(Call):

@@ -13,9 +13,10 @@ from typing import Any, cast
 
 import grpc
 
-from serving.api.engine.call import CERTIFICATE, NO_DEADLINE, OK, Call, Metadata, Method
+from serving.api.engine.call import CERTIFICATE, OK, Call, Metadata, Method
 from serving.api.listening_port import address
 from serving.api.tls import TlsCredentials
+from serving.core.batch_queue import NO_DEADLINE
 from serving.logging import Logger
 
 # When no call has begun for this time, gRPC holds none that it has received and not begun: stopping would cancel those.

@@ -21,7 +21,6 @@ from serving.auth.api_keys import Caller
 
 Metadata = Iterable[tuple[str, str | bytes]]
 Kind = Literal["unary", "server_stream", "bidi_stream"]
-NO_DEADLINE = float("inf")
 CERTIFICATE = "x509_pem_cert"  # gRPC's name of the client's certificate, in its context of a connection
 OK = grpc.StatusCode.OK
 

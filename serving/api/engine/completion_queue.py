@@ -15,10 +15,11 @@ from typing import Any
 import grpc
 
 from serving.api.engine import grpc_core
-from serving.api.engine.call import NO_DEADLINE, OK, Call, Metadata, Method
+from serving.api.engine.call import OK, Call, Metadata, Method
 from serving.api.engine.loop import CompletionQueueLoop
 from serving.api.listening_port import address
 from serving.api.tls import TlsCredentials
+from serving.core.batch_queue import NO_DEADLINE
 
 # Calls that gRPC may hand over before we ask for more. Those that it has not handed over when the server ends get
 # CANCELLED from gRPC itself, and no status of ours.

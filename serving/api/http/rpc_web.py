@@ -23,10 +23,11 @@ from google.protobuf.message_factory import GetMessageClass
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from serving.api.engine.call import NO_DEADLINE, OK, Call, Metadata, Method
+from serving.api.engine.call import OK, Call, Metadata, Method
 from serving.api.http.application import ID_KEY, Endpoint, Route, error_response, json_response
 from serving.api.http.bodies import LONGEST_JSON, Bodies, RefusedError, header, is_mostly_brackets
 from serving.api.http.calls import HTTP_STATUS, Origin, refuse_plain_text
+from serving.core.batch_queue import NO_DEADLINE
 
 _FRAME = struct.Struct(">BI")  # flags and length, before a message or the trailers
 _TRAILERS = 0x80  # flag
