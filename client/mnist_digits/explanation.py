@@ -1,6 +1,6 @@
 """Explanations: how the network saw one image, layer by layer, as numpy arrays."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -59,7 +59,7 @@ def response_explanation(content: bytes) -> Explanation:
     try:
         response = proto.ExplainResponse.FromString(content)
         return Explanation(
-            prediction=prediction(response.prediction, response.model_version),
+            prediction=replace(prediction(response.prediction, response.model_version), request_id=response.request_id),
             model_version=response.model_version,
             pixels=np.frombuffer(response.pixels, np.uint8).reshape(SIDE, SIDE),
             layers=tuple(map(_layer, response.layers)),

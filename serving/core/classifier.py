@@ -149,9 +149,13 @@ class Classifier:
                 served = self._registry.served_after_admission(version)
             predictions = await served.batcher.submit(pixels, deadline)
             predictions = self.with_remarks(predictions, remarks)._replace(decode_seconds=decode_seconds)
-            if self._recorder and caller.request_id:
-                self._recorder.add(caller, pixels, predictions)
+            self.record(caller, pixels, predictions)
             return predictions
+
+    def record(self, caller: Caller, pixels: Pixels, predictions: Predictions) -> None:
+        """Keeps a request's images, (n, 784), and their predictions at hand for feedback, where there is a store."""
+        if self._recorder and caller.request_id:
+            self._recorder.add(caller, pixels, predictions)
 
     def begin(
         self, pixels: Pixels, caller: Caller, result: Result, version: int = 0, deadline: float = NO_DEADLINE

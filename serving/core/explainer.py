@@ -76,7 +76,9 @@ class Explainer:
                 # notices when the model hangs.
                 predicted = await served.batcher.submit(pixels, deadline)
                 predictions = self._classifier.with_remarks(predicted, remarks)
-                return await loop.run_in_executor(self._thread, _explain, served.model, pixels, predictions)
+                explanation = await loop.run_in_executor(self._thread, _explain, served.model, pixels, predictions)
+                self._classifier.record(caller, pixels, predictions)
+                return explanation
         finally:
             self._admission.release(caller.name, 1)
 

@@ -174,18 +174,20 @@ class ExplainRequest(_message.Message):
     def __init__(self, image: _Optional[_Union[Image, _Mapping]] = ..., model_version: _Optional[int] = ..., without_kernels: _Optional[bool] = ...) -> None: ...
 
 class ExplainResponse(_message.Message):
-    __slots__ = ("prediction", "model_version", "pixels", "layers", "importance")
+    __slots__ = ("prediction", "model_version", "pixels", "layers", "importance", "request_id")
     PREDICTION_FIELD_NUMBER: _ClassVar[int]
     MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
     PIXELS_FIELD_NUMBER: _ClassVar[int]
     LAYERS_FIELD_NUMBER: _ClassVar[int]
     IMPORTANCE_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     prediction: Prediction
     model_version: int
     pixels: bytes
     layers: _containers.RepeatedCompositeFieldContainer[Layer]
     importance: Tensor
-    def __init__(self, prediction: _Optional[_Union[Prediction, _Mapping]] = ..., model_version: _Optional[int] = ..., pixels: _Optional[bytes] = ..., layers: _Optional[_Iterable[_Union[Layer, _Mapping]]] = ..., importance: _Optional[_Union[Tensor, _Mapping]] = ...) -> None: ...
+    request_id: str
+    def __init__(self, prediction: _Optional[_Union[Prediction, _Mapping]] = ..., model_version: _Optional[int] = ..., pixels: _Optional[bytes] = ..., layers: _Optional[_Iterable[_Union[Layer, _Mapping]]] = ..., importance: _Optional[_Union[Tensor, _Mapping]] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class Layer(_message.Message):
     __slots__ = ("name", "kind", "inputs", "kernel_size", "strides", "padding", "kernel", "bias", "before_activation", "output")

@@ -122,8 +122,8 @@ class DigitClassifierServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Feedback(self, request, context):
-        """Takes the truth about an image that Classify or the Open Inference Protocol's ModelInfer has answered, by
-        `ClassifyResponse.request_id`. When it returns, picture, answer and truth are on the server's disk. A second one for
+        """Takes the truth about an image that Classify, Explain or the Open Inference Protocol's ModelInfer has answered, by
+        the response's `request_id`. When it returns, picture, answer and truth are on the server's disk. A second one for
         the same image corrects the first.
         INVALID_ARGUMENT: no request id, an index or a digit that is none, or no truth.
         NOT_FOUND: no such image of a recent request of the same API key.

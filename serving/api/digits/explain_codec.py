@@ -25,14 +25,18 @@ def parse_explain(content: bytes) -> tuple[ImageInput, digits_pb2.ExplainRequest
     return (request.image.pixels if form == "pixels" else EncodedImage(request.image.encoded)), request
 
 
-def explanation_bytes(explanation: Explanation, with_kernels: bool) -> bytes:
-    """Returns the serialised ExplainResponse. `with_kernels`: includes the kernels and biases of convolutions."""
+def explanation_bytes(explanation: Explanation, with_kernels: bool, request_id: str) -> bytes:
+    """Returns the serialised ExplainResponse. `with_kernels`: includes the kernels and biases of convolutions.
+
+    `request_id`: for feedback; empty: none is taken.
+    """
     prediction = prediction_bytes(explanation.predictions)
     rest = digits_pb2.ExplainResponse(
         model_version=explanation.predictions.version,
         pixels=explanation.pixels.tobytes(),
         layers=[_layer(layer, explanation, with_kernels) for layer in explanation.layers],
         importance=_tensor(explanation.importance),
+        request_id=request_id,
     ).SerializeToString()
     # The prediction is already serialised. Protobuf reads fields in any order.
     return sized_field(digits_pb2.ExplainResponse, "prediction", len(prediction)) + prediction + rest

@@ -199,6 +199,7 @@ def _explanation(content: bytes) -> dict[str, Any]:
         "pixels": b64encode(response.pixels).decode(),
         "layers": [_layer(layer) for layer in response.layers],
         "importance": _tensor(response.importance),
+        **({"request_id": response.request_id} if response.request_id else {}),
     }
 
 

@@ -46,4 +46,5 @@ class DigitOperations:
         """Answers a serialised ExplainRequest with a serialised ExplainResponse."""
         image, message = parse_explain(request)
         explanation = await self._explainer.explain(image, caller, message.model_version, deadline)
-        return explanation_bytes(explanation, with_kernels=not message.without_kernels)
+        request_id = caller.request_id if self.takes_feedback else ""
+        return explanation_bytes(explanation, not message.without_kernels, request_id)

@@ -13,6 +13,7 @@ import pytest
 from mnist_digits import AsyncDigitClient, CallError, DigitClient, Prediction
 from mnist_digits.command import cli
 from serving.process.standalone import Standalone
+from tests.support.processes import ROOT
 from tests.support.servers import StartServer
 from tests.support.tiny_model import image_of
 
@@ -65,6 +66,16 @@ async def test_the_blocking_client_and_its_command_do_the_same(
 
     await asyncio.to_thread(work)
     assert kept(store) == [(3, 8), (4, 9)]
+
+
+async def test_prediction_of_an_explanation_takes_feedback(start_server: StartServer, store: Path) -> None:
+    async with (
+        start_server(model_repository=ROOT / "models", store=store) as server,
+        AsyncDigitClient(f"127.0.0.1:{server.grpc_port}") as client,
+    ):
+        explained = await client.explain(ROOT / "samples/photo-8.jpg")
+        await client.feedback(explained.prediction, 8)
+    assert kept(store) == [(explained.prediction.digit, 8)]
 
 
 async def test_without_feedback_a_prediction_says_so(server: Standalone) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import numpy as np
 import pytest
 
 from protos.inference import open_inference_pb2
@@ -141,6 +142,27 @@ async def test_a_picture_and_the_other_protocols_take_feedback_too(caller: Web, 
         status, answer, _ = await caller.post(PATH, json.dumps({"request_id": f"r{number}", "digit": 1}))
         assert status == 200, answer
     assert sorted(kept(store)) == [("r0", 0), ("r1", 0), ("r2", 0)]
+
+
+async def test_an_explained_image_takes_feedback_over_grpc_and_http(start_server: StartServer, store: Path) -> None:
+    pixels = np.load(ROOT / "tests/data/digits.npz")["pixels"][0].tobytes()
+    request = digits_pb2.ExplainRequest(image=digits_pb2.Image(pixels=pixels), without_kernels=True)
+    async with (
+        start_server(model_repository=ROOT / "models", store=store) as server,
+        stub_of(server.grpc_port) as stub,
+        web(server.http_port) as caller,
+    ):
+        explained = await stub.Explain(request)
+        digit = explained.prediction.digit
+        assert (await stub.Feedback(feedback(explained.request_id, 0, 9 - digit))).digit == digit
+        status, answer, _ = await caller.post("/v1/explain?kernels=0", pixels)
+        assert (status, answer["prediction"]["digit"]) == (200, digit)
+        truth = {"request_id": answer["request_id"], "digit": digit}
+        assert (await caller.post(PATH, json.dumps(truth)))[0] == 200
+    assert kept(store) == {
+        (explained.request_id, 0): (digit, 9 - digit, pixels),
+        (answer["request_id"], 0): (digit, digit, pixels),
+    }
 
 
 async def test_requests_of_a_stream_of_the_other_protocol_have_their_own_id(server: Standalone, store: Path) -> None:
