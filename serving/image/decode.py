@@ -100,6 +100,8 @@ def _check_pixels(picture: Image.Image, encoded: bytes, max_pixels: int, side: i
     """
     width, height = picture.size
     pixels = width * height
+    if pixels <= max_pixels:  # of any kind; so the header of a usual JPEG is not walked once more
+        return
     most = float(pixels)
     if picture.mode in ONE_BYTE and "transparency" not in picture.info:  # that is flattened in colour
         most = pixels / ONE_BYTE[picture.mode]
