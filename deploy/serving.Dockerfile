@@ -21,7 +21,8 @@ RUN if [ -n "${CA_CERTIFICATES}" ]; then printf '%s\n' "${CA_CERTIFICATES}" > /t
 # --build-arg GPU=yes puts ONNX Runtime for NVIDIA cards, and the libraries that it opens, in place of that for CPUs.
 ARG GPU=
 COPY requirements/gpu.txt /tmp/
-RUN if [ -n "${GPU}" ]; then \
+RUN if [ -s /tmp/ca.pem ]; then export PIP_CERT=/tmp/ca.pem; fi; \
+    if [ -n "${GPU}" ]; then \
         /opt/pip/bin/pip --python /opt/venv/bin/python uninstall --yes onnxruntime \
         && /opt/pip/bin/pip --python /opt/venv/bin/python install \
             --no-cache-dir --disable-pip-version-check --only-binary :all: --require-hashes -r /tmp/gpu.txt; \
