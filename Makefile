@@ -91,7 +91,7 @@ sbom: $(VENV)/development.installed ## write the bills of materials of the two i
 	done
 
 audit: $(VENV)/development.installed ## ask for known vulnerabilities of what is locked (needs internet)
-	for lock in serving signing training; do \
+	for lock in serving signing traces training; do \
 	  $(BIN)/pip-audit --strict --disable-pip --require-hashes -r requirements/$$lock.txt || exit 1; \
 	done
 
@@ -105,10 +105,11 @@ dist: $(VENV)/development.installed $(VENV)/checkout.installed ## build the whee
 	done
 
 lock: $(VENV)/development.installed ## pin the newest dependencies, with hashes, into requirements/
-	for extra in serving gpu signing training build development tritonclient scale; do \
+	for extra in serving gpu signing training build development tritonclient scale traces; do \
 	  pins=; case $$extra in \
 	    gpu) pins="--constraint requirements/serving.txt" ;; \
 	    scale) pins="--constraint requirements/development.txt" ;; \
+	    traces) pins="--constraint requirements/serving.txt --constraint requirements/signing.txt" ;; \
 	  esac; \
 	  $(BIN)/uv pip compile pyproject.toml --extra $$extra $$pins --universal --python-version 3.11 --upgrade \
 	    --generate-hashes --no-emit-index-url --no-emit-package mnist-digits --no-header --no-annotate --quiet \

@@ -8,7 +8,9 @@ FROM ${PYTHON_IMAGE} AS packages
 RUN python3 -m venv /opt/pip && python3 -m venv --without-pip /opt/venv
 # --build-arg SIGNING=yes adds the 32 packages that --model-public-key needs.
 ARG SIGNING=
-COPY requirements/serving.txt requirements/signing.txt /tmp/
+# --build-arg TRACES=yes adds the 13 packages that --traces needs.
+ARG TRACES=
+COPY requirements/serving.txt requirements/signing.txt requirements/traces.txt /tmp/
 # Behind a private authority: --build-arg CA_CERTIFICATES="$(cat ca.pem)". Of pip's settings PIP_INDEX_URL alone.
 ARG CA_CERTIFICATES=
 ARG PIP_INDEX_URL=
@@ -16,7 +18,7 @@ ARG PIP_INDEX_URL=
 RUN if [ -n "${CA_CERTIFICATES}" ]; then printf '%s\n' "${CA_CERTIFICATES}" > /tmp/ca.pem; export PIP_CERT=/tmp/ca.pem; fi \
     && /opt/pip/bin/pip --python /opt/venv/bin/python install --report /tmp/report.json \
         --no-cache-dir --disable-pip-version-check --only-binary :all: --require-hashes \
-        -r /tmp/serving.txt ${SIGNING:+-r /tmp/signing.txt} \
+        -r /tmp/serving.txt ${SIGNING:+-r /tmp/signing.txt} ${TRACES:+-r /tmp/traces.txt} \
     && python3 -c "import json; [print(p['metadata']['name'], p['download_info']['archive_info']['hash']) for p in json.load(open('/tmp/report.json'))['install']]" > /opt/venv/wheels.txt
 # --build-arg GPU=yes puts ONNX Runtime for NVIDIA cards, and the libraries that it opens, in place of that for CPUs.
 ARG GPU=

@@ -193,6 +193,9 @@ class Config:
         number(float, 0, 1),
     )
     access_log: bool = _setting(False, "log one line for each call", parse_boolean)
+    traces: bool = _setting(
+        False, "send traces of requests by OTLP, as OpenTelemetry's variables OTEL_* say", parse_boolean
+    )
     store: Path | None = _setting(
         None,
         "SQLite file that keeps pictures for feedback; none: no picture is kept, and no feedback taken",

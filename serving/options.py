@@ -121,6 +121,11 @@ def make_config(values: Mapping[str, Any]) -> Config:
         raise click.UsageError(str(error)) from error
 
 
+def open_telemetry_variables() -> dict[str, str]:
+    """Returns OpenTelemetry's variables `OTEL_*`, which its SDK reads for itself."""
+    return {name: text for name, text in os.environ.items() if name.startswith("OTEL_")}
+
+
 def load_config(arguments: Sequence[str]) -> Config:
     """Parses flags and the environment into the configuration. Raises click.UsageError, which names the setting."""
 

@@ -28,6 +28,7 @@ class _EndedCall(NamedTuple):
     peer: str
     request_id: str
     key: str  # name of its API key, empty where it has none
+    trace_id: str  # empty where it is not sampled
 
 
 class AccessLog:
@@ -40,9 +41,11 @@ class AccessLog:
         self._calls: list[_EndedCall] = []
         self._timer: asyncio.TimerHandle | None = None
 
-    def add(self, method: str, code: str, seconds: float, peer: str, request_id: str, key: str = "") -> None:
+    def add(
+        self, method: str, code: str, seconds: float, peer: str, request_id: str, key: str = "", trace_id: str = ""
+    ) -> None:
         """Adds a call that has ended now and took `seconds`; its line is written within DELAY_SECONDS."""
-        self._calls.append(_EndedCall(time.time(), method, code, round(seconds, 6), peer, request_id, key))
+        self._calls.append(_EndedCall(time.time(), method, code, round(seconds, 6), peer, request_id, key, trace_id))
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(DELAY_SECONDS, self.write)
 
@@ -66,6 +69,7 @@ class AccessLog:
             "seconds": call.seconds,
             "peer": call.peer,
             "request_id": call.request_id,
+            **({"trace_id": call.trace_id} if call.trace_id else {}),
             **({"key": call.key} if call.key else {}),
             "event": "rpc",
             "level": "info",

@@ -12,27 +12,24 @@ import os
 import re
 from collections.abc import Iterable
 
-REQUEST_ID, TRACEPARENT = "x-request-id", "traceparent"
+from serving.request_trace import trace_parent
+
+REQUEST_ID = "x-request-id"
 LONGEST_GIVEN = 100
 LONGEST = 128  # with what a stream adds for each of its messages
 _SIGNS = r"[A-Za-z0-9._:/+=@-]"
 _GIVEN = re.compile(rf"{_SIGNS}{{1,{LONGEST_GIVEN}}}")
 _ANY = re.compile(rf"{_SIGNS}{{1,{LONGEST}}}")
-# Version, trace, parent, flags; a later version may add more behind another dash. Zeros are no ids, and ff no version.
-_TRACE = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32}-(?!0{16})[0-9a-f]{16})-[0-9a-f]{2}(?:-.{0,400})?")
 
 
 def given_id(metadata: Iterable[tuple[str, str | bytes]]) -> str:
     """Returns the id that the caller gave in metadata or headers, whose names are lower-case; empty: no usable one."""
-    trace = ""
+    metadata = list(metadata)
     for name, value in metadata:
-        if not isinstance(value, str):
-            continue
-        if name == REQUEST_ID and _GIVEN.fullmatch(value):
+        if name == REQUEST_ID and isinstance(value, str) and _GIVEN.fullmatch(value):
             return value
-        if name == TRACEPARENT and not trace and (found := _TRACE.fullmatch(value)):
-            trace = found[1]
-    return trace
+    parent = trace_parent(metadata)
+    return f"{parent.trace_id}-{parent.span_id}" if parent else ""
 
 
 def new_id() -> str:

@@ -14,13 +14,14 @@ import grpc
 
 from serving.api.access_log import AccessLog
 from serving.api.engine.call import OK, Call, Kind, Method
-from serving.api.request_ids import REQUEST_ID, TRACEPARENT, given_id, new_id
+from serving.api.request_ids import REQUEST_ID, given_id, new_id
 from serving.api.stage_times import REQUEST_KEY
 from serving.api.status import REASONS, ErrorStatus, error_status
 from serving.auth.api_keys import NOBODY, Caller
 from serving.auth.authenticator import Authenticator
 from serving.logging import Logger
 from serving.metrics.metrics import Metrics
+from serving.request_trace import TRACEPARENT, RequestTrace, Tracer
 
 # Answers a unary call: returns the response.
 Unary = Callable[[bytes, Call], Awaitable[bytes]]
@@ -45,14 +46,19 @@ class RpcObserver:
         log: Logger,
         access_log: AccessLog | None,
         has_store: bool,
+        tracer: Tracer | None,
     ) -> None:
-        """`access_log`: gets a line for each call; None: no lines. `has_store`: callers carry their request's id."""
+        """`access_log`: gets a line for each call; None: no lines. `has_store`: callers carry their request's id.
+
+        `tracer`: gets the calls that are sampled; None: none is.
+        """
         self._service = service
         self._authenticator = authenticator
         self._metrics = metrics
         self._log = log
         self._access_log = access_log
         self._has_store = has_store
+        self._tracer = tracer
         # Made before they are needed: a series that appears with its first event hides that event from rate().
         self._rejected = {reason: metrics.rejected.labels(reason) for reason in REASONS}
 
@@ -105,7 +111,8 @@ class RpcObserver:
         check: Check | None = None,
         count: Count | None = None,
     ) -> Method:
-        rpc = _Rpc(self._metrics, kind, self._service, name, self._access_log, count)
+        rpc = _Rpc(self._metrics, kind, self._service, name, self._access_log, count, self._tracer)
+        tracer = self._tracer
         has_store, makes_ids = self._has_store, self._has_store or self._access_log is not None
 
         def arrive(call: Call) -> None:
@@ -118,10 +125,14 @@ class RpcObserver:
                     break
             if makes_ids and not call.request_id:
                 call.identify(new_id())
+            if tracer is not None:
+                call.trace = tracer.begin(call.invocation_metadata(), call.begun)
             try:
                 call.caller = self._authenticator.authenticate(call, scope)
                 if has_store:
                     call.caller = call.caller.of(call.request_id)
+                if call.trace is not None:
+                    call.caller = call.caller.traced(call.trace)
                 if check:
                     check(call.caller, call.deadline)
             except Exception as error:  # the border of the RPC
@@ -136,6 +147,15 @@ class RpcObserver:
                 self.fail(call, error, name)
 
         return Method(self._service, name, kind, begin, arrive)
+
+    def begin_part(self, call: Call) -> RequestTrace | None:
+        """Returns the trace of one request of a stream; None where it is not sampled."""
+        return self._tracer.begin_part(call.trace) if self._tracer and call.trace else None
+
+    def end_part(self, trace: RequestTrace | None, name: str, code: str) -> None:
+        """Records one request of a stream that ends now. `code`: gRPC's name of its status."""
+        if self._tracer and trace:
+            self._tracer.end_part(trace, name, code)
 
     def fail(self, call: Call, error: Exception, method: str) -> None:
         """Ends the call with the status for `error`, with metadata that says when a retry is worthwhile."""
@@ -165,6 +185,7 @@ class _Rpc:
         method: str,
         access_log: AccessLog | None,
         count: Count | None,
+        tracer: Tracer | None,
     ) -> None:
         labels = (kind, service, method)
         self.started = metrics.started.labels(*labels)
@@ -173,6 +194,8 @@ class _Rpc:
         self._handled = {code: metrics.handled.labels(*labels, code.name) for code in grpc.StatusCode}
         self._key_calls = metrics.key_calls
         self._method = method
+        self._full_method = f"{service}/{method}"
+        self._tracer = tracer
         self._access_log = access_log
         self._count = count
 
@@ -186,9 +209,13 @@ class _Rpc:
         key = call.caller.key
         if key:
             self._key_calls.labels(key.name, code.name).inc()
+        trace = call.trace
+        if trace is not None and self._tracer:
+            self._tracer.end_rpc(trace, self._full_method, code.name, call.request_id)
+            self._seconds.exemplify(elapsed, trace.trace_id)
         if self._access_log:
-            name_of_key = key.name if key else ""
-            self._access_log.add(self._method, code.name, elapsed, call.peer(), call.request_id, name_of_key)
+            name_of_key, trace_id = key.name if key else "", trace.trace_id if trace else ""
+            self._access_log.add(self._method, code.name, elapsed, call.peer(), call.request_id, name_of_key, trace_id)
 
 
 def _note(call: Call) -> None:

@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 from serving.errors import ConfigError
 from serving.files import why_unreadable
+from serving.request_trace import RequestTrace
 
 CLASSIFY, ADMIN = "classify", "admin"
 SCOPES = frozenset({CLASSIFY, ADMIN})
@@ -42,16 +43,21 @@ class ApiKey:
 class Caller(NamedTuple):
     """Caller of a request: a name, by which admission divides the server's room, and the API key, if it has one.
 
-    `request_id`: of the request, where feedback may be given on it; otherwise empty.
+    `request_id`: of the request, where feedback may be given on it; otherwise empty. `trace`: of a sampled request.
     """
 
     name: str
     key: ApiKey | None = None
     request_id: str = ""
+    trace: RequestTrace | None = None
 
     def of(self, request_id: str) -> "Caller":
         """Returns this caller with the id of its request, in a third of the time of _replace()."""
-        return Caller(self.name, self.key, request_id)
+        return Caller(self.name, self.key, request_id, self.trace)
+
+    def traced(self, trace: RequestTrace) -> "Caller":
+        """Returns this caller with the trace of its request, whose stages the use cases note."""
+        return Caller(self.name, self.key, self.request_id, trace)
 
     @property
     def owner(self) -> str:

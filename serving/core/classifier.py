@@ -20,6 +20,7 @@ from serving.errors import ExpiredError, InvalidRequestError, OverloadedError, T
 from serving.image.picture import Quality
 from serving.metrics.metrics import Metrics
 from serving.predictions import Pixels, Predictions, Refusal
+from serving.request_trace import ANSWER, DECODE_QUEUE, QUEUE, RequestTrace
 
 
 class _Passed:
@@ -88,6 +89,26 @@ class Recorded(_Passed):
         self._result.set_result(predictions)
 
 
+class Traced(_Passed):
+    """Result of a sampled request: notes when its batch ran before it hands the outcome on."""
+
+    __slots__ = ("_trace",)
+
+    def __init__(self, trace: RequestTrace, result: Result) -> None:
+        super().__init__(result)
+        self._trace = trace
+
+    def set_result(self, predictions: Predictions, /) -> None:
+        """Takes the predictions."""
+        note_batch(self._trace, predictions)
+        self._result.set_result(predictions)
+
+
+def note_batch(trace: RequestTrace, predictions: Predictions, then: str = ANSWER) -> None:
+    """Notes in the trace of a sampled request, which waits for its batch, when the batch ran. `then`: what is next."""
+    trace.ran(predictions.queue_seconds, predictions.inference_seconds, predictions.batch_images, then)
+
+
 # Share of a caller's remaining time that batches may take. The rest is for decoding, encoding and gRPC, which the
 # batcher's estimate leaves out, and for the error of the estimate (decision 0030).
 USABLE_SHARE = 0.5
@@ -140,14 +161,22 @@ class Classifier:
         count = len(images)
         if not count:
             raise InvalidRequestError("the request holds no image")
-        costs = self.pictures.costs(images)
+        costs, trace = self.pictures.costs(images), caller.trace
+        if trace is not None:
+            trace.admit(served.model.name, served.model.version, count)
         with self.admitted(caller, count, served.batcher, deadline, decoding=sum(costs.values())):
             began = time.monotonic()
+            if trace is not None and costs:
+                trace.enter(DECODE_QUEUE)
             pixels, remarks = await self.pictures.decode(images, costs, caller, deadline)
             decode_seconds = time.monotonic() - began
             if served.batcher.is_closing:  # another version replaced it while the pictures were decoded
                 served = self._registry.served_after_admission(version)
+            if trace is not None:
+                trace.enter(QUEUE)
             predictions = await served.batcher.submit(pixels, deadline)
+            if trace is not None:
+                note_batch(trace, predictions)
             predictions = self.with_remarks(predictions, remarks)._replace(decode_seconds=decode_seconds)
             self.record(caller, pixels, predictions)
             return predictions
@@ -168,12 +197,18 @@ class Classifier:
         count = len(pixels)
         if not count:
             raise InvalidRequestError("the request holds no image")
+        trace = caller.trace
+        if trace is not None:
+            trace.admit(served.model.name, served.model.version, count)
+            result = Traced(trace, result)
         self._admit(caller.name, count, served.batcher, deadline)
         if self._recorder and caller.request_id:
             result = Recorded(self._recorder, caller, pixels, result)
         admitted = Admitted(self._admission, caller.name, count, result)
         try:
             self.charge(caller, count)  # after admission: what the server has no room for costs a key nothing
+            if trace is not None:
+                trace.enter(QUEUE)
             served.batcher.enqueue(pixels, deadline, admitted)
         except Exception:
             admitted.release()

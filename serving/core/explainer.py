@@ -18,13 +18,14 @@ import numpy as np
 
 from serving.auth.api_keys import Caller
 from serving.core.admission import Admission
-from serving.core.classifier import Classifier
+from serving.core.classifier import Classifier, note_batch
 from serving.core.picture_decoder import ImageInput, before
 from serving.core.registry import Registry
 from serving.errors import ExplanationsFullError, NotExplainableError
 from serving.models.graph_layers import UNSURE, Layer
 from serving.models.loaded_model import ExplainingGraph, LoadedModel
 from serving.predictions import SIDE, Floats, Pixels, Predictions
+from serving.request_trace import ANSWER, DECODE_QUEUE, EXPLAIN, QUEUE
 
 CAPACITY = 8  # requests that run or wait; one takes about half a second on a busy processor
 OCCLUSION_SIDE = 4  # pixels of the square of paper
@@ -62,23 +63,34 @@ class Explainer:
         """
         served = self._registry.served(version)
         _explaining_graph(served.model)  # raises before a place is taken and anything is decoded
+        trace = caller.trace
+        if trace is not None:
+            trace.admit(served.model.name, served.model.version, images=1)
         if not self._admission.admit(caller.name, 1):
             raise ExplanationsFullError(CAPACITY, RETRY_SECONDS)
         try:
             self._classifier.charge(caller, 1)
             loop = asyncio.get_running_loop()
             costs = self._classifier.pictures.costs([image])
+            if trace is not None and costs:
+                trace.enter(DECODE_QUEUE)
             async with before(deadline):
                 pixels, remarks = await self._classifier.pictures.decode([image], costs, caller, deadline)
                 if served.batcher.is_closing:  # another version replaced it while the picture was decoded
                     served = self._registry.served(version)
                 # By the batcher, not in the thread: the prediction is what classify would return, and the watchdog
                 # notices when the model hangs.
+                if trace is not None:
+                    trace.enter(QUEUE)
                 predicted = await served.batcher.submit(pixels, deadline)
+                if trace is not None:
+                    note_batch(trace, predicted, EXPLAIN)
                 predictions = self._classifier.with_remarks(predicted, remarks)
-                explanation = await loop.run_in_executor(self._thread, _explain, served.model, pixels, predictions)
+                found = await loop.run_in_executor(self._thread, _explain, served.model, pixels, predictions)
                 self._classifier.record(caller, pixels, predictions)
-                return explanation
+                if trace is not None:
+                    trace.enter(ANSWER)
+                return found
         finally:
             self._admission.release(caller.name, 1)
 

@@ -21,6 +21,7 @@ from serving.image.header import decoding_units
 from serving.image.picture import Framed, ImageLimits, Quality, is_small_png
 from serving.metrics.metrics import Metrics
 from serving.predictions import NO_REMARKS, PIXELS, Pixels
+from serving.request_trace import RequestTrace
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +108,15 @@ class PictureDecoder:
         works: dict[int, Callable[[], Framed]] = {}
         for index, image in enumerate(images):
             if isinstance(image, EncodedImage):
-                works[index] = partial(self._frame, index, image.content)
+                works[index] = partial(self._frame, index, image.content, caller.trace)
             else:
                 pixels[index] = np.frombuffer(image, np.uint8)
         if not works:
             return pixels, NO_REMARKS
         remarks: dict[int, IntFlag] = {}
         done = await self._done(works, costs, caller, deadline)
+        if caller.trace is not None:
+            caller.trace.decoded()
         if self._drift is not None:
             self._drift.observe_pictures(done.values())
         for index, framed in done.items():
@@ -155,13 +158,18 @@ class PictureDecoder:
             for task in tasks.values():
                 task.cancel()  # when one failed or the caller left
 
-    def _frame(self, index: int, content: bytes) -> Framed:
+    def _frame(self, index: int, content: bytes, trace: RequestTrace | None) -> Framed:
+        if trace is not None:
+            trace.note_decoding()
         # Imported here: OpenCV and Pillow take about 30 MiB, and raw pixels need neither.
         from serving.image.decode import decode
         from serving.image.framing import frame
 
         try:
-            return frame(decode(content, self.limits))
+            grey = decode(content, self.limits)
+            if trace is not None:
+                trace.note_decoded()
+            return frame(grey)
         except InvalidRequestError as error:
             raise InvalidRequestError(f"image {index}: {error}") from error
 

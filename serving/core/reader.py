@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING
 from serving.auth.api_keys import Caller
 from serving.core.batch_queue import NO_DEADLINE
 from serving.core.batcher import Batcher
-from serving.core.classifier import Classifier
+from serving.core.classifier import Classifier, note_batch
 from serving.core.picture_decoder import before
 from serving.core.registry import Registry
 from serving.errors import InvalidRequestError, NotReadyError
 from serving.image.picture import ImageLimits
 from serving.predictions import Pixels, Predictions, join
 from serving.readings import Layout, Line, Reading
+from serving.request_trace import ANSWER, DECODE_QUEUE, LINES, QUEUE, RequestTrace
 
 if TYPE_CHECKING:  # importing them loads OpenCV and Pillow
     from serving.image.segmentation.columns import ReadStrips
@@ -56,12 +57,18 @@ class Reader:
         classifier = self._classifier
         served = self._registry.served(version)
         pictures = classifier.pictures
-        cost = pictures.cost(picture) + READING
+        cost, trace = pictures.cost(picture) + READING, caller.trace
+        if trace is not None:
+            trace.admit(served.model.name, served.model.version, images=1)
         with classifier.admitted(caller, 1, served.batcher, deadline, decoding=cost):
             began = time.monotonic()
+            if trace is not None:
+                trace.enter(DECODE_QUEUE)
             async with before(deadline):
-                segmenting = partial(_segment, picture, pictures.limits, layout, self._read_strips)
+                segmenting = partial(_segment, picture, pictures.limits, layout, self._read_strips, trace)
                 found = await pictures.run(caller, cost, segmenting, is_long=True)
+            if trace is not None:
+                trace.decoded()
             decode_seconds = time.monotonic() - began
             pictures.count_remarks(found.quality)
             if served.batcher.is_closing:  # another version replaced it while the picture was decoded
@@ -75,13 +82,21 @@ class Reader:
                     f" {classifier.capacity}; send a part of it"
                 )
             rest = candidates - 1  # beyond the one that is admitted
+            if trace is not None:
+                trace.admit(served.model.name, served.model.version, candidates)
             with classifier.admitted(caller, rest, served.batcher, deadline, held=1) if rest else nullcontext():
+                if trace is not None:
+                    trace.enter(QUEUE)
                 try:
                     predictions = await _predict(found.pixels, served.batcher, deadline)
                 except NotReadyError:  # another version replaced it between two batches
                     batcher = self._registry.served_after_admission(version).batcher
                     predictions = await _predict(found.pixels, batcher, deadline)
+                if trace is not None:
+                    note_batch(trace, predictions, LINES)
                 lines = await pictures.run_after(caller, partial(_decoded_lines, found, predictions))
+                if trace is not None:
+                    trace.enter(ANSWER)
         return Reading(
             lines,
             found.width,
@@ -107,7 +122,11 @@ async def _predict(pixels: Pixels, batcher: Batcher, deadline: float) -> Predict
 # Imported where they run: OpenCV and Pillow take 30 MB and a quarter of a second, and raw pixels need neither.
 
 
-def _segment(picture: bytes, limits: ImageLimits, layout: Layout, read_strips: "ReadStrips") -> "Segmentation":
+def _segment(
+    picture: bytes, limits: ImageLimits, layout: Layout, read_strips: "ReadStrips", trace: RequestTrace | None
+) -> "Segmentation":
+    if trace is not None:
+        trace.note_decoding()
     from serving.image.segmentation.segmentation import segment
 
     return segment(picture, limits, layout, read_strips)

@@ -4,15 +4,17 @@ Those of prometheus_client take a lock and a microsecond for each observation, s
 tenth of that (docs/performance.md has the figures). The same registry exposes both.
 """
 
+import time
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
 from prometheus_client import CollectorRegistry, Metric
-from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
+from prometheus_client.core import CounterMetricFamily, Exemplar, HistogramMetricFamily
 
 LabelValues = tuple[str, ...]
+Bucket = tuple[str, float] | tuple[str, float, Exemplar]
 
 
 class CounterSeries:
@@ -31,11 +33,12 @@ class CounterSeries:
 class HistogramSeries:
     """Series of a histogram. `bounds`: upper limits of the buckets, ascending and inclusive, in the metric's unit."""
 
-    __slots__ = ("_bounds", "_counts", "_sum")
+    __slots__ = ("_bounds", "_counts", "_exemplars", "_sum")
 
     def __init__(self, bounds: Sequence[float]) -> None:
         self._bounds = bounds
         self._counts = [0] * (len(bounds) + 1)  # not cumulative, unlike what is exposed; the last: above every bound
+        self._exemplars: dict[int, Exemplar] = {}  # by bucket
         self._sum = 0.0
 
     def observe(self, value: float) -> None:
@@ -50,12 +53,22 @@ class HistogramSeries:
             self._counts[bucket] += 1
         self._sum += float(values.sum())
 
-    def cumulative(self) -> tuple[list[tuple[str, float]], float]:
-        """Returns the number of values at or below each bound, by the bound's text, and the sum of all values."""
+    def exemplify(self, value: float, trace_id: str) -> None:
+        """Makes a value that observe() has counted the example of its bucket, with the id of its trace."""
+        self._exemplars[bisect_left(self._bounds, value)] = Exemplar({"trace_id": trace_id}, value, time.time())
+
+    def cumulative(self) -> tuple[list[Bucket], float]:
+        """Returns the number of values at or below each bound, by the bound's text, and the sum of all values.
+
+        Behind the number stands the bucket's exemplar, if it has one.
+        """
         totals = np.cumsum(self._counts).tolist()
         # As prometheus_client formats them, since the text is the value of the label `le`.
         names = [*(repr(float(bound)) for bound in self._bounds), "+Inf"]
-        return list(zip(names, totals, strict=True)), self._sum
+        buckets: list[Bucket] = list(zip(names, totals, strict=True))
+        for bucket, exemplar in self._exemplars.items():
+            buckets[bucket] = (names[bucket], totals[bucket], exemplar)
+        return buckets, self._sum
 
 
 class LoopCounter:

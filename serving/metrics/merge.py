@@ -7,8 +7,9 @@ each start.
 from collections.abc import Iterable
 
 from prometheus_client import Metric
-from prometheus_client.samples import Sample
+from prometheus_client.samples import Exemplar, Sample
 
+_Key = tuple[str, tuple[tuple[str, str], ...]]  # a sample's name and labels
 # Gauges whose smallest value counts: the service is ready when all processes are, and began when the first did.
 SMALLEST = frozenset({"mnist_ready", "process_start_time_seconds", "process_max_fds"})
 # Gauges of what processes share, and of the latest time of any.
@@ -19,18 +20,23 @@ LASTING = frozenset({"counter", "histogram"})  # types of metrics that keep coun
 def summed(processes: Iterable[Iterable[Metric]]) -> list[Metric]:
     """Merges families by name and samples by labels.
 
-    Sums; the smallest of SMALLEST and of creation times, the largest of LARGEST, infos once.
+    Sums; the smallest of SMALLEST and of creation times, the largest of LARGEST, infos once; the latest exemplar.
     """
     families: dict[str, Metric] = {}
-    samples: dict[str, dict[tuple[str, tuple[tuple[str, str], ...]], float]] = {}
+    samples: dict[str, dict[_Key, float]] = {}
+    exemplars: dict[_Key, Exemplar] = {}
     for family in (family for process in processes for family in process):
         families.setdefault(family.name, Metric(family.name, family.documentation, family.type))
         found = samples.setdefault(family.name, {})
         for sample in family.samples:
             key = (sample.name, tuple(sample.labels.items()))
             found[key] = _combined(sample.name, found[key], sample.value) if key in found else sample.value
+            if sample.exemplar and _time(sample.exemplar) >= _time(exemplars.get(key)):
+                exemplars[key] = sample.exemplar
     for name, family in families.items():
-        family.samples = [Sample(sample, dict(labels), value) for (sample, labels), value in samples[name].items()]
+        family.samples = [
+            Sample(key[0], dict(key[1]), value, exemplar=exemplars.get(key)) for key, value in samples[name].items()
+        ]
     return list(families.values())
 
 
@@ -45,6 +51,10 @@ def lasting(families: Iterable[Metric]) -> list[Metric]:
 def values(families: Iterable[Metric]) -> dict[tuple[str, ...], float]:
     """Returns the value of each sample, by its name and the values of its labels in their order."""
     return {(sample.name, *sample.labels.values()): sample.value for family in families for sample in family.samples}
+
+
+def _time(exemplar: Exemplar | None) -> float:
+    return float(exemplar.timestamp or 0.0) if exemplar else 0.0
 
 
 def _combined(name: str, one: float, other: float) -> float:

@@ -54,12 +54,14 @@ from serving.models.onnx_session import RUNTIME_VERSION
 from serving.process.model_loading import make_reloader
 from serving.process.recycling import held_bytes
 from serving.process.store_parts import StoreParts
+from serving.process.tracing import make_tracer
 from serving.process.trusted_files import NOTHING_KNOWN, LastGood, TrustedFiles
 from serving.setting_values import is_loopback, is_unix
 from serving.store.memory import RecentPlace
 from serving.version_policy import VersionPolicy
 
 FLUSH_SECONDS = 1.0  # for finished responses to leave, once nothing is in flight
+TRACES_SECONDS = 2.0  # for the last traces to be sent
 
 
 class Server:
@@ -125,7 +127,8 @@ class Server:
             certificates = authenticator = CertificateAuthenticator(authenticator)
             open_methods = list(map(certificates.guard, open_methods))
         self._access_log = AccessLog(log, config.log_format) if config.access_log else None
-        observed = (authenticator, self.metrics, log, self._access_log, self._store.recorder is not None)
+        self._tracer = make_tracer(config, log)
+        observed = (authenticator, self.metrics, log, self._access_log, self._store.recorder is not None, self._tracer)
         operations = DigitOperations(classifier, self._explainer, self._store.feedback)
         reader = Reader(self._registry, classifier, ColumnNetwork())
         reload = self._reload_everywhere if config.admin else None
@@ -239,6 +242,8 @@ class Server:
         """Loads the model, then listens: the kernel must not spread connections to a worker that cannot answer."""
         self._health.set_ready(False)  # so that the metric exists from the start
         self._store.start()
+        if self._tracer:
+            self._tracer.start()
         self.metrics.build_info.info(
             {
                 "version": __version__,
@@ -276,6 +281,8 @@ class Server:
         await self._store.close()
         self._explainer.close()
         self._decoders.close()
+        if self._tracer:
+            await self._tracer.close(TRACES_SECONDS)
         self._log.info("stopped")
 
     async def _reload_everywhere(self) -> None:

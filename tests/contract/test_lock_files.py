@@ -40,6 +40,14 @@ def test_what_jobs_need_installs_next_to_the_others(name: str) -> None:
     assert {package: jobs[package] for package in shared} == {package: other[package] for package in shared}
 
 
+@pytest.mark.parametrize("name", ["serving", "signing"])
+def test_what_traces_need_installs_next_to_what_the_image_has(name: str) -> None:
+    traces, other = pins("traces"), pins(name)
+    shared = traces.keys() & other.keys()
+    assert "protobuf" in shared
+    assert {package: traces[package] for package in shared} == {package: other[package] for package in shared}
+
+
 def test_the_serving_and_training_environments_hold_nothing_of_the_jobs() -> None:
     assert [name for name in ("ray", "pyarrow", "pandas") if name in pins("serving") or name in pins("training")] == []
 

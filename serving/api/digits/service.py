@@ -14,7 +14,7 @@ from serving.api.access_log import AccessLog
 from serving.api.digits.codec import parse_request, request_id_bytes, response_bytes, stream_response_bytes
 from serving.api.digits.operations import DigitOperations
 from serving.api.digits.read_codec import parse_read, reading_bytes
-from serving.api.engine.call import Call, Method
+from serving.api.engine.call import CANCELLED, OK, Call, Method
 from serving.api.pending import Encode, PendingCall, deliver
 from serving.api.request_ids import of_stream
 from serving.api.rpc import RpcObserver
@@ -29,6 +29,7 @@ from serving.errors import InvalidRequestError
 from serving.logging import Logger
 from serving.metrics.metrics import Metrics
 from serving.predictions import Predictions
+from serving.request_trace import Tracer
 from serving.version_policy import LARGEST_VERSION
 
 SERVICE = digits_pb2.DESCRIPTOR.services_by_name["DigitClassifier"].full_name
@@ -51,13 +52,14 @@ class DigitService:
         log: Logger,
         access_log: AccessLog | None,
         has_store: bool,
+        tracer: Tracer | None,
     ) -> None:
         self._operations = operations
         self._classifier = classifier
         self._reader = reader
         self._registry = registry
         self._authenticator = authenticator
-        self._rpcs = RpcObserver(SERVICE, authenticator, metrics, log, access_log, has_store)
+        self._rpcs = RpcObserver(SERVICE, authenticator, metrics, log, access_log, has_store, tracer)
 
     def methods(self) -> list[Method]:
         """Returns the methods."""
@@ -156,17 +158,24 @@ class DigitService:
 
     async def _stream_response(self, message: digits_pb2.ClassifyStreamRequest, call: Call) -> bytes:
         """Answers one request of the stream, with a Failure where it fails: the stream goes on either way."""
+        trace, code = self._rpcs.begin_part(call), CANCELLED
         try:
             # Again for each request: a stream may outlive the key, which can be revoked meanwhile.
             caller = self._authenticator.authenticate(call, CLASSIFY)
             if call.caller.request_id:  # where there is a store
                 caller = caller.of(of_stream(call.request_id, message.id))
+            if trace is not None:
+                caller = caller.traced(trace)
             response = await self._operations.classify(message.request, caller, call.deadline)
+            code = OK.name
             return stream_response_bytes(message.id, response)
         except Exception as error:  # the border of one request within the stream
             status = self._rpcs.status(error, "ClassifyStream")
+            code = status.code.name
             failure = digits_pb2.Failure(code=status.code.value[0], message=status.message)
             return digits_pb2.ClassifyStreamResponse(id=message.id, failure=failure).SerializeToString()
+        finally:
+            self._rpcs.end_part(trace, "ClassifyStream request", code)
 
 
 def _with_id(request_id: str, predictions: Predictions) -> bytes:

@@ -18,11 +18,13 @@ import grpc
 
 from serving.api.request_ids import REQUEST_ID
 from serving.auth.api_keys import Caller
+from serving.request_trace import RequestTrace
 
 Metadata = Iterable[tuple[str, str | bytes]]
 Kind = Literal["unary", "server_stream", "bidi_stream"]
 CERTIFICATE = "x509_pem_cert"  # gRPC's name of the client's certificate, in its context of a connection
 OK = grpc.StatusCode.OK
+CANCELLED = grpc.StatusCode.CANCELLED.name
 
 
 def _nothing() -> None:
@@ -45,7 +47,7 @@ class Call(ABC):
 
     __slots__ = (
         *("begun", "caller", "deadline", "is_over", "observer", "on_cancel"),
-        *("request_id", "trailing_metadata", "wants_stage_times"),
+        *("request_id", "trace", "trailing_metadata", "wants_stage_times"),
     )
 
     caller: Caller  # set by the authenticator, before the method's own code runs
@@ -58,6 +60,7 @@ class Call(ABC):
         self.trailing_metadata: tuple[tuple[str, str], ...] = ()
         self.request_id = ""  # empty: the call has none
         self.wants_stage_times = False
+        self.trace: RequestTrace | None = None  # of a sampled call
         self.on_cancel: Callable[[], object] = _nothing
         self.observer: Observer | None = None
 

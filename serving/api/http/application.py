@@ -16,10 +16,12 @@ from starlette.routing import compile_path
 from starlette.types import Receive, Scope, Send
 
 from serving.api.http.connection import EXTENSION, HttpConnection
-from serving.api.request_ids import REQUEST_ID, TRACEPARENT, given_id, new_id
+from serving.api.request_ids import REQUEST_ID, given_id, new_id
 from serving.logging import Logger
+from serving.request_trace import TRACEPARENT
 
 ID_KEY = "request_id"  # of the scope: the request's id
+ROUTE_KEY = "route"  # of the scope: the path with its parameters in braces, where it has any
 WRITE_SECONDS = 30.0  # for a client that sends more to read the response before
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -87,9 +89,10 @@ class Application:
         methods = self._exact.get(path)
         if methods is not None:
             return methods
-        for pattern, endpoints in self._patterns.values():
+        for route, (pattern, endpoints) in self._patterns.items():
             if match := pattern.match(path):
                 request.scope["path_params"] = match.groupdict()
+                request.scope[ROUTE_KEY] = route
                 return endpoints
         return None
 

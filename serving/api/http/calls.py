@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from serving.api.access_log import AccessLog
-from serving.api.http.application import ID_KEY, Endpoint, error_response
+from serving.api.http.application import ID_KEY, ROUTE_KEY, Endpoint, error_response
 from serving.api.http.bodies import Bodies, RefusedError
 from serving.api.http.packing import SHORTEST, packed
 from serving.api.status import INTERNAL_REASON, ErrorStatus, error_status
@@ -19,7 +19,9 @@ from serving.auth.api_keys import NOBODY, Caller
 from serving.auth.authenticator import Authenticator
 from serving.logging import Logger
 from serving.metrics.metrics import Metrics
+from serving.request_trace import TRACEPARENT, RequestTrace, Tracer
 
+CLIENT_LEFT = 499  # status of a response that nobody reads, as nginx has it
 ANSWER_SECONDS = 30.0  # deadline of a call: HTTP has none of its own
 # HTTP statuses of gRPC codes, as google.rpc.Code maps them.
 HTTP_STATUS = {
@@ -51,10 +53,13 @@ class HttpCalls:
         log: Logger,
         access_log: AccessLog | None,
         has_store: bool,
+        tracer: Tracer | None,
         bodies: Bodies,
         is_closed: bool,
     ) -> None:
-        """`has_store`: callers carry their request's id. `is_closed`: refuses every call.
+        """`has_store`: callers carry their request's id. `tracer`: gets the calls that are sampled; None: none is.
+
+        `is_closed`: refuses every call.
 
         It is closed where gRPC requires TLS, which the HTTP port does not offer: plain text would bypass it.
         """
@@ -63,6 +68,7 @@ class HttpCalls:
         self._log = log
         self._access_log = access_log
         self._has_store = has_store
+        self._tracer = tracer
         self._is_closed = is_closed
         self._bodies = bodies
 
@@ -86,24 +92,28 @@ class HttpCalls:
         async def answer(request: Request) -> Response:
             origin, begun = Origin(request), time.perf_counter()
             code, body, caller = "CANCELLED", bytearray(), NOBODY  # unless a response or a status is reached
+            http_status, trace = CLIENT_LEFT, self._begin_trace(request, begun) if self._tracer else None
             try:
                 longest = longest_body(request)
                 caller = self._authenticator.authenticate(origin, scope)
                 if self._has_store:
                     caller = caller.of(request.scope[ID_KEY])
+                if trace is not None:
+                    caller = caller.traced(trace)
                 await self._bodies.read(request, body, longest)
                 response = await handler(request, await self._bodies.unpack(request, body, longest), caller)
-                code = "OK"
+                code, http_status = "OK", response.status_code
             except RefusedError as error:
-                code = error.code
+                code, http_status = error.code, error.status
                 response = to_error(error.status, code, str(error), {})
             except ClientDisconnect:
-                return Response(status_code=499)  # nobody reads it
+                return Response(status_code=CLIENT_LEFT)  # nobody reads it
             except Exception as error:  # the border of a call
                 status = error_status(error)
                 code = status.code.name
                 self._count_rejected(name, status, error)
-                response = to_error(HTTP_STATUS[code], code, status.message, _headers(status))
+                http_status = HTTP_STATUS[code]
+                response = to_error(http_status, code, status.message, _headers(status))
             finally:
                 self._bodies.release(request, body)
                 elapsed = time.perf_counter() - begun
@@ -112,13 +122,28 @@ class HttpCalls:
                 key = caller.key
                 if key:
                     self._metrics.key_calls.labels(key.name, code).inc()
+                if trace is not None:
+                    self._end_trace(trace, request, http_status)
+                    seconds.exemplify(elapsed, trace.trace_id)
                 if self._access_log:
-                    name_of_key = key.name if key else ""
-                    request_id = request.scope[ID_KEY]
-                    self._access_log.add(f"HTTP {name}", code, elapsed, origin.peer(), request_id, name_of_key)
+                    name_of_key, trace_id = key.name if key else "", trace.trace_id if trace else ""
+                    ids = request.scope[ID_KEY], name_of_key, trace_id
+                    self._access_log.add(f"HTTP {name}", code, elapsed, origin.peer(), *ids)
             return response if len(response.body) < SHORTEST else await packed(request, response)
 
         return answer
+
+    def _begin_trace(self, request: Request, begun: float) -> RequestTrace | None:
+        headers = request.scope["headers"]
+        given = ((TRACEPARENT, str(value, "latin-1")) for name, value in headers if name == _TRACE_HEADER)
+        return self._tracer.begin(given, begun) if self._tracer else None
+
+    def _end_trace(self, trace: RequestTrace, request: Request, status: int) -> None:
+        if self._tracer:
+            scope = request.scope
+            path = scope["path"]
+            route = scope.get(ROUTE_KEY, path.rstrip("/"))
+            self._tracer.end_http(trace, scope["method"], route, path, status, scope[ID_KEY])
 
     def _count_rejected(self, name: str, status: ErrorStatus, error: Exception) -> None:
         self._metrics.rejected.labels(status.reason).inc()
@@ -147,6 +172,7 @@ class Origin:
 
 
 _KEY_HEADERS = (b"authorization", b"x-api-key")
+_TRACE_HEADER = TRACEPARENT.encode()
 
 
 def _headers(status: ErrorStatus) -> dict[str, str]:

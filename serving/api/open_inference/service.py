@@ -11,7 +11,7 @@ from google.protobuf.message import Message
 
 from protos.inference import open_inference_pb2 as protocol
 from serving.api.access_log import AccessLog
-from serving.api.engine.call import Call, Method
+from serving.api.engine.call import CANCELLED, OK, Call, Method
 from serving.api.open_inference.codec import infer_response, parse_infer
 from serving.api.open_inference.description import model_config, model_metadata, server_metadata
 from serving.api.open_inference.operations import (
@@ -31,6 +31,7 @@ from serving.core.classifier import Classifier
 from serving.errors import InvalidRequestError, NotSupportedError
 from serving.logging import Logger
 from serving.metrics.metrics import Metrics
+from serving.request_trace import Tracer
 
 SERVICE = protocol.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
 # Requests of one stream that are answered at the same time. Bounds what one caller can queue; further messages are not
@@ -54,11 +55,12 @@ class OpenInferenceService:
         log: Logger,
         access_log: AccessLog | None,
         has_store: bool,
+        tracer: Tracer | None,
     ) -> None:
         self._operations = operations
         self._classifier = classifier
         self._authenticator = authenticator
-        self._rpcs = RpcObserver(SERVICE, authenticator, metrics, log, access_log, has_store)
+        self._rpcs = RpcObserver(SERVICE, authenticator, metrics, log, access_log, has_store, tracer)
 
     def methods(self) -> list[Method]:
         """Returns the methods."""
@@ -119,6 +121,7 @@ class OpenInferenceService:
     async def _stream_response(self, request: bytes, call: Call) -> bytes:
         """Answers one request of the stream, with an error message where it fails: the stream goes on either way."""
         began, is_answered = asyncio.get_running_loop().time(), False
+        trace, code = self._rpcs.begin_part(call), CANCELLED
         try:
             # Again for each request: a stream may outlive the key, which can be revoked meanwhile.
             caller = self._authenticator.authenticate(call, CLASSIFY)
@@ -126,18 +129,22 @@ class OpenInferenceService:
             message = parse_infer(request, model)
             if call.caller.request_id:  # of a stream's requests the caller's own id names each
                 caller = caller.of(of_stream(call.request_id, message.head.id))
+            if trace is not None:
+                caller = caller.traced(trace)
             predictions = await self._operations.infer(message, caller, call.deadline)
             response = self._operations.timed(partial(infer_response, message, model.name), predictions)
             if message.head.says_final:
                 response += _IS_FINAL  # protobuf reads messages in a row as one
-            is_answered = True
+            is_answered, code = True, OK.name
             answer = protocol.ModelStreamInferResponse(infer_response=protocol.ModelInferResponse.FromString(response))
         except Exception as error:  # the border of one request within the stream
             status = self._rpcs.status(error, "ModelStreamInfer")
+            code = status.code.name
             answer = protocol.ModelStreamInferResponse(error_message=status.message)
             answer.infer_response.id = _id(request)  # by which tritonclient tells which request failed
         finally:
             self._operations.totals.add(asyncio.get_running_loop().time() - began, is_answered)
+            self._rpcs.end_part(trace, "ModelStreamInfer request", code)
         return answer.SerializeToString()
 
     async def _server_live(self, request: bytes, _: Call) -> bytes:

@@ -44,3 +44,24 @@ def test_a_counter_exposes_what_prometheus_clients_own_would() -> None:
     fast.labels("NOT_FOUND")
     counter.labels("NOT_FOUND")
     assert lines(ours) == lines(theirs)
+
+
+def test_an_example_stands_in_the_bucket_of_its_value_as_prometheus_clients_own_does() -> None:
+    ours, theirs = CollectorRegistry(), CollectorRegistry()
+    fast = LoopHistogram("wait_seconds", "Time", buckets=BOUNDS, registry=ours).labels()
+    histogram = Histogram("wait_seconds", "Time", buckets=BOUNDS, registry=theirs)
+    for value, trace_id in ((0.1, "first"), (0.5, "second"), (0.6, "third"), (50.0, "fourth")):
+        fast.observe(value)
+        fast.exemplify(value, trace_id)
+        histogram.observe(value, {"trace_id": trace_id})
+
+    def examples(registry: CollectorRegistry) -> list[tuple[str, str, float]]:
+        samples = [sample for family in registry.collect() for sample in family.samples]
+        return [
+            (sample.labels["le"], sample.exemplar.labels["trace_id"], sample.exemplar.value)
+            for sample in samples
+            if sample.exemplar
+        ]
+
+    assert examples(ours) == examples(theirs)
+    assert examples(ours) == [("0.1", "first", 0.1), ("1.0", "third", 0.6), ("+Inf", "fourth", 50.0)]

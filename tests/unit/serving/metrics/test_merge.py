@@ -1,4 +1,5 @@
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, Metric
+from prometheus_client.core import Exemplar, HistogramMetricFamily
 from prometheus_client.exposition import generate_latest
 
 from serving.metrics.merge import lasting, summed
@@ -53,3 +54,15 @@ def test_a_series_was_created_when_the_first_process_created_it() -> None:
 def test_of_a_process_that_ended_only_what_it_counted_lasts() -> None:
     names = {family.name for family in lasting(process(1, 1.0, 1, 1.0).collect())}
     assert names == {"calls", "wait_seconds"}
+
+
+def test_of_several_examples_of_a_bucket_the_latest_is_shown() -> None:
+    def process_with(trace_id: str, at: float) -> list[Metric]:
+        family = HistogramMetricFamily("wait_seconds", "Wait")
+        family.add_metric([], [("1.0", 1.0, Exemplar({"trace_id": trace_id}, 0.5, at)), ("+Inf", 1.0)], 0.5)
+        return [family]
+
+    for order in (("old", 1.0), ("new", 2.0)), (("new", 2.0), ("old", 1.0)):
+        [family] = summed(process_with(*each) for each in order)
+        shown = [(sample.labels["le"], sample.value, sample.exemplar) for sample in family.samples[:2]]
+        assert shown == [("1.0", 2.0, Exemplar({"trace_id": "new"}, 0.5, 2.0)), ("+Inf", 2.0, None)]

@@ -1,0 +1,1 @@
+"""Traces by OpenTelemetry: which requests are sampled, their spans, and how these are sent."""
