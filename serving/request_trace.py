@@ -36,7 +36,7 @@ class TraceParent(NamedTuple):
     """Place of a request in its caller's trace, as W3C's `traceparent` gives it."""
 
     trace_id: str  # 32 hexadecimal digits
-    span_id: str  # of the caller's span, 16 hexadecimal digits
+    span_id: int  # of the caller's span, 64 bits
     is_sampled: bool
 
 
@@ -44,7 +44,7 @@ def trace_parent(metadata: Iterable[tuple[str, str | bytes]]) -> TraceParent | N
     """Returns the first usable `traceparent` of metadata or headers, whose names are lower-case; None: none is."""
     for name, value in metadata:
         if name == TRACEPARENT and isinstance(value, str) and (found := _TRACEPARENT.fullmatch(value)):
-            return TraceParent(found[1], found[2], bool(int(found[3], 16) & _SAMPLED))
+            return TraceParent(found[1], int(found[2], 16), bool(int(found[3], 16) & _SAMPLED))
     return None
 
 
@@ -53,8 +53,8 @@ class RequestTrace:
 
     __slots__ = ("_decoded", "_decoding", "attributes", "begun", "parent", "parts", "span_id", "stages", "trace_id")
 
-    def __init__(self, trace_id: str, span_id: str, parent: TraceParent | None, begun: float) -> None:
-        """`trace_id`, `span_id`: 32 and 16 hexadecimal digits. `parent`: None for a request that begins its trace.
+    def __init__(self, trace_id: str, span_id: int, parent: TraceParent | None, begun: float) -> None:
+        """`trace_id`: 32 hexadecimal digits. `span_id`: 64 bits. `parent`: None for a request that begins its trace.
 
         `begun`: when the request arrived.
         """
@@ -110,7 +110,7 @@ class RequestTrace:
         self.stages.append((INFER, started, {"mnist.batch.images": batch_images}))
         self._enter_at(then, min(started + inference_seconds, now))
 
-    def part(self, span_id: str) -> "RequestTrace":
+    def part(self, span_id: int) -> "RequestTrace":
         """Returns the trace of one request of this stream, which begins now."""
         self.parts += 1
         parent = TraceParent(self.trace_id, self.span_id, is_sampled=True)

@@ -2,8 +2,8 @@
 
 import os
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.protocols.mnist_v1 import CLASSIFY, HTTP_PNG
@@ -49,6 +49,7 @@ class Server:
     python: Path | None = None  # required by the peer's environment
     returns_digits: bool = True
     model: str | None = None  # of our repository; None: the example network
+    variables: Mapping[str, str] = field(default_factory=dict)  # of its environment
 
     def environment(self, deployment: Deployment) -> dict[str, str]:
         """Environment variables that the server gets in addition to the benchmark's own."""
@@ -62,6 +63,7 @@ class Server:
             # Our watchdog ends a worker whose loop stood still for longer than an inference may take. A server that is
             # suspended while the others have their turns stands still for minutes.
             "MNIST_INFERENCE_TIMEOUT_SECONDS": "0",
+            **self.variables,
         }
 
 
@@ -119,6 +121,11 @@ def _bentoml(deployment: Deployment, ports: list[int]) -> list[str]:
     return [executable, "serve", service, "--host", "127.0.0.1", "--port", str(ports[0])]
 
 
+def _sampled(share: str) -> dict[str, str]:
+    """Variables by which so many calls are traced. The benchmark's own environment says where the collector is."""
+    return {"OTEL_TRACES_SAMPLER": "parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG": share}
+
+
 _OPEN_INFERENCE = open_inference()
 
 OURS = (
@@ -132,8 +139,8 @@ OURS = (
     ),
 )  # fmt: skip
 # Measured only when named or when a target needs them: HTTP (compare with fastapi), pictures (compare with
-# fastapi-pictures), the other gRPC engine and the access log (compare with ours), metrics (compare with ours-one), and
-# the server whose memory is measured.
+# fastapi-pictures), the other gRPC engine, the access log and traces (compare with ours), metrics (compare with
+# ours-one), and the server whose memory is measured.
 VARIANTS = (
     Server("ours-http", "ours, HTTP", CLASSIFY_HTTP, our_server(port_flags=HTTP_FIRST)),
     Server("ours-http-infer", "ours, HTTP, Open Inference", INFER_HTTP, our_server(port_flags=HTTP_FIRST)),
@@ -147,6 +154,10 @@ VARIANTS = (
         "ours-logged", "ours, with an access log", _OPEN_INFERENCE,
         our_server("--access-log", "--log-format", "json", log_level="info"),
     ),
+    Server(
+        "ours-traced", "ours, 1 % of calls traced", _OPEN_INFERENCE, our_server("--traces"), variables=_sampled("0.01")
+    ),
+    Server("ours-traced-all", "ours, all traced", _OPEN_INFERENCE, our_server("--traces"), variables=_sampled("1")),
     Server(
         "ours-one-unmetered", "ours, one worker, metrics count nothing", _OPEN_INFERENCE,
         our_server("--workers", "1", "--inference-threads", "1", module="benchmarks.servers.unmetered_server"),

@@ -29,7 +29,7 @@ def given_id(metadata: Iterable[tuple[str, str | bytes]]) -> str:
         if name == REQUEST_ID and isinstance(value, str) and _GIVEN.fullmatch(value):
             return value
     parent = trace_parent(metadata)
-    return f"{parent.trace_id}-{parent.span_id}" if parent else ""
+    return f"{parent.trace_id}-{parent.span_id:016x}" if parent else ""
 
 
 def new_id() -> str:

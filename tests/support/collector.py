@@ -107,13 +107,13 @@ def collector() -> Iterator[Collector]:
 
 
 @contextmanager
-def silent_collector() -> Iterator[str]:
-    """Endpoint of a collector that accepts connections and never answers."""
+def silent_collector() -> Iterator[socket.socket]:
+    """A collector that takes connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        listening.settimeout(60)
+        yield listening
 
 
-def closed_endpoint() -> str:
-    """Endpoint at whose port nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return f"http://127.0.0.1:{listening.getsockname()[1]}"
+def endpoint_of(listening: socket.socket) -> str:
+    """Endpoint of a collector, for OTEL_EXPORTER_OTLP_ENDPOINT."""
+    return f"http://127.0.0.1:{listening.getsockname()[1]}"

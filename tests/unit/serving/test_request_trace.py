@@ -14,7 +14,7 @@ TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 )
 def test_one_bit_of_the_flags_says_what_is_sampled(flags: str, is_sampled: bool) -> None:
     found = trace_parent([("other", "1"), ("traceparent", f"00-{TRACE}-{PARENT}-{flags}")])
-    assert found == (TRACE, PARENT, is_sampled)
+    assert found == (TRACE, int(PARENT, 16), is_sampled)
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ def stages(trace: RequestTrace) -> list[tuple[str, float]]:
 
 def waiting(seconds: float) -> RequestTrace:
     """A trace whose request has been in the queue for so long."""
-    trace = RequestTrace(TRACE, PARENT, None, time.perf_counter() - seconds)
+    trace = RequestTrace(TRACE, 1, None, time.perf_counter() - seconds)
     trace.admit("mnist", 3, 1)
     trace.enter(QUEUE)
     trace.stages[-1] = (QUEUE, trace.begun, None)
@@ -55,7 +55,7 @@ def test_stages_of_a_request_of_several_batches_do_not_go_beyond_its_end() -> No
 
 
 def test_decoding_lasts_until_the_last_picture_is_decoded() -> None:
-    trace = RequestTrace(TRACE, PARENT, None, time.perf_counter())
+    trace = RequestTrace(TRACE, 1, None, time.perf_counter())
     trace.admit("mnist", 3, 2)
     trace.enter(DECODE_QUEUE)
     trace.note_decoding()

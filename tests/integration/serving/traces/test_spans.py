@@ -16,7 +16,7 @@ from protos.mnist.v1 import digits_pb2
 from protos.mnist.v1.digits_pb2_grpc import DigitClassifierStub
 from serving.logging import configure_logging
 from serving.process.standalone import Standalone
-from serving.traces.tracer import MOST_PARTS
+from serving.traces.tracer import LONGEST_PATH, MOST_PARTS
 from tests.support.collector import Collector, attributes_of, collector
 from tests.support.pictures import picture_of
 from tests.support.processes import ROOT
@@ -117,6 +117,14 @@ async def test_a_picture_by_http_has_its_own_stages(traced: Traced, received: Co
         "mnist.images": 1,
         "mnist.request_id": "mine",
     }
+
+
+async def test_a_long_path_is_cut(traced: Traced, received: Collector) -> None:
+    async with traced() as server, web(server.http_port) as caller:
+        assert (await caller.post(f"/v2/models/{'m' * 30_000}/infer", b"{}"))[0] == 404
+    [span] = received.whole()
+    assert span.name == "POST /v2/models/{name}/infer"
+    assert len(attributes_of(span.attributes)["url.path"]) == LONGEST_PATH
 
 
 async def test_a_call_of_a_browser_is_the_same_call(traced: Traced, received: Collector) -> None:

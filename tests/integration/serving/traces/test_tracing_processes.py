@@ -2,21 +2,20 @@
 
 import signal
 import subprocess
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from pathlib import Path
 from subprocess import Popen
 
 import grpc
-import pytest
 
 from protos.mnist.v1 import digits_pb2
 from protos.mnist.v1.digits_pb2_grpc import DigitClassifierStub
 from tests.e2e.test_hangup import until_event
-from tests.support.collector import closed_endpoint, collector, silent_collector
+from tests.support.collector import collector, endpoint_of, silent_collector
 from tests.support.processes import END_SECONDS, completed, server_command, started, without_settings
 from tests.support.tiny_model import image_of
 
+PATIENT = {"OTEL_EXPORTER_OTLP_TIMEOUT": "600"}  # the exporter itself would try for ten minutes
 RAW = digits_pb2.ClassifyRequest(images=[digits_pb2.Image(pixels=image_of(3))])
 
 
@@ -53,18 +52,28 @@ def test_every_worker_sends_its_own_and_the_last_at_the_end(tiny_repository: Pat
         assert "traces_" not in log
 
 
-@pytest.mark.parametrize(
-    ("workers", "dead"),
-    [(2, silent_collector), (1, lambda: nullcontext(closed_endpoint()))],
-    ids=["silent", "closed"],
-)
-def test_a_dead_collector_delays_neither_an_answer_nor_the_end(
-    workers: int, dead: Callable[[], AbstractContextManager[str]], tiny_repository: Path
-) -> None:
-    """The exporter itself would try for ten minutes."""
-    with dead() as endpoint, serving(endpoint, tiny_repository, workers, OTEL_EXPORTER_OTLP_TIMEOUT="600") as process:
+def test_a_collector_that_never_answers_delays_neither_an_answer_nor_the_end(tiny_repository: Path) -> None:
+    with silent_collector() as listening, serving(endpoint_of(listening), tiny_repository, 2, **PATIENT) as process:
         address = until_event(process, "serving")["grpc"]
-        assert [classify(address) for _ in range(20)] == [3] * 20  # more spans than are sent at once
+        assert classify(address) == 3
+        connection, _ = listening.accept()  # by the exporter, which waits from now on
+        with connection:
+            assert [classify(address) for _ in range(20)] == [3] * 20
+            process.send_signal(signal.SIGTERM)
+            _, log = process.communicate(timeout=END_SECONDS)
+        assert process.returncode == 0
+        assert "traces_not_sent" in log
+        assert "threads_left" not in log
+
+
+def test_a_collector_that_is_not_there_delays_neither_an_answer_nor_the_end(tiny_repository: Path) -> None:
+    with silent_collector() as listening:
+        endpoint = endpoint_of(listening)
+    with serving(endpoint, tiny_repository, 1, **PATIENT) as process:
+        address = until_event(process, "serving")["grpc"]
+        assert classify(address) == 3
+        assert "retrying" in until_event(process, "traces_failing")["why"]
+        assert [classify(address) for _ in range(20)] == [3] * 20
         process.send_signal(signal.SIGTERM)
         _, log = process.communicate(timeout=END_SECONDS)
         assert process.returncode == 0
