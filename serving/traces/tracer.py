@@ -126,18 +126,18 @@ class SpanTracer:
             self._dropped += 1
             return
         now = time.perf_counter()
-        began = time.time_ns() - int(now * 1e9)  # of the clock of the stages, since the epoch
+        zero = time.time_ns() - int(now * 1e9)  # of the clock of the stages, in nanoseconds since the epoch
         trace_id = int(trace.trace_id, 16)
         own = SpanContext(trace_id, trace.span_id, False, _SAMPLED)
         parent = (
             SpanContext(trace_id, trace.parent.span_id, kind is SpanKind.SERVER, _SAMPLED) if trace.parent else None
         )
-        end = began + int(now * 1e9)
+        end = zero + int(now * 1e9)
         status = _ERROR if is_fault else _UNSET
-        whole = self._span(name, own, parent, began + int(trace.begun * 1e9), end, trace.attributes, kind, status)
+        whole = self._span(name, own, parent, zero + int(trace.begun * 1e9), end, trace.attributes, kind, status)
         spans = [whole]
         for stage, begun, attributes in reversed(trace.stages):
-            start = min(began + int(begun * 1e9), end)
+            start = min(zero + int(begun * 1e9), end)
             context = SpanContext(trace_id, _span_id(), False, _SAMPLED)
             spans.append(self._span(stage, context, own, start, end, attributes))
             end = start
