@@ -142,7 +142,7 @@ def export(places: Places, run: str, int8: bool) -> None:
     type=click.Path(path_type=Path),
     required=True,
     metavar="FOLDER",
-    help="version that answers where the first is unsure, such as models/mnist-accurate/2",
+    help="version that answers where the first is unsure, such as models/mnist-accurate/3",
 )
 @settings_options()
 def cascade(places: Places, fast: Path, second: Path) -> None:

@@ -28,7 +28,8 @@ FAST, SECOND = "fast_", "second_"
 UNSURE = "unsure"  # value of the graph, (n,) float32: 1 where the second stage answers, else 0
 _ANSWERS = ["probabilities", "novelty"]  # of a stage; the digit follows from them
 # Finer steps would follow single validation rows.
-_CANDIDATES = np.arange(0, 1, 0.01).round(2)
+# Hundredths, and thousandths above them: a committee is better than the fast network also where that is rather sure.
+_CANDIDATES = np.concatenate([np.arange(0, 100) / 100, np.arange(991, 1000) / 1000])
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,7 @@ def novelty_power(fast_threshold: float, second_threshold: float) -> float:
 
 
 def choose_unsure_below(fast: Predictions, second: Predictions) -> float:
-    """The smallest threshold, in hundredths, from which on every one is no worse than the second stage alone.
+    """The smallest threshold of _CANDIDATES from which on every one is no worse than the second stage alone.
 
     No worse: as many digits right, and no higher negative log-likelihood. A threshold that is good by the luck of a few
     rows, with worse ones above it, is not chosen.

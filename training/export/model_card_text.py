@@ -91,9 +91,9 @@ Nothing was trained: both stages are versions of this repository, and their mode
 |---|---|---|---|---|---|
 {stages}
 
-{unsure_below} is the smallest threshold, in hundredths, from which on every one reads the validation rows no worse than
-the second stage alone, by accuracy and by log-likelihood. The second stage's novelty is raised to the power
-{novelty_power:.4f}, which maps its threshold to that of the fast stage: one threshold serves both.
+{unsure_below} is the smallest threshold from which on every one reads the validation rows no worse than the second
+stage alone, by accuracy and by log-likelihood. The second stage's novelty is raised to the power {novelty_power:.4f},
+which maps its threshold to that of the fast stage: one threshold serves both.
 """
 
 PRECISIONS = {"float32": "in float32", "int8": "its convolutions but the first in int8"}

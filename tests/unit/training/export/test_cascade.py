@@ -136,6 +136,12 @@ def test_unsure_is_the_least_from_which_on_nothing_is_worse() -> None:
     assert np.sum(sent.digit == sent.digits.labels) == np.sum(second.digit == second.digits.labels)
 
 
+def test_unsure_may_be_nearly_sure() -> None:
+    first = _sure([0.3, 0.9945, 0.999], right=[False, False, True])
+    second = _sure([0.9, 0.9, 0.999], right=[True, True, True])
+    assert choose_unsure_below(first, second) == 0.995
+
+
 def test_two_that_are_no_better_together_are_not_joined() -> None:
     good, bad = _sure([0.9] * 4, right=[True] * 4), _sure([0.9] * 4, right=[False] * 4)
     with pytest.raises(ExportError, match="the fast stage alone is no worse"):
