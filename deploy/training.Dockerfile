@@ -21,7 +21,7 @@ COPY training/ /new/app/training/
 COPY experiments/ /new/app/experiments/
 # The server's preprocessing frames and segments the synthesised pictures, run as a program: `python -m serving.image`.
 # It imports nothing else of serving, whose packages are not installed here.
-COPY serving/__init__.py serving/errors.py serving/readings.py /new/app/serving/
+COPY serving/__init__.py serving/errors.py serving/files.py serving/readings.py /new/app/serving/
 COPY serving/image/ /new/app/serving/image/
 COPY models/ /new/app/models/
 # Folders for volumes belong to the user who writes there: Docker gives an empty volume the owner of its mount point.

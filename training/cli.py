@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from training.command_line import (
+    ADAPT,
     COLUMNS,
     TRAINING,
     SettingsCommand,
@@ -18,7 +19,7 @@ from training.command_line import (
     settings_options,
     varied_values,
 )
-from training.config import ColumnsConfig, Places
+from training.config import AdaptConfig, ColumnsConfig, Places
 from training.environment import stderr_held_back
 from training.errors import RunError
 
@@ -150,6 +151,29 @@ def cascade(places: Places, fast: Path, second: Path) -> None:
     with stderr_held_back():
         from training.commands.cascade import join
     join(places, fast, second)
+
+
+@training.command(**_COMMAND)
+@click.argument("source", type=click.Path(path_type=Path), metavar="FOLDER|FILE")
+@click.option(
+    "--start", type=click.Path(path_type=Path), metavar="FOLDER", help="version to start from (default: the highest)"
+)
+@click.option(
+    "--by",
+    type=click.Choice(["auto", "writer", "picture"]),
+    default="auto",
+    help="what is held out together (default: auto, all pictures of a writer where writers are named)",
+)
+@click.option("--anyway", is_flag=True, help="write a version whatever speaks against it, and say so in its card")
+@settings_options(ADAPT, AdaptConfig())
+def adapt(places: Places, settings: Mapping[str, Any], source: Path, start: Path | None, by: str, anyway: bool) -> None:
+    """Adapt a version to your own digits: a folder 0/ … 9/ none/, a CSV file of path,label[,writer], or a store.
+
+    Writes the next version of --model if it reads held-out pictures of yours better, and others no worse.
+    """
+    with stderr_held_back():
+        from training.commands.adapt import adapt_version
+    adapt_version(places, settings, source, start, by, anyway)
 
 
 @training.command(**_COMMAND)

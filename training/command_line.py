@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from training.config import ColumnsConfig, Places, TrainingConfig, apply_settings, read_toml
+from training.config import AdaptConfig, ColumnsConfig, Places, TrainingConfig, apply_settings, read_toml
 from training.errors import TrainingError
 
 DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130  # exit statuses; 130 is what shells report for SIGINT
@@ -26,6 +26,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 PLACES = tuple(each.name for each in dataclasses.fields(Places))
 TRAINING = tuple(each.name for each in dataclasses.fields(TrainingConfig))
 COLUMNS = tuple(each.name for each in dataclasses.fields(ColumnsConfig))
+ADAPT = tuple(each.name for each in dataclasses.fields(AdaptConfig))
 _DEFAULTS = TrainingConfig()
 
 
@@ -84,7 +85,7 @@ def varied_values(texts: Sequence[str]) -> dict[str, list[Any]]:
 
 
 def settings_options(
-    training: Sequence[str] = (), defaults: TrainingConfig | ColumnsConfig = _DEFAULTS
+    training: Sequence[str] = (), defaults: TrainingConfig | ColumnsConfig | AdaptConfig = _DEFAULTS
 ) -> Callable[[Function], Function]:
     """Adds --config and a flag for each of `Places`; the function gets them as one argument, `places`.
 
@@ -186,7 +187,7 @@ def _message(error: click.ClickException, prefix: str) -> str:
 
 
 def _option(
-    defaults: Places | TrainingConfig | ColumnsConfig, name: str, section: str
+    defaults: Places | TrainingConfig | ColumnsConfig | AdaptConfig, name: str, section: str
 ) -> Callable[[Function], Function]:
     value, text = getattr(defaults, name), type(defaults).__dataclass_fields__[name].metadata["help"]
     shown = ",".join(map(str, value)) if isinstance(value, tuple) else value

@@ -104,6 +104,19 @@ class ColumnsConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class AdaptConfig:
+    """Settings of adapting a version to own digits; all others are those of the version's training run."""
+
+    epochs: int = _setting(1, "passes over MNIST's training rows, which are repeated with the own pictures", 1)
+    learning_rate: float = _setting(0.0005, "learning rate after warm-up", 1e-9)
+    own_images: int = _setting(32, "own pictures added to each step", 1, 1024)
+    threads: int = _setting(2, "threads to compute with; another number gives other last bits", 1)
+
+    def __post_init__(self) -> None:
+        _check_ranges(self)
+
+
+@dataclass(frozen=True, slots=True)
 class Places:
     """Folders and names that are read and written. Nothing here changes a weight. Empty means: the default."""
 
@@ -178,7 +191,7 @@ def _convert(name: str, value: Any, wanted: type, origin: str) -> Any:
     return value
 
 
-def _check_ranges(config: TrainingConfig | ColumnsConfig) -> None:
+def _check_ranges(config: TrainingConfig | ColumnsConfig | AdaptConfig) -> None:
     for each in dataclasses.fields(config):
         value, low, high = getattr(config, each.name), each.metadata["minimum"], each.metadata["maximum"]
         for number in value if isinstance(value, tuple) else (value,):

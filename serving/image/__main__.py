@@ -1,8 +1,8 @@
 """Preprocesses stacks of grey pictures as the server does: `python -m serving.image [FLAG] IN.npz OUT.npz`.
 
 For programs that need the server's preprocessing without importing it, as training does. Its image holds serving/image,
-serving/__init__.py, serving/errors.py and serving/readings.py, so this module and what it imports need nothing else of
-serving.
+serving/__init__.py, serving/errors.py, serving/files.py and serving/readings.py, so this module and what it imports
+need nothing else of serving.
 
 1. IN.npz holds any number of arrays, each a stack of pictures: (n, h, w) uint8, of any size and polarity.
 2. OUT.npz holds for each of them, under its NAME, the framed pixels, (n, 784) uint8, 0 = paper, 255 = ink, and under
@@ -17,9 +17,12 @@ serving.
 5. With --pixel-measures the pictures are framed pixels, (n, 28, 28); with --measures they are any pictures. It holds,
    for each of the measures in serving.image.measures, an array (n,) float32 under NAME_measure; NaN where a blank
    picture has none.
-6. Other input ends it with one line on standard error and exit status 2.
+6. With --files IN is no archive, but a JSON list of paths of picture files. OUT.npz holds `pixels`, (n, 784) uint8,
+   `flags`, (n,) uint16, and `errors`, (n,) str: why the file is no picture that the server reads, or nothing.
+7. Other input ends it with one line on standard error and exit status 2.
 """
 
+import json
 import sys
 import zipfile
 import zlib
@@ -29,14 +32,19 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from serving.errors import InvalidRequestError
+from serving.files import read_regular
+from serving.image.decode import decode
 from serving.image.framing import frame
 from serving.image.measures import PICTURE_MEASURES, PIXEL_MEASURES, measured, measures_of
+from serving.image.picture import ImageLimits
 from serving.image.segmentation.columns import unread
 from serving.image.segmentation.cuts import without_slant
 from serving.image.segmentation.segmentation import segment_grey
 from serving.image.segmentation.strips import HEIGHT, strip_of
 
-USAGE = "usage: python -m serving.image [--candidates | --strips | --measures | --pixel-measures] IN.npz OUT.npz"
+USAGE = "usage: python -m serving.image [--candidates | --strips | --measures | --pixel-measures | --files] IN OUT.npz"
+LIMITS = ImageLimits(max_bytes=8 * 2**20, max_pixels=36_000_000)  # the server's own, of serving.config
 FLAGS_SUFFIX, BOXES_SUFFIX, PICTURES_SUFFIX = "_flags", "_boxes", "_pictures"
 WIDTHS_SUFFIX, COLUMNS_SUFFIX = "_widths", "_columns"
 MEASURE_SUFFIXES = tuple(f"_{name}" for name in (*PIXEL_MEASURES, *PICTURE_MEASURES))
@@ -50,15 +58,18 @@ class _InputError(Exception):
 def main(arguments: list[str]) -> int:
     """Runs the command. Returns its exit status: 0, or 2 when the input cannot be used."""
     try:
-        flags = [each for each in arguments if each in _FLAGS]
-        paths = [each for each in arguments if each not in _FLAGS]
+        flags = [each for each in arguments if each in (*_FLAGS, _FILES)]
+        paths = [each for each in arguments if each not in (*_FLAGS, _FILES)]
         if len(paths) != 2 or len(flags) > 1:
             raise _InputError(USAGE)
         source, target = map(Path, paths)
-        preprocess = _FLAGS[flags[0]] if flags else _frame_all
         framed: dict[str, npt.NDArray[np.generic]] = {}
-        for name, stack in _stacks(source).items():
-            framed |= {name + suffix: array for suffix, array in preprocess(stack).items()}
+        if flags == [_FILES]:
+            framed = _frame_files(_paths(source))
+        else:
+            preprocess = _FLAGS[flags[0]] if flags else _frame_all
+            for name, stack in _stacks(source).items():
+                framed |= {name + suffix: array for suffix, array in preprocess(stack).items()}
         with target.open("wb") as file:  # a path would be given the ending .npz if it had none
             np.savez(file, **framed)  # type: ignore[arg-type]  # numpy's stub takes a name for `allow_pickle`
     except (_InputError, OSError) as error:
@@ -87,6 +98,34 @@ def _stacks(source: Path) -> dict[str, npt.NDArray[np.uint8]]:
                     f"array {name!r} of {source}: the name is needed for the {suffix[1:]} of another array"
                 )
     return stacks
+
+
+def _paths(source: Path) -> list[str]:
+    """Reads a list of paths. Raises _InputError, or OSError."""
+    try:
+        paths = json.loads(source.read_bytes())
+    except ValueError as error:
+        raise _InputError(f"{source} is no JSON: {error}") from error
+    if not isinstance(paths, list) or not all(isinstance(each, str) for each in paths):
+        raise _InputError(f"{source}: expected a list of paths")
+    return paths
+
+
+def _frame_files(paths: list[str]) -> dict[str, npt.NDArray[np.generic]]:
+    """Returns the framed pixels, flags and errors of picture files, one in memory at a time."""
+    pixels, flags, errors = np.zeros((len(paths), 784), np.uint8), np.zeros(len(paths), np.uint16), [""] * len(paths)
+    for index, path in enumerate(paths):
+        try:
+            framed = frame(decode(read_regular(Path(path), LIMITS.max_bytes), LIMITS))
+        except InvalidRequestError as error:
+            errors[index] = str(error)
+        except OSError as error:
+            errors[index] = error.strerror or "it cannot be read"
+        except ValueError:  # a null byte in the path
+            errors[index] = "it is no path"
+        else:
+            pixels[index], flags[index] = framed.pixels, framed.quality
+    return {"pixels": pixels, "flags": flags, "errors": np.array(errors, str)}
 
 
 def _candidates_of(stack: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[np.generic]]:
@@ -148,6 +187,7 @@ def _frame_all(stack: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[np.generic
     return {"": pixels, FLAGS_SUFFIX: flags}
 
 
+_FILES = "--files"
 _FLAGS = {
     "--candidates": _candidates_of,
     "--strips": _strips_of,

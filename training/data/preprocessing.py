@@ -1,5 +1,6 @@
 """The service's own preprocessing, run as a program: training and serving never import one another."""
 
+import json
 import subprocess
 import sys
 import tempfile
@@ -23,6 +24,21 @@ class Preprocessed:
 
     pixels: Pixels
     flags: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class FramedFiles:
+    """What the server makes of picture files.
+
+    Attributes:
+        pixels: (n, 784) uint8, 0 = paper; all 0 where there is an error.
+        flags: (n,) int64, a bit mask of quality flags.
+        errors: why a file is no picture that the server reads; empty where it is one.
+    """
+
+    pixels: Pixels
+    flags: npt.NDArray[np.int64]
+    errors: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +92,17 @@ def preprocess_pictures(stacks: Mapping[str, npt.NDArray[np.uint8]]) -> Mapping[
     keys = {f"stack{number}": name for number, name in enumerate(stacks)}
     made = _run({key: stacks[name] for key, name in keys.items()})
     return {name: _checked(name, made[key], made[f"{key}_flags"], len(stacks[name])) for key, name in keys.items()}
+
+
+def preprocess_files(paths: Sequence[Path]) -> FramedFiles:
+    """Picture files decoded and framed as the server does, within its limits on bytes and pixels, one at a time.
+
+    Raises:
+        DataError: as for `preprocess_pictures`. A file that is no picture is no error here.
+    """
+    made = _run([str(each.absolute()) for each in paths], "--files")
+    framed = _checked("files", made["pixels"], made["flags"], len(paths))
+    return FramedFiles(framed.pixels, framed.flags, tuple(map(str, made["errors"])))
 
 
 def segment_pictures(pictures: npt.NDArray[np.uint8]) -> Candidates:
@@ -148,11 +175,14 @@ def _checked(name: str, pixels: Pixels, flags: npt.NDArray[np.int64], count: int
     return Preprocessed(pixels, flags.astype(np.int64))
 
 
-def _run(stacks: Mapping[str, npt.NDArray[np.uint8]], *flags: str) -> Arrays:
-    """What `python -m serving.image` makes of these stacks."""
+def _run(pictures: Mapping[str, npt.NDArray[np.uint8]] | list[str], *flags: str) -> Arrays:
+    """What `python -m serving.image` makes of these stacks, or of files by their paths."""
     with tempfile.TemporaryDirectory(prefix="mnist-preprocessing-") as folder:
         source, target = Path(folder) / "pictures.npz", Path(folder) / "preprocessed.npz"
-        np.savez(source, allow_pickle=False, **stacks)
+        if isinstance(pictures, list):
+            source.write_text(json.dumps(pictures), encoding="utf-8")
+        else:
+            np.savez(source, allow_pickle=False, **pictures)
         command = [sys.executable, "-m", "serving.image", *flags, str(source), str(target)]
         finished = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
         if finished.returncode == 0:

@@ -1,6 +1,6 @@
 """The figures of a model, typed as metrics.json and metadata.json hold them."""
 
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 
 class SetMetrics(TypedDict):
@@ -43,14 +43,23 @@ class RefusalFigures(TypedDict):
 
     images: int
     refused: float  # at the shipped threshold
-    auroc: dict[str, float]  # by score; `novelty` is the model's output
+    auroc: dict[str, float]  # by score; `novelty` is the model's output; `adapt` measures none
+
+
+class ChangeFigures(TypedDict):
+    """A share of the same pictures before and after adapting; shares in 0..1."""
+
+    pictures: int
+    before: float
+    after: float
+    interval: list[float]  # 95 %, of after - before
 
 
 class OtherSets(TypedDict):
     """Figures that `report` measures on other sets than MNIST, by the name of the set."""
 
-    corruptions: dict[str, float]  # accuracy on the corrupted test rows
-    corruptions_mean: float
+    corruptions: NotRequired[dict[str, float]]  # accuracy on the corrupted test rows; `adapt` does not measure it
+    corruptions_mean: NotRequired[float]
     refusal: dict[str, RefusalFigures]
     digits: dict[str, DigitFigures]
     stand_ins: dict[str, DigitFigures]

@@ -2,7 +2,7 @@
 
 from typing import Any, NotRequired, TypedDict
 
-from training.evaluation.figures import AllMetrics, OtherSets
+from training.evaluation.figures import AllMetrics, ChangeFigures, OtherSets
 
 SCHEMA_VERSION = 1
 
@@ -53,6 +53,30 @@ class Cascade(TypedDict):
     second: Stage
 
 
+class Start(TypedDict):
+    """The version that an adapted one began with."""
+
+    name: str
+    version: int
+    sha256: str  # of its model.onnx
+
+
+class Adaptation(TypedDict):
+    """How a version was adapted to a user's own pictures, and what that changed."""
+
+    start: Start
+    pictures: int
+    digits: int  # of them
+    groups: int
+    by: str  # what a group is, whose pictures were held out together: writer, request or picture
+    parts: int  # of the cross-validation
+    sha256: str  # of the pictures' pixels and labels
+    own_images: int  # of them in each batch
+    own: dict[str, ChangeFigures]  # on the own pictures, each read by a network that had not learned it
+    populations: dict[str, dict[str, ChangeFigures]]  # by name, then accuracy or refused
+    objections: list[str]  # in spite of which it was written
+
+
 class Metadata(TypedDict):
     """The whole file."""
 
@@ -63,6 +87,7 @@ class Metadata(TypedDict):
     git: Git
     training: dict[str, Any]  # of a cascade: the settings that its stages share
     cascade: NotRequired[Cascade]
+    adaptation: NotRequired[Adaptation]
     data: dict[str, str]
     metrics: AllMetrics
     other_sets: NotRequired[OtherSets]  # once `report --write-cards` has measured them

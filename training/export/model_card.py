@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from training.evaluation.figures import DigitFigures, OtherSets, SetMetrics
-from training.export.metadata import Cascade, Metadata
+from training.evaluation.figures import ChangeFigures, DigitFigures, OtherSets, SetMetrics
+from training.export.metadata import Adaptation, Cascade, Metadata
 from training.export.model_card_text import (
+    ADAPTED,
     CARD,
     CASCADE,
     DERIVED,
@@ -29,6 +30,7 @@ def model_card(metadata: Metadata) -> str:
         other_data=OTHER_DATA if _learns_other_handwriting(training) else "",
         largest_refused_share=training["largest_refused_share"],
         spared=_spared(training),
+        adapted=_adapted(metadata["adaptation"]) if "adaptation" in metadata else "",
         other_sets=_other_sets(metadata["other_sets"]) if "other_sets" in metadata else "",
         name=metadata["name"],
         version=metadata["version"],
@@ -71,7 +73,7 @@ def _of_network(metadata: Metadata) -> dict[str, str]:
         ),
         "training": TRAINING.format(
             **{key: value for key, value in training.items() if key != "started"},
-            lessons=_lessons(training),
+            lessons=_lessons({**training, "start": ""} if "adaptation" in metadata else training),
             seeds=_seeds(training),
         ),
         "temperature": f"the temperature {metadata['temperature']:.4f}",
@@ -201,17 +203,50 @@ def _spared(training: Mapping[str, Any]) -> str:
 
 def _other_sets(sets: OtherSets) -> str:
     """The figures of `report`, as a section of its own."""
-    lines = ["", "## Beyond MNIST", "Measured by `python -m training report` on sets that trained nothing.", ""]
+    command = "report" if "corruptions" in sets else "adapt"
+    lines = ["", "## Beyond MNIST", f"Measured by `python -m training {command}` on sets that trained nothing.", ""]
     lines += ["| pictures that are no digits | refused | AUROC of novelty |", "|---|---|---|"]
     for name, refusal in sets["refusal"].items():
-        figures = f"{refusal['refused']:.1%} | {refusal['auroc']['novelty']:.4f}"
+        figures = f"{refusal['refused']:.1%} | " + (f"{refusal['auroc']['novelty']:.4f}" if refusal["auroc"] else "")
         lines.append(f"| {name} ({refusal['images']:,}) | {figures} |")
     lines += ["", "| digits, through the intake | accuracy | refused |", "|---|---|---|"]
     lines += [_digits_row(name, each) for name, each in sets["digits"].items()]
     lines += [_digits_row(f"{name}, made from validation rows", each) for name, each in sets["stand_ins"].items()]
+    if "corruptions" not in sets:
+        return "\n".join(lines) + "\n"
     lines += ["", f"Mean accuracy over the fifteen corruptions of MNIST-C, test rows: {sets['corruptions_mean']:.2%}"]
     lines.append("(" + ", ".join(f"{name} {share:.1%}" for name, share in sets["corruptions"].items()) + ").")
     return "\n".join(lines) + "\n"
+
+
+def _adapted(adaptation: Adaptation) -> str:
+    """What the version was adapted to, and what that changed, as a section of its own."""
+    start = adaptation["start"]
+    changes = {"own pictures, held out": adaptation["own"], **adaptation["populations"]}
+    return ADAPTED.format(
+        **adaptation,
+        start_name=f"{start['name']}/{start['version']}",
+        start_sha256=start["sha256"],
+        none=adaptation["pictures"] - adaptation["digits"],
+        changes="\n".join(
+            _change_row(f"{name}: {measure}", each)
+            for name, of_set in changes.items()
+            for measure, each in of_set.items()
+        ),
+        written_anyway=(
+            "\n**It was written in spite of what speaks against it** (`--anyway`):\n\n"
+            + "\n".join(f"- {each}" for each in adaptation["objections"])
+            + "\n"
+            if adaptation["objections"]
+            else ""
+        ),
+    )
+
+
+def _change_row(name: str, figures: ChangeFigures) -> str:
+    low, high = figures["interval"]
+    shares = f"{figures['before']:.2%} | {figures['after']:.2%} | {100 * low:+.2f} to {100 * high:+.2f}"
+    return f"| {name} ({figures['pictures']:,}) | {shares} |"
 
 
 def _digits_row(name: str, figures: DigitFigures) -> str:

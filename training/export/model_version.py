@@ -16,12 +16,12 @@ from training.data.mnist import CHECKSUMS
 from training.data.other_handwriting import map_digits, omniglot, pen_digits
 from training.data.split import Split
 from training.evaluation.evaluate import evaluation_of
-from training.evaluation.figures import Evaluation
+from training.evaluation.figures import Evaluation, OtherSets
 from training.evaluation.predictions import Predictions, calibrated
 from training.export import drift_reference
 from training.export.checks import CheckReport, check_model, check_quantized, onnx_predictions
 from training.export.drift_reference import Populations, reference_file
-from training.export.metadata import SCHEMA_VERSION, SIGNATURE, Metadata
+from training.export.metadata import SCHEMA_VERSION, SIGNATURE, Adaptation, Metadata
 from training.export.model_card import model_card
 from training.export.model_repository import next_version, write_version
 from training.export.onnx_graph import onnx_model, with_properties
@@ -55,6 +55,14 @@ class FinishedRun:
 
 
 @dataclass(frozen=True, slots=True)
+class AdaptedTo:
+    """What an adapted version has besides: its record, and figures of other populations."""
+
+    adaptation: Adaptation
+    other_sets: OtherSets
+
+
+@dataclass(frozen=True, slots=True)
 class _Exported:
     """One graph with its precision, golden predictions and figures."""
 
@@ -65,7 +73,12 @@ class _Exported:
 
 
 def export_run(
-    run: FinishedRun, split: Split, repository: Path, name: str, populations: Populations | None = None
+    run: FinishedRun,
+    split: Split,
+    repository: Path,
+    name: str,
+    populations: Populations | None = None,
+    adapted: AdaptedTo | None = None,
 ) -> tuple[Path, CheckReport]:
     """Write the run as the next version of the model `name`; its folder, and what the checks measured.
 
@@ -75,6 +88,7 @@ def export_run(
         repository: the folder of models.
         name: the model's name.
         populations: measured for drift.json; None: the version has none.
+        adapted: what a version adapted to own digits has besides.
 
     Raises:
         ExportError: a check failed or the repository cannot be written; no version was written then.
@@ -85,7 +99,7 @@ def export_run(
     report = check_model(model, _keras_predictions(run, split.test))
     golden = _keras_predictions(run, _golden_digits(split))
     exported = _Exported(model, "float32", golden, run.evaluation)
-    return _write(run, repository, name, version, exported, populations), report
+    return _write(run, repository, name, version, exported, populations, adapted), report
 
 
 def export_quantized(
@@ -160,11 +174,14 @@ def _write(
     version: int,
     exported: _Exported,
     populations: Populations | None,
+    adapted: AdaptedTo | None = None,
 ) -> Path:
     files = {"model.onnx": exported.model, "golden.npz": golden_file(exported.golden)}
     if populations:  # written with the rest: a server does not look again at a version that it serves
         files[drift_reference.FILE] = reference_file(exported.model, populations)
     metadata = _metadata(run, fold(run.weights, run.record.config.depths), name, version, exported, files)
+    if adapted:
+        metadata |= {"adaptation": adapted.adaptation, "other_sets": adapted.other_sets}
     files["metadata.json"] = (json.dumps(metadata, indent=2) + "\n").encode()
     files["MODEL_CARD.md"] = model_card(metadata).encode()
     return write_version(repository, name, version, files)

@@ -23,10 +23,14 @@ class AddedRows:
     Attributes:
         synthetic: None exactly when `synthetic_images` is 0.
         other_handwriting: None exactly when `other_handwriting_images` is 0.
+        own: what a user wrote, when a version is adapted to it.
+        own_images: of those in each batch.
     """
 
     synthetic: LabelledDigits | None = None
     other_handwriting: LabelledDigits | None = None
+    own: LabelledDigits | None = None
+    own_images: int = 0
 
 
 class Batches:
@@ -36,6 +40,7 @@ class Batches:
         wanted = (
             ("synthetic_images", config.synthetic_images, added.synthetic),
             ("other_handwriting_images", config.other_handwriting_images, added.other_handwriting),
+            ("own_images", added.own_images, added.own),
         )
         for name, count, rows in wanted:
             if bool(count) != (rows is not None):

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from training.config import Places, TrainingConfig, apply_settings, read_toml
+from training.config import AdaptConfig, Places, TrainingConfig, apply_settings, read_toml
 from training.errors import ConfigError
 
 
@@ -53,6 +53,12 @@ def test_every_setting_is_documented() -> None:
     text = (Path(__file__).parents[3] / "docs" / "training.md").read_text(encoding="utf-8")
     for each in (*dataclasses.fields(TrainingConfig), *dataclasses.fields(Places)):
         assert f"`{each.name}`" in text, f"docs/training.md does not name the setting {each.name}"
+
+
+def test_every_setting_of_adapting_is_documented_with_its_default() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "adapt.md").read_text(encoding="utf-8")
+    for each in dataclasses.fields(AdaptConfig):
+        assert f"| `{each.name}` | {each.default} | {each.metadata['help']} |" in text
 
 
 def test_a_settings_file_has_two_tables(tmp_path: Path) -> None:

@@ -32,6 +32,18 @@ def test_an_epoch_shows_each_digit_at_most_once_and_added_rows_in_turn(
         assert times.max() - times.min() <= 1
 
 
+def test_own_pictures_join_each_batch_in_turn(digits: LabelledDigits, added: AddedRows) -> None:
+    own = digits.take(np.arange(7))
+    batches = Batches(CONFIG, digits, dataclasses.replace(added, own=own, own_images=3))
+    rows = np.stack([rows for _, rows in batches.epoch(1)])
+    assert rows.shape[1] == batches.size == CONFIG.batch_size + 8 + 4 + 3
+    first = rows.max() - 6
+    assert ((rows >= first).sum(axis=1) == 3).all()
+    times = np.bincount(rows[rows >= first] - first)
+    assert times.max() - times.min() <= 1
+    np.testing.assert_array_equal(batches.labels(tf.range(first, first + 7, dtype=tf.int64)), own.labels)
+
+
 def test_every_part_of_a_batch_has_its_share_of_added_rows(digits: LabelledDigits, added: AddedRows) -> None:
     """Degradations take the first rows: they must not meet digits alone."""
     _, rows = next(Batches(CONFIG, digits, added).epoch(1))

@@ -1,6 +1,7 @@
 """`python -m serving.image` as its callers run it."""
 
 import io
+import json
 import os
 import re
 import shutil
@@ -14,6 +15,8 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
+from serving.config import Config
+from serving.image.__main__ import LIMITS
 from serving.image.decode import decode
 from serving.image.framing import frame
 from serving.image.picture import ImageLimits, Quality
@@ -134,6 +137,42 @@ def test_a_large_picture_is_reduced_as_the_server_reduces_it(tmp_path: Path) -> 
         np.testing.assert_array_equal(out["large"], [served])
 
 
+def test_files_are_decoded_and_framed_within_the_servers_limits_and_faults_are_named(tmp_path: Path) -> None:
+    Image.fromarray(255 - DIGITS[0]).save(tmp_path / "digit.png")
+    (tmp_path / "broken.png").write_bytes((tmp_path / "digit.png").read_bytes()[:60])
+    with (tmp_path / "long.png").open("wb") as file:
+        file.truncate(LIMITS.max_bytes + 1)
+    Image.new("RGB", (6001, 6000)).save(tmp_path / "wide.png")
+    os.mkfifo(tmp_path / "pipe.png")
+    names = ["digit.png", "broken.png", "long.png", "wide.png", "pipe.png", "missing.png", "nul\0.png"]
+    (tmp_path / "paths.json").write_text(json.dumps([str(tmp_path / name) for name in names]))
+    done = run("--files", tmp_path / "paths.json", tmp_path / "out.npz")
+    assert (done.returncode, done.stderr) == (0, "")
+    with np.load(tmp_path / "out.npz", allow_pickle=False) as out:
+        served = frame(decode((tmp_path / "digit.png").read_bytes(), LIMITS))
+        np.testing.assert_array_equal(out["pixels"][0], served.pixels)
+        assert not out["pixels"][1:].any()
+        assert out["flags"].tolist() == [served.quality, *[0] * 6]
+        errors = out["errors"].tolist()
+    assert errors[0] == ""
+    assert all(errors[1:])
+    assert "bytes" in errors[2]
+    assert "regular" in errors[4]
+
+
+def test_the_limits_on_files_are_the_servers_own() -> None:
+    config = Config()
+    assert ImageLimits(config.max_image_bytes, config.max_image_pixels) == LIMITS
+
+
+@pytest.mark.parametrize("content", ["[3]", "{}", "[", ""])
+def test_what_is_no_list_of_paths_is_one_line(content: str, tmp_path: Path) -> None:
+    (tmp_path / "paths.json").write_text(content)
+    done = run("--files", tmp_path / "paths.json", tmp_path / "out.npz")
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+
+
 def damaged(path: Path) -> None:
     np.savez_compressed(path, digits=DIGITS)
     content = bytearray(path.read_bytes())
@@ -171,7 +210,8 @@ def test_missing_arguments_print_the_usage() -> None:
     done = run("in.npz")
     assert (done.returncode, done.stderr) == (
         2,
-        "usage: python -m serving.image [--candidates | --strips | --measures | --pixel-measures] IN.npz OUT.npz\n",
+        "usage: python -m serving.image"
+        " [--candidates | --strips | --measures | --pixel-measures | --files] IN OUT.npz\n",
     )
 
 

@@ -45,6 +45,39 @@ def card_of(metadata: dict[str, Any], changes: dict[str, Any], **training: Any) 
     return model_card(changed)  # type: ignore[arg-type]  # read from JSON
 
 
+def test_an_adapted_version_says_what_it_began_with_what_changed_and_what_speaks_against_it() -> None:
+    change = {"pictures": 750, "before": 0.8653, "after": 0.956, "interval": [0.0412, 0.1385]}
+    adaptation = {
+        "start": {"name": "mnist", "version": 3, "sha256": "ab" * 32},
+        **{
+            "pictures": 750,
+            "digits": 740,
+            "groups": 3,
+            "by": "writer",
+            "parts": 3,
+            "sha256": "cd" * 32,
+            "own_images": 32,
+        },
+        "own": {"answered rightly": change},
+        "populations": {"maps, held out": {"accuracy": {**change, "pictures": 330}}},
+        "objections": [],
+    }
+    sets: dict[str, Any] = {"digits": OTHER_SETS["digits"], "stand_ins": OTHER_SETS["stand_ins"]}
+    sets["refusal"] = {"letters": {"images": 5000, "refused": 0.97, "auroc": {}}}
+    content = json.loads(VERSIONS[0].read_text(encoding="utf-8")) | {"adaptation": adaptation, "other_sets": sets}
+    content["training"]["start"] = "mnist/3/model.onnx"
+    card = model_card(content)
+    assert f"Training began with `mnist/3` (model.onnx: `{'ab' * 32}`). 750 pictures of a user joined, 740" in card
+    assert "| own pictures, held out: answered rightly (750) | 86.53% | 95.60% | +4.12 to +13.85 |" in card
+    assert "| maps, held out: accuracy (330) | 86.53%" in card
+    assert "as it is in this revision" not in card
+    assert "in spite of" not in card
+    assert "Measured by `python -m training adapt`" in card
+    assert "MNIST-C" not in card
+    adaptation["objections"] = ["accuracy of maps, held out: 98.48% before, 90.00% after"]
+    assert "- accuracy of maps, held out: 98.48% before, 90.00% after" in model_card(content)
+
+
 def test_there_is_a_committed_version() -> None:
     assert VERSIONS
 

@@ -1,0 +1,1 @@
+"""Adapting to own digits, measured on a population that the committed model reads badly."""
