@@ -108,8 +108,11 @@ class AdaptConfig:
     """Settings of adapting a version to own digits; all others are those of the version's training run."""
 
     epochs: int = _setting(1, "passes over MNIST's training rows, which are repeated with the own pictures", 1)
-    learning_rate: float = _setting(0.0005, "learning rate after warm-up", 1e-9)
+    learning_rate: float = _setting(0.001, "learning rate after warm-up", 1e-9)
     own_images: int = _setting(32, "own pictures added to each step", 1, 1024)
+    interpolation: float = _setting(
+        0.5, "share of the way from the start's weights to the trained ones; less learns less and forgets less", 0, 1
+    )
     threads: int = _setting(2, "threads to compute with; another number gives other last bits", 1)
 
     def __post_init__(self) -> None:

@@ -10,12 +10,15 @@ from rich.table import Table
 from experiments.own_digits.slanted import LEARNED, slanted_digits
 from training.adapt.judgement import Change
 from training.adapt.own_digits import read_own_digits
-from training.adapt.start_version import StartVersion, answered_rightly
+from training.adapt.start_version import answered_rightly
+from training.data.other_handwriting.pen_digits import PenDigits
+from training.export.checks import onnx_predictions
+from training.export.model_repository import read_version
 
 
-def write_pictures(folder: Path) -> None:
-    """Write `learned/WRITER/DIGIT/NUMBER.png` and the same below `fresh/`."""
-    for number, drawn in enumerate(slanted_digits()):
+def write_pictures(folder: Path, digits: PenDigits | None = None) -> None:
+    """Write `learned/WRITER/DIGIT/NUMBER.png` and the same below `fresh/`, of these digits or of all held out."""
+    for number, drawn in enumerate(slanted_digits(digits)):
         part = "learned" if drawn.writer in LEARNED else "fresh"
         place = folder / part / f"writer-{drawn.writer + 1}" / str(drawn.digit)
         place.mkdir(parents=True, exist_ok=True)
@@ -25,24 +28,27 @@ def write_pictures(folder: Path) -> None:
 def compare(pictures: Path, versions: Sequence[Path], say: Callable[[str], None]) -> None:
     """Read labelled pictures with versions; each is compared with the first. A table to standard output.
 
+    The interval is of these writers' pictures: it does not say how other writers are read.
+
     Raises:
         DataError: the pictures are no use.
         ExportError: a version cannot be read.
     """
-    own = read_own_digits(pictures, "auto", say)
-    table = Table("version", "read rightly", "errors", "refused", "change (95 % interval, points)")
+    own = read_own_digits(pictures, "picture", say)
+    table = Table("version", "answered wrongly", "", "refused", "change (95 % interval, points)")
     first = None
     for folder in versions:
-        version = StartVersion.read(folder)
-        predictions = version.predict(own.digits)
-        right = answered_rightly(predictions, version.threshold)
-        first = right if first is None else first
-        change = Change.of(first, right, own.groups)
+        graph, metadata = read_version(folder)
+        predictions = onnx_predictions(graph, own.digits)
+        right = answered_rightly(predictions, metadata["novelty_threshold"])
+        change = Change.of(right if first is None else first, right)
+        between = f"{100 * (change.after - change.before):+.2f} ({100 * change.low:+.2f} to {100 * change.high:+.2f})"
         table.add_row(
-            version.name,
-            f"{change.after:.2%}",
+            f"{metadata['name']}/{metadata['version']}",
             f"{(~right).sum()} of {len(right)}",
-            f"{(predictions.novelty > version.threshold).mean():.2%}",
-            f"{100 * (change.after - change.before):+.2f} ({100 * change.low:+.2f} to {100 * change.high:+.2f})",
+            f"{(~right).mean():.2%}",
+            f"{(predictions.novelty > metadata['novelty_threshold']).mean():.2%}",
+            "" if first is None else between,
         )
+        first = right if first is None else first
     Console(width=120).print(table)

@@ -12,7 +12,7 @@ from training.errors import ConfigError, ExportError
 from training.evaluation.predictions import Predictions
 from training.export.checks import onnx_predictions
 from training.export.metadata import Metadata
-from training.export.model_repository import next_version, read_version
+from training.export.model_repository import read_version
 
 _NO_SETTINGS = ("started", "seconds", "processor", "members")  # of metadata.json's record of a training run
 
@@ -39,14 +39,19 @@ class StartVersion:
                 f"{folder} is a cascade or an int8 form, whose weights cannot be trained on: name the float32 version"
                 " that it was made from"
             )
-        settings: dict[str, Any] = {**FORMER_SETTINGS, **metadata["training"]}
-        for name in _NO_SETTINGS:
-            settings.pop(name, None)
+        if "adaptation" in metadata:
+            raise ExportError(
+                f"{folder} was adapted itself: pictures that it has learned cannot be held out from it any more. Start"
+                " from the version that it started from, with all pictures"
+            )
         try:
+            settings: dict[str, Any] = {**FORMER_SETTINGS, **metadata["training"]}
+            for name in _NO_SETTINGS:
+                settings.pop(name, None)
             config = apply_settings(TrainingConfig(), settings, f"{folder}/metadata.json")
-            float(metadata["novelty_threshold"])
+            _ = float(metadata["novelty_threshold"]), str(metadata["name"]), int(metadata["version"])
         except (ConfigError, KeyError, TypeError, ValueError) as error:
-            raise ExportError(f"{folder} is of another form than this code trains: {error}") from error
+            raise ExportError(f"{folder} is of another form than this code trains: {error!r}") from error
         if not config.synthetic_images or not config.novelty_weight:
             raise ExportError(f"{folder} has learned no novelty, which adapting would have to fit anew")
         return cls(folder, graph, metadata, config)
@@ -67,17 +72,16 @@ class StartVersion:
 
 
 def highest_version(repository: Path, name: str) -> Path:
-    """The folder of the highest version of a model.
+    """The folder of the highest version of a model that was not adapted itself.
 
     Raises:
-        ExportError: there is none.
+        ExportError: there is none, or one cannot be read.
     """
-    number = next_version(repository, name) - 1
-    if not number:
-        raise ExportError(
-            f"there is no version of {name} in {repository}: name one with --start, such as models/mnist/3"
-        )
-    return repository / name / str(number)
+    folders = [each for each in (repository / name).glob("*") if each.name.isdecimal()]
+    for folder in sorted(folders, key=lambda each: int(each.name), reverse=True):
+        if "adaptation" not in read_version(folder)[1]:
+            return folder
+    raise ExportError(f"there is no version of {name} in {repository}: name one with --start, such as models/mnist/3")
 
 
 def answered_rightly(predictions: Predictions, threshold: float) -> np.ndarray[Any, np.dtype[np.bool_]]:

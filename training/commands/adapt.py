@@ -83,7 +83,8 @@ def adapt_version(
 def adapt_to(own: OwnDigits, version: StartVersion, wanted: AdaptConfig, others: Others) -> Outcome:
     """Train on the own pictures, and compare with the version."""
     record = _record(version, wanted)
-    lesson = Lesson(record.config, others.split, others.added, wanted.own_images, list(others.stand_ins.values()))
+    stand_ins = list(others.stand_ins.values())
+    lesson = Lesson(record.config, others.split, others.added, wanted.own_images, wanted.interpolation, stand_ins)
     adapted = adapt(lesson, own, console, say)
     after = _reader(record, adapted)
     populations = populations_of(others.split, others.evaluation_sets, others.stand_ins)
@@ -265,6 +266,7 @@ def _adaptation(
         "parts": adapted.parts,
         "sha256": own.sha256,
         "own_images": wanted.own_images,
+        "interpolation": wanted.interpolation,
         "own": {measure: _figures(change) for measure, change in own_changes.items()},
         "populations": populations,
         "objections": list(verdict.objections),

@@ -72,6 +72,7 @@ class Adaptation(TypedDict):
     parts: int  # of the cross-validation
     sha256: str  # of the pictures' pixels and labels
     own_images: int  # of them in each batch
+    interpolation: float  # share of the way from the start's weights to the trained ones
     own: dict[str, ChangeFigures]  # on the own pictures, each read by a network that had not learned it
     populations: dict[str, dict[str, ChangeFigures]]  # by name, then accuracy or refused
     objections: list[str]  # in spite of which it was written

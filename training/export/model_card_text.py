@@ -82,7 +82,8 @@ ADAPTED = """
 ## Adapted to own digits
 Training began with `{start_name}` (model.onnx: `{start_sha256}`). {pictures:,} pictures of a user joined, {digits:,}
 digits and {none:,} that are none, {own_images} in each batch, by `python -m training adapt`. They are not a part of
-this version; SHA-256 of their pixels and labels: `{sha256}`.
+this version; SHA-256 of their pixels and labels: `{sha256}`. The weights lie at {interpolation:.0%} of the way
+from those that it began with to the trained ones.
 
 Before and after, each on the same pictures. Own pictures were read by networks that had not learned them: {parts} parts
 were held out in turn, whole groups of which there are {groups:,} (each a {by}). Intervals are 95 %, of the change in

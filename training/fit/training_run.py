@@ -11,6 +11,7 @@ import tensorflow as tf
 from rich.console import Console
 
 from training.config import ColumnsConfig, TrainingConfig, apply_settings
+from training.data.arrays import Weights
 from training.data.split import Split
 from training.environment import current_git_state, library_versions, make_deterministic, processor
 from training.errors import RunError
@@ -110,6 +111,17 @@ def fit(
     _write_history(folder, history)  # again: the run may have been stopped between the last checkpoint and its history
     folder.write_weights(network_weights(state.average))
     return history
+
+
+def start_weights(config: TrainingConfig, split: Split, added: AddedRows) -> Weights:
+    """The weights that a run with `config.start` begins with; arguments as for `fit`.
+
+    Raises:
+        RunError: the file that `start` names cannot be used, or holds another network.
+    """
+    state = new_state(config)
+    start_from(state, config, _first_images(config, split, added))
+    return network_weights(state.average)
 
 
 def _first_images(config: TrainingConfig, split: Split, added: AddedRows) -> tf.Tensor:

@@ -57,7 +57,7 @@ def mirrored(digits: LabelledDigits) -> OwnDigits:
 def outcome(mirrored: OwnDigits, others: Others, places: Places) -> Outcome:
     """The tiny network adapted to them, by a few dozen steps for each part."""
     start = StartVersion.read(highest_version(Path(places.model_repository), "tiny"))
-    return adapt_to(mirrored, start, AdaptConfig(6, 0.01, 32, TINY.threads), others)
+    return adapt_to(mirrored, start, AdaptConfig(6, 0.01, 32, 1.0, TINY.threads), others)
 
 
 def test_a_version_that_reads_own_pictures_better_is_written_and_passes_the_servers_gate(
@@ -87,6 +87,10 @@ def test_a_version_that_reads_own_pictures_better_is_written_and_passes_the_serv
     assert "accuracy of few digits" in new.figures
     assert "refused of noise, which are no digits," in new.figures
     assert what_is_worse(new.figures, old.figures, 0.5) == ""
+
+    with pytest.raises(ExportError, match="was adapted itself"):
+        StartVersion.read(folder)
+    assert highest_version(Path(places.model_repository), "tiny").name == "1"
 
 
 def test_what_speaks_against_a_version_keeps_it_from_being_written_but_with_anyway_and_the_card_says_it(

@@ -57,6 +57,7 @@ def test_an_adapted_version_says_what_it_began_with_what_changed_and_what_speaks
             "parts": 3,
             "sha256": "cd" * 32,
             "own_images": 32,
+            "interpolation": 0.5,
         },
         "own": {"answered rightly": change},
         "populations": {"maps, held out": {"accuracy": {**change, "pictures": 330}}},
