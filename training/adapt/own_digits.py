@@ -98,7 +98,7 @@ def read_own_digits(
         groups = np.arange(len(rows))
     elif groups.max() == 0:
         raise DataError(
-            f"{source} has one {named} alone, who cannot be held out: --by picture holds out single pictures"
+            f"{source} has one {named} alone, which cannot be held out: --by picture holds out single pictures"
         )
     return OwnDigits(LabelledDigits(pixels[rows], labels[rows]), groups.astype(np.int64), named)
 
