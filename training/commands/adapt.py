@@ -38,6 +38,7 @@ from training.network.architecture import network_from_weights
 from training.network.outputs import compiled_outputs
 
 WARMUP_EPOCHS = 0.1
+WIDTH = 110  # of the table where it goes to a file
 WIDE = 0.1  # interval of the change that proves little
 
 
@@ -90,7 +91,8 @@ def adapt_to(own: OwnDigits, version: StartVersion, wanted: AdaptConfig, others:
     populations = populations_of(others.split, others.evaluation_sets, others.stand_ins)
     found = changes(populations, Reader(version.predict, version.threshold), after)
     own_changes = _own_changes(version, own, adapted)
-    Console().print(_table(own_changes, found))
+    shown = Console()
+    Console(width=shown.width if shown.is_terminal else WIDTH).print(_table(own_changes, found))
     _explain(version, own, adapted, own_changes["answered rightly"])
     verdict = judge(own_changes["answered rightly"], found)
     validation, test = after.predict(others.split.validation), after.predict(others.split.test)

@@ -2,7 +2,10 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from serving.models.quality import Figure, what_is_worse
 from training.adapt.judgement import Change, PopulationChange, judge
 
 
@@ -87,3 +90,23 @@ def test_a_population_that_loses_beyond_noise_speaks_against_it(other: Populatio
     verdict = judge(change(70, 10, 20, 0), [other])
     assert verdict.is_good == is_good
     assert all(f"{other.measure} of others" in each for each in verdict.objections)
+
+
+@given(
+    st.tuples(st.integers(0, 5000), st.integers(0, 200), st.integers(0, 300), st.integers(0, 300)).filter(any),
+    st.booleans(),
+)
+def test_what_is_not_worse_here_passes_the_gate_of_promotion(table: tuple[int, int, int, int], is_good: bool) -> None:
+    other = population(change(*table), is_good)
+    old, new = (
+        {"a set": Figure(share, other.change.pictures, is_good, is_required=True)}
+        for share in (other.change.before, other.change.after)
+    )
+    assert other.is_worse or what_is_worse(new, old, 0.0) == ""
+    assert is_good or other.is_worse == bool(what_is_worse(new, old, 0.0))
+
+
+def test_few_digits_that_are_lost_are_seen_by_picture_though_the_gate_would_pass_them() -> None:
+    lost = change(4960, 20, 0, 20)
+    assert population(lost).is_worse
+    assert not population(lost, is_good=False).is_worse
