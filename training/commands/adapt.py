@@ -38,6 +38,9 @@ from training.network.architecture import network_from_weights
 from training.network.outputs import compiled_outputs
 
 WARMUP_EPOCHS = 0.1
+# Times as many synthetic pictures in a batch as the version was trained with: digits of unusual forms make what is no
+# digit look less novel.
+NON_DIGITS = 3
 WIDTH = 110  # of the table where it goes to a file
 WIDE = 0.1  # interval of the change that proves little
 
@@ -160,6 +163,7 @@ def _record(version: StartVersion, wanted: AdaptConfig) -> RunRecord:
         start=str(version.folder / "model.onnx"),
         teacher="",
         data_seed=version.metadata["version"] % 2**31,  # other distortions than it has seen
+        synthetic_images=NON_DIGITS * version.config.synthetic_images,
         warmup_epochs=WARMUP_EPOCHS,
         epochs=wanted.epochs,
         learning_rate=wanted.learning_rate,
