@@ -123,9 +123,7 @@ def conclude(outcome: Outcome, split: Split, places: Places, anyway: bool) -> Pa
         say("no version was written; with --anyway it is, and its card says what speaks against it")
         return None
     repository = Path(places.model_repository)
-    path, report = export_run(
-        outcome.run, split, repository, places.model, outcome.populations, outcome.adapted_to
-    )
+    path, report = export_run(outcome.run, split, repository, places.model, outcome.populations, outcome.adapted_to)
     say(
         f"checked: valid ONNX; ONNX Runtime agrees with Keras on {report.runtime_images:,} images"
         f" (largest difference {report.runtime_difference:.1e})"
