@@ -23,7 +23,7 @@ from serving.setting_values import (
     parse_published_host,
     words,
 )
-from serving.version_policy import VersionPolicy, parse_policy
+from serving.version_policy import Candidate, VersionPolicy, parse_candidate, parse_policy
 
 ENVIRONMENT_PREFIX = "MNIST_"
 HTTP_SUFFIX = ".http"  # of the path of HTTP's own socket
@@ -74,6 +74,12 @@ class Config:
         "auto",
         "auto, or manual: new versions wait until `versions pin` names one; until then the oldest is served",
         choice("auto", "manual"),
+    )
+    shadow: Candidate | None = _setting(
+        None,
+        "VERSION:SHARE, such as 4:10%: a version that runs on this share of the requests when the machine is idle,"
+        " and answers nobody; it is not served unless a policy names it",
+        parse_candidate,
     )
     precision: str = _setting(
         "auto",

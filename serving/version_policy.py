@@ -42,6 +42,32 @@ class VersionPolicy:
 LATEST = VersionPolicy()
 
 
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """Version that is tried on a share of the traffic, above 0 and at most 1, and not served unless a policy names it.
+
+    With share 0 it is not tried, and still not served.
+    """
+
+    version: int
+    share: float
+
+    def __str__(self) -> str:  # the inverse of parse_candidate()
+        return f"{self.version}:{100 * self.share:g}%"
+
+
+def parse_candidate(text: str) -> Candidate | None:
+    """Parses `VERSION:SHARE`, such as 4:10% or 4:0.1; None for an empty text. Raises ValueError."""
+    if not text:
+        return None
+    found = re.fullmatch(r"([1-9]\d{0,18}):(\d{1,3}(?:\.\d{1,6})?)(%?)", text)
+    if found and int(found[1]) <= LARGEST_VERSION:
+        share = float(found[2]) / (100 if found[3] else 1)
+        if 0 < share <= 1:
+            return Candidate(int(found[1]), share)
+    raise ValueError("expected VERSION:SHARE with a share above 0 and at most 100%, such as 4:10%")
+
+
 def parse_policy(text: str) -> VersionPolicy | None:
     """Parses `latest`, `latest:N`, `all`, or version numbers separated by commas.
 

@@ -15,6 +15,7 @@ from serving.core.batcher import Batcher, Result
 from serving.core.feedback import Recorder
 from serving.core.picture_decoder import NO_DEADLINE, Images, PictureDecoder
 from serving.core.registry import Registry
+from serving.core.shadow import Shadow
 from serving.errors import ExpiredError, InvalidRequestError, OverloadedError, TooLateError
 from serving.image.picture import Quality
 from serving.metrics.metrics import Metrics
@@ -87,6 +88,23 @@ class Recorded(_Passed):
         self._result.set_result(predictions)
 
 
+class Shadowed(_Passed):
+    """Result of a request that a candidate version gets as well, once its answer has left."""
+
+    __slots__ = ("_caller", "_pixels", "_shadow")
+
+    def __init__(self, shadow: Shadow, caller: Caller, pixels: Pixels, result: Result) -> None:
+        super().__init__(result)
+        self._shadow = shadow
+        self._caller = caller
+        self._pixels = pixels
+
+    def set_result(self, predictions: Predictions, /) -> None:
+        """Takes the predictions."""
+        self._result.set_result(predictions)
+        self._shadow.offer(self._caller, self._pixels, predictions)
+
+
 # Share of a caller's remaining time that batches may take. The rest is for decoding, encoding and gRPC, which the
 # batcher's estimate leaves out, and for the error of the estimate (decision 0030).
 USABLE_SHARE = 0.5
@@ -107,9 +125,14 @@ class Classifier:
         max_images_per_request: int,
         metrics: Metrics,
         recorder: Recorder | None = None,
+        shadow: Shadow | None = None,
     ) -> None:
-        """Stores its parts. `rates`: limits of API keys. `recorder`: takes what has a request's id; None: nothing."""
+        """Stores its parts. `rates`: limits of API keys. `recorder`: takes what has a request's id; None: nothing.
+
+        `shadow`: takes its share of the requests for a candidate version.
+        """
         self._recorder = recorder
+        self._shadow = shadow
         self.pictures = pictures
         self.max_images_per_request = max_images_per_request
         self._registry = registry
@@ -147,6 +170,8 @@ class Classifier:
             if served.batcher.is_closing:  # another version replaced it while the pictures were decoded
                 served = self._registry.served_after_admission(version)
             predictions = await served.batcher.submit(pixels, deadline)
+            if self._shadow and self._shadow.is_chosen():
+                self._shadow.offer(caller, pixels, predictions)
             predictions = self.with_remarks(predictions, remarks)._replace(decode_seconds=decode_seconds)
             if self._recorder and caller.request_id:
                 self._recorder.add(caller, pixels, predictions)
@@ -166,6 +191,8 @@ class Classifier:
         self._admit(caller.name, count, served.batcher, deadline)
         if self._recorder and caller.request_id:
             result = Recorded(self._recorder, caller, pixels, result)
+        if self._shadow and self._shadow.is_chosen():
+            result = Shadowed(self._shadow, caller, pixels, result)
         admitted = Admitted(self._admission, caller.name, count, result)
         try:
             self.charge(caller, count)  # after admission: what the server has no room for costs a key nothing

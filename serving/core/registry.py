@@ -83,6 +83,11 @@ class Registry:
         """Returns the model that answers by default; None before the first serve()."""
         return self._default.model if self._default else None
 
+    @property
+    def is_idle(self) -> bool:
+        """Indicates that no batch of any version runs and no request waits for one."""
+        return all(served.batcher.is_idle for served in self._served.values())
+
     def queued_images(self) -> int:
         """Returns the number of images that wait for a batch, over all versions."""
         return sum(served.batcher.queued_images for served in self._served.values())

@@ -147,6 +147,12 @@ class Metrics:
             ("quality",),
             registry=registry,
         )
+        self.shadow_dropped = LoopCounter(
+            "mnist_shadow_dropped",
+            "Images that were chosen for the candidate and not sent to it: the worker was busy, or the shadow process",
+            ("reason",),
+            registry=registry,
+        )
         self.model_info = Info("mnist_model", "Model version that is served", ("version",), registry=registry)
         self.model_refused = Info(
             "mnist_model_refused",

@@ -58,5 +58,6 @@ def make_reloader(
         )
         return ServedModel(model, batcher, config.tune)
 
-    gate = PromotionGate(config.promote == "manual", config.max_slowdown, config.max_quality_drop)
+    held_back = frozenset(each.version for each in (config.shadow,) if each)
+    gate = PromotionGate(config.promote == "manual", config.max_slowdown, config.max_quality_drop, held_back)
     return ModelReloader(repository, config.model_version, load, serve, gate, registry, metrics, log)

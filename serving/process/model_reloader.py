@@ -198,7 +198,7 @@ class ModelReloader:
         before = self._registry.refused.get(version)
         if before and before.check == "waiting":
             return before
-        why = f"version {version} waits: `python -m serving versions pin {version}` serves it (--promote manual)"
+        why = self._gate.why_waiting(version)
         self._metrics.model_loads.labels("waiting").inc()
         self._log.info("model_waits", version=version, why=why)
         return RefusedVersion("waiting", why, stamp)
@@ -245,7 +245,9 @@ class ModelReloader:
             best, figures = (
                 (served.model.version, served.model.figures)
                 if served
-                else self._repository.best_below(version, self._gate.max_quality_drop, self._registry.refused)
+                else self._repository.best_below(
+                    version, self._gate.max_quality_drop, {*self._registry.refused, *self._gate.held_back}
+                )
             )
             self._compared[version] = best
             self._gate.check_quality(loaded, best, figures)

@@ -42,6 +42,7 @@ from serving.core.explainer import Explainer
 from serving.core.picture_decoder import PictureDecoder
 from serving.core.reader import Reader
 from serving.core.registry import Registry
+from serving.core.shadow import Shadow
 from serving.drift.counts import DriftCounts
 from serving.errors import ConfigError
 from serving.image.header import most_units
@@ -78,10 +79,12 @@ class Server:
         collect_service: Callable[[], Awaitable[Sequence[Metric]]] | None = None,
         last_good: LastGood = NOTHING_KNOWN,
         recent: RecentPlace | None = None,
+        shadow: int | None = None,
     ) -> None:
         """`rates`: rate limits shared by all workers. `reload_others`: reloads models in the other workers.
         `collect_service`: returns the metrics of all workers. `last_good`: contents of the files of keys and of TLS,
         used where the files cannot be. `recent`: memory of all workers for recent images; None: its own.
+        `shadow`: descriptor of the socket to the shadow process, where there is one.
 
         Raises ConfigError for a file of API keys or of TLS that cannot be used.
         """
@@ -102,7 +105,8 @@ class Server:
             else None
         )
         rates = rates or RateLimits()
-        self._store = StoreParts(config, recent, rates, self.metrics, log)
+        self._shadow = Shadow(shadow, config.shadow, self._registry, self.metrics) if shadow and config.shadow else None
+        self._store = StoreParts(config, recent, rates, self.metrics, log, self._shadow)
         classifier = Classifier(
             self._registry,
             self._admission,
@@ -111,6 +115,7 @@ class Server:
             config.max_images_per_request,
             self.metrics,
             self._store.recorder,
+            self._shadow,
         )
         self._explainer = Explainer(self._registry, classifier)
         self._reloader = make_reloader(config, self._registry, self.metrics, log, self._drift)
@@ -273,6 +278,8 @@ class Server:
         except TimeoutError:  # an inference or a load that hangs: its grace is over
             self._log.warning("models_not_closed")
         await self._store.close()
+        if self._shadow:
+            self._shadow.close()
         self._explainer.close()
         self._decoders.close()
         self._log.info("stopped")

@@ -34,6 +34,7 @@ from serving.metrics.merge import lasting, summed
 from serving.metrics.supervisor_metrics import SupervisorMetrics
 from serving.process import recycling
 from serving.process.recycling import MemoryGrowth, held_bytes
+from serving.process.shadow_process import ShadowProcess
 from serving.process.trusted_files import TrustedFiles
 from serving.process.worker_process import WorkerProcess
 from serving.store.memory import RecentMemory
@@ -70,6 +71,7 @@ class Supervisor:
         self._keepers: list[asyncio.Task[None]] = []  # one for each number, and one for the files of keys and TLS
         self.metrics = SupervisorMetrics()
         self._drift = DriftWindows()
+        self._shadow = ShadowProcess(config, log)
         self.grpc_port = 0  # known once started
         self.http_port = 0
         self.metrics_port = 0
@@ -121,7 +123,7 @@ class Supervisor:
         self.metrics.ready.set(self.is_ready)
         self.metrics.memory.set(held_bytes(os.getpid()))
         self.metrics.workers.set(len(self._ready_workers()))
-        families = summed([retired, *collected, list(self.metrics.registry.collect())])
+        families = summed([retired, *collected, list(self.metrics.registry.collect()), self._shadow.collect()])
         return self._drift.with_gauges(families, time.monotonic())
 
     async def reload_models(self) -> None:
@@ -134,6 +136,7 @@ class Supervisor:
         self._rates = RateMemory()
         if FEEDBACK in self._config.stored:
             self._recent = RecentMemory(self._config.store_recent_images, self._count)
+        self._shadow.start()
         self._trusted = TrustedFiles(self._config, self._log)
         ports = self._ports or self._reserved.enter_context(closing(ReservedPorts(self._config)))
         self._config = ports.of(self._config)
@@ -170,6 +173,7 @@ class Supervisor:
             self._rates.close()
         if self._recent:
             self._recent.close()
+        await self._shadow.close()
         self._log.info("stopped")
 
     def _ready_workers(self) -> list[WorkerProcess]:
@@ -189,7 +193,8 @@ class Supervisor:
         )
         last_good = self._trusted.current()
         rates, recent = self._rates.descriptor, self._recent.place if self._recent else None
-        return await WorkerProcess.spawn(share, number, rates, self, last_good, recent, is_first=is_first)
+        shadow = self._shadow.descriptor
+        return await WorkerProcess.spawn(share, number, rates, self, last_good, recent, shadow, is_first=is_first)
 
     async def _keep(self, number: int) -> None:
         """Replaces the worker of this number whenever it ends or has grown, until the service drains."""

@@ -64,7 +64,9 @@ async def _work(end: socket.socket) -> None:
     config, service = begin.config, _Service(link, begin.is_ready)
     try:
         rates, others = RateLimits(begin.rates), service.reload_others
-        server = Server(config, log, config.grpc_port, rates, others, service.collect, begin.last_good, begin.recent)
+        server = Server(
+            config, log, config.grpc_port, rates, others, service.collect, begin.last_good, begin.recent, begin.shadow
+        )
         http = HttpServer(config, service.collect, lambda: service.is_ready, server.http_routes(), log)
         async with AsyncExitStack() as stack:
             answering = asyncio.create_task(service.answer(server, log))  # to the end: metrics are collected in a drain

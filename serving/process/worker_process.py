@@ -84,13 +84,15 @@ class WorkerProcess:
         service: Service,
         last_good: LastGood,
         recent: RecentPlace | None = None,
+        shadow: int | None = None,
         *,
         is_first: bool,
     ) -> "WorkerProcess":
         """Starts a worker with `config`, which is not ready yet.
 
         `rates`: file descriptor of auth.rate_limits.RateMemory. `last_good`: contents of the files of keys and TLS.
-        `recent`: memory for recent images; None: there is no store. `is_first`: it replaces no other.
+        `recent`: memory for recent images; None: there is no store. `shadow`: descriptor of the socket to the shadow
+        process; None: there is none. `is_first`: it replaces no other.
         """
         ours, theirs = socket.socketpair()
         with theirs:  # closed here once the worker has it: otherwise its end would not close ours
@@ -100,7 +102,12 @@ class WorkerProcess:
             try:
                 process = await asyncio.create_subprocess_exec(
                     *(sys.executable, "-m", "serving.process.worker", str(theirs.fileno())),
-                    pass_fds=[theirs.fileno(), rates, *([recent.descriptor] if recent else [])],
+                    pass_fds=[
+                        theirs.fileno(),
+                        rates,
+                        *([recent.descriptor] if recent else []),
+                        *([shadow] if shadow else []),
+                    ],
                 )
             except BaseException:  # a cancellation, too
                 ours.close()
@@ -109,7 +116,7 @@ class WorkerProcess:
                 signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED_SIGNALS)
         try:
             link = await WorkerLink.open(ours)
-            await link.send(Begin(config, number, rates, service.is_ready, is_first, last_good, recent))
+            await link.send(Begin(config, number, rates, service.is_ready, is_first, last_good, recent, shadow))
         except BaseException:  # a cancellation, as by a drain: nothing else knows of the process yet
             with suppress(ProcessLookupError):
                 process.kill()

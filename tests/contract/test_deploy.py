@@ -17,6 +17,7 @@ from serving.errors import ConfigError
 from serving.metrics.metrics import Metrics
 from serving.metrics.supervisor_metrics import SupervisorMetrics
 from tests.support.deployment import COMPOSE, DOCKERFILES, default_images, from_yaml, metrics_in, texts
+from tests.support.exposed import shadow_families
 from tests.support.processes import ROOT, completed
 
 RULES: list[dict[str, Any]] = [
@@ -33,8 +34,12 @@ OF_PROMETHEUS = {"up"}
 
 
 def families() -> list[Metric]:
-    """Metrics of a worker and of its supervisor."""
-    return [*Metrics(CollectorRegistry()).registry.collect(), *SupervisorMetrics().registry.collect()]
+    """Metrics of a worker, of its supervisor, and of a shadow process."""
+    return [
+        *Metrics(CollectorRegistry()).registry.collect(),
+        *SupervisorMetrics().registry.collect(),
+        *shadow_families(),
+    ]
 
 
 def exposed_metrics() -> set[str]:

@@ -40,6 +40,7 @@ def test_every_setting_can_be_given_both_ways(monkeypatch: pytest.MonkeyPatch) -
         "metrics_address": "127.0.0.1:9100",
         "cors_origin": "https://page.example",
         "promote": "manual",
+        "shadow": "4:10%",
         "store_keep": "refused,unsure",
         "store_max_bytes": "20000000",
         "published_host": "127.0.0.2",
