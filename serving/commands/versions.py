@@ -22,7 +22,7 @@ from serving.version_policy import LARGEST_VERSION, Candidate
 # The field and the brace that opens it, at the start of a line: without_policy() counts braces from there.
 _POLICY = re.compile(r"\n*^[ \t]*version_policy[ \t]*:?[ \t\n]*\{", re.MULTILINE)
 _of_a_model = setting_options(
-    ("model_repository", "model_name", "model_folder", "max_quality_drop", "promote", "shadow")
+    ("model_repository", "model_name", "model_folder", "max_quality_drop", "promote", "shadow", "canary")
 )
 
 
@@ -104,12 +104,15 @@ class _Repository(ModelRepository):
         max_quality_drop: float,
         promote: str,
         shadow: Candidate | None,
+        canary: Candidate | None,
     ) -> None:
         super().__init__(model_repository, model_name, folder=model_folder)
         self._max_quality_drop = max_quality_drop
         self._is_manual = promote == "manual"
         self._candidates = {
-            each.version: f"waits: --{name} {each}" for name, each in {"shadow": shadow}.items() if each
+            each.version: f"waits: --{name} {each}"
+            for name, each in {"shadow": shadow, "canary": canary}.items()
+            if each
         }
 
     def held_back(self) -> dict[int, str]:

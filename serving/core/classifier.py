@@ -12,6 +12,7 @@ from serving.auth.api_keys import Caller
 from serving.auth.rate_limits import RateLimits
 from serving.core.admission import MIN_RETRY_SECONDS, Admission
 from serving.core.batcher import Batcher, Result
+from serving.core.canary import Canary
 from serving.core.feedback import Recorder
 from serving.core.picture_decoder import NO_DEADLINE, Images, PictureDecoder
 from serving.core.registry import Registry
@@ -126,11 +127,13 @@ class Classifier:
         metrics: Metrics,
         recorder: Recorder | None = None,
         shadow: Shadow | None = None,
+        canary: Canary | None = None,
     ) -> None:
         """Stores its parts. `rates`: limits of API keys. `recorder`: takes what has a request's id; None: nothing.
 
-        `shadow`: takes its share of the requests for a candidate version.
+        `shadow`: takes its share of the requests for a candidate version. `canary`: has its share answered by another.
         """
+        self._canary = canary
         self._recorder = recorder
         self._shadow = shadow
         self.pictures = pictures
@@ -159,6 +162,8 @@ class Classifier:
             finally:
                 admitted.release()
         served = self._registry.served(version)
+        if self._canary and not version:
+            served = self._canary.chosen(caller, served)
         count = len(images)
         if not count:
             raise InvalidRequestError("the request holds no image")
@@ -185,6 +190,8 @@ class Classifier:
         Raises what classify() raises before inference. Release what it returns when the caller has gone.
         """
         served = self._registry.served(version)
+        if self._canary and not version:
+            served = self._canary.chosen(caller, served)
         count = len(pixels)
         if not count:
             raise InvalidRequestError("the request holds no image")

@@ -73,6 +73,11 @@ class ReloadModels:
 
 
 @dataclass(frozen=True, slots=True)
+class EndCanary:
+    """Message to the worker: the canary answers nobody any more. From a worker: it has returned, which is for all."""
+
+
+@dataclass(frozen=True, slots=True)
 class Drain:
     """Message to the worker: finish what was admitted, then end."""
 
@@ -105,6 +110,7 @@ Message = (
     | CollectMetrics
     | CollectedMetrics
     | ReloadModels
+    | EndCanary
     | Drain
     | CollectService
     | ServiceMetrics

@@ -69,7 +69,7 @@ class Supervisor:
         self._ports = ports
         self._reserved = ExitStack()  # the ports, where they are its own
         self._keepers: list[asyncio.Task[None]] = []  # one for each number, and one for the files of keys and TLS
-        self.metrics = SupervisorMetrics()
+        self.metrics = SupervisorMetrics(config.canary.version if config.canary else 0)
         self._drift = DriftWindows()
         self._shadow = ShadowProcess(config, log)
         self.grpc_port = 0  # known once started
@@ -131,6 +131,12 @@ class Supervisor:
         self._policy = self._config.model_version  # no longer the versions of the start
         self._reloads += 1  # seen by a replacement that loads meanwhile
         await asyncio.gather(*(worker.reload_models(self._policy) for worker in self._ready_workers()))
+
+    async def end_canary(self) -> None:
+        """Ends the canary in every worker, and in those that will replace them."""
+        if self._config.canary:
+            self._config = dataclasses.replace(self._config, canary=dataclasses.replace(self._config.canary, share=0.0))
+        await asyncio.gather(*(worker.end_canary() for worker in self._ready_workers()))
 
     async def _start(self) -> None:
         self._rates = RateMemory()
@@ -210,6 +216,10 @@ class Supervisor:
             self._retire(worker)
             self.metrics.restarts.inc()  # unexpected ends only; recycling counts as renewals
             self._log.error("worker_died", worker=number, status=status)
+            if (canary := self._config.canary) and canary.share:  # it may be why
+                self._log.error("canary_returned", canary=canary.version, reason="worker_died")
+                self.metrics.canary_returns.labels(str(canary.version), "worker_died").inc()
+                await self.end_canary()
             await self._announce()
             await self._replace(number)
 

@@ -19,6 +19,7 @@ from serving.process.ipc import (
     CollectMetrics,
     CollectService,
     Drain,
+    EndCanary,
     Message,
     Ready,
     ReloadModels,
@@ -41,6 +42,9 @@ class Service(Protocol):
 
     async def reload_models(self) -> None:
         """Reloads models in all workers."""
+
+    async def end_canary(self) -> None:
+        """Ends the canary in all workers."""
 
     async def collect(self) -> list[Metric]:
         """Returns the metrics of all processes."""
@@ -127,7 +131,7 @@ class WorkerProcess:
     async def until_ready(self) -> None:
         """Returns when the worker answers calls. Raises the error of its start, or WorkerDiedError."""
         # It may answer HTTP and gRPC already, before its Ready comes.
-        while isinstance(message := await self._link.receive(), CollectService | ReloadModels):
+        while isinstance(message := await self._link.receive(), CollectService | ReloadModels | EndCanary):
             self._handle(message)
         if not isinstance(message, Ready):
             status = await self.until_ended()
@@ -165,6 +169,10 @@ class WorkerProcess:
         """Sends a reload: the worker serves the versions of `policy` from now on."""
         await self._link.send(ReloadModels(policy))
 
+    async def end_canary(self) -> None:
+        """Has the worker's canary answer nobody any more."""
+        await self._link.send(EndCanary())
+
     async def drain(self, grace_seconds: float, *, is_last: bool) -> int:
         """Drains the worker, and kills it after the grace. Returns its exit status. `is_last`: the service ends."""
         self.is_ready = False
@@ -192,6 +200,8 @@ class WorkerProcess:
             self._collected.set()
         elif isinstance(message, ReloadModels):
             self._start(self._service.reload_models())
+        elif isinstance(message, EndCanary):
+            self._start(self._service.end_canary())
         elif isinstance(message, CollectService):
             self._start(self._send_service_metrics())
 

@@ -41,6 +41,8 @@ def test_every_setting_can_be_given_both_ways(monkeypatch: pytest.MonkeyPatch) -
         "cors_origin": "https://page.example",
         "promote": "manual",
         "shadow": "4:10%",
+        "canary": "4:5%",
+        "canary_bounds": "failures=2%,refusals=10%,slowdown=1.5,calls=50",
         "store_keep": "refused,unsure",
         "store_max_bytes": "20000000",
         "published_host": "127.0.0.2",
