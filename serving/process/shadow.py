@@ -38,6 +38,7 @@ MOST_TIME = 0.25  # of one processor: a container's quota counts idle time, too
 MOST_DATA_BYTES = 2**30  # beyond it, memory is refused to the candidate
 LOAD_NICENESS = 5  # while it is loaded, which would never end on a processor that is always busy
 LOOK_SECONDS = 60.0  # between two looks at the files, where --model-poll-seconds is 0
+LOADING_TIMES = 10  # as long as an inference may take, may a load, which runs several
 LOG_SECONDS = 60.0  # between two lines on what the candidate raises
 
 
@@ -77,7 +78,8 @@ class _Shadow:
         self._model: LoadedModel | None = None
         self._seen: Stamp | None = None  # of the files that were loaded or refused
         self._clock = time.pthread_getcpuclockid(threading.get_ident())  # of the thread that computes
-        self._began: float | None = None  # on that clock, of the running inference
+        self._began: float | None = None  # on that clock, of the running inference or load
+        self._allowed = config.inference_timeout_seconds  # for that; 0: any time
         self._log_at = 0.0
 
     def run(self, packets: socket.socket) -> None:
@@ -110,10 +112,9 @@ class _Shadow:
                     self._comparer.compare(message, None)
 
     def end_with_parent(self) -> None:
-        """Ends the process with its parent, or with an inference that does not end. For a thread of its own."""
-        allowed = self._config.inference_timeout_seconds
+        """Ends the process with its parent, or when an inference or a load does not end. For a thread of its own."""
         while not select.select([sys.stdin], [], [], 1.0)[0]:
-            began = self._began
+            began, allowed = self._began, self._allowed
             if allowed and began is not None and (spent := time.clock_gettime(self._clock) - began) > allowed:
                 self._log.error("shadow_stuck", seconds=round(spent, 1))
                 faulthandler.dump_traceback(sys.stderr)
@@ -127,6 +128,8 @@ class _Shadow:
             return
         self._seen = stamp
         self._model = None
+        self._allowed *= LOADING_TIMES
+        self._began = time.clock_gettime(self._clock)
         try:
             self._model = self._repository.load(
                 self._version, lambda graph, _: OnnxSession(graph, "cpu", 1), MOST_IMAGES, self._config.precision
@@ -137,6 +140,8 @@ class _Shadow:
             self._log.error("shadow_refused", check="unreadable", exc_info=error)
         else:
             self._log.info("shadow_ready", sha256=self._model.sha256)
+        self._began = None
+        self._allowed = self._config.inference_timeout_seconds
         self._counts.set_loaded(self._model is not None)
 
     def _handle(self, packet: bytes) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import aiohttp
 import grpc
+import numpy as np
 import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -173,6 +174,19 @@ async def test_candidate_that_hangs_costs_no_answer_and_is_started_again(
                 assert (await stub.Classify(images(image_that_hangs()), timeout=30)).model_version == 1
         await until_loaded(server)
         await classify_until(server, images(image_of(3)), lambda found: found["images_total", "same"] > 0)
+
+
+async def test_candidate_that_hangs_while_it_is_loaded_costs_no_answer_and_is_tried_again(
+    start_server: StartServer, repository: Path
+) -> None:
+    folder = write_tiny_version(repository, 2)
+    golden = dict(np.load(folder / "golden.npz"))
+    golden["pixels"][0] = np.frombuffer(image_that_hangs(), np.uint8)
+    np.savez(folder / "golden.npz", **golden)
+    rewrite_metadata(folder, 2)
+    settings = {"model_repository": repository, "shadow": ALL, "inference_timeout_seconds": 0.05}
+    async with start_server(**settings) as server:
+        await classify_until(server, images(image_of(3)), lambda found: found["restarts_total",] > 0)
 
 
 async def test_broken_candidate_costs_nothing_and_is_tried_again_when_its_files_change(
