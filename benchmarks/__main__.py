@@ -18,6 +18,7 @@ COMMANDS = {
     "overload": "benchmarks.scripts.overload",
     "picture_cost": "benchmarks.scripts.picture_cost",
     "python_clients": "benchmarks.scripts.python_clients",
+    "shadow_cost": "benchmarks.scripts.shadow_cost",
     "soak": "benchmarks.scripts.soak",
     "startup": "benchmarks.scripts.startup",
     "visitors": "benchmarks.scripts.visitors",

@@ -24,7 +24,14 @@ from serving.setting_values import (
     parse_published_host,
     words,
 )
-from serving.version_policy import VersionPolicy, parse_policy
+from serving.version_policy import (
+    CanaryBounds,
+    Candidate,
+    VersionPolicy,
+    parse_bounds,
+    parse_candidate,
+    parse_policy,
+)
 
 ENVIRONMENT_PREFIX = "MNIST_"
 HTTP_SUFFIX = ".http"  # of the path of HTTP's own socket
@@ -81,6 +88,24 @@ class Config:
         "folder of models that came with the image; versions of the model there that the served folder lacks are"
         " reported at the start",
         parse_path,
+    )
+    shadow: Candidate | None = _setting(
+        None,
+        "VERSION:SHARE, such as 4:10%: a version that runs on this share of the requests when the machine is idle,"
+        " and answers nobody; it is not served unless a policy names it",
+        parse_candidate,
+    )
+    canary: Candidate | None = _setting(
+        None,
+        "VERSION:SHARE, such as 4:5%: a version that answers this share of the callers, until it is worse than the"
+        " served one by --canary-bounds; it is not served to others unless a policy names it",
+        parse_candidate,
+    )
+    canary_bounds: CanaryBounds = _setting(
+        CanaryBounds(),
+        "what returns a canary: so much more of failed inferences, of refused images, so many times as long, after so"
+        " many inferences",
+        parse_bounds,
     )
     precision: str = _setting(
         "auto",

@@ -1,4 +1,4 @@
-"""`python -m serving versions`: lists a model's versions, pins one, rolls back, unpins.
+"""`python -m serving versions`: lists a model's versions, pins one, rolls back, unpins, compares a candidate.
 
 The pin is the version_policy in the model's config.pbtxt. Running servers read that file again, this one and Triton.
 """
@@ -12,21 +12,26 @@ from typing import Any
 
 import click
 
+from serving.commands.compare import compare
 from serving.errors import ModelRejectedError
 from serving.files import read_regular, replace_atomically
 from serving.models.repository import CONFIG, INT8_SUFFIX, MOST_CONFIG_BYTES, ModelRepository
 from serving.models.shipped import copy_versions
 from serving.options import CONTEXT, CommandGroup, setting_options
-from serving.version_policy import LARGEST_VERSION
+from serving.version_policy import LARGEST_VERSION, Candidate
 
 # The field and the brace that opens it, at the start of a line: without_policy() counts braces from there.
 _POLICY = re.compile(r"\n*^[ \t]*version_policy[ \t]*:?[ \t\n]*\{", re.MULTILINE)
-_of_a_model = setting_options(("model_repository", "model_name", "model_folder", "max_quality_drop", "promote"))
+_SETTINGS = ("model_repository", "model_name", "model_folder", "max_quality_drop", "promote", "shadow", "canary")
+_of_a_model = setting_options(_SETTINGS)
 
 
 @click.group(cls=CommandGroup, context_settings=CONTEXT)
 def versions() -> None:
-    """Lists a model's versions and chooses which are served."""
+    """Lists a model's versions, chooses which are served, and compares a candidate with the served one."""
+
+
+versions.add_command(compare)
 
 
 @versions.command("list", context_settings=CONTEXT)
@@ -74,7 +79,7 @@ def unpin(**settings: Any) -> None:
 
 
 @versions.command(context_settings=CONTEXT)
-@setting_options(("model_repository", "model_name", "model_folder", "max_quality_drop", "promote", "shipped_models"))
+@setting_options((*_SETTINGS, "shipped_models"))
 def copy(shipped_models: Path | None, **settings: Any) -> None:
     """Copies the image's versions of the model that are not there; --shipped-models names their folder."""
     if not shipped_models:
@@ -114,20 +119,33 @@ class _Repository(ModelRepository):
     """Model repository with the settings that say what a server promotes by itself."""
 
     def __init__(
-        self, model_repository: Path, model_name: str, model_folder: Path | None, max_quality_drop: float, promote: str
+        self,
+        model_repository: Path,
+        model_name: str,
+        model_folder: Path | None,
+        max_quality_drop: float,
+        promote: str,
+        shadow: Candidate | None,
+        canary: Candidate | None,
     ) -> None:
         super().__init__(model_repository, model_name, folder=model_folder)
         self._max_quality_drop = max_quality_drop
         self._is_manual = promote == "manual"
+        self._candidates = {
+            each.version: f"waits: --{name} {each}"
+            for name, each in {"shadow": shadow, "canary": canary}.items()
+            if each
+        }
 
     def held_back(self) -> dict[int, str]:
         """Returns the versions that the policy does not name and that are not promoted, each with the reason."""
         if self.policy().versions:
             return {}
         if self._is_manual:
-            return dict.fromkeys(self.versions()[1:], "waits: --promote manual")
-        worse = self.worse(self._max_quality_drop) if self._max_quality_drop < 1 else {}
-        return {version: f"worse: {why}" for version, why in worse.items()}
+            others = [version for version in self.versions() if version not in self._candidates]
+            return dict.fromkeys(others[1:], "waits: --promote manual") | self._candidates
+        worse = self.worse(self._max_quality_drop, self._candidates) if self._max_quality_drop < 1 else {}
+        return {version: f"worse: {why}" for version, why in worse.items()} | self._candidates
 
     def served(self) -> list[int]:
         """Returns the versions to be served, ascending, as far as metadata.json tells."""

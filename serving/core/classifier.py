@@ -13,101 +13,17 @@ from serving.auth.rate_limits import RateLimits
 from serving.core.admission import MIN_RETRY_SECONDS, Admission
 from serving.core.batch_queue import NO_DEADLINE
 from serving.core.batcher import Batcher, Result
+from serving.core.canary import Canary
 from serving.core.feedback import Recorder
 from serving.core.picture_decoder import Images, PictureDecoder
 from serving.core.registry import Registry
+from serving.core.results import Admitted, Recorded, Shadowed, Traced, note_batch
+from serving.core.shadow import Shadow
 from serving.errors import ExpiredError, InvalidRequestError, OverloadedError, TooLateError
 from serving.image.picture import Quality
 from serving.metrics.metrics import Metrics
 from serving.predictions import Pixels, Predictions, Refusal
-from serving.request_trace import ANSWER, DECODE_QUEUE, QUEUE, RequestTrace
-
-
-class _Passed:
-    """Result that stands before another one, to which it hands everything on."""
-
-    __slots__ = ("_result",)
-
-    def __init__(self, result: Result) -> None:
-        self._result = result
-
-    def cancelled(self) -> bool:
-        """Returns True when the caller has gone."""
-        return self._result.cancelled()
-
-    def done(self) -> bool:
-        """Returns True when the caller has gone or has a result."""
-        return self._result.done()
-
-    def set_exception(self, error: Exception, /) -> None:
-        """Takes the error."""
-        self._result.set_exception(error)
-
-
-class Admitted(_Passed):
-    """Result of an admitted request: gives its room back at the first outcome, and then hands the outcome on."""
-
-    __slots__ = ("_admission", "_client", "_images")
-
-    def __init__(self, admission: Admission, client: str, images: int, result: Result) -> None:
-        super().__init__(result)
-        self._admission = admission
-        self._client = client
-        self._images = images
-
-    def set_result(self, predictions: Predictions, /) -> None:
-        """Takes the predictions."""
-        self.release()
-        self._result.set_result(predictions)
-
-    def set_exception(self, error: Exception, /) -> None:
-        """Takes the error."""
-        self.release()
-        self._result.set_exception(error)
-
-    def release(self) -> None:
-        """Gives the room back: call it when the caller has gone. A second call does nothing."""
-        if self._images:
-            self._admission.release(self._client, self._images)
-            self._images = 0
-
-
-class Recorded(_Passed):
-    """Result of a request on which feedback may be given: keeps its images at hand before it hands the outcome on."""
-
-    __slots__ = ("_caller", "_pixels", "_recorder")
-
-    def __init__(self, recorder: Recorder, caller: Caller, pixels: Pixels, result: Result) -> None:
-        super().__init__(result)
-        self._recorder = recorder
-        self._caller = caller
-        self._pixels = pixels
-
-    def set_result(self, predictions: Predictions, /) -> None:
-        """Takes the predictions."""
-        self._recorder.add(self._caller, self._pixels, predictions)  # first: feedback may follow at once
-        self._result.set_result(predictions)
-
-
-class Traced(_Passed):
-    """Result of a sampled request: notes when its batch ran before it hands the outcome on."""
-
-    __slots__ = ("_trace",)
-
-    def __init__(self, trace: RequestTrace, result: Result) -> None:
-        super().__init__(result)
-        self._trace = trace
-
-    def set_result(self, predictions: Predictions, /) -> None:
-        """Takes the predictions."""
-        note_batch(self._trace, predictions)
-        self._result.set_result(predictions)
-
-
-def note_batch(trace: RequestTrace, predictions: Predictions, then: str = ANSWER) -> None:
-    """Notes in the trace of a sampled request, which waits for its batch, when the batch ran. `then`: what is next."""
-    trace.ran(predictions.queue_seconds, predictions.inference_seconds, predictions.batch_images, then)
-
+from serving.request_trace import DECODE_QUEUE, QUEUE
 
 # Share of a caller's remaining time that batches may take. The rest is for decoding, encoding and gRPC, which the
 # batcher's estimate leaves out, and for the error of the estimate (decision 0030).
@@ -129,9 +45,16 @@ class Classifier:
         max_images_per_request: int,
         metrics: Metrics,
         recorder: Recorder | None = None,
+        shadow: Shadow | None = None,
+        canary: Canary | None = None,
     ) -> None:
-        """Stores its parts. `rates`: limits of API keys. `recorder`: takes what has a request's id; None: nothing."""
+        """Stores its parts. `rates`: limits of API keys. `recorder`: takes what has a request's id; None: nothing.
+
+        `shadow`: takes its share of the requests for a candidate version. `canary`: has its share answered by another.
+        """
+        self._canary = canary
         self._recorder = recorder
+        self._shadow = shadow
         self.pictures = pictures
         self.max_images_per_request = max_images_per_request
         self._registry = registry
@@ -158,6 +81,8 @@ class Classifier:
             finally:
                 admitted.release()
         served = self._registry.served(version)
+        if self._canary and not version:
+            served = self._canary.chosen(caller, served)
         count = len(images)
         if not count:
             raise InvalidRequestError("the request holds no image")
@@ -177,6 +102,8 @@ class Classifier:
             predictions = await served.batcher.submit(pixels, deadline)
             if trace is not None:
                 note_batch(trace, predictions)
+            if self._shadow and self._shadow.is_chosen():
+                self._shadow.offer(caller, pixels, predictions)
             predictions = self.with_remarks(predictions, remarks)._replace(decode_seconds=decode_seconds)
             self.record(caller, pixels, predictions)
             return predictions
@@ -194,6 +121,8 @@ class Classifier:
         Raises what classify() raises before inference. Release what it returns when the caller has gone.
         """
         served = self._registry.served(version)
+        if self._canary and not version:
+            served = self._canary.chosen(caller, served)
         count = len(pixels)
         if not count:
             raise InvalidRequestError("the request holds no image")
@@ -204,6 +133,8 @@ class Classifier:
         self._admit(caller.name, count, served.batcher, deadline)
         if self._recorder and caller.request_id:
             result = Recorded(self._recorder, caller, pixels, result)
+        if self._shadow and self._shadow.is_chosen():
+            result = Shadowed(self._shadow, caller, pixels, result)
         admitted = Admitted(self._admission, caller.name, count, result)
         try:
             self.charge(caller, count)  # after admission: what the server has no room for costs a key nothing

@@ -18,9 +18,10 @@ import numpy as np
 
 from serving.auth.api_keys import Caller
 from serving.core.admission import Admission
-from serving.core.classifier import Classifier, note_batch
+from serving.core.classifier import Classifier
 from serving.core.picture_decoder import ImageInput, before
 from serving.core.registry import Registry
+from serving.core.results import note_batch
 from serving.errors import ExplanationsFullError, NotExplainableError
 from serving.models.graph_layers import UNSURE, Layer
 from serving.models.loaded_model import ExplainingGraph, LoadedModel

@@ -19,6 +19,7 @@ from serving.auth.api_keys import Caller
 from serving.auth.rate_limits import RateLimits
 from serving.core.admission import Admission
 from serving.core.batch_queue import NO_DEADLINE
+from serving.core.shadow import Shadow
 from serving.errors import (
     ExpiredError,
     FeedbackFullError,
@@ -115,11 +116,14 @@ class StoreObserver:
 class Feedback:
     """Takes feedback. Used from the event loop alone."""
 
-    def __init__(self, keeper: "Keeper | None", rates: RateLimits, metrics: FeedbackMetrics) -> None:
-        """`keeper`: None: no feedback is taken."""
+    def __init__(
+        self, keeper: "Keeper | None", rates: RateLimits, metrics: FeedbackMetrics, shadow: Shadow | None = None
+    ) -> None:
+        """`keeper`: None: no feedback is taken. `shadow`: takes each truth for a candidate version."""
         self._keeper = keeper
         self._rates = rates
         self._metrics = metrics
+        self._shadow = shadow
         self._admission = Admission(CAPACITY)
 
     @property
@@ -153,4 +157,6 @@ class Feedback:
             raise UnknownRequestError(truth.request_id, truth.index)
         if labelled.is_first:  # a correction would count the image twice
             self._metrics.observe(labelled.answered, truth.digit)
+            if self._shadow:
+                self._shadow.judge(caller, truth.request_id, truth.index, truth.digit)
         return labelled.answered

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 from serving.auth.api_keys import Caller
 from serving.core.batch_queue import NO_DEADLINE
 from serving.core.batcher import Batcher
-from serving.core.classifier import Classifier, note_batch
+from serving.core.classifier import Classifier
 from serving.core.picture_decoder import before
 from serving.core.registry import Registry
+from serving.core.results import note_batch
 from serving.errors import InvalidRequestError, NotReadyError
 from serving.image.picture import ImageLimits
 from serving.predictions import Pixels, Predictions, join

@@ -42,6 +42,7 @@ class Registry:
     def __init__(self) -> None:
         self.refused: dict[int, RefusedVersion] = {}
         self.versions: tuple[int, ...] = ()  # served now, ascending
+        self.canary: ServedModel | None = None  # answers a share of the callers, and is not one of the served versions
         self._served: dict[int, ServedModel] = {}  # by version
         self._default: ServedModel | None = None
         self._closed_because: str | None = None
@@ -83,11 +84,19 @@ class Registry:
         """Returns the model that answers by default; None before the first serve()."""
         return self._default.model if self._default else None
 
+    @property
+    def is_idle(self) -> bool:
+        """Indicates that no batch of any version runs and no request waits for one."""
+        return all(served.batcher.is_idle for served in self._all())
+
     def queued_images(self) -> int:
         """Returns the number of images that wait for a batch, over all versions."""
-        return sum(served.batcher.queued_images for served in self._served.values())
+        return sum(served.batcher.queued_images for served in self._all())
 
     def running_since(self) -> float | None:
         """Returns when the longest-running inference began, in time.monotonic() seconds; None when none runs."""
-        began = [served.batcher.running_since for served in self._served.values()]
+        began = [served.batcher.running_since for served in self._all()]
         return min((each for each in began if each is not None), default=None)
+
+    def _all(self) -> list[ServedModel]:
+        return [*self._served.values(), *([self.canary] if self.canary else [])]

@@ -13,7 +13,9 @@ _Key = tuple[str, tuple[tuple[str, str], ...]]  # a sample's name and labels
 # Gauges whose smallest value counts: the service is ready when all processes are, and began when the first did.
 SMALLEST = frozenset({"mnist_ready", "process_start_time_seconds", "process_max_fds"})
 # Gauges of what processes share, and of the latest time of any.
-LARGEST = frozenset({"mnist_last_inference_timestamp_seconds", "mnist_store_pictures", "mnist_store_bytes"})
+LARGEST = frozenset(
+    {"mnist_last_inference_timestamp_seconds", "mnist_store_pictures", "mnist_store_bytes", "mnist_canary_share"}
+)
 LASTING = frozenset({"counter", "histogram"})  # types of metrics that keep counting for a process that has ended
 
 

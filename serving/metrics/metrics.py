@@ -1,5 +1,6 @@
 """Metrics of a serving process. The registry is passed in, so that servers and tests share nothing."""
 
+import asyncio
 import time
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping
@@ -16,6 +17,7 @@ from prometheus_client import (
     disable_created_metrics,
 )
 
+from serving.metrics.canary_metrics import CanaryMetrics
 from serving.metrics.counters import LoopCounter, LoopHistogram
 from serving.metrics.feedback_metrics import FeedbackMetrics
 from serving.predictions import DIGITS, BatchPredictions, Refusal
@@ -50,9 +52,11 @@ class Metrics:
         self._make_batch_metrics(registry)
         self._make_model_metrics(registry)
         self.feedback = FeedbackMetrics(registry)
+        self.canary = CanaryMetrics(registry)
 
     def _make_rpc_metrics(self, registry: CollectorRegistry) -> None:
         self.tasks = Gauge("mnist_tasks", "Tasks of the event loop, calls in progress among them", registry=registry)
+        self.tasks.set_function(_tasks)
         self.memory = Gauge(
             "mnist_memory_bytes", "Private memory of the processes, without mapped files; adds up", registry=registry
         )
@@ -147,6 +151,12 @@ class Metrics:
             ("quality",),
             registry=registry,
         )
+        self.shadow_dropped = LoopCounter(
+            "mnist_shadow_dropped",
+            "Images that were chosen for the candidate and not sent to it: the worker was busy, or the shadow process",
+            ("reason",),
+            registry=registry,
+        )
         self.model_info = Info("mnist_model", "Model version that is served", ("version",), registry=registry)
         self.model_refused = Info(
             "mnist_model_refused",
@@ -230,3 +240,11 @@ class Metrics:
         """Counts the batches observed so far, and returns no family: the registry calls collectors in order."""
         self._count_batches()
         return []
+
+
+def _tasks() -> int:
+    """Returns the number of tasks of the running event loop; 0 where none runs, as when metrics are read elsewhere."""
+    try:
+        return len(asyncio.all_tasks())
+    except RuntimeError:
+        return 0

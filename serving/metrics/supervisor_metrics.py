@@ -6,7 +6,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, PlatformCollect
 class SupervisorMetrics:
     """Instruments of the supervisor, in a registry of their own. They are exposed merged with those of the workers."""
 
-    def __init__(self) -> None:
+    def __init__(self, canary: int = 0) -> None:
+        """`canary`: version of the canary; 0: there is none."""
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
@@ -24,4 +25,12 @@ class SupervisorMetrics:
             "Private memory of the processes, without mapped files; adds up",
             registry=self.registry,
         )
+        self.canary_returns = Counter(
+            "mnist_canary_returns",
+            "Canaries that returned to the served version by themselves, by reason",
+            ("version", "reason"),
+            registry=self.registry,
+        )
+        if canary:  # now: a series that appears with its first event hides that event from rate()
+            self.canary_returns.labels(str(canary), "worker_died")
         self.ready = Gauge("mnist_ready", "1 while calls are answered", registry=self.registry)

@@ -56,12 +56,12 @@ def what_is_worse(new: Figures, old: Figures, allowed: float) -> str:
                 return f"it records no {name}, which is {before.share:.2%}"
             continue
         loss = (before.share - now.share) * (1 if before.is_good else -1)
-        if loss > allowed + STANDARD_ERRORS * _standard_error(now, before):
+        if loss > allowed + STANDARD_ERRORS * standard_error(now, before):
             return f"{name} is {now.share:.2%}, {before.share:.2%} before"
     return ""
 
 
-def _standard_error(one: Figure, other: Figure) -> float:
+def standard_error(one: Figure, other: Figure) -> float:
     """Returns the standard error of the difference of two shares, as of independent samples.
 
     Both versions are measured on the same images as a rule, where chance explains less: the estimate is a generous one.

@@ -147,9 +147,9 @@ class ModelRepository:
                 best, figures = number, its
         return best, figures
 
-    def worse(self, allowed: float) -> dict[int, str]:
+    def worse(self, allowed: float, bad: Collection[int] = ()) -> dict[int, str]:
         """Returns the versions that best_below() passes over for their figures, each with what is worse, in words."""
-        return {number: worse for number, _, worse in self._in_order(allowed) if worse}
+        return {number: worse for number, _, worse in self._in_order(allowed, bad) if worse}
 
     def _in_order(self, allowed: float, bad: Collection[int] = ()) -> Iterator[tuple[int, Figures, str]]:
         """Yields each version that can be read, ascending, its figures, and what is worse than of the best so far."""

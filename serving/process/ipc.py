@@ -36,6 +36,7 @@ class Begin:
     is_first: bool  # it answers HTTP while it loads; one that replaces another does so once it is ready
     last_good: LastGood  # contents of the files of keys and TLS, which may be unusable by now
     recent: RecentPlace | None = None  # memory for recent images, where there is a store
+    shadow: int | None = None  # file descriptor of the socket to the shadow process, where there is one
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,11 @@ class ReloadModels:
 
 
 @dataclass(frozen=True, slots=True)
+class EndCanary:
+    """Message to the worker: the canary answers nobody any more. From a worker: it has returned, which is for all."""
+
+
+@dataclass(frozen=True, slots=True)
 class Drain:
     """Message to the worker: finish what was admitted, then end."""
 
@@ -104,6 +110,7 @@ Message = (
     | CollectMetrics
     | CollectedMetrics
     | ReloadModels
+    | EndCanary
     | Drain
     | CollectService
     | ServiceMetrics

@@ -4,6 +4,7 @@ from functools import partial
 
 from serving.config import DEFAULT_BATCH_SIZE, Config
 from serving.core.batcher import Batcher
+from serving.core.canary import Canary
 from serving.core.drift import DriftObserver
 from serving.core.registry import Registry, ServedModel
 from serving.core.runner import LoopRunner, ThreadRunner
@@ -20,11 +21,16 @@ from serving.process.promotion import PromotionGate
 
 
 def make_reloader(
-    config: Config, registry: Registry, metrics: Metrics, log: Logger, drift: DriftObserver | None = None
+    config: Config,
+    registry: Registry,
+    metrics: Metrics,
+    log: Logger,
+    drift: DriftObserver | None = None,
+    canary: Canary | None = None,
 ) -> ModelReloader:
     """Returns what keeps `registry` in step with the model repository of the configuration, not yet started.
 
-    `drift`: observes what the served versions answer.
+    `drift`: observes what the served versions answer. `canary`: chooses the callers of one, and watches it.
     """
     repository = ModelRepository(
         config.model_repository, config.model_name, config.model_public_key, config.model_folder
@@ -47,7 +53,8 @@ def make_reloader(
 
     def serve(model: LoadedModel) -> ServedModel:
         """Starts a batcher for the model."""
-        runner = LoopRunner(model.run) if model.session.computes_on_caller else ThreadRunner(model.run)
+        run = canary.watched(model.version, model.run) if canary else model.run
+        runner = LoopRunner(run) if model.session.computes_on_caller else ThreadRunner(run)
         delay = config.max_queue_delay_seconds
         batcher = Batcher(runner, metrics, largest_batch, delay, model.seconds_per_image, drift)
         batcher.start()
@@ -61,7 +68,8 @@ def make_reloader(
         )
         return ServedModel(model, batcher, config.tune)
 
-    gate = PromotionGate(config.promote == "manual", config.max_slowdown, config.max_quality_drop)
+    held_back = frozenset(each.version for each in (config.shadow, config.canary) if each)
+    gate = PromotionGate(config.promote == "manual", config.max_slowdown, config.max_quality_drop, held_back)
     shipped = ModelRepository(config.shipped_models, config.model_name) if config.shipped_models else None
     newer = partial(newer_versions, shipped, repository) if shipped else None
-    return ModelReloader(repository, config.model_version, load, serve, gate, registry, metrics, log, newer)
+    return ModelReloader(repository, config.model_version, load, serve, gate, registry, metrics, log, newer, canary)

@@ -12,12 +12,14 @@
 import asyncio
 from collections.abc import Callable, Collection, Sequence
 
+from serving.core.canary import Canary
 from serving.core.registry import MOST_REPORTED, RefusedVersion, Registry, ServedModel
 from serving.errors import ModelRejectedError
 from serving.logging import Logger
 from serving.metrics.metrics import Metrics
 from serving.models.loaded_model import LoadedModel
 from serving.models.repository import CHECKS, ModelRepository, Stamp
+from serving.process.candidates import CanaryModel
 from serving.process.promotion import PromotionGate
 from serving.version_policy import VersionPolicy
 
@@ -39,11 +41,13 @@ class ModelReloader:
         metrics: Metrics,
         log: Logger,
         newer_shipped: Callable[[], list[int]] | None = None,
+        canary: Canary | None = None,
     ) -> None:
         """`policy`: None follows config.pbtxt. `serve`: starts a batcher for a model. `gate`: what may be promoted.
 
         `newer_shipped`: returns versions of the image that are newer and not in the repository; blocks.
         """
+        self._canary = CanaryModel(canary, registry)
         self.policy = policy
         self._repository = repository
         self._load = load
@@ -97,7 +101,8 @@ class ModelReloader:
         if self._polling:
             self._polling.cancel()
             await asyncio.gather(self._polling, return_exceptions=True)
-        await asyncio.gather(*self._closing, *(served.batcher.close() for served in self._served.values()))
+        self._close([*self._served.values(), *self._canary.use(None)])
+        await asyncio.gather(*self._closing)
 
     async def _poll(self, seconds: float) -> None:
         """Looks every `seconds` until it is cancelled."""
@@ -154,10 +159,18 @@ class ModelReloader:
                     # Than one that is refused itself: compared again, with what is left.
                     registry.refused = {v: each for v, each in refused.items() if each.check != "worse"}
                     wanted, refused = await self._choose(policy, there, copying, new)
+                canary = await self._canary.choose(
+                    there,
+                    {*wanted, *copying},
+                    refused,
+                    lambda version: self._try(version, there[version], is_named=True, is_reported=True),
+                )
                 for version in self._gate.waiting(there, wanted)[-MOST_REPORTED:]:
-                    refused[version] = self._as_waiting(version, there[version])
+                    if version not in refused and not (canary and canary.model.version == version):
+                        refused[version] = self._as_waiting(version, there[version])
                 registry.refused = refused  # a version that is no longer wanted is no longer a refusal to report
                 self._swap({version: wanted[version] for version in sorted(wanted)})
+                self._close(self._canary.use(canary))
             finally:  # also when a later version raised: those loaded before it are not served
                 self._close([each for version, each in new.items() if self._served.get(version) is not each])
             self._publish()
@@ -206,7 +219,7 @@ class ModelReloader:
         before = self._registry.refused.get(version)
         if before and before.check == "waiting":
             return before
-        why = f"version {version} waits: `python -m serving versions pin {version}` serves it (--promote manual)"
+        why = self._gate.why_waiting(version)
         self._metrics.model_loads.labels("waiting").inc()
         self._log.info("model_waits", version=version, why=why)
         return RefusedVersion("waiting", why, stamp)
@@ -262,7 +275,9 @@ class ModelReloader:
             best, figures = (
                 (served.model.version, served.model.figures)
                 if served
-                else self._repository.best_below(version, self._gate.max_quality_drop, self._registry.refused)
+                else self._repository.best_below(
+                    version, self._gate.max_quality_drop, {*self._registry.refused, *self._gate.held_back}
+                )
             )
             self._compared[version] = best
             self._gate.check_quality(loaded, best, figures)

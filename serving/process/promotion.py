@@ -24,6 +24,7 @@ class PromotionGate:
     is_manual: bool
     max_slowdown: float  # times as long; 0: any
     max_quality_drop: float  # share beyond chance; 1: any
+    held_back: frozenset[int] = frozenset()  # candidates: served only where the policy names them
 
     def candidates(self, policy: VersionPolicy, there: Sequence[int]) -> tuple[list[int], int]:
         """Returns the versions to try, in their order, and how many good ones of them are served.
@@ -31,15 +32,24 @@ class PromotionGate:
         By hand, the oldest one is served until the policy names others: this needs no memory of what was served, so
         that a worker that is replaced and a server that restarts do not promote what waits.
         """
+        there = [version for version in there if version not in self.held_back or version in policy.versions]
         if self.is_manual and not policy.versions:
             return sorted(there), 1
         return policy.candidates(there), policy.most
 
     def waiting(self, there: Collection[int], wanted: Collection[int]) -> list[int]:
-        """Returns the versions, ascending, that wait for a command: those newer than the ones `wanted`."""
-        if not (self.is_manual and wanted):
-            return []
-        return sorted(version for version in there if version > max(wanted))
+        """Returns the versions, ascending, that wait for a command: candidates, and by hand all that are newer."""
+        newest = max(wanted, default=0)
+        return sorted(
+            version
+            for version in there
+            if version not in wanted and (version in self.held_back or (self.is_manual and 0 < newest < version))
+        )
+
+    def why_waiting(self, version: int) -> str:
+        """Returns what keeps the version from being served, in words."""
+        setting = "it is a candidate" if version in self.held_back else "--promote manual"
+        return f"version {version} waits: `python -m serving versions pin {version}` serves it ({setting})"
 
     def check_quality(self, new: LoadedModel, old: int, figures: Figures) -> None:
         """Compares with the figures of the version `old`, 0: none. Raises ModelRejectedError."""

@@ -51,6 +51,7 @@ from serving.metrics.merge import values
 from serving.metrics.metrics import Metrics
 from serving.models.column_network import ColumnNetwork
 from serving.models.onnx_session import RUNTIME_VERSION
+from serving.process.candidates import make_canary, make_shadow
 from serving.process.model_loading import make_reloader
 from serving.process.recycling import held_bytes
 from serving.process.store_parts import StoreParts
@@ -80,10 +81,14 @@ class Server:
         collect_service: Callable[[], Awaitable[Sequence[Metric]]] | None = None,
         last_good: LastGood = NOTHING_KNOWN,
         recent: RecentPlace | None = None,
+        shadow: int | None = None,
+        canary_returned: Callable[[], None] = lambda: None,
     ) -> None:
         """`rates`: rate limits shared by all workers. `reload_others`: reloads models in the other workers.
         `collect_service`: returns the metrics of all workers. `last_good`: contents of the files of keys and of TLS,
         used where the files cannot be. `recent`: memory of all workers for recent images; None: its own.
+        `shadow`: descriptor of the socket to the shadow process, where there is one. `canary_returned`: ends the canary
+        in the other workers.
 
         Raises ConfigError for a file of API keys or of TLS that cannot be used.
         """
@@ -104,7 +109,9 @@ class Server:
             else None
         )
         rates = rates or RateLimits()
-        self._store = StoreParts(config, recent, rates, self.metrics, log)
+        self._shadow = make_shadow(config, shadow, self._registry, self.metrics)
+        self._canary = make_canary(config, self._registry, self.metrics, log, canary_returned)
+        self._store = StoreParts(config, recent, rates, self.metrics, log, self._shadow)
         classifier = Classifier(
             self._registry,
             self._admission,
@@ -113,9 +120,11 @@ class Server:
             config.max_images_per_request,
             self.metrics,
             self._store.recorder,
+            self._shadow,
+            self._canary,
         )
         self._explainer = Explainer(self._registry, classifier)
-        self._reloader = make_reloader(config, self._registry, self.metrics, log, self._drift)
+        self._reloader = make_reloader(config, self._registry, self.metrics, log, self._drift, self._canary)
         self._health = Health([digits.SERVICE, open_inference.SERVICE], self.metrics)
         # Without keys nobody is known: administration then needs a server that only this machine can reach.
         is_admin_open = config.admin and is_loopback(config.host)
@@ -166,7 +175,6 @@ class Server:
             is_shared=not is_unix(config.host),
         )
         self.metrics.queue_depth.set_function(self._registry.queued_images)
-        self.metrics.tasks.set_function(_tasks)
         self.metrics.memory.set_function(lambda: held_bytes(os.getpid()))
 
     @property
@@ -192,6 +200,11 @@ class Server:
     def follow(self, policy: VersionPolicy | None) -> None:
         """Serves the versions of `policy` from the next reload on; None: as config.pbtxt says."""
         self._reloader.policy = policy
+
+    def end_canary(self) -> None:
+        """Has the canary answer nobody any more."""
+        if self._canary:
+            self._canary.end()
 
     async def reload_models(self) -> None:
         """Serves new versions in the repository. Raises ModelRejectedError for a version that is refused."""
@@ -279,6 +292,9 @@ class Server:
         except TimeoutError:  # an inference or a load that hangs: its grace is over
             self._log.warning("models_not_closed")
         await self._store.close()
+        for part in (self._shadow, self._canary):
+            if part:
+                part.close()
         self._explainer.close()
         self._decoders.close()
         if self._tracer:
@@ -290,11 +306,3 @@ class Server:
         if self._reload_others:
             await self._reload_others()
         await self.reload_models()
-
-
-def _tasks() -> int:
-    """Returns the number of tasks of the running event loop; 0 where none runs, as when metrics are read elsewhere."""
-    try:
-        return len(asyncio.all_tasks())
-    except RuntimeError:
-        return 0

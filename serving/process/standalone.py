@@ -14,6 +14,7 @@ from serving.errors import ModelRejectedError
 from serving.logging import Logger
 from serving.process.heap import heap_trimmed_regularly
 from serving.process.server import Server
+from serving.process.shadow_process import ShadowProcess
 from serving.process.watchdog import end_if_stuck, watchdog
 
 
@@ -32,6 +33,7 @@ class Standalone:
         self._config = config
         self._log = log
         self._drift = DriftWindows()
+        self._shadow = ShadowProcess(config, log)
         self._stack = AsyncExitStack()  # what has been started, to be ended in reverse order
         self.grpc_port = 0  # known once started
         self.http_port = 0
@@ -44,7 +46,9 @@ class Standalone:
             ports = self._ports or stack.enter_context(closing(ReservedPorts(config)))
             config = ports.of(config)
             self.grpc_port, self.http_port, self.metrics_port = ports.grpc, ports.http, ports.metrics
-            self.server = Server(config, self._log, self.grpc_port)
+            stack.push_async_callback(self._shadow.close)
+            self._shadow.start()
+            self.server = Server(config, self._log, self.grpc_port, shadow=self._shadow.descriptor)
             # Before the server is ready, requests get UNAVAILABLE and /readyz 503.
             http = HttpServer(config, self._collect, lambda: self.server.is_ready, self.server.http_routes(), self._log)
             stack.push_async_callback(http.close)  # before start(), which may fail half-way
@@ -68,7 +72,8 @@ class Standalone:
 
     async def _collect(self) -> list[Metric]:
         """Returns the metrics of the service."""
-        return self._drift.with_gauges(await self.server.collect(), time.monotonic())
+        families = [*await self.server.collect(), *self._shadow.collect()]
+        return self._drift.with_gauges(families, time.monotonic())
 
     async def reload_models(self) -> None:
         """Loads and serves new versions in the model's folder."""

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from serving.auth.rate_limits import RateLimits
 from serving.config import Config
 from serving.core.feedback import Feedback, Recorder, StoreObserver
+from serving.core.shadow import Shadow
 from serving.logging import Logger
 from serving.metrics.metrics import Metrics
 from serving.store.memory import RecentMemory, RecentPlace
@@ -22,9 +23,15 @@ class StoreParts:
     """
 
     def __init__(
-        self, config: Config, recent: RecentPlace | None, rates: RateLimits, metrics: Metrics, log: Logger
+        self,
+        config: Config,
+        recent: RecentPlace | None,
+        rates: RateLimits,
+        metrics: Metrics,
+        log: Logger,
+        shadow: Shadow | None = None,
     ) -> None:
-        """`recent`: memory of all workers; None: of this process alone."""
+        """`recent`: memory of all workers; None: of this process alone. `shadow`: takes the truths."""
         self._keeper: Keeper | None = None
         self._memory: RecentMemory | None = None
         self._recent: RecentImages | None = None
@@ -37,7 +44,7 @@ class StoreParts:
             observer = StoreObserver(metrics.feedback, log)
             self._keeper, self._recent = _made(config, recent if takes_feedback else None, observer)
             self.recorder = Recorder(self._keeper, self._recent, config.stored, config.store_unsure_below, log)
-        self.feedback = Feedback(self._keeper if takes_feedback else None, rates, metrics.feedback)
+        self.feedback = Feedback(self._keeper if takes_feedback else None, rates, metrics.feedback, shadow)
 
     def start(self) -> None:
         """Opens the store; one that cannot be used is logged, and tried again."""

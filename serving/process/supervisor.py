@@ -34,6 +34,7 @@ from serving.metrics.merge import lasting, summed
 from serving.metrics.supervisor_metrics import SupervisorMetrics
 from serving.process import recycling
 from serving.process.recycling import MemoryGrowth, held_bytes
+from serving.process.shadow_process import ShadowProcess
 from serving.process.trusted_files import TrustedFiles
 from serving.process.worker_process import WorkerProcess
 from serving.store.memory import RecentMemory
@@ -68,8 +69,9 @@ class Supervisor:
         self._ports = ports
         self._reserved = ExitStack()  # the ports, where they are its own
         self._keepers: list[asyncio.Task[None]] = []  # one for each number, and one for the files of keys and TLS
-        self.metrics = SupervisorMetrics()
+        self.metrics = SupervisorMetrics(config.canary.version if config.canary else 0)
         self._drift = DriftWindows()
+        self._shadow = ShadowProcess(config, log)
         self.grpc_port = 0  # known once started
         self.http_port = 0
         self.metrics_port = 0
@@ -121,7 +123,7 @@ class Supervisor:
         self.metrics.ready.set(self.is_ready)
         self.metrics.memory.set(held_bytes(os.getpid()))
         self.metrics.workers.set(len(self._ready_workers()))
-        families = summed([retired, *collected, list(self.metrics.registry.collect())])
+        families = summed([retired, *collected, list(self.metrics.registry.collect()), self._shadow.collect()])
         return self._drift.with_gauges(families, time.monotonic())
 
     async def reload_models(self) -> None:
@@ -130,10 +132,17 @@ class Supervisor:
         self._reloads += 1  # seen by a replacement that loads meanwhile
         await asyncio.gather(*(worker.reload_models(self._policy) for worker in self._ready_workers()))
 
+    async def end_canary(self) -> None:
+        """Ends the canary in every worker, and in those that will replace them."""
+        if self._config.canary:
+            self._config = dataclasses.replace(self._config, canary=dataclasses.replace(self._config.canary, share=0.0))
+        await asyncio.gather(*(worker.end_canary() for worker in self._ready_workers()))
+
     async def _start(self) -> None:
         self._rates = RateMemory()
         if FEEDBACK in self._config.stored:
             self._recent = RecentMemory(self._config.store_recent_images, self._count)
+        self._shadow.start()
         self._trusted = TrustedFiles(self._config, self._log)
         ports = self._ports or self._reserved.enter_context(closing(ReservedPorts(self._config)))
         self._config = ports.of(self._config)
@@ -170,6 +179,7 @@ class Supervisor:
             self._rates.close()
         if self._recent:
             self._recent.close()
+        await self._shadow.close()
         self._log.info("stopped")
 
     def _ready_workers(self) -> list[WorkerProcess]:
@@ -189,7 +199,8 @@ class Supervisor:
         )
         last_good = self._trusted.current()
         rates, recent = self._rates.descriptor, self._recent.place if self._recent else None
-        return await WorkerProcess.spawn(share, number, rates, self, last_good, recent, is_first=is_first)
+        shadow = self._shadow.descriptor
+        return await WorkerProcess.spawn(share, number, rates, self, last_good, recent, shadow, is_first=is_first)
 
     async def _keep(self, number: int) -> None:
         """Replaces the worker of this number whenever it ends or has grown, until the service drains."""
@@ -205,6 +216,10 @@ class Supervisor:
             self._retire(worker)
             self.metrics.restarts.inc()  # unexpected ends only; recycling counts as renewals
             self._log.error("worker_died", worker=number, status=status)
+            if (canary := self._config.canary) and canary.share:  # it may be why
+                self._log.error("canary_returned", canary=canary.version, reason="worker_died")
+                self.metrics.canary_returns.labels(str(canary.version), "worker_died").inc()
+                await self.end_canary()
             await self._announce()
             await self._replace(number)
 

@@ -27,6 +27,7 @@ from serving.process.ipc import (
     CollectMetrics,
     CollectService,
     Drain,
+    EndCanary,
     Message,
     Ready,
     ReloadModels,
@@ -64,7 +65,20 @@ async def _work(end: socket.socket) -> None:
     config, service = begin.config, _Service(link, begin.is_ready)
     try:
         rates, others = RateLimits(begin.rates), service.reload_others
-        server = Server(config, log, config.grpc_port, rates, others, service.collect, begin.last_good, begin.recent)
+        server = Server(
+            *(
+                config,
+                log,
+                config.grpc_port,
+                rates,
+                others,
+                service.collect,
+                begin.last_good,
+                begin.recent,
+                begin.shadow,
+            ),
+            canary_returned=service.end_canary,
+        )
         http = HttpServer(config, service.collect, lambda: service.is_ready, server.http_routes(), log)
         async with AsyncExitStack() as stack:
             answering = asyncio.create_task(service.answer(server, log))  # to the end: metrics are collected in a drain
@@ -101,10 +115,15 @@ class _Service:
         self._drain: asyncio.Future[Drain] = asyncio.get_running_loop().create_future()
         self._collected: asyncio.Future[list[Metric]] | None = None
         self._collecting = asyncio.Lock()
+        self._ending: asyncio.Task[None] | None = None
 
     async def reload_others(self) -> None:
         """Reloads models in the other workers."""
         await self._link.send(ReloadModels())
+
+    def end_canary(self) -> None:
+        """Ends the canary in the other workers."""
+        self._ending = asyncio.create_task(self._link.send(EndCanary()))
 
     async def collect(self) -> list[Metric]:
         """Returns the metrics of all processes."""
@@ -138,6 +157,8 @@ class _Service:
                         await self._link.send(CollectedMetrics(await server.collect()))
                     elif isinstance(message, ReloadModels):
                         tasks.create_task(_reload(server, message.policy, log))
+                    elif isinstance(message, EndCanary):
+                        server.end_canary()
                     else:
                         self._note(message)
         finally:  # however it ends: nothing else reads the link

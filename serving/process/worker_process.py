@@ -19,6 +19,7 @@ from serving.process.ipc import (
     CollectMetrics,
     CollectService,
     Drain,
+    EndCanary,
     Message,
     Ready,
     ReloadModels,
@@ -41,6 +42,9 @@ class Service(Protocol):
 
     async def reload_models(self) -> None:
         """Reloads models in all workers."""
+
+    async def end_canary(self) -> None:
+        """Ends the canary in all workers."""
 
     async def collect(self) -> list[Metric]:
         """Returns the metrics of all processes."""
@@ -84,13 +88,15 @@ class WorkerProcess:
         service: Service,
         last_good: LastGood,
         recent: RecentPlace | None = None,
+        shadow: int | None = None,
         *,
         is_first: bool,
     ) -> "WorkerProcess":
         """Starts a worker with `config`, which is not ready yet.
 
         `rates`: file descriptor of auth.rate_limits.RateMemory. `last_good`: contents of the files of keys and TLS.
-        `recent`: memory for recent images; None: there is no store. `is_first`: it replaces no other.
+        `recent`: memory for recent images; None: there is no store. `shadow`: descriptor of the socket to the shadow
+        process; None: there is none. `is_first`: it replaces no other.
         """
         ours, theirs = socket.socketpair()
         with theirs:  # closed here once the worker has it: otherwise its end would not close ours
@@ -100,7 +106,12 @@ class WorkerProcess:
             try:
                 process = await asyncio.create_subprocess_exec(
                     *(sys.executable, "-m", "serving.process.worker", str(theirs.fileno())),
-                    pass_fds=[theirs.fileno(), rates, *([recent.descriptor] if recent else [])],
+                    pass_fds=[
+                        theirs.fileno(),
+                        rates,
+                        *([recent.descriptor] if recent else []),
+                        *([shadow] if shadow else []),
+                    ],
                 )
             except BaseException:  # a cancellation, too
                 ours.close()
@@ -109,7 +120,7 @@ class WorkerProcess:
                 signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED_SIGNALS)
         try:
             link = await WorkerLink.open(ours)
-            await link.send(Begin(config, number, rates, service.is_ready, is_first, last_good, recent))
+            await link.send(Begin(config, number, rates, service.is_ready, is_first, last_good, recent, shadow))
         except BaseException:  # a cancellation, as by a drain: nothing else knows of the process yet
             with suppress(ProcessLookupError):
                 process.kill()
@@ -120,7 +131,7 @@ class WorkerProcess:
     async def until_ready(self) -> None:
         """Returns when the worker answers calls. Raises the error of its start, or WorkerDiedError."""
         # It may answer HTTP and gRPC already, before its Ready comes.
-        while isinstance(message := await self._link.receive(), CollectService | ReloadModels):
+        while isinstance(message := await self._link.receive(), CollectService | ReloadModels | EndCanary):
             self._handle(message)
         if not isinstance(message, Ready):
             status = await self.until_ended()
@@ -158,6 +169,10 @@ class WorkerProcess:
         """Sends a reload: the worker serves the versions of `policy` from now on."""
         await self._link.send(ReloadModels(policy))
 
+    async def end_canary(self) -> None:
+        """Has the worker's canary answer nobody any more."""
+        await self._link.send(EndCanary())
+
     async def drain(self, grace_seconds: float, *, is_last: bool) -> int:
         """Drains the worker, and kills it after the grace. Returns its exit status. `is_last`: the service ends."""
         self.is_ready = False
@@ -185,6 +200,8 @@ class WorkerProcess:
             self._collected.set()
         elif isinstance(message, ReloadModels):
             self._start(self._service.reload_models())
+        elif isinstance(message, EndCanary):
+            self._start(self._service.end_canary())
         elif isinstance(message, CollectService):
             self._start(self._send_service_metrics())
 

@@ -27,6 +27,7 @@ from tests.support.deployment import (
     panel_queries,
     texts,
 )
+from tests.support.exposed import shadow_families
 from tests.support.processes import ROOT, completed
 
 RULES: list[dict[str, Any]] = [
@@ -40,8 +41,12 @@ OF_PROMETHEUS = {"up"}
 
 
 def families() -> list[Metric]:
-    """Metrics of a worker and of its supervisor."""
-    return [*Metrics(CollectorRegistry()).registry.collect(), *SupervisorMetrics().registry.collect()]
+    """Metrics of a worker, of its supervisor, and of a shadow process."""
+    return [
+        *Metrics(CollectorRegistry()).registry.collect(),
+        *SupervisorMetrics().registry.collect(),
+        *shadow_families(),
+    ]
 
 
 def exposed_metrics() -> set[str]:

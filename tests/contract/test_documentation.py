@@ -16,6 +16,7 @@ from serving.config import Config, flag, variable
 from serving.drift.windows import GAUGES, OBSERVATIONS
 from serving.metrics.metrics import Metrics
 from serving.metrics.supervisor_metrics import SupervisorMetrics
+from tests.support.exposed import shadow_families
 
 ROOT = Path(__file__).parents[2]
 PATTERNS = ("*.md", "client/*.md", "docs/**/*.md", "models/**/*.md", "samples/*.md")
@@ -39,6 +40,7 @@ def test_every_setting_is_documented_with_flag_variable_default_and_help(setting
 def metric_names() -> list[str]:
     registries = Metrics(CollectorRegistry()).registry, SupervisorMetrics().registry
     own = {family.name for registry in registries for family in registry.collect()}
+    own |= {family.name for family in shadow_families()}
     own |= {OBSERVATIONS, *(name for name, *_ in GAUGES)}
     return sorted(name for name in own if name.startswith(("mnist_", "grpc_")))
 

@@ -11,6 +11,7 @@ import grpc
 from protos.mnist.v1 import digits_pb2
 from protos.mnist.v1.digits_pb2_grpc import DigitClassifierStub
 from serving.process.standalone import Standalone
+from serving.process.supervisor import Supervisor
 from tests.support.tiny_model import image_of
 
 POLL = {"model_poll_seconds": 0.02}
@@ -39,7 +40,7 @@ async def until(server: Standalone, holds: Callable[[Description], bool]) -> Des
     return description
 
 
-async def metric(server: Standalone, line: str) -> bool:
+async def metric(server: Standalone | Supervisor, line: str) -> bool:
     """Says whether /metrics has this line."""
     url = f"http://127.0.0.1:{server.http_port}/metrics"
     async with aiohttp.ClientSession() as session, session.get(url) as response:
