@@ -4,13 +4,16 @@ import json
 import multiprocessing
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 from pyarrow import parquet
 
@@ -152,3 +155,32 @@ def test_what_cannot_begin_is_refused_with_a_reason(digits: Path, tmp_path: Path
     assert "not empty" in run(digits, tmp_path / "full", status=1)["error"]
     assert "no model" in run(digits, tmp_path / "out", "--model-name", "none", status=1)["error"]
     assert "does not exist" in run(tmp_path / "nowhere", tmp_path / "out", status=2)["error"]
+
+
+def memory_of(pid: int) -> int:
+    """Bytes of a process and its children, pages that they share counted once; 0 where it has ended."""
+    with suppress(psutil.Error):
+        process = psutil.Process(pid)
+        return sum(each.memory_full_info().pss for each in [process, *process.children(recursive=True)])
+    return 0
+
+
+@pytest.mark.long
+@pytest.mark.serial
+def test_a_million_digits_stand_once_each_in_little_memory(tmp_path: Path) -> None:
+    path, output = tmp_path / "million.npy", tmp_path / "out"
+    rows = np.lib.format.open_memmap(path, "w+", np.uint8, (1_000_000, 784))
+    for first in range(0, len(rows), ROWS):
+        rows[first : first + ROWS] = some_pixels(ROWS)
+    rows.flush()
+    most = 0
+    words: list[str | Path] = [sys.executable, "-m", "serving", "bulk", path, output, "--workers", "2"]
+    with started(words, stdout=subprocess.PIPE, env=without_settings()) as process:
+        while process.poll() is None:
+            most = max(most, memory_of(process.pid))
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=0.5)
+        assert process.stdout
+        summary = json.loads(process.stdout.read())
+    assert (summary["rows"], summary["different_ids"], summary["errors"]) == (1_000_000, 1_000_000, 0)
+    assert most < 600 * 2**20
