@@ -20,7 +20,7 @@ from training.command_line import (
     varied_values,
 )
 from training.config import AdaptConfig, ColumnsConfig, Places
-from training.environment import stderr_held_back
+from training.environment import require_tensorflow, stderr_held_back
 from training.errors import RunError
 
 PREFIX = "MNIST_TRAIN"
@@ -191,6 +191,7 @@ def columns(
     places: Places, settings: Mapping[str, Any], run: str, resume: bool, restart: bool, output: Path | None
 ) -> None:
     """Train the column network, which helps to read whole numbers; stop it with Ctrl-C, go on with --resume."""
+    require_tensorflow("the column network")
     with stderr_held_back():
         from training.commands.columns import train_columns
     train_columns(places, run, settings, resume, restart, output)

@@ -19,6 +19,7 @@ import click
 from click.core import ParameterSource
 
 from training.config import AdaptConfig, ColumnsConfig, Places, TrainingConfig, apply_settings, read_toml
+from training.environment import keras_backend
 from training.errors import TrainingError
 
 DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130  # exit statuses; 130 is what shells report for SIGINT
@@ -39,7 +40,12 @@ class SettingOption(click.Option):
 
 
 class SettingsCommand(click.Command):
-    """A command whose --help has a section for each kind of settings."""
+    """A command whose --help has a section for each kind of settings; it runs with a backend of Keras that we have."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command. Raises ConfigError where KERAS_BACKEND names another backend: Keras would import it."""
+        keras_backend()
+        return super().invoke(ctx)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write one definition list for each section."""

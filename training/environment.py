@@ -1,7 +1,4 @@
-"""The surroundings of a run: threads, deterministic kernels, library versions, processor, git revision.
-
-TensorFlow is imported inside functions only, so that `--help` and the data commands need not wait for it.
-"""
+"""The surroundings of a run: Keras' backend, library versions, processor, git revision."""
 
 import os
 import platform
@@ -14,9 +11,10 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from training.errors import RunError
+from training.errors import ConfigError
 
-_LIBRARIES = ("keras", "numpy", "onnx", "tensorflow")
+_BACKENDS = {"tensorflow": ("tensorflow",), "jax": ("jax", "jaxlib")}  # and their libraries
+_LIBRARIES = ("keras", "numpy", "onnx")
 _UNKNOWN = "0" * 40
 
 
@@ -28,26 +26,28 @@ class GitState:
     dirty: bool
 
 
-def make_deterministic(threads: int) -> None:
-    """Pin TensorFlow's threads and choose kernels that always give the same bits. Before anything is computed.
+def keras_backend() -> str:
+    """Keras' backend, `tensorflow` or `jax`, as KERAS_BACKEND names it; `training/__init__.py` sets it.
 
     Raises:
-        RunError: TensorFlow has already started with another number of threads.
+        ConfigError: it names another.
     """
-    import tensorflow as tf
+    name = os.environ["KERAS_BACKEND"]
+    if name not in _BACKENDS:
+        raise ConfigError(f"KERAS_BACKEND = {name!r} must be one of {', '.join(_BACKENDS)}")
+    return name
 
-    try:
-        tf.config.threading.set_intra_op_parallelism_threads(threads)
-        tf.config.threading.set_inter_op_parallelism_threads(threads)
-    except RuntimeError as error:
-        if tf.config.threading.get_intra_op_parallelism_threads() != threads:
-            raise RunError(f"threads = {threads} comes too late: TensorFlow already runs in this process") from error
-    tf.config.experimental.enable_op_determinism()
+
+def require_tensorflow(what: str) -> None:
+    """Raises ConfigError where Keras' backend is another than TensorFlow; `what` needs it."""
+    if keras_backend() != "tensorflow":
+        raise ConfigError(f"{what} needs TensorFlow: unset KERAS_BACKEND, which is {keras_backend()!r}")
 
 
 def library_versions() -> dict[str, str]:
     """Versions of the libraries that compute, by name."""
-    return {**{name: _version(name) for name in _LIBRARIES}, "python": platform.python_version()}
+    names = (*_LIBRARIES, *_BACKENDS[keras_backend()])
+    return {**{name: _version(name) for name in names}, "python": platform.python_version()}
 
 
 def processor() -> str:

@@ -8,7 +8,7 @@ import click
 
 from training.command_line import SettingsCommand, run_command, settings_options
 from training.config import Places, TrainingConfig
-from training.environment import stderr_held_back
+from training.environment import require_tensorflow, stderr_held_back
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -26,6 +26,7 @@ def time_to_accuracy(places: Places, settings: Mapping[str, Any], run: str, seco
     The table goes to standard output, race.json and race.png into the run's folder. Both sides have the same seed. Each
     flag has an environment variable: MNIST_EXPERIMENT_SECONDS=60 is --seconds 60.
     """
+    require_tensorflow("the experiment")
     with stderr_held_back():  # imported here and not above: --help need not wait for TensorFlow
         from experiments.time_to_accuracy.command import measure
     measure(places, run, seconds, settings.get("seed", TrainingConfig().seed))

@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from training.backend import make_deterministic
 from training.config import TrainingConfig, default_cache_folder
 from training.data.arrays import NOT_A_DIGIT, PIXELS, LabelledDigits
 from training.data.cache import load_mnist
 from training.data.mnist import Mnist
 from training.data.sources import NpmPackage
 from training.data.split import Split, split_mnist
-from training.environment import GitState, make_deterministic
+from training.environment import GitState
 from training.errors import DataError
 from training.evaluation.evaluate import evaluate_network
 from training.export.model_version import FinishedRun

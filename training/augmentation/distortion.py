@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-import tensorflow as tf
+from keras import ops
 
+from training.backend import Tensor, take, uniform
 from training.config import TrainingConfig
 from training.data.arrays import SIDE, Floats
 
@@ -49,38 +50,38 @@ class Augmentation:
             wild=config.wild,
         )
 
-    def __call__(self, images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    def __call__(self, images: Tensor, seed: Tensor) -> Tensor:
         """Distorted copies of `images`.
 
         Args:
             images: (n, 28, 28) float32 in 0..1, 0 = paper.
             seed: (2,) int32; the same seed gives the same copies.
         """
-        draws = tf.random.stateless_uniform([8, tf.shape(images)[0], 1, 1], seed, minval=-1.0, maxval=1.0)
-        draws *= tf.where(draws[7] < 2 * self.wild - 1, 2.0, 1.0)
+        draws = uniform([8, ops.shape(images)[0], 1, 1], seed, -1.0, 1.0)
+        draws *= ops.where(draws[7] < 2 * self.wild - 1, 2.0, 1.0)
         rows, columns = self._source_coordinates(draws)
-        bend = self._displacements(tf.shape(images)[0], seed + tf.constant([1 << 16, 0]))
+        bend = self._displacements(ops.shape(images)[0], seed + np.array([1 << 16, 0], np.int32))
         moved = _sample_bilinear(images, rows + bend[:, 0], columns + bend[:, 1])
         return _redraw_strokes(moved, self.stroke * draws[6])
 
-    def _source_coordinates(self, draws: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def _source_coordinates(self, draws: Tensor) -> tuple[Tensor, Tensor]:
         """Place in the input that each output pixel is read from: rows and columns, (n, 28, 28) float32 each."""
-        grid = tf.range(SIDE, dtype=tf.float32) - _CENTRE
-        y, x = grid[tf.newaxis, :, tf.newaxis], grid[tf.newaxis, tf.newaxis, :]
+        grid = np.arange(SIDE, dtype=np.float32) - np.float32(_CENTRE)
+        y, x = grid[np.newaxis, :, np.newaxis], grid[np.newaxis, np.newaxis, :]
         angle = draws[0] * np.float32(np.deg2rad(self.rotation_degrees))
-        stretch_y = tf.exp(self.scale * draws[2] + self.aspect * draws[3])
-        stretch_x = tf.exp(self.scale * draws[2] - self.aspect * draws[3])
+        stretch_y = ops.exp(self.scale * draws[2] + self.aspect * draws[3])
+        stretch_x = ops.exp(self.scale * draws[2] - self.aspect * draws[3])
         y, x = y + self.shift_pixels * draws[4], x + self.shift_pixels * draws[5]
-        turned_y = tf.sin(angle) * x + tf.cos(angle) * y
-        turned_x = tf.cos(angle) * x - tf.sin(angle) * y + self.shear * draws[1] * y
+        turned_y = ops.sin(angle) * x + ops.cos(angle) * y
+        turned_x = ops.cos(angle) * x - ops.sin(angle) * y + self.shear * draws[1] * y
         return turned_y * stretch_y + _CENTRE, turned_x * stretch_x + _CENTRE
 
-    def _displacements(self, count: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    def _displacements(self, count: int | Tensor, seed: Tensor) -> Tensor:
         """A smooth random field, (n, 2, 28, 28) float32, in pixels: a coarse random grid, interpolated."""
         limit = self.elastic_pixels
-        knots = tf.random.stateless_uniform([count, 2, _ELASTIC_GRID, _ELASTIC_GRID], seed, minval=-limit, maxval=limit)
-        weights = tf.constant(interpolation_weights(_ELASTIC_GRID))
-        return tf.einsum("ai,ncij,bj->ncab", weights, knots, weights)
+        knots = uniform([count, 2, _ELASTIC_GRID, _ELASTIC_GRID], seed, -limit, limit)
+        weights = interpolation_weights(_ELASTIC_GRID)
+        return ops.einsum("ai,ncij,bj->ncab", weights, knots, weights)
 
 
 def interpolation_weights(knots: int) -> Floats:
@@ -90,43 +91,43 @@ def interpolation_weights(knots: int) -> Floats:
     return ((1 + np.cos(np.pi * distance)) / 2).astype(np.float32)
 
 
-def _sample_bilinear(images: tf.Tensor, rows: tf.Tensor, columns: tf.Tensor) -> tf.Tensor:
+def _sample_bilinear(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     """`images` (n, 28, 28) read at fractional places (n, 28, 28); paper beyond the border."""
     padded_side = SIDE + 2  # a frame of paper, so that what lies outside reads 0 without a mask
-    padded = tf.pad(images, [[0, 0], [1, 1], [1, 1]])
-    rows = tf.clip_by_value(rows + 1, 0, padded_side - 1.001)
-    columns = tf.clip_by_value(columns + 1, 0, padded_side - 1.001)
-    top, left = tf.floor(rows), tf.floor(columns)
+    padded = ops.pad(images, [[0, 0], [1, 1], [1, 1]])
+    rows = ops.clip(rows + 1, 0, padded_side - 1.001)
+    columns = ops.clip(columns + 1, 0, padded_side - 1.001)
+    top, left = ops.floor(rows), ops.floor(columns)
     down, right = rows - top, columns - left
-    corner = tf.cast(top * padded_side + left, tf.int32)
-    flat = tf.reshape(padded, [-1, padded_side * padded_side])
+    corner = ops.cast(top * padded_side + left, "int32")
+    flat = ops.reshape(padded, [-1, padded_side * padded_side])
 
-    def read(offset: int) -> tf.Tensor:
-        return tf.gather(flat, corner + offset, batch_dims=1)
+    def read(offset: int) -> Tensor:
+        return take(flat, corner + offset)
 
     upper = read(0) * (1 - right) + read(1) * right
     lower = read(padded_side) * (1 - right) + read(padded_side + 1) * right
     return upper * (1 - down) + lower * down
 
 
-def thickest(images: tf.Tensor) -> tf.Tensor:
+def thickest(images: Tensor) -> Tensor:
     """The largest of each pixel's 3x3 neighbourhood: strokes a pixel wider on each side. (n, 28, 28)."""
-    return _of_neighbours(images, tf.maximum)
+    return _of_neighbours(images, ops.maximum)
 
 
-def thinnest(images: tf.Tensor) -> tf.Tensor:
+def thinnest(images: Tensor) -> Tensor:
     """The smallest of each pixel's 3x3 neighbourhood: strokes a pixel narrower on each side. (n, 28, 28)."""
-    return _of_neighbours(images, tf.minimum)
+    return _of_neighbours(images, ops.minimum)
 
 
-def _redraw_strokes(images: tf.Tensor, amount: tf.Tensor) -> tf.Tensor:
+def _redraw_strokes(images: Tensor, amount: Tensor) -> Tensor:
     """Thicker strokes where `amount` (n, 1, 1) is positive, thinner where negative; 1 is a whole pixel each side."""
-    thicker, thinner = tf.maximum(amount, 0), tf.minimum(amount, 0)
+    thicker, thinner = ops.maximum(amount, 0), ops.minimum(amount, 0)
     return images + thicker * (thickest(images) - images) + thinner * (images - thinnest(images))
 
 
-def _of_neighbours(images: tf.Tensor, pick: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]) -> tf.Tensor:
+def _of_neighbours(images: Tensor, pick: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
     """The largest or smallest of each pixel's neighbours, by rows and then by columns; paper beyond the border."""
-    padded = tf.pad(images, [[0, 0], [1, 1], [1, 1]])
+    padded = ops.pad(images, [[0, 0], [1, 1], [1, 1]])
     rows = pick(pick(padded[:, :-2], padded[:, 1:-1]), padded[:, 2:])
     return pick(pick(rows[:, :, :-2], rows[:, :, 1:-1]), rows[:, :, 2:])

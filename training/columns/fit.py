@@ -14,12 +14,12 @@ import numpy as np
 import tensorflow as tf
 from rich.console import Console
 
+from training.backend import make_deterministic
 from training.columns.batches import Batches, Ink, Targets, targets
 from training.columns.network import build_network, network_weights
 from training.columns.pictures import MOST_DIGITS
 from training.columns.strips import BLANK, HEIGHT, StripSet
 from training.config import ColumnsConfig
-from training.environment import make_deterministic
 from training.errors import RunError
 from training.fit.run_folder import RunFolder
 

@@ -16,12 +16,13 @@ from training.adapt.judgement import Change, PopulationChange, Verdict, judge
 from training.adapt.own_digits import By, OwnDigits, read_own_digits
 from training.adapt.populations import Reader, changes, other_sets, populations_of
 from training.adapt.start_version import StartVersion, answered_rightly, highest_version
+from training.backend import make_deterministic
 from training.commands.data import console, load_data, make_added, say, split_of
 from training.commands.drift import known_populations
 from training.config import AdaptConfig, Places, apply_settings
 from training.data.arrays import LabelledDigits
 from training.data.split import Split
-from training.environment import current_git_state, library_versions, make_deterministic, processor
+from training.environment import current_git_state, library_versions, processor
 from training.errors import DataError
 from training.evaluation import metrics
 from training.evaluation.evaluate import evaluation_metrics

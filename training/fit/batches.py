@@ -5,12 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import tensorflow as tf
+from keras import ops
 
 from training.augmentation.degradation import degrade
 from training.augmentation.distortion import Augmentation
+from training.backend import Tensor
 from training.config import TrainingConfig
-from training.data.arrays import LabelledDigits
+from training.data.arrays import LabelledDigits, Labels, Pixels
 from training.network.outputs import as_images
 
 Rows = npt.NDArray[np.int64]
@@ -49,8 +50,8 @@ class Batches:
         self._config = config
         self._digits = len(digits)
         self._added = [(count, len(rows)) for count, rows in parts]  # images of a step, and rows that there are
-        self._pixels = tf.constant(np.concatenate([digits.pixels, *(rows.pixels for _, rows in parts)]))
-        self._labels = tf.constant(np.concatenate([digits.labels, *(rows.labels for _, rows in parts)]))
+        self._pixels = np.concatenate([digits.pixels, *(rows.pixels for _, rows in parts)])
+        self._labels = np.concatenate([digits.labels, *(rows.labels for _, rows in parts)])
         self._augment = Augmentation.from_config(config)
 
     @property
@@ -72,14 +73,18 @@ class Batches:
         for number, rows_of_step in enumerate(np.concatenate(parts, axis=1)[:, mix]):
             yield (epoch - 1) * steps + number, rows_of_step
 
-    def labels(self, rows: tf.Tensor) -> tf.Tensor:
+    def labels(self, rows: Rows) -> Labels:
         """(n,) int64: 0..9, or NOT_A_DIGIT."""
-        return tf.gather(self._labels, rows)
+        return self._labels[rows]
 
-    def images(self, rows: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
-        """The rows (size,) as step `step` () int32 sees them: (size, 28, 28) float32 in 0..1, distorted."""
-        seed = tf.stack([tf.constant(self._config.data_seed), step])
-        images = as_images(tf.gather(self._pixels, tf.ensure_shape(rows, [self.size])))
+    def pixels(self, rows: Rows) -> Pixels:
+        """(n, 784) uint8, as they are."""
+        return self._pixels[rows]
+
+    def images(self, pixels: Tensor, step: Tensor) -> Tensor:
+        """Pixels (size, 784) uint8 as step `step` () int32 sees them: (size, 28, 28) float32 in 0..1, distorted."""
+        seed = ops.stack([ops.convert_to_tensor(self._config.data_seed, "int32"), step])
+        images = as_images(pixels)
         return degrade(self._augment(images, seed), self._config.degraded, seed)
 
 

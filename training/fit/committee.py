@@ -28,7 +28,7 @@ def join(folder: RunFolder, members: Sequence[RunFolder]) -> RunRecord:
     first = records[0]
     for member, record in zip(members, records, strict=True):
         same = dataclasses.replace(record.config, **{name: getattr(first.config, name) for name in _SEEDS})
-        if same != first.config:
+        if same != first.config or record.backend != first.backend:
             raise RunError(f"the runs {members[0].name!r} and {member.name!r} differ in more than their seeds")
         if record.config.columns != 1:
             raise RunError(f"the run {member.name!r} has {record.config.columns} columns already")

@@ -38,6 +38,7 @@ class RunRecord:
     processor: str
     started: str
     members: tuple[Member, ...] = ()  # of a committee; none: its columns were trained together
+    backend: str = "tensorflow"  # of Keras; a run that does not name it is from before there was another
 
 
 @dataclass(frozen=True, slots=True)

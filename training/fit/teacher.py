@@ -1,6 +1,7 @@
 """Outputs of finished networks for the batches of a run: computed once, kept for every student of those batches."""
 
 import dataclasses
+import functools
 import hashlib
 import io
 import json
@@ -11,10 +12,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import tensorflow as tf
+from keras import ops
 
+from training.backend import Tensor, compiled
 from training.config import TrainingConfig
 from training.data.arrays import CLASSES
+from training.environment import keras_backend
 from training.files import write_atomically
 from training.fit.batches import Batches
 from training.network.outputs import mean_of_columns
@@ -65,15 +68,17 @@ class Teacher:
         return outputs
 
     def _computed(self, batches: Batches, epoch: int) -> npt.NDArray[np.float16]:
-        def output(rows: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
-            images = batches.images(rows, step)[..., tf.newaxis]
-            return tf.add_n([mean_of_columns(each(images, training=False)) for each in self.networks])
+        def output(pixels: Tensor, step: Tensor) -> Tensor:
+            images = batches.images(pixels, step)[..., np.newaxis]
+            return functools.reduce(ops.add, [mean_of_columns(each(images, training=False)) for each in self.networks])
 
-        compiled = tf.function(output)
-        steps = [compiled(tf.constant(rows), tf.constant(step, tf.int32)) for step, rows in batches.epoch(epoch)]
+        run = compiled(output, [variable for each in self.networks for variable in each.variables])
+        steps = [run(batches.pixels(rows), np.asarray(step, np.int32)) for step, rows in batches.epoch(epoch)]
         return (np.stack([np.asarray(each) for each in steps]) / len(self.networks)).astype(np.float16)
 
     def _key(self, config: TrainingConfig) -> str:
         settings = {k: v for k, v in dataclasses.asdict(config).items() if k not in _WITHOUT_EFFECT_ON_BATCHES}
+        if keras_backend() != "tensorflow":
+            settings["backend"] = keras_backend()  # whose distortions are others
         text = json.dumps([self.weights_checksum, settings], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -11,8 +11,9 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
-import tensorflow as tf
+from keras import ops
 
+from training.backend import Tensor, compiled, gradients
 from training.config import TrainingConfig
 from training.data.split import Split
 from training.fit.batches import AddedRows, Batches
@@ -20,7 +21,7 @@ from training.fit.checkpoint import EpochRecord
 from training.fit.loss import digits_loss, novelty_loss
 from training.fit.teacher import Teacher
 from training.fit.training_state import TrainingState
-from training.network.outputs import compiled_outputs
+from training.network.outputs import compiled_outputs, mean_of_columns
 
 
 class Progress(Protocol):
@@ -53,7 +54,8 @@ class Trainer:
         self._validation = split.validation
         self._average_outputs = compiled_outputs(state.average)
         self._dropout_states = [each.state for each in _seed_generators(state.network)]
-        self._run_step = tf.function(self._step)  # compiled for this trainer alone, and gone with it
+        network, average, optimizer = state.network, state.average, state.optimizer
+        self._run_step = compiled(self._step, [*network.variables, *average.variables, *optimizer.variables])
 
     def train(
         self,
@@ -85,34 +87,37 @@ class Trainer:
         losses, hits, digits = [], 0, 0
         taught_outputs = self._teacher.outputs(self._config, self._batches, epoch) if self._teacher else None
         for number, (step, rows) in enumerate(self._batches.epoch(epoch)):
-            taught = None if taught_outputs is None else tf.constant(taught_outputs[number])
-            loss, right, of_digits = self._run_step(tf.constant(rows), tf.constant(step, tf.int32), taught)
+            taught = None if taught_outputs is None else taught_outputs[number]
+            pixels, labels = self._batches.pixels(rows), self._batches.labels(rows)
+            loss, right, of_digits = self._run_step(pixels, labels, np.asarray(step, np.int32), taught)
             losses.append(float(loss))
             hits, digits = hits + int(right), digits + int(of_digits)
             progress.step_done(step + 1, losses[-1])
         return float(np.mean(losses)), hits / digits
 
     def _step(
-        self, rows: tf.Tensor, step: tf.Tensor, taught: tf.Tensor | None
-    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        self, pixels: Tensor, labels: Tensor, step: Tensor, taught: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """One batch: loss, digits read rightly and digits in all, after the weights have moved."""
         config, network = self._config, self._state.network
-        labels, images = self._batches.labels(rows), self._batches.images(rows, step)
+        images = self._batches.images(pixels, step)
         for dropout in self._dropout_states:
-            dropout.assign(tf.cast(tf.stack([config.seed, step]), tf.uint32))
-        with tf.GradientTape() as tape:
-            outputs = network(images[..., tf.newaxis], training=True)
-            loss = digits_loss(config, labels, outputs, taught)
-            loss += config.novelty_weight * novelty_loss(labels, outputs)
-        gradients = tape.gradient(loss, network.trainable_variables)
-        self._state.optimizer.apply(gradients, network.trainable_variables)
-        self._follow(tf.cast(step, tf.float32))
-        right = tf.argmax(tf.reduce_mean(outputs, axis=1)[:, :-1], axis=1) == labels
-        return loss, tf.reduce_sum(tf.cast(right, tf.int32)), tf.reduce_sum(tf.cast(labels >= 0, tf.int32))
+            dropout.assign(ops.cast(ops.stack([config.seed, step]), "uint32"))
 
-    def _follow(self, step: tf.Tensor) -> None:
+        def loss_and_outputs() -> tuple[Tensor, Tensor]:
+            outputs = network(images[..., np.newaxis], training=True)
+            loss = digits_loss(config, labels, outputs, taught)
+            return loss + config.novelty_weight * novelty_loss(labels, outputs), outputs
+
+        loss, outputs, slopes = gradients(loss_and_outputs, network)
+        self._state.optimizer.apply(slopes, network.trainable_variables)
+        self._follow(ops.cast(step, "float32"))
+        right = ops.argmax(mean_of_columns(outputs)[:, :-1], axis=1) == ops.cast(labels, "int32")
+        return loss, ops.sum(ops.cast(right, "int32")), ops.sum(ops.cast(labels >= 0, "int32"))
+
+    def _follow(self, step: Tensor) -> None:
         """Move the average towards the network; faster in the first steps, when there is little to average."""
-        keep = tf.minimum(self._config.averaging, (1 + step) / (10 + step))
+        keep = ops.minimum(self._config.averaging, (1 + step) / (10 + step))
         for average, value in zip(self._state.average.weights, self._state.network.weights, strict=True):
             average.assign(value + keep * (average - value))
 

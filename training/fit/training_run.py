@@ -7,13 +7,15 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-import tensorflow as tf
+import numpy as np
+from keras import ops
 from rich.console import Console
 
+from training.backend import Tensor, make_deterministic
 from training.config import ColumnsConfig, TrainingConfig, apply_settings
 from training.data.arrays import Weights
 from training.data.split import Split
-from training.environment import current_git_state, library_versions, make_deterministic, processor
+from training.environment import current_git_state, keras_backend, library_versions, processor
 from training.errors import RunError
 from training.fit.batches import AddedRows, Batches
 from training.fit.checkpoint import EpochRecord, load_checkpoint, save_checkpoint
@@ -43,7 +45,8 @@ def begin(folder: RunFolder, settings: Mapping[str, Any], resume: bool, restart:
     config = apply_settings(TrainingConfig(), settings, "settings")
     make_room(folder, restart)
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    record = RunRecord(config, current_git_state(), library_versions(), processor(), started)
+    versions = library_versions()
+    record = RunRecord(config, current_git_state(), versions, processor(), started, backend=keras_backend())
     folder.write_record(record)
     return record
 
@@ -124,11 +127,11 @@ def start_weights(config: TrainingConfig, split: Split, added: AddedRows) -> Wei
     return network_weights(state.average)
 
 
-def _first_images(config: TrainingConfig, split: Split, added: AddedRows) -> tf.Tensor:
+def _first_images(config: TrainingConfig, split: Split, added: AddedRows) -> Tensor:
     """The images of the first steps, about a thousand."""
     batches = Batches(config, split.train, added)
     steps = itertools.islice(batches.epoch(1), -(-1000 // batches.size))
-    return tf.concat([batches.images(tf.constant(rows), tf.constant(step, tf.int32)) for step, rows in steps], axis=0)
+    return ops.concatenate([batches.images(batches.pixels(rows), np.asarray(step, np.int32)) for step, rows in steps])
 
 
 def _write_history(folder: RunFolder, history: list[EpochRecord]) -> None:
@@ -155,6 +158,12 @@ def _restored(folder: RunFolder, state: TrainingState) -> list[EpochRecord]:
 def _resumed(folder: RunFolder, settings: Mapping[str, Any]) -> RunRecord:
     record = folder.read_record()
     check_unchanged(folder.name, record.config, settings)
+    if record.backend != keras_backend() and not folder.is_finished:
+        # The other backend draws other distortions: the rest of the run would not be the run that was begun.
+        raise RunError(
+            f"the run {folder.name!r} was begun with KERAS_BACKEND={record.backend}, not {keras_backend()}, and cannot"
+            " change half-way. Resume it with that, or begin another run with --run NAME"
+        )
     git = current_git_state()
     if git.revision != record.git.revision and not folder.is_finished:
         # Two revisions made it, so none of them alone can make it again.

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import keras
 import numpy as np
-import tensorflow as tf
 
+from training.backend import Tensor
 from training.config import TrainingConfig
 from training.data.arrays import Arrays
 from training.errors import RunError
@@ -68,7 +68,7 @@ def new_state(config: TrainingConfig) -> TrainingState:
     return TrainingState(network, average, optimizer)
 
 
-def start_from(state: TrainingState, config: TrainingConfig, images: tf.Tensor) -> None:
+def start_from(state: TrainingState, config: TrainingConfig, images: Tensor) -> None:
     """Give a new state the weights of the model file that `config.start` names.
 
     Args:

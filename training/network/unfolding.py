@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 import onnx
-import tensorflow as tf
 from google.protobuf.message import DecodeError
+from keras import ops
 from onnx import numpy_helper
 
+from training.backend import Tensor
 from training.config import TrainingConfig
 from training.data.arrays import Floats, Weights
 from training.errors import RunError
@@ -38,13 +39,13 @@ def unfolded(path: Path, config: TrainingConfig) -> Weights:
     return weights
 
 
-def settle(network: Any, images: tf.Tensor) -> None:
+def settle(network: Any, images: Tensor) -> None:
     """Move the means that `images` (n, 28, 28) give in the unfolded network out of its biases; outputs stay equal."""
     layers = [each for each in network.layers if each.name.endswith("_normalization")]
     probe = type(network)(network.inputs, [layer.input for layer in layers])
-    values_of_layers = probe(images[..., tf.newaxis], training=False)
+    values_of_layers = probe(images[..., np.newaxis], training=False)
     for layer, values in zip(layers, values_of_layers if len(layers) > 1 else [values_of_layers], strict=True):
-        mean = tf.reduce_mean(tf.cast(values, tf.float32), axis=list(range(len(values.shape) - 1)))
+        mean = ops.mean(ops.cast(values, "float32"), axis=list(range(len(values.shape) - 1)))
         layer.moving_mean.assign(mean)
         layer.beta.assign(layer.beta + mean)
 

@@ -174,3 +174,17 @@ def test_a_damaged_cache_is_one_clear_error(tmp_path: Path, capsys: pytest.Captu
     error = _failed(["data", "--cache-folder", str(tmp_path)], capsys)
     assert "train-images-idx3-ubyte is damaged" in error
     assert "Delete the folder" in error
+
+
+def test_a_backend_that_training_has_not_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    assert "KERAS_BACKEND = 'torch' must be one of tensorflow, jax" in _failed(["train"], capsys)
+
+
+def test_the_column_network_says_that_it_needs_tensorflow(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    assert "the column network needs TensorFlow: unset KERAS_BACKEND" in _failed(["columns"], capsys)

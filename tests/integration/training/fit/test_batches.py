@@ -2,7 +2,6 @@ import dataclasses
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from tests.support.tiny_training import TINY
 from training.data.arrays import NOT_A_DIGIT, LabelledDigits
@@ -41,7 +40,7 @@ def test_own_pictures_join_each_batch_in_turn(digits: LabelledDigits, added: Add
     assert ((rows >= first).sum(axis=1) == 3).all()
     times = np.bincount(rows[rows >= first] - first)
     assert times.max() - times.min() <= 1
-    np.testing.assert_array_equal(batches.labels(tf.range(first, first + 7, dtype=tf.int64)), own.labels)
+    np.testing.assert_array_equal(batches.labels(np.arange(first, first + 7)), own.labels)
 
 
 def test_every_part_of_a_batch_has_its_share_of_added_rows(digits: LabelledDigits, added: AddedRows) -> None:
@@ -71,7 +70,7 @@ def test_batches_follow_the_data_seed_and_no_other(digits: LabelledDigits, added
     def first(**changes: int) -> tuple[list[int], bytes]:
         batches = Batches(dataclasses.replace(CONFIG, **changes), digits, added)  # type: ignore[arg-type]  # all whole
         step, rows = next(batches.epoch(1))
-        images = batches.images(tf.constant(rows), tf.constant(step, tf.int32))
+        images = batches.images(batches.pixels(rows), np.asarray(step, np.int32))
         return list(rows), np.asarray(images).tobytes()
 
     assert first() == first(seed=99, epochs=7)
@@ -79,8 +78,8 @@ def test_batches_follow_the_data_seed_and_no_other(digits: LabelledDigits, added
 
 
 def test_labels_go_with_their_rows(digits: LabelledDigits, added: AddedRows) -> None:
-    labels = Batches(CONFIG, digits, added).labels(tf.constant([0, len(digits)]))
-    assert labels.numpy().tolist() == [digits.labels[0], NOT_A_DIGIT]
+    labels = Batches(CONFIG, digits, added).labels(np.array([0, len(digits)]))
+    assert labels.tolist() == [digits.labels[0], NOT_A_DIGIT]
 
 
 def test_added_rows_are_there_exactly_when_the_settings_ask_for_them(digits: LabelledDigits, added: AddedRows) -> None:
