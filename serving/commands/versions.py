@@ -60,7 +60,7 @@ def rollback(**settings: Any) -> None:
     repository = _Repository(**settings)
     with _failures():
         highest = max(repository.served(), default=0)
-        before = [version for version in _there(repository) if version < highest]
+        before = [each for each in _there(repository) if each < highest and each not in repository.candidates]
         if not before:
             raise ModelRejectedError(f"{repository.folder} has no version below {highest} to go back to")
         _pin(repository, before[-1])
@@ -131,7 +131,7 @@ class _Repository(ModelRepository):
         super().__init__(model_repository, model_name, folder=model_folder)
         self._max_quality_drop = max_quality_drop
         self._is_manual = promote == "manual"
-        self._candidates = {
+        self.candidates = {
             each.version: f"waits: --{name} {each}"
             for name, each in {"shadow": shadow, "canary": canary}.items()
             if each
@@ -142,10 +142,10 @@ class _Repository(ModelRepository):
         if self.policy().versions:
             return {}
         if self._is_manual:
-            others = [version for version in self.versions() if version not in self._candidates]
-            return dict.fromkeys(others[1:], "waits: --promote manual") | self._candidates
-        worse = self.worse(self._max_quality_drop, self._candidates) if self._max_quality_drop < 1 else {}
-        return {version: f"worse: {why}" for version, why in worse.items()} | self._candidates
+            others = [version for version in self.versions() if version not in self.candidates]
+            return dict.fromkeys(others[1:], "waits: --promote manual") | self.candidates
+        worse = self.worse(self._max_quality_drop, self.candidates) if self._max_quality_drop < 1 else {}
+        return {version: f"worse: {why}" for version, why in worse.items()} | self.candidates
 
     def served(self) -> list[int]:
         """Returns the versions to be served, ascending, as far as metadata.json tells."""

@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from hashlib import blake2b
+from urllib.parse import unquote
 
 import numpy as np
 
@@ -60,7 +61,8 @@ class Canary:
 
     def is_chosen(self, caller: Caller) -> bool:
         """Returns True for callers of the canary's share: about as many of many as the share says."""
-        name = caller.owner or caller.name.rpartition(":")[0].partition(":")[2]  # of ipv4:10.0.0.1:40000
+        # Of ipv4:10.0.0.1:40000; gRPC writes ipv6:%5B::1%5D:40000 where HTTP's callers are http:::1:40000.
+        name = caller.owner or unquote(caller.name.rpartition(":")[0].partition(":")[2]).strip("[]")
         salt = self._candidate.version.to_bytes(8, "little")  # each canary has other callers
         digest = blake2b(name.encode(errors="surrogateescape"), digest_size=8, salt=salt).digest()
         return int.from_bytes(digest, "little") < self._limit
@@ -125,7 +127,8 @@ class Canary:
             self._return(verdict)
 
     def _return(self, verdict: Verdict) -> None:
-        self._log.error("canary_returned", canary=self.version, reason=verdict.reason, why=verdict.why)
+        do = f"`versions pin` the served version, then take --canary away: else `latest` serves {self.version}"
+        self._log.error("canary_returned", canary=self.version, reason=verdict.reason, why=verdict.why, do=do)
         self._metrics.returns[verdict.reason].inc()
         self.end()
         self._returned()

@@ -6,13 +6,15 @@ otherwise hide how slow it is.
 1. Only the last WINDOW_SECONDS count, in SLICES.
 2. A share is worse if it exceeds the served version's by the bound and by what chance explains, three standard errors
    of the difference of two independent samples.
-3. Time is compared at equal sizes of batches: a canary gets few requests, so its batches are small.
-4. Nothing is decided below the least number of inferences of each version; for failures a tenth of it, of the canary,
-   is enough.
+3. Time is compared at equal sizes of batches: a canary gets few requests, so its batches are small. It is too long if
+   it exceeds the bound by three standard errors, too: one pause of the process returns nothing.
+4. Refusals are not judged below the least number of inferences of each version; for failures and time a tenth of it,
+   of the canary, is enough: a version that takes seconds makes few.
 """
 
 from collections import deque
 from dataclasses import dataclass, field
+from math import sqrt
 
 from serving.models.quality import Figure, standard_error
 from serving.version_policy import CanaryBounds
@@ -31,7 +33,9 @@ class Tally:
     images: int = 0
     refused: int = 0
     seconds: list[float] = field(default_factory=lambda: [0.0] * SIZES)  # by the batch's size
+    squares: list[float] = field(default_factory=lambda: [0.0] * SIZES)  # of the seconds
     sizes: list[int] = field(default_factory=lambda: [0] * SIZES)  # images, by the batch's size
+    batches: list[int] = field(default_factory=lambda: [0] * SIZES)
 
     def add(self, images: int, refused: int, seconds: float) -> None:
         """Adds an inference of `images`, of which the model has refused some."""
@@ -40,7 +44,9 @@ class Tally:
         self.images += images
         self.refused += refused
         self.seconds[size] += seconds
+        self.squares[size] += seconds**2
         self.sizes[size] += images
+        self.batches[size] += 1
 
     def add_failure(self) -> None:
         """Adds an inference that raised."""
@@ -54,7 +60,16 @@ class Tally:
         self.images += other.images
         self.refused += other.refused
         self.seconds = [one + two for one, two in zip(self.seconds, other.seconds, strict=True)]
+        self.squares = [one + two for one, two in zip(self.squares, other.squares, strict=True)]
         self.sizes = [one + two for one, two in zip(self.sizes, other.sizes, strict=True)]
+        self.batches = [one + two for one, two in zip(self.batches, other.batches, strict=True)]
+
+    def variance(self, size: int) -> float:
+        """Returns the variance of the sum of a size's seconds; of a single batch its square, as no more is known."""
+        count, total = self.batches[size], self.seconds[size]
+        if count < 2:
+            return total**2
+        return max(0.0, self.squares[size] - total**2 / count) * count / (count - 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,14 +125,16 @@ class CanaryTrial:
         )
 
     def _slowness(self, canary: Tally, served: Tally) -> Verdict | None:
-        if not self._bounds.slowdown or min(canary.runs, served.runs) < self._bounds.calls:
+        if not self._bounds.slowdown or canary.runs < self._bounds.calls / 10:
             return None
-        spent = expected = 0.0
+        spent = expected = variance = 0.0
         for size in range(SIZES):
             if canary.sizes[size] and served.sizes[size]:
+                times = canary.sizes[size] / served.sizes[size]
                 spent += canary.seconds[size]
-                expected += served.seconds[size] / served.sizes[size] * canary.sizes[size]
-        if spent <= self._bounds.slowdown * expected:
+                expected += served.seconds[size] * times
+                variance += canary.variance(size) + served.variance(size) * (self._bounds.slowdown * times) ** 2
+        if spent - self._bounds.slowdown * expected <= STANDARD_ERRORS * sqrt(variance) or not expected:
             return None
         return Verdict(
             "slowness", f"it takes {spent / expected:.1f} times as long as the served version, at equal batches"

@@ -15,14 +15,13 @@ from serving.models.repository import CONFIG, ModelRepository
 
 
 def newer_versions(shipped: ModelRepository, served: ModelRepository) -> list[int]:
-    """Returns the versions of `shipped`, ascending, that `served` lacks and that are above its highest.
+    """Returns the versions of `shipped`, ascending, that are above the highest of `served`.
 
-    The highest itself is among them where `served` has another version of that number. Returns none where a folder
-    cannot be read.
+    Returns none where a folder cannot be read.
     """
     with suppress(ModelRejectedError):
         highest = max(served.versions(), default=0)
-        return [each for each in shipped.versions() if each >= highest and not _is_same(shipped, served, each)]
+        return [each for each in shipped.versions() if each > highest]
     return []
 
 

@@ -159,6 +159,8 @@ class ModelReloader:
                     # Than one that is refused itself: compared again, with what is left.
                     registry.refused = {v: each for v, each in refused.items() if each.check != "worse"}
                     wanted, refused = await self._choose(policy, there, copying, new)
+                # First: the canary is compared with what is served, and must not keep that from answering.
+                self._swap({version: wanted[version] for version in sorted(wanted)})
                 canary = await self._canary.choose(
                     there,
                     {*wanted, *copying},
@@ -169,7 +171,6 @@ class ModelReloader:
                     if version not in refused and not (canary and canary.model.version == version):
                         refused[version] = self._as_waiting(version, there[version])
                 registry.refused = refused  # a version that is no longer wanted is no longer a refusal to report
-                self._swap({version: wanted[version] for version in sorted(wanted)})
                 self._close(self._canary.use(canary))
             finally:  # also when a later version raised: those loaded before it are not served
                 self._close([each for version, each in new.items() if self._served.get(version) is not each])

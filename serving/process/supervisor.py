@@ -136,7 +136,8 @@ class Supervisor:
         """Ends the canary in every worker, and in those that will replace them."""
         if self._config.canary:
             self._config = dataclasses.replace(self._config, canary=dataclasses.replace(self._config.canary, share=0.0))
-        await asyncio.gather(*(worker.end_canary() for worker in self._ready_workers()))
+        # Also in those that still load: they have begun with the share.
+        await asyncio.gather(*(worker.end_canary() for worker in [*self._workers, *self._others]))
 
     async def _start(self) -> None:
         self._rates = RateMemory()

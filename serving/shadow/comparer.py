@@ -40,6 +40,8 @@ class Comparer:
             found = answers_of(predictions.digits, predictions.refusals).tobytes()
             if len(found) != images:
                 raise RuntimeError(f"the candidate answered {len(found)} of {images} images")
+            if max(found) > REFUSED:
+                raise RuntimeError(f"the candidate answered {max(found)}, which is no digit")
         except Exception as error:  # the border of the candidate: the next request is another
             counts.count_uncompared("raised", images)
             return error

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import sqrt
+from math import inf, sqrt
 from typing import Self
 
 import numpy as np
@@ -49,6 +49,8 @@ class Change:
         error = sqrt(max((fixed + broken + 1) - (fixed - broken) ** 2 / (n + 2), 0)) / (n + 2)
         quantile, count = float(stats.norm.ppf((1 + LEVEL) / 2)), n
         if groups is not None and (count := len(np.unique(groups))) < n:
+            if count == 1:  # one person's pictures say nothing of others
+                return cls(float(np.mean(before)), float(np.mean(after)), -1.0, 1.0, inf, n, count)
             of_groups = _error_of_groups(after.astype(float) - before, groups)
             quantile, error = float(stats.t.ppf((1 + LEVEL) / 2, count - 1)), max(error, of_groups)
         reach = quantile * error
@@ -131,7 +133,7 @@ def judge(own: Change, others: Sequence[PopulationChange]) -> Verdict:
 
 
 def _error_of_groups(changes: npt.NDArray[np.float64], groups: npt.NDArray[np.int64]) -> float:
-    """Standard error of the mean of `changes`, (n,), whose groups are independent of one another."""
+    """Standard error of the mean of `changes`, (n,), whose groups, two or more, are independent of one another."""
     _, place = np.unique(groups, return_inverse=True)
     sums = np.bincount(place, weights=changes - changes.mean())
     count = len(sums)

@@ -27,7 +27,10 @@ LABELS = {**{str(digit): digit for digit in range(CLASSES)}, "none": NOT_A_DIGIT
 _EXPECTED = "expected 0 to 9, or none"
 _MOST_CSV_BYTES = 64 * 2**20
 _STORE_ID, _STORE_FORM = 0x4D444947, 1  # of the server's database, serving.store.database
-_DAMAGES = (ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, OSError, NotImplementedError)
+_DAMAGES = (
+    *(ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, OSError, NotImplementedError),
+    MemoryError,  # of an array whose header says that it is endless
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +140,10 @@ def _of_store(source: Path) -> StoredPictures:
             if (application, form) != (_STORE_ID, _STORE_FORM):
                 raise DataError(f"{source} is no store of the server, or of another form than {_STORE_FORM}")
             rows = connection.execute(
-                "SELECT pixels, truth, caller, request_id FROM pictures WHERE truth IS NOT NULL ORDER BY id LIMIT ?",
-                (MOST_PICTURES + 1,),
+                # Where it is no picture, its bytes are not read: there may be gigabytes of them.
+                "SELECT CASE WHEN length(pixels) = ? THEN pixels END, truth, substr(caller, 1, 1000),"
+                " substr(request_id, 1, 1000) FROM pictures WHERE truth IS NOT NULL ORDER BY id LIMIT ?",
+                (PIXELS, MOST_PICTURES + 1),
             ).fetchall()
     except (sqlite3.Error, ValueError) as error:
         raise DataError(f"{source} is no store that can be read: {error}") from error

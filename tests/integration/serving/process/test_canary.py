@@ -133,7 +133,8 @@ async def test_one_that_is_slow_or_refuses_much_returns(
     folder = write_tiny_version(repository, 2, slow_graph() if reason == "slowness" else None)
     rewrite_metadata(folder, 2, novelty_threshold=0.5 if reason == "refusals" else 0.9)
     rewrite_metadata(repository / "mnist" / "1", novelty_threshold=0.9)
-    settings = {"model_repository": repository, "canary": ALL, "canary_bounds": SOON}
+    # Without the gate of speed, which would refuse it at once.
+    settings = {"model_repository": repository, "canary": ALL, "canary_bounds": SOON, "max_slowdown": 0.0}
     unsure = images(b"\xff" * 3 + bytes(781))  # novelty 2/3
     async with start_server(**settings) as server:
 
@@ -141,6 +142,13 @@ async def test_one_that_is_slow_or_refuses_much_returns(
             return await metric(server, f'mnist_canary_returns_total{{reason="{reason}",version="2"}} 1.0')
 
         await call_until(server, has_returned, unsure)
+        assert await version_of(server) == 1
+
+
+async def test_one_that_is_much_slower_is_refused_at_the_start(start_server: StartServer, repository: Path) -> None:
+    write_tiny_version(repository, 2, slow_graph())
+    async with start_server(model_repository=repository, canary=ALL) as server:
+        await until(server, lambda description: [each.check for each in description.refused_versions] == ["slow"])
         assert await version_of(server) == 1
 
 

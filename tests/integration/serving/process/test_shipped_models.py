@@ -10,7 +10,7 @@ from serving.logging import configure_logging
 from serving.options import run_command
 from tests.support.changing_repository import POLL, metric, model, until
 from tests.support.servers import StartServer
-from tests.support.tiny_model import rewrite_metadata, write_tiny_version
+from tests.support.tiny_model import write_tiny_version
 
 NOT_COPIED = 'mnist_model_not_copied_info{version="2"} 1.0'
 
@@ -43,21 +43,6 @@ async def test_newer_version_of_the_image_is_reported_until_the_command_has_copi
     async with start_server(model_repository=repository, shipped_models=shipped) as server:
         assert (await model(server)).version == 2
         assert warnings(capsys) == []
-
-
-async def test_another_version_of_the_same_number_is_reported(
-    start_server: StartServer,
-    repository: Path,
-    tmp_path_factory: pytest.TempPathFactory,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    shipped = tmp_path_factory.mktemp("shipped")
-    write_tiny_version(repository, 2)
-    rewrite_metadata(write_tiny_version(shipped, 2), 2, created="2026-11-29T12:00:00Z")
-    configure_logging("json", "info")
-    async with start_server(model_repository=repository, shipped_models=shipped) as server:
-        assert [warning["versions"] for warning in warnings(capsys)] == [[2]]
-        assert await metric(server, NOT_COPIED)
 
 
 async def test_older_versions_of_the_image_and_a_folder_that_is_not_there_are_no_matter(

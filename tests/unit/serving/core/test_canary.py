@@ -106,14 +106,42 @@ def test_one_that_always_fails_returns_after_a_tenth_of_the_calls_and_without_th
     assert inferences.verdict() == "failures"
 
 
-@pytest.mark.parametrize("worse", [{"refused": 1.0}, {"seconds": 1.0}])
-def test_below_the_least_number_of_either_version_nothing_else_is_decided(worse: dict[str, float]) -> None:
+def test_below_the_least_number_of_either_version_refusals_are_not_judged() -> None:
     few, fewer = Inferences(), Inferences()
     few.run(SERVED, 4000)
-    few.run(CANARY, 199, **worse)
+    few.run(CANARY, 199, refused=1.0)
     fewer.run(SERVED, 199)
-    fewer.run(CANARY, 4000, **worse)
+    fewer.run(CANARY, 4000, refused=1.0)
     assert (few.verdict(), fewer.verdict()) == ("", "")
+
+
+def test_one_that_takes_seconds_returns_after_a_tenth_of_the_calls() -> None:
+    inferences = Inferences()
+    inferences.run(SERVED, 4000)
+    inferences.run(CANARY, 19, seconds=2.0)
+    assert inferences.verdict() == ""
+    inferences.run(CANARY, 1, seconds=2.0)
+    assert inferences.verdict() == "slowness"
+
+
+@pytest.mark.parametrize("of_both", [1, 20])
+def test_one_pause_returns_no_canary(of_both: int) -> None:
+    inferences = Inferences()
+    inferences.run(SERVED, 4000)
+    inferences.run(CANARY, 200)
+    tally = inferences.trial.tally(CANARY)
+    assert tally is not None
+    tally.add(of_both % 8 + 1, 0, 25.0)  # a second's work of both together
+    assert inferences.verdict() == ""
+
+
+@pytest.mark.parametrize(
+    ("grpc", "http"), [("ipv4:10.0.0.1:40000", "http:10.0.0.1:50000"), ("ipv6:%5B::1%5D:58726", "http:::1:40000")]
+)
+def test_an_address_is_one_caller_by_grpc_and_http(grpc: str, http: str) -> None:
+    for version in range(1, 30):
+        one = canary(0.5, version)
+        assert one.is_chosen(Caller(grpc)) == one.is_chosen(Caller(http))
 
 
 def test_faults_that_both_versions_have_return_none() -> None:

@@ -26,7 +26,7 @@ def test_only_what_is_above_the_highest_is_newer(shipped: ModelRepository, serve
     assert newer_versions(shipped, served) == []  # there is no folder, and the start says that
     write_tiny_version(served.folder.parent, 2)
     assert newer_versions(shipped, served) == [3]
-    write_tiny_version(served.folder.parent, 3)
+    write_tiny_version(served.folder.parent, 3)  # perhaps another one, trained here: it stays
     assert newer_versions(shipped, served) == []
     write_tiny_version(served.folder.parent, 4)
     assert newer_versions(shipped, served) == []

@@ -110,3 +110,10 @@ def test_few_digits_that_are_lost_are_seen_by_picture_though_the_gate_would_pass
     lost = change(4960, 20, 0, 20)
     assert population(lost).is_worse
     assert not population(lost, is_good=False).is_worse
+
+
+def test_pictures_of_one_person_prove_nothing() -> None:
+    before, after = np.zeros(20, bool), np.ones(20, bool)
+    change = Change.of(before, after, np.zeros(20, np.int64))
+    assert (change.before, change.after, change.low, change.high) == (0.0, 1.0, -1.0, 1.0)
+    assert not change.is_better
