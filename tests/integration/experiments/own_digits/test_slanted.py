@@ -40,9 +40,9 @@ def test_pictures_go_to_folders_by_writer_and_fresh_ones_are_read(
     write_pictures(tmp_path, _few())
     assert len(list((tmp_path / "learned").iterdir())) == len(LEARNED)
     assert sum(1 for _ in tmp_path.glob("*/*/*/*.png")) == 30
-    assert main(["read", str(tmp_path / "fresh"), "models/mnist/3", "models/mnist-cascade/2"]) == 0
+    assert main(["read", str(tmp_path / "fresh"), "models/mnist/3", "models/mnist-cascade/3"]) == 0
     read = capsys.readouterr().out
     assert "mnist/3" in read
-    assert "mnist-cascade/2" in read
+    assert "mnist-cascade/3" in read
     assert "of 12" in read
     assert main(["read", str(tmp_path / "nowhere"), "models/mnist/3"]) == 1
