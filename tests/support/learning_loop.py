@@ -33,6 +33,7 @@ JUDGED = 200  # compared pictures with feedback before the canary begins
 SECONDS = 900.0  # for anything that is waited for: the machine may be busy
 ALERT = "DigitsInputChanged"
 _PACE_SECONDS = 0.25  # between two calls of the counter
+_SEED = 20261129  # of the choice of pictures that feedback is given on
 _STEP = 50  # pictures between two looks
 
 _T = TypeVar("_T")
@@ -232,7 +233,7 @@ class Loop:
 
     def _give_feedback(self) -> None:
         """Feedback on 200 pictures of the new population, chosen by chance; the store has them afterwards."""
-        chosen = np.random.default_rng(0).permutation(len(self._traffic.new))[:200]
+        chosen = np.random.default_rng(_SEED).permutation(len(self._traffic.new))[:200]
         given = self._callers.read([self._traffic.new[row] for row in chosen], with_feedback=True)
         self.findings.feedback_wrong = sum(not is_right for _, _, is_right in given)
 
