@@ -1,15 +1,10 @@
 """A real Prometheus runs every query of the dashboards on what a real server counts, and the figures are right."""
 
 import json
-import re
 import shutil
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlencode
-from urllib.request import urlopen
 
 import aiohttp
 import pytest
@@ -18,7 +13,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from mnist_digits import AsyncDigitClient
 from serving.process.standalone import Standalone
 from tests.support.deployment import DASHBOARDS, panel_queries
-from tests.support.processes import completed, started
+from tests.support.processes import completed
+from tests.support.prometheus import answer, prometheus
 from tests.support.servers import StartServer
 from tests.support.tiny_model import image_of
 
@@ -47,36 +43,15 @@ def open_metrics(snapshots: dict[int, Snapshot]) -> str:
 
 
 @contextmanager
-def prometheus(folder: Path, snapshots: dict[int, Snapshot]) -> Iterator[str]:
+def holding(folder: Path, snapshots: dict[int, Snapshot]) -> Iterator[str]:
     """Address of a Prometheus that holds these samples and scrapes nothing."""
     samples, configuration, data = folder / "samples", folder / "prometheus.yml", folder / "data"
     samples.write_text(open_metrics(snapshots))
     configuration.write_text("global: {}\n")
     made = completed(["promtool", "tsdb", "create-blocks-from", "openmetrics", samples, data])
     assert made.returncode == 0, made.stderr
-    flags = [f"--config.file={configuration}", f"--storage.tsdb.path={data}", "--storage.tsdb.retention.time=100y"]
-    with started(["prometheus", *flags, "--web.listen-address=127.0.0.1:0"], stderr=subprocess.PIPE) as process:
-        assert process.stderr
-        address, said = "", ""
-        for line in process.stderr:
-            said += line
-            if listening := re.search(r'msg="Listening on" address=(\S+)', line):
-                address = listening[1]
-            if "ready to receive web requests" in line and address:
-                break
-        else:
-            raise AssertionError(said)
+    with prometheus(configuration, data, "--storage.tsdb.retention.time=100y") as address:
         yield address
-
-
-def answer(address: str, expression: str) -> list[dict[str, Any]]:
-    """Series of an instant query; the query must succeed."""
-    query = urlencode({"query": expression.replace("$__rate_interval", "1d"), "time": ASKED})
-    with urlopen(f"http://{address}/api/v1/query?{query}", timeout=30) as response:
-        body = json.load(response)
-    assert body["status"] == "success"
-    result: list[dict[str, Any]] = body["data"]["result"]
-    return result
 
 
 async def test_queries_of_the_dashboards_run_and_those_of_feedback_have_the_right_values(
@@ -94,8 +69,11 @@ async def test_queries_of_the_dashboards_run_and_those_of_feedback_have_the_righ
     probability = predictions[0].probability
     queries = [(title, target["expr"]) for title, target in panel_queries()]
     queries += [("annotation", each["expr"]) for board in DASHBOARDS for each in board["annotations"]["list"]]
-    with prometheus(tmp_path, {BEFORE: before, AFTER: after}) as address:
-        answers = {(title, expression): answer(address, expression) for title, expression in queries}
+    with holding(tmp_path, {BEFORE: before, AFTER: after}) as address:
+        answers = {
+            (title, expression): answer(address, expression.replace("$__rate_interval", "1d"), ASKED)
+            for title, expression in queries
+        }
     found = {
         expression: [float(series["value"][1]) for series in result]
         for (title, expression), result in answers.items()
