@@ -23,12 +23,12 @@ from serving.auth.api_keys import Caller
 from serving.auth.rate_limits import RateLimits
 from serving.core.admission import Admission
 from serving.core.batcher import Batcher
+from serving.core.candidates.shadow import Shadow
 from serving.core.classifier import Classifier
 from serving.core.decoders import Decoders
 from serving.core.picture_decoder import PictureDecoder
 from serving.core.registry import Registry, ServedModel
 from serving.core.runner import LoopRunner
-from serving.core.shadow import Shadow
 from serving.image.header import most_units
 from serving.image.picture import ImageLimits
 from serving.metrics.metrics import Metrics

@@ -12,7 +12,7 @@ import os
 import re
 from collections.abc import Iterable
 
-from serving.request_trace import trace_parent
+from serving.traces.request_trace import trace_parent
 
 REQUEST_ID = "x-request-id"
 LONGEST_GIVEN = 100

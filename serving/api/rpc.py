@@ -21,7 +21,7 @@ from serving.auth.api_keys import NOBODY, Caller
 from serving.auth.authenticator import Authenticator
 from serving.logging import Logger
 from serving.metrics.metrics import Metrics
-from serving.request_trace import TRACEPARENT, RequestTrace, Tracer
+from serving.traces.request_trace import TRACEPARENT, RequestTrace, Tracer
 
 # Answers a unary call: returns the response.
 Unary = Callable[[bytes, Call], Awaitable[bytes]]

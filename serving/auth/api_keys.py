@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 from serving.errors import ConfigError
 from serving.files import why_unreadable
-from serving.request_trace import RequestTrace
+from serving.traces.request_trace import RequestTrace
 
 CLASSIFY, ADMIN = "classify", "admin"
 SCOPES = frozenset({CLASSIFY, ADMIN})

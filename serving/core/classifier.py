@@ -13,17 +13,17 @@ from serving.auth.rate_limits import RateLimits
 from serving.core.admission import MIN_RETRY_SECONDS, Admission
 from serving.core.batch_queue import NO_DEADLINE
 from serving.core.batcher import Batcher, Result
-from serving.core.canary import Canary
+from serving.core.candidates.canary import Canary
+from serving.core.candidates.shadow import Shadow
 from serving.core.feedback import Recorder
 from serving.core.picture_decoder import Images, PictureDecoder
 from serving.core.registry import Registry
 from serving.core.results import Admitted, Recorded, Shadowed, Traced, note_batch
-from serving.core.shadow import Shadow
 from serving.errors import ExpiredError, InvalidRequestError, OverloadedError, TooLateError
 from serving.image.picture import Quality
 from serving.metrics.metrics import Metrics
 from serving.predictions import Pixels, Predictions, Refusal
-from serving.request_trace import DECODE_QUEUE, QUEUE
+from serving.traces.request_trace import DECODE_QUEUE, QUEUE
 
 # Share of a caller's remaining time that batches may take. The rest is for decoding, encoding and gRPC, which the
 # batcher's estimate leaves out, and for the error of the estimate (decision 0030).

@@ -26,7 +26,7 @@ from serving.errors import ExplanationsFullError, NotExplainableError
 from serving.models.graph_layers import UNSURE, Layer
 from serving.models.loaded_model import ExplainingGraph, LoadedModel
 from serving.predictions import SIDE, Floats, Pixels, Predictions
-from serving.request_trace import ANSWER, DECODE_QUEUE, EXPLAIN, QUEUE
+from serving.traces.request_trace import ANSWER, DECODE_QUEUE, EXPLAIN, QUEUE
 
 CAPACITY = 8  # requests that run or wait; one takes about half a second on a busy processor
 OCCLUSION_SIDE = 4  # pixels of the square of paper

@@ -19,7 +19,7 @@ from serving.auth.api_keys import Caller
 from serving.auth.rate_limits import RateLimits
 from serving.core.admission import Admission
 from serving.core.batch_queue import NO_DEADLINE
-from serving.core.shadow import Shadow
+from serving.core.candidates.shadow import Shadow
 from serving.errors import (
     ExpiredError,
     FeedbackFullError,

@@ -21,7 +21,7 @@ from serving.image.header import decoding_units
 from serving.image.picture import Framed, ImageLimits, Quality, is_small_png
 from serving.metrics.metrics import Metrics
 from serving.predictions import NO_REMARKS, PIXELS, Pixels
-from serving.request_trace import RequestTrace
+from serving.traces.request_trace import RequestTrace
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from serving.errors import InvalidRequestError, NotReadyError
 from serving.image.picture import ImageLimits
 from serving.predictions import Pixels, Predictions, join
 from serving.readings import Layout, Line, Reading
-from serving.request_trace import ANSWER, DECODE_QUEUE, LINES, QUEUE, RequestTrace
+from serving.traces.request_trace import ANSWER, DECODE_QUEUE, LINES, QUEUE, RequestTrace
 
 if TYPE_CHECKING:  # importing them loads OpenCV and Pillow
     from serving.image.segmentation.columns import ReadStrips

@@ -3,10 +3,10 @@
 from serving.auth.api_keys import Caller
 from serving.core.admission import Admission
 from serving.core.batcher import Result
+from serving.core.candidates.shadow import Shadow
 from serving.core.feedback import Recorder
-from serving.core.shadow import Shadow
 from serving.predictions import Pixels, Predictions
-from serving.request_trace import ANSWER, RequestTrace
+from serving.traces.request_trace import ANSWER, RequestTrace
 
 
 class _Passed:

@@ -4,7 +4,7 @@ from functools import partial
 
 from serving.config import DEFAULT_BATCH_SIZE, Config
 from serving.core.batcher import Batcher
-from serving.core.canary import Canary
+from serving.core.candidates.canary import Canary
 from serving.core.drift import DriftObserver
 from serving.core.registry import Registry, ServedModel
 from serving.core.runner import LoopRunner, ThreadRunner

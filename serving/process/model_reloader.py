@@ -12,14 +12,14 @@
 import asyncio
 from collections.abc import Callable, Collection, Sequence
 
-from serving.core.canary import Canary
+from serving.core.candidates.canary import Canary
 from serving.core.registry import MOST_REPORTED, RefusedVersion, Registry, ServedModel
 from serving.errors import ModelRejectedError
 from serving.logging import Logger
 from serving.metrics.metrics import Metrics
 from serving.models.loaded_model import LoadedModel
 from serving.models.repository import CHECKS, ModelRepository, Stamp
-from serving.process.candidates import CanaryModel
+from serving.process.candidates.parts import CanaryModel
 from serving.process.promotion import PromotionGate
 from serving.version_policy import VersionPolicy
 

@@ -51,7 +51,7 @@ from serving.metrics.merge import values
 from serving.metrics.metrics import Metrics
 from serving.models.column_network import ColumnNetwork
 from serving.models.onnx_session import RUNTIME_VERSION
-from serving.process.candidates import make_canary, make_shadow
+from serving.process.candidates.parts import make_canary, make_shadow
 from serving.process.model_loading import make_reloader
 from serving.process.recycling import held_bytes
 from serving.process.store_parts import StoreParts

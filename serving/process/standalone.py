@@ -12,9 +12,9 @@ from serving.config import Config
 from serving.drift.windows import DriftWindows
 from serving.errors import ModelRejectedError
 from serving.logging import Logger
+from serving.process.candidates.shadow_process import ShadowProcess
 from serving.process.heap import heap_trimmed_regularly
 from serving.process.server import Server
-from serving.process.shadow_process import ShadowProcess
 from serving.process.watchdog import end_if_stuck, watchdog
 
 

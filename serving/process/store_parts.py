@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 from serving.auth.rate_limits import RateLimits
 from serving.config import Config
+from serving.core.candidates.shadow import Shadow
 from serving.core.feedback import Feedback, Recorder, StoreObserver
-from serving.core.shadow import Shadow
 from serving.logging import Logger
 from serving.metrics.metrics import Metrics
 from serving.store.memory import RecentMemory, RecentPlace

@@ -33,8 +33,8 @@ from serving.logging import Logger
 from serving.metrics.merge import lasting, summed
 from serving.metrics.supervisor_metrics import SupervisorMetrics
 from serving.process import recycling
+from serving.process.candidates.shadow_process import ShadowProcess
 from serving.process.recycling import MemoryGrowth, held_bytes
-from serving.process.shadow_process import ShadowProcess
 from serving.process.trusted_files import TrustedFiles
 from serving.process.worker_process import WorkerProcess
 from serving.store.memory import RecentMemory

@@ -1,7 +1,7 @@
 """Records sampled requests as OpenTelemetry's spans, and sends them by OTLP over HTTP. Needs the extra `traces`.
 
-1. A request is measured as it runs (serving.request_trace), and its spans are made at its end, all at once: with the
-   SDK's own tracer they would take ten times as long.
+1. A request is measured as it runs (serving.traces.request_trace), and its spans are made at its end, all at once: with
+   the SDK's own tracer they would take ten times as long.
 2. The SDK's batch processor sends from a thread of its own. The event loop never waits for it, whatever the collector
    does. Beyond MOST_SPANS that wait, requests are not recorded.
 3. What OpenTelemetry has to complain about goes to the log, once a minute at most.
@@ -27,7 +27,7 @@ from opentelemetry.trace.status import Status, StatusCode
 from serving import __version__
 from serving.errors import shown
 from serving.logging import Logger
-from serving.request_trace import Attribute, RequestTrace, trace_parent
+from serving.traces.request_trace import Attribute, RequestTrace, trace_parent
 from serving.traces.sampling import Sampling
 
 MOST_SPANS = 4096  # that wait to be sent: about 4 MiB

@@ -29,7 +29,7 @@ from serving.errors import InvalidRequestError
 from serving.logging import Logger
 from serving.metrics.metrics import Metrics
 from serving.predictions import Predictions
-from serving.request_trace import Tracer
+from serving.traces.request_trace import Tracer
 from serving.version_policy import LARGEST_VERSION
 
 SERVICE = digits_pb2.DESCRIPTOR.services_by_name["DigitClassifier"].full_name

@@ -18,7 +18,7 @@ import grpc
 
 from serving.api.request_ids import REQUEST_ID
 from serving.auth.api_keys import Caller
-from serving.request_trace import RequestTrace
+from serving.traces.request_trace import RequestTrace
 
 Metadata = Iterable[tuple[str, str | bytes]]
 Kind = Literal["unary", "server_stream", "bidi_stream"]

@@ -18,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 from serving.api.http.connection import EXTENSION, HttpConnection
 from serving.api.request_ids import REQUEST_ID, given_id, new_id
 from serving.logging import Logger
-from serving.request_trace import TRACEPARENT
+from serving.traces.request_trace import TRACEPARENT
 
 ID_KEY = "request_id"  # of the scope: the request's id
 ROUTE_KEY = "route"  # of the scope: the path with its parameters in braces, where it has any

@@ -19,7 +19,7 @@ from serving.auth.api_keys import NOBODY, Caller
 from serving.auth.authenticator import Authenticator
 from serving.logging import Logger
 from serving.metrics.metrics import Metrics
-from serving.request_trace import TRACEPARENT, RequestTrace, Tracer
+from serving.traces.request_trace import TRACEPARENT, RequestTrace, Tracer
 
 CLIENT_LEFT = 499  # status of a response that nobody reads, as nginx has it
 ANSWER_SECONDS = 30.0  # deadline of a call: HTTP has none of its own

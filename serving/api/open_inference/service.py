@@ -31,7 +31,7 @@ from serving.core.classifier import Classifier
 from serving.errors import InvalidRequestError, NotSupportedError
 from serving.logging import Logger
 from serving.metrics.metrics import Metrics
-from serving.request_trace import Tracer
+from serving.traces.request_trace import Tracer
 
 SERVICE = protocol.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
 # Requests of one stream that are answered at the same time. Bounds what one caller can queue; further messages are not

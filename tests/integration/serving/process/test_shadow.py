@@ -48,6 +48,10 @@ async def stub_of(service: Standalone | Supervisor) -> AsyncIterator[DigitClassi
         yield DigitClassifierStub(channel)
 
 
+def shadow_processes() -> list[psutil.Process]:
+    return [each for each in psutil.Process().children() if "serving.process.candidates.shadow" in each.cmdline()]
+
+
 def images(*pixels: bytes) -> digits_pb2.ClassifyRequest:
     return digits_pb2.ClassifyRequest(images=[digits_pb2.Image(pixels=each) for each in pixels])
 
@@ -220,7 +224,9 @@ async def test_killed_shadow_process_is_started_again(start_server: StartServer,
     async with start_server(model_repository=repository, shadow=ALL) as server:
         await until_loaded(server)
         await classify_until(server, images(image_of(3)), lambda found: found["images_total", "same"] > 0)
-        (process,) = [each for each in psutil.Process().children() if "serving.process.shadow" in each.cmdline()]
+        (process,) = [
+            each for each in psutil.Process().children() if "serving.process.candidates.shadow" in each.cmdline()
+        ]
         process.kill()
         found = await until_counted(server, lambda found: found["restarts_total",] == 1)
         assert found["images_total", "same"] > 0  # what was counted stays
@@ -263,4 +269,6 @@ async def test_without_a_candidate_there_is_no_process_and_nothing_is_counted(
         compare = ["compare", "--http-port", str(server.http_port)]
         assert await asyncio.to_thread(run_command, versions, compare) == 1
         assert "start it with --shadow VERSION:SHARE" in capsys.readouterr().err
-        assert not [each for each in psutil.Process().children() if "serving.process.shadow" in each.cmdline()]
+        assert not [
+            each for each in psutil.Process().children() if "serving.process.candidates.shadow" in each.cmdline()
+        ]

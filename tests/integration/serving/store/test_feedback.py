@@ -1,12 +1,8 @@
 """Feedback over gRPC and HTTP: taken, corrected, refused, counted, and never in the way of an answer."""
 
-import asyncio
 import json
-import os
-import signal
 import sqlite3
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,74 +13,13 @@ import pytest
 from protos.inference import open_inference_pb2
 from protos.mnist.v1 import digits_pb2
 from protos.mnist.v1.digits_pb2_grpc import DigitClassifierStub
-from serving.config import Config
-from serving.logging import get_logger
 from serving.process.standalone import Standalone
-from serving.process.supervisor import Supervisor
 from tests.integration.serving.auth.test_api_keys import MakeKey, file, make_key  # noqa: F401  # fixtures
-from tests.integration.serving.process.test_workers import until_replaced
-from tests.support.engine import ENGINE
+from tests.support.feedback import PATH, code_of, feedback, images, kept, stub_of
 from tests.support.processes import ROOT
 from tests.support.servers import StartServer
 from tests.support.tiny_model import image_of
 from tests.support.web import Web, web
-from tests.unit.serving.store.test_keeper import no_file_longer_than
-
-PATH = "/v1/feedback"
-
-
-def images(*digits: int) -> digits_pb2.ClassifyRequest:
-    return digits_pb2.ClassifyRequest(images=[digits_pb2.Image(pixels=image_of(digit)) for digit in digits])
-
-
-def feedback(request_id: str, index: int, digit: int | None) -> digits_pb2.FeedbackRequest:
-    truth: dict[str, Any] = {"no_digit": True} if digit is None else {"digit": digit}
-    return digits_pb2.FeedbackRequest(request_id=request_id, index=index, **truth)
-
-
-def kept(path: Path) -> dict[tuple[str, int], tuple[int, int, bytes]]:
-    """Digit, truth and pixels by request and index, as another program reads them."""
-    with closing(sqlite3.connect(path)) as connection:
-        rows = connection.execute("SELECT request_id, image_index, digit, truth, pixels FROM pictures").fetchall()
-    return {(row[0], row[1]): row[2:] for row in rows}
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Path:
-    return tmp_path / "store.db"
-
-
-@asynccontextmanager
-async def stub_of(port: int, **options: Any) -> AsyncIterator[DigitClassifierStub]:
-    own = [("grpc.use_local_subchannel_pool", 1)]
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", own) as channel:
-        yield DigitClassifierStub(channel, **options)
-
-
-@pytest.fixture
-async def server(start_server: StartServer, store: Path) -> AsyncIterator[Standalone]:
-    async with start_server(store=store) as running:
-        yield running
-
-
-@pytest.fixture
-async def stub(server: Standalone) -> AsyncIterator[DigitClassifierStub]:
-    async with stub_of(server.grpc_port) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def caller(server: Standalone) -> AsyncIterator[Web]:
-    async with web(server.http_port) as opened:
-        yield opened
-
-
-async def code_of(call: Any) -> str:
-    try:
-        await call
-    except grpc.aio.AioRpcError as error:
-        return str(error.code().name)
-    return "OK"
 
 
 async def test_a_grpc_caller_gives_feedback_and_corrects_it(stub: DigitClassifierStub, store: Path) -> None:
@@ -288,56 +223,3 @@ async def test_feedback_is_counted_by_truth_outcome_and_probability(caller: Web,
     assert total == pytest.approx(sum(sure))
     squares = (1 - sure[0]) ** 2 + sure[1] ** 2 + sure[2] ** 2
     assert metrics["mnist_feedback_squared_error_total"] == pytest.approx(squares)
-
-
-async def test_a_full_disk_loses_feedback_and_no_answer(caller: Web, stub: DigitClassifierStub) -> None:
-    answer = await stub.Classify(images(4))
-    with no_file_longer_than(64 * 1024):
-        codes = []
-        for number in range(60):
-            answer = await stub.Classify(images(number % 10))
-            assert len(answer.predictions) == 1
-            codes.append(await code_of(stub.Feedback(feedback(answer.request_id, 0, 1))))
-        assert set(codes) <= {"OK", "UNAVAILABLE"}
-        assert codes[-1] == "UNAVAILABLE"
-        status, refused, _ = await caller.post(PATH, json.dumps({"request_id": answer.request_id, "digit": 1}))
-        assert (status, refused["code"]) == (503, "UNAVAILABLE")
-        assert "store.db" not in refused["message"]
-    assert (await caller.metrics())['mnist_store_failures_total{reason="full"}'] >= 1
-
-
-async def test_a_damaged_store_does_not_keep_the_server_from_serving(start_server: StartServer, store: Path) -> None:
-    store.write_bytes(b"no database" * 1000)
-    async with start_server(store=store) as server, stub_of(server.grpc_port) as stub, web(server.http_port) as caller:
-        answer = await stub.Classify(images(4))
-        assert await code_of(stub.Feedback(feedback(answer.request_id, 0, 1))) == "UNAVAILABLE"
-        assert (await caller.metrics())['mnist_store_failures_total{reason="damaged"}'] >= 1
-    assert store.read_bytes() == b"no database" * 1000
-
-
-async def test_any_worker_takes_feedback_and_a_killed_one_loses_none_that_was_acknowledged(
-    tiny_repository: Path, store: Path
-) -> None:
-    config = Config(
-        model_repository=tiny_repository, grpc_port=0, http_port=0, device="cpu", grpc_engine=ENGINE, store=store
-    )
-    async with Supervisor(config, get_logger(), workers=2) as supervisor:
-        answers, acknowledged = [], set()
-        for number in range(12):  # a connection each: the kernel spreads them
-            async with stub_of(supervisor.grpc_port) as stub:
-                answers.append(await stub.Classify(images(number % 10), metadata=[("x-request-id", f"r{number}")]))
-        for number in range(6):
-            async with stub_of(supervisor.grpc_port) as stub:
-                await stub.Feedback(feedback(f"r{number}", 0, 1))
-            acknowledged.add((f"r{number}", 0))
-        died = supervisor.worker_pids[0]
-        os.kill(died, signal.SIGKILL)
-        assert set(kept(store)) == acknowledged
-        await until_replaced(supervisor, died)
-        async with asyncio.timeout(30):
-            for number in range(6, 12):  # what the killed worker answered is still at hand
-                async with stub_of(supervisor.grpc_port) as stub:
-                    await stub.Feedback(feedback(f"r{number}", 0, 1), wait_for_ready=True)
-                acknowledged.add((f"r{number}", 0))
-    assert set(kept(store)) == acknowledged
-    assert all(truth == 1 for _, truth, _ in kept(store).values())

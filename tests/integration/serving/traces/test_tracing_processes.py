@@ -31,6 +31,15 @@ def classify(address: str) -> int:
         return int(DigitClassifierStub(channel).Classify(RAW, timeout=60).predictions[0].digit)
 
 
+def ended(process: Popen[str]) -> str:
+    """Ends the server by SIGTERM, with status 0. Returns its log."""
+    process.send_signal(signal.SIGTERM)
+    _, log = process.communicate(timeout=END_SECONDS)
+    assert process.returncode == 0
+    assert "threads_left" not in log
+    return log
+
+
 def test_every_worker_sends_its_own_and_the_last_at_the_end(tiny_repository: Path) -> None:
     with collector() as received, serving(received.endpoint, tiny_repository, 2) as process:
         address = until_event(process, "serving")["grpc"]
@@ -43,9 +52,7 @@ def test_every_worker_sends_its_own_and_the_last_at_the_end(tiny_repository: Pat
             pids = {resource["process.pid"] for resource in received.resources}
             assert calls < 80
         assert classify(address) == 3
-        process.send_signal(signal.SIGTERM)
-        _, log = process.communicate(timeout=END_SECONDS)
-        assert process.returncode == 0
+        log = ended(process)
         assert process.pid not in pids
         assert len(received.whole()) == calls + 1
         assert len({resource["service.instance.id"] for resource in received.resources}) == 2
@@ -59,11 +66,8 @@ def test_a_collector_that_never_answers_delays_neither_an_answer_nor_the_end(tin
         connection, _ = listening.accept()  # by the exporter, which waits from now on
         with connection:
             assert [classify(address) for _ in range(20)] == [3] * 20
-            process.send_signal(signal.SIGTERM)
-            _, log = process.communicate(timeout=END_SECONDS)
-        assert process.returncode == 0
+            log = ended(process)
         assert "traces_not_sent" in log
-        assert "threads_left" not in log
 
 
 def test_a_collector_that_is_not_there_delays_neither_an_answer_nor_the_end(tiny_repository: Path) -> None:
@@ -74,11 +78,8 @@ def test_a_collector_that_is_not_there_delays_neither_an_answer_nor_the_end(tiny
         assert classify(address) == 3
         assert "retrying" in until_event(process, "traces_failing")["why"]
         assert [classify(address) for _ in range(20)] == [3] * 20
-        process.send_signal(signal.SIGTERM)
-        _, log = process.communicate(timeout=END_SECONDS)
-        assert process.returncode == 0
+        log = ended(process)
         assert "traces_not_sent" in log
-        assert "threads_left" not in log
 
 
 def test_without_opentelemetry_the_server_says_what_to_install(tiny_repository: Path, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from serving.logging import get_logger
-from serving.request_trace import QUEUE
+from serving.traces.request_trace import QUEUE
 from serving.traces.sampling import sampling
 from serving.traces.tracer import MOST_SPANS, SpanTracer
 from tests.support.collector import collector, endpoint_of, silent_collector

@@ -5,8 +5,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from serving.auth.api_keys import ApiKey, Caller
-from serving.core.canary import Canary
-from serving.core.canary_trial import SLICES, WINDOW_SECONDS, CanaryTrial
+from serving.core.candidates.canary import Canary
+from serving.core.candidates.canary_trial import SLICES, WINDOW_SECONDS, CanaryTrial
 from serving.core.registry import Registry
 from serving.logging import get_logger
 from serving.metrics.canary_metrics import CanaryMetrics

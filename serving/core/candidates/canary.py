@@ -14,7 +14,7 @@ from urllib.parse import unquote
 import numpy as np
 
 from serving.auth.api_keys import Caller
-from serving.core.canary_trial import CanaryTrial, Tally, Verdict
+from serving.core.candidates.canary_trial import CanaryTrial, Tally, Verdict
 from serving.core.registry import Registry, ServedModel
 from serving.core.runner import RunModel
 from serving.logging import Logger

@@ -88,7 +88,7 @@ class ShadowProcess:
         signal.pthread_sigmask(signal.SIG_BLOCK, IGNORED_SIGNALS)
         try:
             process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "serving.process.shadow", str(packets.fileno()), str(self._memory)),
+                *(sys.executable, "-m", "serving.process.candidates.shadow", str(packets.fileno()), str(self._memory)),
                 stdin=asyncio.subprocess.PIPE,
                 pass_fds=[packets.fileno(), self._memory],
             )

@@ -3,9 +3,9 @@
 from collections.abc import Awaitable, Callable, Collection, Mapping
 
 from serving.config import Config
-from serving.core.canary import Canary
+from serving.core.candidates.canary import Canary
+from serving.core.candidates.shadow import Shadow
 from serving.core.registry import RefusedVersion, Registry, ServedModel
-from serving.core.shadow import Shadow
 from serving.logging import Logger
 from serving.metrics.metrics import Metrics
 from serving.models.repository import Stamp

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from serving.request_trace import DECODE_QUEUE, QUEUE, RequestTrace, trace_parent
+from serving.traces.request_trace import DECODE_QUEUE, QUEUE, RequestTrace, trace_parent
 
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 

@@ -1,4 +1,4 @@
-"""`python -m serving.process.shadow PACKETS COUNTS`: runs a candidate version on what workers send, and compares.
+"""`python -m serving.process.candidates.shadow PACKETS COUNTS`: runs a candidate on what workers send, and compares.
 
 1. A process of its own: what the candidate does to it, and to its memory, touches no worker. It computes only when a
    processor has nothing else to do (SCHED_IDLE), for MOST_TIME of one processor's time at most, and is the first that

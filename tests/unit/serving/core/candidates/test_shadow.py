@@ -12,9 +12,9 @@ from prometheus_client import CollectorRegistry
 
 from serving.auth.api_keys import Caller
 from serving.core.batcher import Batcher
+from serving.core.candidates.shadow import MOST_WAITING, Shadow
 from serving.core.registry import Registry, ServedModel
 from serving.core.runner import LoopRunner
-from serving.core.shadow import MOST_WAITING, Shadow
 from serving.metrics.merge import values
 from serving.metrics.metrics import Metrics
 from serving.predictions import Pixels, Predictions
