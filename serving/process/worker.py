@@ -64,19 +64,16 @@ async def _work(end: socket.socket) -> None:
 
     config, service = begin.config, _Service(link, begin.is_ready)
     try:
-        rates, others = RateLimits(begin.rates), service.reload_others
         server = Server(
-            *(
-                config,
-                log,
-                config.grpc_port,
-                rates,
-                others,
-                service.collect,
-                begin.last_good,
-                begin.recent,
-                begin.shadow,
-            ),
+            config,
+            log,
+            config.grpc_port,
+            rates=RateLimits(begin.rates),
+            reload_others=service.reload_others,
+            collect_service=service.collect,
+            last_good=begin.last_good,
+            recent=begin.recent,
+            shadow=begin.shadow,
             canary_returned=service.end_canary,
         )
         http = HttpServer(config, service.collect, lambda: service.is_ready, server.http_routes(), log)
