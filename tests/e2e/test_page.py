@@ -170,6 +170,8 @@ def test_a_visitor_says_what_was_drawn_where_the_server_takes_feedback(
         visitor = Visitor(browser, taking)
         visitor.draw(DIGITS[6])
         visitor.reads("This is the digit 6")
+        # What was read while the pen moved has another id: thanks for it would go with the last answer.
+        visitor.page.locator("#time[data-pen-up]").wait_for()
         visitor.page.click("#truths [aria-label='That was a 7']")
         visitor.page.locator("#thanks", has_text="Kept").wait_for()
         assert visitor.serious_faults() == []
