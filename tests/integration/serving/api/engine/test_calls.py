@@ -69,6 +69,7 @@ async def test_a_deadline_that_passes_while_a_call_waits_is_counted_as_such(star
         start_server(max_queue_delay_seconds=5.0) as server,
         grpc.aio.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel,
     ):
+        await channel.channel_ready()  # so that the call is sent before its deadline
         with pytest.raises(grpc.aio.AioRpcError) as raised:
             await DigitClassifierStub(channel).Classify(ONE, timeout=0.1)
         assert raised.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED

@@ -1,11 +1,13 @@
 """Calls end once, whatever the coroutine that answers them does."""
 
 import asyncio
+import time
 from typing import Any
 
 import grpc
 import pytest
 
+from serving.api.engine.call import Call
 from tests.support.recorded_call import RecordedCall
 
 
@@ -62,3 +64,28 @@ async def test_what_a_coroutine_raises_after_its_call_has_ended_is_reported_and_
             await asyncio.sleep(0)
     assert isinstance(reported[0]["exception"], ValueError)
     assert call.sent == [(grpc.StatusCode.OK, "", b"response")]
+
+
+@pytest.mark.parametrize(
+    ("seconds_left", "code"),
+    [
+        (float("inf"), grpc.StatusCode.CANCELLED),
+        (1.0, grpc.StatusCode.CANCELLED),
+        (0.005, grpc.StatusCode.DEADLINE_EXCEEDED),  # the client's clock is ahead: its deadline has passed
+        (-1.0, grpc.StatusCode.DEADLINE_EXCEEDED),
+    ],
+)
+async def test_a_client_that_gives_up_at_its_deadline_is_counted_as_late(
+    seconds_left: float, code: grpc.StatusCode
+) -> None:
+    ended: list[grpc.StatusCode] = []
+
+    class Observer:
+        def ended(self, _: Call, code: grpc.StatusCode) -> None:
+            ended.append(code)
+
+    call = RecordedCall()
+    call.deadline = time.monotonic() + seconds_left
+    call.observer = Observer()
+    call.cancelled()
+    assert ended == [code]
