@@ -145,12 +145,13 @@ def export(places: Places, run: str, int8: bool) -> None:
     metavar="FOLDER",
     help="version that answers where the first is unsure, such as models/mnist-accurate/3",
 )
+@_int8_option
 @settings_options()
-def cascade(places: Places, fast: Path, second: Path) -> None:
+def cascade(places: Places, fast: Path, second: Path, int8: bool) -> None:
     """Join two versions in one graph, a version of --model: the second answers where the fast one is unsure."""
     with stderr_held_back():
         from training.commands.cascade import join
-    join(places, fast, second)
+    join(places, fast, second, int8)
 
 
 @training.command(**_COMMAND)

@@ -134,16 +134,17 @@ def importance(logits: Floats, digit: int) -> Floats:
 def _explain(model: LoadedModel, pixels: Pixels, predictions: Predictions) -> Explanation:
     graph = _explaining_graph(model)
     explained, values = graph.session.run(pixels)
+    if graph.second is not None and values[UNSURE][0]:
+        graph = graph.second
+        explained, values = graph.session.run(pixels)
     explained.refuse(pixels, model.novelty_threshold)  # as the served prediction was: the same stands for no number
     # The graphs agreed at load. Here the served prediction is compared: the layers shown must belong to its digit.
-    is_same = np.allclose(explained.probabilities, predictions.probabilities, rtol=0, atol=TOLERANCE)
-    # Where a cascade's fast stage is nearly unsure, rounding may give each graph another stage.
-    if UNSURE in values and (values[UNSURE][0] or not is_same):
-        raise NotExplainableError(
-            f"version {model.version} cannot be explained for this image: it is a cascade, whose second network "
-            "answers it, and only the layers of the fast one can be shown"
-        )
-    if not is_same:
+    if not np.allclose(explained.probabilities, predictions.probabilities, rtol=0, atol=TOLERANCE):
+        if UNSURE in values or graph is not model.explaining:
+            raise NotExplainableError(
+                f"version {model.version} cannot be explained for this image: it is a cascade, and rounding decides "
+                "which of its networks answers"
+            )
         raise RuntimeError("the graph that explains gives another answer than the one that serves: this is a bug")
     name = graph.layers[-1].output  # the logits: read_layers() ends there
     _, logits = graph.session.run(

@@ -16,6 +16,7 @@ from google.protobuf.message import DecodeError, Message
 from protos.mnist import onnx_graph_pb2 as onnx
 from serving.errors import ModelRejectedError, NotExplainableError
 from serving.models.device import Session
+from serving.models.graph_layers import UNSURE
 from serving.models.onnx_session import ExplainingSession
 from serving.predictions import DIGITS, PIXELS, BatchPredictions, Pixels
 
@@ -110,8 +111,13 @@ def _golden_arrays(content: bytes) -> list[npt.NDArray[Any]]:
     return arrays
 
 
-def check_explaining_graph(explaining: ExplainingSession, session: Session) -> None:
+def check_explaining_graph(
+    explaining: ExplainingSession, session: Session, second: ExplainingSession | None = None
+) -> None:
     """Compares the explaining graph's answers with those of the serving graph. Raises NotExplainableError.
+
+    `second`: of a cascade, the second stage's graph, whose answers must be those for images of which the first is
+    unsure.
 
     The images are noise, paper and ink rather than the golden ones: the graphs share all weights, so they must agree
     on any input, and noise reaches more of them than digits do.
@@ -121,12 +127,16 @@ def check_explaining_graph(explaining: ExplainingSession, session: Session) -> N
     pixels = np.frombuffer(noise, np.uint8).reshape(-1, PIXELS)
     pixels[0], pixels[1] = 0, 255  # the extremes: all paper, all ink
     try:
-        (explained, _), served = explaining.run(pixels), session.run(pixels)
+        explained, values = explaining.run(pixels)
+        pairs = [(explained, session.run(pixels))]
+        if second is not None and (unsure := values[UNSURE] == 1).any():
+            pairs.append((second.run(pixels[unsure], [])[0], session.run(pixels[unsure])))
     except Exception as error:  # ONNX Runtime raises many kinds, as where memory is short
         raise NotExplainableError(f"it cannot be run: {error}") from error
-    for found, expected in ((explained.probabilities, served.probabilities), (explained.novelties, served.novelties)):
-        if not np.allclose(found, expected, rtol=0, atol=EXPLAINED_TOLERANCE):
-            raise NotExplainableError("the graph that explains gives other answers than the one that serves")
+    for found, served in pairs:
+        for its, expected in ((found.probabilities, served.probabilities), (found.novelties, served.novelties)):
+            if not np.allclose(its, expected, rtol=0, atol=EXPLAINED_TOLERANCE):
+                raise NotExplainableError("the graph that explains gives other answers than the one that serves")
 
 
 def _run_in_batches(session: Session, pixels: Pixels, largest_batch: int) -> BatchPredictions:

@@ -5,8 +5,8 @@
    padding) makes the whole graph unexplainable, so that no explanation can be wrong.
 3. The explaining graph is the bytes of the serving graph, followed by a message that names more outputs: protobuf
    merges concatenated messages. The weights are the same because they are the same bytes (decision 0035).
-4. Of a cascade (decision 0047) the layers are those of its fast stage. The second one stands in a branch of the graph,
-   whose values cannot be outputs; `unsure` says for which images it answers.
+4. Of a cascade (decision 0047) the layers are those of its fast stage; `unsure` says for which images its second one
+   answers. That stands in a branch of the graph, whose values cannot be outputs: second_stage() makes it a graph.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,8 @@ Floats = npt.NDArray[np.float32]
 Kind = Literal["convolution", "max_pooling", "dense"]
 FLOAT32 = 1  # TensorProto.DataType
 _KINDS: dict[str, Kind] = {"Conv": "convolution", "MaxPool": "max_pooling", "Gemm": "dense"}
-FAST = "fast_"  # before the names of a cascade's fast stage
+FAST, SECOND = "fast_", "second_"  # before the names of a cascade's stages
+_LOGITS = ("logits", f"{FAST}logits", f"{SECOND}logits")
 UNSURE = "unsure"  # value of a cascade, (n,) float32: 1 where its second stage answers, else 0
 _PASS_THROUGH = {"Cast", "Reshape", "Flatten", "Concat"}
 _KNOWN_ATTRIBUTES = {
@@ -51,7 +52,7 @@ class Layer:
 
 
 def read_layers(model: bytes) -> list[Layer]:
-    """Returns the layers of a serialised ONNX model in the graph's order, up to the Gemm `logits` or `fast_logits`.
+    """Returns the layers of a serialised ONNX model in the graph's order, up to the Gemm of _LOGITS.
 
     Raises NotExplainableError for a graph with other nodes before `logits`, or other weights than float32.
     """
@@ -66,6 +67,31 @@ def values_of(layers: Sequence[Layer]) -> list[str]:
     """Returns the names of all values to show; of a cascade also `unsure`."""
     names = {name for layer in layers for name in (layer.before_activation, layer.output) if name}
     return sorted(names | ({UNSURE} if layers[-1].name.startswith(FAST) else set()))
+
+
+def second_stage(model: bytes) -> bytes:
+    """Returns the second stage of a serialised cascade as a model with the cascade's inputs and outputs.
+
+    Raises NotExplainableError where it is no cascade of `training cascade`.
+    """
+    try:
+        whole = onnx.Model.FromString(model)
+        choice = next(node for node in whole.graph.node if node.op_type == "If")
+        branch = next(attribute.g for attribute in choice.attribute if attribute.name == "then_branch")
+        digit = next(node for node in whole.graph.node if "digit" in node.output)
+    except (DecodeError, StopIteration) as error:
+        raise NotExplainableError("the graph has no second stage that can be shown") from error
+    outer = {f"{SECOND}pixels": "pixels", f"{SECOND}probabilities": "probabilities"}
+    outer[f"{SECOND}novelty_rescaled"] = "novelty"
+    # Without the nodes that choose rows before it and put them back after it. Weights and all else stay as they are.
+    nodes = [each for each in branch.node if each.op_type != "Gather" and each.output[0].startswith(SECOND)]
+    for node in nodes:
+        node.input[:] = [outer.get(name, name) for name in node.input]
+        node.output[:] = [outer.get(name, name) for name in node.output]
+    stage = onnx.Graph(node=[*nodes, digit], initializer=branch.initializer)
+    del whole.graph.node[:], whole.graph.initializer[:]
+    whole.graph.MergeFrom(stage)
+    return whole.SerializeToString()
 
 
 def with_outputs(model: bytes, names: Sequence[str]) -> bytes:
@@ -94,7 +120,7 @@ class _Reader:
                 self._producers[node.output[0]] = sum((self._producers[name] for name in inputs), ())
             elif node.op_type in _KINDS:
                 found.append(self._layer(node))
-                if found[-1].name in ("logits", f"{FAST}logits"):
+                if found[-1].name in _LOGITS:
                     return found  # the rest is calibration and novelty
             elif node.op_type != "Relu":
                 raise ValueError(f"it has a {node.op_type} before the logits")

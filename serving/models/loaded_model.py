@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from serving.drift.reference import FILE as DRIFT_FILE
@@ -12,7 +12,7 @@ from serving.errors import ModelRejectedError, NotExplainableError
 from serving.files import read_regular
 from serving.models.checks import check_explaining_graph, check_golden_answers, check_is_whole, warm_up
 from serving.models.device import Session
-from serving.models.graph_layers import Layer, read_layers, values_of, with_outputs
+from serving.models.graph_layers import FAST, Layer, read_layers, second_stage, values_of, with_outputs
 from serving.models.metadata import FILES, Form
 from serving.models.onnx_session import ExplainingSession
 from serving.models.quality import Figure
@@ -33,6 +33,7 @@ class ExplainingGraph:
 
     layers: list[Layer]
     session: ExplainingSession
+    second: "ExplainingGraph | None" = None  # of a cascade: the network that answers where `unsure` is 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,15 +101,22 @@ def _drift_reference(form: Form) -> DriftReference | None:
 def _explaining_graph(graph: bytes, session: Session) -> ExplainingGraph | NotExplainableError:
     """Returns the explaining graph of `session`, or the reason why there is none: the version is served without it."""
     try:
-        layers = read_layers(graph)
-        values = values_of(layers)
-        explaining = ExplainingSession(with_outputs(graph, values), values)
-        check_explaining_graph(explaining, session)
-        return ExplainingGraph(layers, explaining)
+        explaining = _with_layers(graph)
+        is_cascade = explaining.layers[-1].name.startswith(FAST)
+        second = _with_layers(second_stage(graph)) if is_cascade else None
+        check_explaining_graph(explaining.session, session, second.session if second else None)
+        return replace(explaining, second=second)
     except ModelRejectedError as error:
         return NotExplainableError(str(error))
     except NotExplainableError as error:
         return error
+
+
+def _with_layers(graph: bytes) -> ExplainingGraph:
+    """Opens a serialised graph with its layers' values. Raises NotExplainableError or ModelRejectedError."""
+    layers = read_layers(graph)
+    values = values_of(layers)
+    return ExplainingGraph(layers, ExplainingSession(with_outputs(graph, values), values))
 
 
 def _read_checked(path: Path, sha256: str, most_bytes: int = MOST_FILE_BYTES) -> bytes:

@@ -35,7 +35,7 @@ class Form:
     checksums: dict[str, str]  # SHA-256 by the name of the file, one of FILES; 64 hexadecimal digits
     novelty_threshold: float  # 0 to 1
     test_accuracy: float  # 0 to 1
-    training: Any  # what metadata.json records of the training run
+    training: Any  # what metadata.json records of the training run; of a cascade also which versions were joined
     figures: Mapping[str, Figure] = field(default_factory=dict)  # of its quality, by name
     drift_checksum: str | None = None  # SHA-256 of drift.json; None: the version has no reference of drift
 
@@ -69,12 +69,21 @@ def read_form(folder: Path, name: str | None, version: int) -> Form:
             {file: _text(file, metadata["files"][file], "[0-9a-f]{64}") for file in FILES},
             _share("novelty_threshold", metadata["novelty_threshold"]),
             _share("accuracy", metadata["metrics"]["mnist_test"]["accuracy"]),
-            metadata.get("training"),
+            _origin(metadata),
             _figures(metadata),
             _drift_checksum(metadata["files"]),
         )
     except (KeyError, TypeError, RecursionError) as error:  # the last where a nested value is to be shown
         raise ModelRejectedError(f"metadata.json lacks or garbles a field: {error!r}", "metadata") from error
+
+
+def _origin(metadata: dict[str, Any]) -> Any:
+    """Returns what two forms of one version have in common and no other version has."""
+    training, cascade = metadata.get("training"), metadata.get("cascade")
+    if not (training and cascade):
+        return training
+    stages = [[cascade[place][key] for key in ("name", "version", "sha256")] for place in ("fast", "second")]
+    return [training, stages]
 
 
 def _figures(metadata: dict[str, Any]) -> Mapping[str, Figure]:

@@ -1,5 +1,6 @@
 """Joins two model versions of the repository in one graph, as a version of another model."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from training.commands.data import load_data, say
@@ -8,11 +9,11 @@ from training.config import Places
 from training.data.split import split_mnist
 from training.errors import ExportError
 from training.evaluation.stand_ins import stand_ins
-from training.export.cascade_version import StageVersion, export_cascade, shared_settings
+from training.export.cascade_version import CascadeReport, StageVersion, export_cascade, shared_settings
 
 
-def join(places: Places, fast: Path, second: Path) -> None:
-    """Choose, join, check and write; say what was chosen and what it costs.
+def join(places: Places, fast: Path, second: Path, int8: bool) -> None:
+    """Choose, join, check and write; say what was chosen and what it costs. With `int8` also in 8 bits.
 
     Raises:
         ExportError: a stage cannot be read, the two do not fit together, or they are no better together.
@@ -28,7 +29,15 @@ def join(places: Places, fast: Path, second: Path) -> None:
     )
     others = list(stand_ins(split.validation).values())
     populations = populations_if_possible(places.cache, split.validation)
-    report = export_cascade(*stages, split, others, Path(places.model_repository), places.model, populations)
+    forms = {places.model: False, f"{places.model}-int8": True} if int8 else {places.model: False}
+    for name, in_int8 in forms.items():
+        repository = Path(places.model_repository)
+        _say_what_was_written(
+            export_cascade(*stages, split, others, repository, name, populations, int8=in_int8), stages
+        )
+
+
+def _say_what_was_written(report: CascadeReport, stages: Iterable[StageVersion]) -> None:
     cascade = report.metadata["cascade"]
     say(
         f"unsure is a largest probability below {cascade['unsure_below']}: {cascade['unsure_share']:.2%} of the"

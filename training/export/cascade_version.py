@@ -1,8 +1,11 @@
-"""Writes two model versions of a repository as one, a cascade: chosen on validation rows, checked against both."""
+"""Writes two model versions of a repository as one, a cascade: chosen on validation rows, checked against both.
+
+Its int8 form is a cascade of the int8 forms of both, with a threshold of its own.
+"""
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,18 +25,19 @@ from training.evaluation.evaluate import evaluation_metrics
 from training.evaluation.predictions import Predictions
 from training.export import drift_reference
 from training.export.cascade import Joint, cascade_model, choose_unsure_below, novelty_power
-from training.export.checks import check_cascade, onnx_predictions
+from training.export.checks import check_cascade, check_quantized, onnx_predictions
 from training.export.drift_reference import Populations, reference_file
 from training.export.metadata import SCHEMA_VERSION, SIGNATURE, Metadata, Stage
 from training.export.model_card import model_card
 from training.export.model_repository import next_version, read_version, write_version
 from training.export.model_version import GOLDEN_IMAGES, golden_file
 from training.export.onnx_graph import with_properties
+from training.export.quantization import quantized
 
 # Of the golden predictions: those that the second stage makes, and how far all should be from the threshold between
-# the stages. Another processor's rounding may send a row that is nearer to the other stage.
+# the stages, in log-odds. Another processor's rounding may send a row that is nearer to the other stage.
 _GOLDEN_UNSURE = 32
-_GOLDEN_MARGIN = 0.03
+_GOLDEN_MARGIN = 1.0
 # Of metadata.json's record of a training run: what both stages must share, and the cascade's own record has.
 SHARED_SETTINGS = (
     "split_seed",
@@ -62,11 +66,14 @@ class StageVersion:
         """Read a version.
 
         Raises:
-            ExportError: its files are missing or not those that its metadata names, or it is a cascade itself.
+            ExportError: its files are missing or not those that its metadata names, or it is a cascade itself or an
+                int8 form.
         """
         graph, metadata = read_version(folder)
         if "cascade" in metadata:
             raise ExportError(f"{folder} is a cascade itself: name one of its stages")
+        if metadata.get("precision") == "int8":
+            raise ExportError(f"{folder} is an int8 form: name the version whose form it is, and --int8")
         return cls(graph, metadata)
 
     def record(self) -> Stage:
@@ -83,6 +90,22 @@ class StageVersion:
             "novelty_threshold": own["novelty_threshold"],
             "git": own["git"],
         }
+
+    def in_int8(self, split: Split, stand_ins: Sequence[LabelledDigits], settings: Mapping[str, Any]) -> Self:
+        """The stage with convolutions in 8 bits and the novelty threshold that belongs to them.
+
+        Args:
+            split: as it was trained with: training rows give the ranges, validation rows the threshold.
+            stand_ins: digits of other populations that the threshold must accept.
+            settings: of `shared_settings`.
+
+        Raises:
+            ExportError: it reads too many digits otherwise in 8 bits.
+        """
+        graph = quantized(self.graph, split.train.pixels)
+        check_quantized(graph, onnx_predictions(self.graph, split.validation))
+        threshold = _threshold(graph, onnx_predictions(graph, split.validation), stand_ins, settings)
+        return type(self)(graph, {**self.metadata, "precision": "int8", "novelty_threshold": threshold})
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +142,7 @@ def export_cascade(
     repository: Path,
     name: str,
     populations: Populations | None = None,
+    int8: bool = False,
 ) -> CascadeReport:
     """Write the cascade of two versions as the next version of the model `name`.
 
@@ -130,12 +154,15 @@ def export_cascade(
         repository: the folder of models.
         name: the model's name.
         populations: measured for drift.json; None: the version has none.
+        int8: of the int8 forms of both.
 
     Raises:
         DataError: the server's measuring cannot run; no version was written.
         ExportError: the cascade is no use, a check failed, or the repository cannot be written; no version was written.
     """
     settings, version = shared_settings(fast, second), next_version(repository, name)
+    if int8:
+        fast, second = (each.in_int8(split, stand_ins, settings) for each in (fast, second))
     first, other = (onnx_predictions(each.graph, split.validation) for each in (fast, second))
     power = novelty_power(fast.metadata["novelty_threshold"], second.metadata["novelty_threshold"])
     joint = Joint(choose_unsure_below(first, other), power)
@@ -143,12 +170,7 @@ def export_cascade(
     expected = joint.merged(first, other)
     difference = check_cascade(model, expected)
     validation, test = (onnx_predictions(model, each) for each in (split.validation, split.test))
-    threshold = shared_threshold(
-        validation.novelty,
-        settings["largest_refused_share"],
-        [onnx_predictions(model, each).novelty for each in stand_ins],
-        settings["largest_refused_share_elsewhere"],
-    )
+    threshold = _threshold(model, validation, stand_ins, settings)
     share = float(np.mean(joint.is_unsure(first)))
     precisions = {each.record()["precision"] for each in (fast, second)}
     git = current_git_state()
@@ -196,7 +218,25 @@ def export_cascade(
 
 def _golden_rows(fast: Predictions, joint: Joint) -> npt.NDArray[np.int64]:
     """Rows of the golden predictions, of both stages."""
-    distance, unsure = np.abs(fast.confidence - joint.unsure_below), joint.is_unsure(fast)
+    distance, unsure = np.abs(_log_odds(fast.confidence) - _log_odds(joint.unsure_below)), joint.is_unsure(fast)
     clear = distance >= min(_GOLDEN_MARGIN, float(np.median(distance)))
     some = np.flatnonzero(clear & unsure)[:_GOLDEN_UNSURE]
     return np.sort(np.concatenate([some, np.flatnonzero(clear & ~unsure)[: GOLDEN_IMAGES - len(some)]]))
+
+
+def _log_odds(probability: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Log-odds of probabilities of any shape; a float32 1 counts as its neighbour."""
+    exact = np.clip(np.asarray(probability, np.float64), 1e-7, 1 - 1e-7)
+    return np.log(exact / (1 - exact))
+
+
+def _threshold(
+    model: bytes, validation: Predictions, stand_ins: Sequence[LabelledDigits], settings: Mapping[str, Any]
+) -> float:
+    """The novelty threshold of a graph, from its predictions for the validation rows and for stand-ins."""
+    return shared_threshold(
+        validation.novelty,
+        settings["largest_refused_share"],
+        [onnx_predictions(model, each).novelty for each in stand_ins],
+        settings["largest_refused_share_elsewhere"],
+    )

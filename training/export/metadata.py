@@ -34,7 +34,7 @@ class Stage(TypedDict):
 
     name: str
     version: int
-    sha256: str  # of its model.onnx
+    sha256: str  # of its model.onnx, also where its int8 form is the stage
     precision: str
     parameters: int
     multiply_adds: int

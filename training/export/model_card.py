@@ -10,6 +10,7 @@ from training.export.model_card_text import (
     CARD,
     CASCADE,
     DERIVED,
+    IN_INT8,
     LEARNED,
     OTHER_DATA,
     PRECISIONS,
@@ -105,7 +106,10 @@ def _of_cascade(metadata: Metadata, cascade: Cascade) -> dict[str, str]:
             " with its stages on\nvalidation rows."
         ),
         "training": STAGES.format(
-            stages="\n".join(rows), unsure_below=cascade["unsure_below"], novelty_power=cascade["novelty_power"]
+            stages="\n".join(rows),
+            unsure_below=cascade["unsure_below"],
+            novelty_power=cascade["novelty_power"],
+            in_int8=IN_INT8 if metadata["precision"] == "int8" else "",
         ),
         "temperature": "each stage's own temperature",
     }

@@ -101,7 +101,7 @@ A cascade of two networks: `{fast}` answers, and where its largest probability i
 the second stage, and {most:,} for an image that does."""
 
 STAGES = """\
-Nothing was trained: both stages are versions of this repository, and their model cards say how they were.
+Nothing was trained: both stages are versions of this repository, and their model cards say how they were.{in_int8}
 
 | stage | version | revision | SHA-256 of model.onnx | temperature | novelty threshold |
 |---|---|---|---|---|---|
@@ -111,6 +111,10 @@ Nothing was trained: both stages are versions of this repository, and their mode
 stage alone, by accuracy and by log-likelihood. The second stage's novelty is raised to the power {novelty_power:.4f},
 which maps its threshold to that of the fast stage: one threshold serves both.
 """
+
+IN_INT8 = """
+The stages are int8 forms, made from these versions' graphs when they were joined, each with the threshold that
+belongs to it."""
 
 PRECISIONS = {"float32": "in float32", "int8": "its convolutions but the first in int8"}
 OTHER_DATA = """

@@ -5,7 +5,7 @@ sums of two products of 8 bits would overflow their 16, silently (ONNX Runtime's
 """
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,9 +24,7 @@ from training.data.arrays import Pixels
 _CALIBRATION_IMAGES = 2000
 _BATCH = 100
 _OPERATORS = ["Conv", "Relu", "MaxPool"]
-# With a single channel in, integers have nothing to multiply side by side: there float32 is three times as fast.
-_IN_FLOAT = ["convolution_1", "convolution_1_relu", "pooling_1"]
-_FIRST, _POOLED, _DOUBLED = "convolution_1", "pooling_1", "pooling_1_doubled"
+_FIRST = "convolution_1"  # in each column
 
 
 def quantized(model: bytes, pixels: Pixels) -> bytes:
@@ -36,15 +34,19 @@ def quantized(model: bytes, pixels: Pixels) -> bytes:
         model: a serialized float32 graph of `onnx_graph`.
         pixels: (n, 784) uint8 training rows; the first 2,000 give the range of each activation.
     """
+    loaded = onnx.load_from_string(model)
+    columns = [node.name.removesuffix(_FIRST) for node in loaded.graph.node if node.name.endswith(_FIRST)]
+    # With a single channel in, integers have nothing to multiply side by side: there float32 is three times as fast.
+    in_float = [f"{column}{name}" for column in columns for name in (_FIRST, f"{_FIRST}_relu", "pooling_1")]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "int8.onnx"
         quantize_static(
-            _with_float_pooling(onnx.load_from_string(model)),
+            _with_float_pooling(loaded, columns),
             path,
             _Reader(pixels[:_CALIBRATION_IMAGES]),
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=_OPERATORS,
-            nodes_to_exclude=_IN_FLOAT,
+            nodes_to_exclude=in_float,
             per_channel=True,
             reduce_range=True,
             activation_type=QuantType.QUInt8,
@@ -54,21 +56,31 @@ def quantized(model: bytes, pixels: Pixels) -> bytes:
         return path.read_bytes()
 
 
-def _with_float_pooling(model: onnx.ModelProto) -> onnx.ModelProto:
+def _with_float_pooling(model: onnx.ModelProto, columns: Sequence[str]) -> onnx.ModelProto:
     """Halve the first convolution's values and double them again after pooling: an equal function.
 
     ONNX Runtime moves a quantize node up through pooling, where integers are five times as slow as float32 in the
     layout that the convolution leaves; it does not move it through a multiplication. Powers of two lose no bit.
+
+    Args:
+        model: changed in place, and returned.
+        columns: what the names of each column's values begin with.
     """
+    names = {node.name for node in model.graph.node}
+    pooled = [column for column in columns if f"{column}pooling_1" in names]  # else more convolutions come first
+    halved = {f"{column}{_FIRST}_{part}" for column in pooled for part in ("kernel", "bias")}
     for tensor in model.graph.initializer:
-        if tensor.name in (f"{_FIRST}_kernel", f"{_FIRST}_bias"):
+        if tensor.name in halved:
             tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor) / np.float32(2), tensor.name))
-    nodes = list(model.graph.node)
-    for node in nodes:
-        node.input[:] = [_DOUBLED if name == _POOLED else name for name in node.input]
-    place = next(number for number, node in enumerate(nodes) if node.name == _POOLED)
     model.graph.initializer.append(numpy_helper.from_array(np.asarray(2, np.float32), "two"))
-    nodes.insert(place + 1, helper.make_node("Mul", [_POOLED, "two"], [_DOUBLED], name=_DOUBLED))
+    doubled = {f"{column}pooling_1": f"{column}pooling_1_doubled" for column in pooled}
+    nodes = []
+    for node in model.graph.node:
+        node.input[:] = [doubled.get(name, name) for name in node.input]
+        nodes.append(node)
+        if node.name in doubled:
+            name = doubled[node.name]
+            nodes.append(helper.make_node("Mul", [node.name, "two"], [name], name=name))
     del model.graph.node[:]
     model.graph.node.extend(nodes)
     return model

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
+from serving.models.repository import ModelRepository
 from tests.support.tiny_training import REPOSITORY, TINY
 from training.data.arrays import LabelledDigits
 from training.data.split import Split
@@ -121,6 +123,45 @@ def test_golden_predictions_are_of_both_stages_and_far_from_the_threshold(
         np.testing.assert_allclose(found.novelty, golden["novelty"], rtol=0, atol=1e-5)
 
 
+@pytest.fixture(scope="module")
+def in_int8(
+    stages: tuple[StageVersion, StageVersion], small_split: Split, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The int8 form of their cascade."""
+    models = tmp_path_factory.mktemp("int8")
+    return export_cascade(*stages, small_split, [], models, "mnist-cascade-int8", int8=True).folder
+
+
+def test_the_int8_form_has_integer_convolutions_in_both_stages_and_names_their_versions(
+    in_int8: Path, stages: tuple[StageVersion, StageVersion], small_split: Split
+) -> None:
+    graph = onnx.load(in_int8 / "model.onnx").graph
+    (choice,) = [node for node in graph.node if node.op_type == "If"]
+    (then,) = [each.g for each in choice.attribute if each.name == "then_branch"]
+    kinds = {each.name: each.data_type for part in (graph, then) for each in part.initializer}
+    for name in ("fast", "second"):
+        assert kinds[f"{name}_convolution_1_kernel"] == onnx.TensorProto.FLOAT
+        assert kinds[f"{name}_convolution_2_kernel_quantized"] == onnx.TensorProto.INT8
+    metadata = json.loads((in_int8 / "metadata.json").read_text())
+    assert metadata["precision"] == "int8"
+    for place, stage in zip(("fast", "second"), stages, strict=True):
+        recorded = metadata["cascade"][place]
+        assert (recorded["precision"], recorded["sha256"]) == ("int8", hashlib.sha256(stage.graph).hexdigest())
+        own = stage.in_int8(small_split, [], metadata["training"])
+        assert recorded["novelty_threshold"] == own.metadata["novelty_threshold"]
+    assert "made from these versions' graphs" in (in_int8 / "MODEL_CARD.md").read_text()
+
+
+def test_the_int8_form_is_that_of_its_own_cascade_and_of_no_other(folder: Path, in_int8: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path / "mnist-cascade" / "1")
+    shutil.copytree(in_int8, tmp_path / "mnist-cascade-int8" / "1")
+    assert set(ModelRepository(tmp_path, "mnist-cascade").forms(1)) == {"float32", "int8"}
+    metadata = json.loads((in_int8 / "metadata.json").read_text())
+    metadata["cascade"]["second"]["sha256"] = "0" * 64
+    (tmp_path / "mnist-cascade-int8" / "1" / "metadata.json").write_text(json.dumps(metadata))
+    assert set(ModelRepository(tmp_path, "mnist-cascade").forms(1)) == {"float32"}
+
+
 def test_the_report_measures_what_the_metadata_says(folder: Path, digits: LabelledDigits, small_split: Split) -> None:
     artefact = Artefact.load(folder)
     assert differences(artefact.metadata, mnist_figures(artefact, small_split.validation, digits)) == []
@@ -131,6 +172,8 @@ def test_what_cannot_be_a_stage_is_refused(folder: Path, tmp_path: Path) -> None
         StageVersion.read(folder)
     with pytest.raises(ExportError, match="no model version that can be read"):
         StageVersion.read(tmp_path)
+    with pytest.raises(ExportError, match=r"is an int8 form: .* and --int8"):
+        StageVersion.read(REPOSITORY / "models" / "mnist-int8" / "2")
     broken = changed(COMMITTED, tmp_path / "broken")
     (broken / "model.onnx").write_bytes(b"another file")
     with pytest.raises(ExportError, match=r"not the file that its metadata\.json names"):

@@ -9,7 +9,7 @@ from onnx import helper
 
 from serving.errors import NotExplainableError
 from serving.models.checks import check_explaining_graph
-from serving.models.graph_layers import UNSURE, read_layers, values_of, with_outputs
+from serving.models.graph_layers import UNSURE, read_layers, second_stage, values_of, with_outputs
 from serving.models.onnx_session import ExplainingSession, OnnxSession
 from tests.support.processes import ROOT
 
@@ -92,6 +92,38 @@ def test_a_cascade_says_which_images_its_second_stage_answers() -> None:
     assert np.allclose(found.probabilities[~unsure], fast.probabilities[~unsure], rtol=0, atol=1e-5)
     second = OnnxSession(SECOND, "cpu", 1).run(pixels)
     assert np.allclose(found.probabilities[unsure], second.probabilities[unsure], rtol=0, atol=1e-5)
+
+
+def test_the_second_stage_of_a_cascade_is_a_graph_with_the_layers_and_the_answers_of_its_version() -> None:
+    stage = second_stage(CASCADE)
+    layers, own = read_layers(stage), read_layers(SECOND)
+    assert [layer.name for layer in layers] == [f"second_{layer.name}" for layer in own]
+    for layer, other in zip(layers, own, strict=True):
+        assert (layer.kernel is None) == (other.kernel is None)
+        if layer.kernel is not None and other.kernel is not None:
+            assert np.array_equal(layer.kernel, other.kernel)
+    pixels = np.load(ROOT / "tests/data/digits.npz")["pixels"][:50]
+    values = values_of(layers)
+    assert UNSURE not in values
+    found, _ = ExplainingSession(with_outputs(stage, values), values).run(pixels)
+    wanted = OnnxSession(SECOND, "cpu", 1).run(pixels)
+    np.testing.assert_allclose(found.probabilities, wanted.probabilities, rtol=0, atol=1e-5)
+    assert np.array_equal(found.digits, wanted.digits)
+
+
+def test_what_is_no_cascade_has_no_second_stage() -> None:
+    for content in (GRAPH, b"no graph"):
+        with pytest.raises(NotExplainableError, match="no second stage"):
+            second_stage(content)
+
+
+def test_a_second_stage_that_answers_otherwise_explains_nothing() -> None:
+    values = values_of(read_layers(CASCADE))
+    whole = ExplainingSession(with_outputs(CASCADE, values), values)
+    served = OnnxSession(CASCADE, "cpu", 1)
+    check_explaining_graph(whole, served, ExplainingSession(second_stage(CASCADE), []))
+    with pytest.raises(NotExplainableError, match="other answers"):
+        check_explaining_graph(whole, served, ExplainingSession(GRAPH, []))
 
 
 def test_the_graph_that_explains_is_the_other_with_more_outputs() -> None:

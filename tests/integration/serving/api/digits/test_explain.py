@@ -125,11 +125,23 @@ async def test_nothing_matters_in_a_blank(start_server: StartServer) -> None:
     assert not array(blank.importance).any()
 
 
-async def test_a_cascade_names_its_fast_stage(start_server: StartServer) -> None:
+@pytest.mark.parametrize(
+    ("image", "stage", "columns"),
+    [
+        (digits_pb2.Image(encoded=SAMPLE.read_bytes()), "fast_", 1),
+        (digits_pb2.Image(pixels=image_of(3)), "second_", 3),  # no digit: the fast network is unsure
+    ],
+)
+async def test_a_cascade_shows_the_network_that_answers(
+    start_server: StartServer, image: digits_pb2.Image, stage: str, columns: int
+) -> None:
     async with start_server(model_repository=ROOT / "models", model_name="mnist-cascade") as server:
-        answer = await explained(server, digits_pb2.Image(encoded=SAMPLE.read_bytes()))
-    assert answer.prediction.digit == 3
-    assert all(layer.name.startswith("fast_") for layer in answer.layers)
+        answer = await explained(server, image)
+    assert all(layer.name.startswith(stage) for layer in answer.layers)
+    assert sum(not layer.inputs for layer in answer.layers) == columns  # layers that see the pixels
+    metadata = json.loads((ROOT / "models/mnist-cascade/3/metadata.json").read_text())
+    scaled = np.exp(array(answer.layers[-1].output) / metadata["cascade"][stage.strip("_")]["temperature"])
+    np.testing.assert_allclose(scaled / scaled.sum(), answer.prediction.probabilities, atol=1e-5)
 
 
 async def test_http_and_grpc_explain_alike(trained: Standalone) -> None:
@@ -177,8 +189,7 @@ async def test_what_cannot_be_read_is_refused(
         assert raised.value.code().name == code
 
 
-# Of the cascade it is this image: its second network, whose layers are not shown, answers it.
-@pytest.mark.parametrize("model", ["mnist-int8", "mnist-cascade", "tiny"])
+@pytest.mark.parametrize("model", ["mnist-int8", "tiny"])
 async def test_a_version_that_is_not_made_of_such_layers_says_so_and_answers_all_the_same(
     start_server: StartServer, model: str
 ) -> None:
