@@ -118,7 +118,7 @@ async def test_a_drain_answers_what_was_admitted(start_workers: StartWorkers) ->
 
 async def test_metrics_are_those_of_all_workers_until_they_have_drained(start_workers: StartWorkers) -> None:
     started = 'grpc_server_started_total{grpc_method="Classify",grpc_service="mnist.v1.DigitClassifier",'
-    async with start_workers(max_queue_delay_seconds=1.0) as supervisor, AsyncExitStack() as held:
+    async with start_workers(max_queue_delay_seconds=5.0) as supervisor, AsyncExitStack() as held:
         channel = await held.enter_async_context(grpc.aio.insecure_channel(f"127.0.0.1:{supervisor.grpc_port}"))
         call = DigitClassifierStub(channel).Classify(request(5), timeout=30)
         async with asyncio.timeout(30):
