@@ -121,12 +121,12 @@ class ForbiddenError(DigitServiceError):
 
 
 class UnknownRequestError(DigitServiceError):
-    """Feedback on an image that this caller did not send, or that is no longer held."""
+    """Feedback on an image or a line that this caller did not send, or that is no longer held."""
 
-    def __init__(self, request_id: str, index: int) -> None:
+    def __init__(self, request_id: str, index: int, what: str = "image") -> None:
         super().__init__(
-            f"image {index} of request {request_id} is not held: feedback is taken on recent requests of the same key, "
-            "with the x-request-id of their response"
+            f"{what} {index} of request {request_id} is not held: feedback is taken on recent requests of the same "
+            "key, with the x-request-id of their response"
         )
 
 

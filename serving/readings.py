@@ -37,6 +37,7 @@ class Line:
     text: str  # digits of the glyphs that are not refused
     probability: float  # calibrated probability that the whole line is right, 0 to 1
     refused: bool  # something as large as a digit could not be read: digits may be missing
+    candidates: npt.NDArray[np.int64]  # (n,): of each glyph the row of its pixels among the picture's candidates
 
 
 @dataclass(frozen=True, slots=True, eq=False)

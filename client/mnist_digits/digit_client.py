@@ -13,7 +13,7 @@ from mnist_digits.coalescing.share_queue import MAX_IMAGES, ShareQueue
 from mnist_digits.coalescing.thread_coalescer import ThreadCall, ThreadCoalescer, ThreadFuture
 from mnist_digits.errors import call_error, closed_error
 from mnist_digits.explanation import Explanation, explain_request, response_explanation
-from mnist_digits.feedback import feedback_request
+from mnist_digits.feedback import Answer, feedback_request
 from mnist_digits.images import ImageLike, PictureLike, SingleImage, each_image
 from mnist_digits.reading import Layout, Reading, read_request, response_reading
 from mnist_digits.results import ModelDescription, Prediction, model_description
@@ -134,19 +134,21 @@ class DigitClient:
 
     def feedback(
         self,
-        image: Prediction | str,
-        digit: int | None,
+        image: Answer | str,
+        digit: int | str | None,
         *,
         index: int = 0,
         timeout_seconds: float | None = None,
     ) -> None:
         """Says what an image really shows; the server then keeps the image, its answer and this, on its disk.
 
-        `image`: its prediction, or the id of its request, with the image's `index` there. `digit`: 0 to 9, or None for
-        no digit. Feedback comes soon after the prediction: the server holds recent images alone.
+        `image`: its prediction, a digit or a line that `read` has returned, or the id of its request, with its `index`
+        there. `digit`: 0 to 9, or None for no digit; of a line its digits, as text: "2048". Feedback comes soon after
+        the answer: the server holds recent images alone.
 
-        Raises CallError: NOT_FOUND for an image that is not held or of another key, UNAVAILABLE where it cannot be
-        kept, UNIMPLEMENTED for a server that takes no feedback. Raises ValueError for a prediction without an id.
+        Raises CallError: NOT_FOUND for an image that is not held or of another key, INVALID_ARGUMENT for a text of
+        another number of digits than the line's, UNAVAILABLE where it cannot be kept, UNIMPLEMENTED for a server that
+        takes no feedback. Raises ValueError for an answer without an id.
         """
         self._call(self._feedback, feedback_request(image, digit, index), timeout_seconds)
 

@@ -110,18 +110,20 @@ class ReadRequest(_message.Message):
     def __init__(self, picture: _Optional[bytes] = ..., layout: _Optional[_Union[Layout, str]] = ..., model_version: _Optional[int] = ...) -> None: ...
 
 class ReadResponse(_message.Message):
-    __slots__ = ("lines", "model_version", "quality", "width", "height")
+    __slots__ = ("lines", "model_version", "quality", "width", "height", "request_id")
     LINES_FIELD_NUMBER: _ClassVar[int]
     MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
     QUALITY_FIELD_NUMBER: _ClassVar[int]
     WIDTH_FIELD_NUMBER: _ClassVar[int]
     HEIGHT_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     lines: _containers.RepeatedCompositeFieldContainer[Line]
     model_version: int
     quality: _containers.RepeatedScalarFieldContainer[Quality]
     width: int
     height: int
-    def __init__(self, lines: _Optional[_Iterable[_Union[Line, _Mapping]]] = ..., model_version: _Optional[int] = ..., quality: _Optional[_Iterable[_Union[Quality, str]]] = ..., width: _Optional[int] = ..., height: _Optional[int] = ...) -> None: ...
+    request_id: str
+    def __init__(self, lines: _Optional[_Iterable[_Union[Line, _Mapping]]] = ..., model_version: _Optional[int] = ..., quality: _Optional[_Iterable[_Union[Quality, str]]] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class Line(_message.Message):
     __slots__ = ("text", "probability", "refused", "digits")
@@ -292,26 +294,30 @@ class GetModelResponse(_message.Message):
     def __init__(self, name: _Optional[str] = ..., version: _Optional[int] = ..., created: _Optional[str] = ..., test_accuracy: _Optional[float] = ..., novelty_threshold: _Optional[float] = ..., device: _Optional[str] = ..., max_images_per_request: _Optional[int] = ..., max_image_bytes: _Optional[int] = ..., max_image_pixels: _Optional[int] = ..., model_sha256: _Optional[str] = ..., precision: _Optional[str] = ..., inference_threads: _Optional[int] = ..., max_batch_size: _Optional[int] = ..., is_tuned: _Optional[bool] = ..., served_versions: _Optional[_Iterable[int]] = ..., refused_versions: _Optional[_Iterable[_Union[RefusedVersion, _Mapping]]] = ..., takes_feedback: _Optional[bool] = ...) -> None: ...
 
 class FeedbackRequest(_message.Message):
-    __slots__ = ("request_id", "index", "digit", "no_digit")
+    __slots__ = ("request_id", "index", "digit", "no_digit", "text")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     INDEX_FIELD_NUMBER: _ClassVar[int]
     DIGIT_FIELD_NUMBER: _ClassVar[int]
     NO_DIGIT_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     index: int
     digit: int
     no_digit: bool
-    def __init__(self, request_id: _Optional[str] = ..., index: _Optional[int] = ..., digit: _Optional[int] = ..., no_digit: _Optional[bool] = ...) -> None: ...
+    text: str
+    def __init__(self, request_id: _Optional[str] = ..., index: _Optional[int] = ..., digit: _Optional[int] = ..., no_digit: _Optional[bool] = ..., text: _Optional[str] = ...) -> None: ...
 
 class FeedbackResponse(_message.Message):
-    __slots__ = ("digit", "refused", "model_version")
+    __slots__ = ("digit", "refused", "model_version", "text")
     DIGIT_FIELD_NUMBER: _ClassVar[int]
     REFUSED_FIELD_NUMBER: _ClassVar[int]
     MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
     digit: int
     refused: bool
     model_version: int
-    def __init__(self, digit: _Optional[int] = ..., refused: _Optional[bool] = ..., model_version: _Optional[int] = ...) -> None: ...
+    text: str
+    def __init__(self, digit: _Optional[int] = ..., refused: _Optional[bool] = ..., model_version: _Optional[int] = ..., text: _Optional[str] = ...) -> None: ...
 
 class RefusedVersion(_message.Message):
     __slots__ = ("version", "check", "reason")

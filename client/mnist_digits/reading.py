@@ -1,6 +1,8 @@
 """Readings: the lines of digits in one picture, each digit with its place."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count
 from typing import Literal
 
 from google.protobuf.message import DecodeError
@@ -31,6 +33,8 @@ class Glyph:
     novelty: float  # 0: a typical digit; 1: no digit
     refused: bool  # True: probably no digit
     box: tuple[int, int, int, int]  # x, y, width, height in pixels of the upright picture
+    request_id: str = ""  # for `feedback`; empty: the server takes none
+    index: int = 0  # of the sign among those of all lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,8 @@ class Line:
     probability: float  # that the whole line is right, calibrated, 0 to 1
     refused: bool  # True: something as large as a digit could not be read; `text` may lack digits
     digits: tuple[Glyph, ...]  # what stands on the line, in reading order
+    request_id: str = ""  # for `feedback`; empty: the server takes none
+    index: int = 0  # of the line in the picture
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +58,7 @@ class Reading:
     quality: tuple[str, ...]  # what may be wrong with the picture: "touches_border", "low_contrast", ...
     width: int  # of the upright picture, in pixels
     height: int
+    request_id: str = ""  # empty: the server takes no feedback
 
     @property
     def text(self) -> str:
@@ -73,25 +80,29 @@ def response_reading(content: bytes) -> Reading:
         response = proto.ReadResponse.FromString(content)
     except DecodeError as error:
         raise CallError("INTERNAL", f"the server's answer is no ReadResponse: {error}") from error
+    signs = count()  # through all lines
     return Reading(
-        lines=tuple(map(_line, response.lines)),
+        lines=tuple(_line(line, index, response.request_id, signs) for index, line in enumerate(response.lines)),
         model_version=response.model_version,
         quality=tuple(enum_name(proto.Quality.DESCRIPTOR, remark) for remark in response.quality),
         width=response.width,
         height=response.height,
+        request_id=response.request_id,
     )
 
 
-def _line(message: proto.Line) -> Line:
+def _line(message: proto.Line, index: int, request_id: str, signs: Iterator[int]) -> Line:
     return Line(
         text=message.text,
         probability=message.probability,
         refused=message.refused,
-        digits=tuple(map(_glyph, message.digits)),
+        digits=tuple(_glyph(glyph, next(signs), request_id) for glyph in message.digits),
+        request_id=request_id,
+        index=index,
     )
 
 
-def _glyph(message: proto.Glyph) -> Glyph:
+def _glyph(message: proto.Glyph, index: int, request_id: str) -> Glyph:
     box = message.box
     return Glyph(
         digit=message.digit,
@@ -100,4 +111,6 @@ def _glyph(message: proto.Glyph) -> Glyph:
         novelty=message.novelty,
         refused=message.refused,
         box=(box.x, box.y, box.width, box.height),
+        request_id=request_id,
+        index=index,
     )

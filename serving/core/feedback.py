@@ -5,11 +5,14 @@
 2. Feedback counts against the rate limit of its key as one image, and has a room of its own: it takes none from
    requests that classify, and a flood of it waits for nothing.
 3. Nothing that fails here may fail an answer.
+4. The digits of a line that Read has answered are images like any other, and the text of a line is the truth about each
+   of them. A text of another number of digits belongs to none of them, and is refused.
 """
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,21 +26,24 @@ from serving.core.candidates.shadow import Shadow
 from serving.errors import (
     ExpiredError,
     FeedbackFullError,
+    InvalidRequestError,
     NotSupportedError,
     StoreUnavailableError,
     UnknownRequestError,
 )
 from serving.logging import Logger
 from serving.metrics.feedback_metrics import FeedbackMetrics
-from serving.predictions import Pixels, Predictions, Refusal
+from serving.predictions import BatchPredictions, Pixels, Predictions, Refusal
+from serving.readings import Line
 from serving.store.errors import StoreError
 from serving.store.records import REFUSED, UNSURE, Answered, Contents, Name
 
 if TYPE_CHECKING:  # a server without a store loads no SQLite
-    from serving.store.keeper import Keeper
+    from serving.store.keeper import Keeper, Labelled
     from serving.store.recent import RecentImages
 
-CAPACITY = 256  # feedback that waits to be written, of all clients together
+CAPACITY = 256  # feedback that waits to be written, in images, of all clients together
+LONGEST_TEXT = 128  # digits of a line; half of CAPACITY, so that one line does not keep out all others
 LOG_SECONDS = 60.0  # between two lines on a store that cannot be used
 
 
@@ -48,6 +54,23 @@ class Truth:
     request_id: str
     index: int
     digit: int
+
+
+@dataclass(frozen=True, slots=True)
+class LineTruth:
+    """Feedback on a line that Read has answered. `text`: its digits, 1 to LONGEST_TEXT of 0 to 9."""
+
+    request_id: str
+    line: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class AnsweredLine:
+    """What was answered for a line: the digits that were not refused, by the model `version`."""
+
+    text: str
+    version: int
 
 
 class Recorder:
@@ -71,6 +94,27 @@ class Recorder:
             if self._keeps_refused or self._unsure_below:
                 self._keep(caller, pixels, predictions)
         except Exception as error:  # the border of what may be lost: the answer goes out
+            self._log.error("not_recorded", exc_info=error)
+
+    def add_lines(self, caller: Caller, pixels: Pixels, lines: Sequence[Line], version: int) -> None:
+        """Takes the signs of the lines of one picture, in reading order, for feedback alone. Raises nothing.
+
+        `pixels`: of the picture's candidates, (n, 784). `version`: of the model that read them.
+        """
+        if not self._recent or not lines:
+            return
+        try:
+            glyphs = [glyph for line in lines for glyph in line.glyphs]
+            probabilities = np.array([glyph.probabilities for glyph in glyphs])
+            novelties = np.array([glyph.novelty for glyph in glyphs], np.float32)
+            batch = BatchPredictions(probabilities, np.array([glyph.digit for glyph in glyphs]), novelties)
+            batch.refusals = np.array([Refusal.NOVEL if glyph.refused else 0 for glyph in glyphs], np.uint8)
+            batch.version = version
+            places = [(number, len(line.glyphs)) for number, line in enumerate(lines) for _ in line.glyphs]
+            seen = pixels[np.concatenate([line.candidates for line in lines])]
+            predictions = Predictions(batch, 0, len(glyphs))
+            self._recent.add(caller.owner, caller.request_id, seen, predictions, np.array(places, np.uint16))
+        except Exception as error:  # as above
             self._log.error("not_recorded", exc_info=error)
 
     def _keep(self, caller: Caller, pixels: Pixels, predictions: Predictions) -> None:
@@ -137,26 +181,58 @@ class Feedback:
         `deadline`: in time.monotonic() seconds. Raises NotSupportedError, UnknownRequestError, FeedbackFullError,
         RateLimitedError, StoreUnavailableError or ExpiredError.
         """
+        async with self._admitted(caller, 1, deadline) as keeper:
+            labelled = await keeper.label(Name(caller.owner, truth.request_id, truth.index), truth.digit)
+        if labelled is None:
+            raise UnknownRequestError(truth.request_id, truth.index)
+        self._count(labelled, truth, caller)
+        return labelled.answered
+
+    async def give_line(self, truth: LineTruth, caller: Caller, deadline: float) -> AnsweredLine:
+        """Keeps the truth about each digit of a line, and returns the answer to it once all are on the disk.
+
+        It counts as one image for each digit. Raises what give() raises, and InvalidRequestError for a text that has
+        not as many digits as the line's answer.
+        """
+        name, digits = Name(caller.owner, truth.request_id, truth.line), [int(digit) for digit in truth.text]
+        async with self._admitted(caller, len(digits), deadline) as keeper:
+            found = await keeper.line(name)
+            if not found:
+                raise UnknownRequestError(truth.request_id, truth.line, "line")
+            signs = {index: sign for index, sign in found.items() if not sign.refusal}
+            if len(digits) != len(signs):
+                raise InvalidRequestError(
+                    f"text: expected as many digits as the text that was answered has, {len(signs)}, got {len(digits)};"
+                    " a line that was cut wrongly takes feedback on each of its signs, by digit or no_digit"
+                )
+            labelled = await keeper.label_signs(name, signs, digits)
+        for index, digit, one in zip(signs, digits, labelled, strict=True):
+            self._count(one, Truth(truth.request_id, index, digit), caller)
+        text = "".join(str(one.answered.digit) for one in labelled)
+        return AnsweredLine(text, labelled[0].answered.version)
+
+    @asynccontextmanager
+    async def _admitted(self, caller: Caller, images: int, deadline: float) -> AsyncIterator["Keeper"]:
+        """Holds room for feedback on `images` within the block, which ends by the deadline, and charges the key."""
         if self._keeper is None:
             raise NotSupportedError("this server takes no feedback: see --store")
-        if not self._admission.admit(caller.name, 1):
+        if not self._admission.admit(caller.name, images):
             raise FeedbackFullError
         try:
             if caller.key:
-                self._rates.charge(caller.key, 1)
+                self._rates.charge(caller.key, images)
             until = None if deadline == NO_DEADLINE else max(0.0, deadline - time.monotonic())
             async with asyncio.timeout(until):
-                labelled = await self._keeper.label(Name(caller.owner, truth.request_id, truth.index), truth.digit)
+                yield self._keeper
         except TimeoutError as error:
             raise ExpiredError from error
         except StoreError as error:
             raise StoreUnavailableError(error.reason) from error
         finally:
-            self._admission.release(caller.name, 1)
-        if labelled is None:
-            raise UnknownRequestError(truth.request_id, truth.index)
+            self._admission.release(caller.name, images)
+
+    def _count(self, labelled: "Labelled", truth: Truth, caller: Caller) -> None:
         if labelled.is_first:  # a correction would count the image twice
             self._metrics.observe(labelled.answered, truth.digit)
             if self._shadow:
                 self._shadow.judge(caller, truth.request_id, truth.index, truth.digit)
-        return labelled.answered

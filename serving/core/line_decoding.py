@@ -218,7 +218,7 @@ def _decoded(
     is_large = segmentation.shapes[chosen, 1] >= DIGIT_SIZE
     is_refused = not len(digits) or bool((~is_digit & is_large).any())
     text = "".join(str(digit) for digit in both.digits[digits])
-    return Line(glyphs, text, _probability(features) if len(digits) else 0.0, is_refused), features
+    return Line(glyphs, text, _probability(features) if len(digits) else 0.0, is_refused, chosen), features
 
 
 def best_path(spans: npt.NDArray[np.int32], scores: Doubles) -> tuple[list[int], float]:

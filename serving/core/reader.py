@@ -16,6 +16,7 @@ from serving.auth.api_keys import Caller
 from serving.core.batch_queue import NO_DEADLINE
 from serving.core.batcher import Batcher
 from serving.core.classifier import Classifier
+from serving.core.feedback import Recorder
 from serving.core.picture_decoder import before
 from serving.core.registry import Registry
 from serving.core.results import note_batch
@@ -36,8 +37,11 @@ READING = 8  # units of work, besides decoding: a line takes 10 to 20 ms; what t
 class Reader:
     """Reads pictures. Used from the event loop alone."""
 
-    def __init__(self, registry: Registry, classifier: Classifier, read_strips: "ReadStrips") -> None:
-        """`read_strips`: the column network, called from the decoders' threads."""
+    def __init__(
+        self, registry: Registry, classifier: Classifier, read_strips: "ReadStrips", recorder: Recorder | None = None
+    ) -> None:
+        """`read_strips`: the column network, called from the decoders' threads. `recorder`: as for Classifier."""
+        self._recorder = recorder
         self._registry = registry
         self._classifier = classifier
         self._read_strips = read_strips
@@ -96,6 +100,8 @@ class Reader:
                 if trace is not None:
                     note_batch(trace, predictions, LINES)
                 lines = await pictures.run_after(caller, partial(_decoded_lines, found, predictions))
+                if self._recorder and caller.request_id:
+                    self._recorder.add_lines(caller, found.pixels, lines, predictions.version)
                 if trace is not None:
                     trace.enter(ANSWER)
         return Reading(

@@ -139,7 +139,7 @@ class Server:
         self._tracer = make_tracer(config, log)
         observed = (authenticator, self.metrics, log, self._access_log, self._store.recorder is not None, self._tracer)
         operations = DigitOperations(classifier, self._explainer, self._store.feedback)
-        reader = Reader(self._registry, classifier, ColumnNetwork())
+        reader = Reader(self._registry, classifier, ColumnNetwork(), self._store.recorder)
         reload = self._reload_everywhere if config.admin else None
         collect = collect_service or self.collect
 

@@ -11,7 +11,7 @@ import asyncio
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +41,7 @@ class Labelled:
 class _Label:
     name: Name
     truth: int
+    answered: Answered | None  # where it is known already
     result: "asyncio.Future[Labelled | None]"
 
 
@@ -99,9 +100,32 @@ class Keeper:
 
         When it returns, both are on the disk. Raises StoreError.
         """
+        return await self._labelled(name, truth)
+
+    async def line(self, name: Name) -> dict[int, Answered]:
+        """Returns the signs of a line that Read has answered, by their index in the request, in reading order.
+
+        `name`: its index is the line's. Returns none for a line that is not known, or no longer, as a whole.
+        """
+        if self._recent is None:
+            return {}
+        # In a thread: it looks at every image, of which there may be millions.
+        return await asyncio.to_thread(self._recent.find_line, name.caller, name.request_id, name.index)
+
+    async def label_signs(self, name: Name, signs: Mapping[int, Answered], truths: Sequence[int]) -> Sequence[Labelled]:
+        """Keeps the truth about signs, which line() has returned for `name`, and the signs. Raises StoreError.
+
+        `truths`: in the signs' order. When it returns, all are on the disk; when it raises, some may be.
+        """
+        names = [Name(name.caller, name.request_id, index) for index in signs]
+        each = zip(names, truths, signs.values(), strict=True)
+        labelled = await asyncio.gather(*(self._labelled(*one) for one in each))
+        return [one for one in labelled if one]  # all: their answers are known
+
+    def _labelled(self, name: Name, truth: int, answered: Answered | None = None) -> "asyncio.Future[Labelled | None]":
         result: asyncio.Future[Labelled | None] = asyncio.get_running_loop().create_future()
-        self._queue.put(_Label(name, truth, result))
-        return await result
+        self._queue.put(_Label(name, truth, answered, result))
+        return result
 
     def keep(self, name: Name, reason: str, answered: Answered) -> None:
         """Keeps an image soon, or drops it."""
@@ -171,7 +195,9 @@ class Keeper:
             return None
         known = database.find(one.name)
         name = one.name
-        recent = self._recent.find(name.caller, name.request_id, name.index) if self._recent else None
+        recent = one.answered
+        if recent is None and self._recent:
+            recent = self._recent.find(name.caller, name.request_id, name.index)
         if recent and not (known and known.answered.time >= recent.time):  # else the id has been used again since
             database.add(name, FEEDBACK, recent, one.truth)
             return one, Labelled(recent, is_first=True)

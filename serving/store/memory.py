@@ -4,8 +4,9 @@ import os
 import struct
 from dataclasses import dataclass
 
-# One image: the key's two halves in one place; in another time, version, probability, novelty, digit, refusal, pixels.
-ONE_KEY, ONE_ROW = struct.Struct("<QQ"), struct.Struct("<dqffBB784s")
+# One image: the key's two halves in one place; in another time, version, probability, novelty, digit, refusal, the line
+# on which it stands and that line's signs (0: an image on no line), pixels.
+ONE_KEY, ONE_ROW = struct.Struct("<QQ"), struct.Struct("<dqffBBHH784s")
 IMAGE_BYTES = ONE_KEY.size + ONE_ROW.size
 SPARE_PARTS = 2  # for workers that replace others which have not ended yet
 

@@ -5,6 +5,7 @@
 2. Nothing here reaches a disk. The memory goes with the service.
 3. A reader takes no lock: it copies an image, and looks at its key once more. A key is zero while its image is written.
 4. A key is 126 bits of a hash of the caller and the request's id, plus the image's index.
+5. The signs of a line that Read has answered know their line and how many they are: it is found whole or not at all.
 """
 
 import fcntl
@@ -15,6 +16,7 @@ import time
 from hashlib import blake2b
 
 import numpy as np
+import numpy.typing as npt
 
 from serving.predictions import PIXELS, Pixels, Predictions
 from serving.store.memory import IMAGE_BYTES, ONE_KEY, ONE_ROW, RecentPlace
@@ -24,10 +26,12 @@ _KEY = np.dtype("<u8")
 _ROW = np.dtype(
     [
         *(("time", "<f8"), ("version", "<i8"), ("probability", "<f4"), ("novelty", "<f4")),
-        *(("digit", "u1"), ("refusal", "u1"), ("pixels", "u1", PIXELS)),
+        *(("digit", "u1"), ("refusal", "u1"), ("line", "<u2", 2), ("pixels", "u1", PIXELS)),
     ]
 )
 _LOCK = struct.Struct("hhqqi")  # struct flock: type, whence, start, length, process
+
+Lines = npt.NDArray[np.uint16]  # (n, 2): of each sign its line's index, and how many signs stand on that line
 
 
 class RecentImages:
@@ -46,11 +50,16 @@ class RecentImages:
         self._part: int | None = None
         self._next = 0  # slot within the part
 
-    def add(self, caller: str, request_id: str, pixels: Pixels, predictions: Predictions) -> None:
-        """Takes the images of a request, (n, 784), with their predictions; of more than the ring holds, the last."""
+    def add(
+        self, caller: str, request_id: str, pixels: Pixels, predictions: Predictions, lines: Lines | None = None
+    ) -> None:
+        """Takes the images of a request, (n, 784), with their predictions; of more than the ring holds, the last.
+
+        `lines`: of images that are the signs of lines.
+        """
         if self._part is None and not self._claim():
             return
-        if len(pixels) == 1:
+        if len(pixels) == 1 and lines is None:
             self._add_one(caller, request_id, pixels, predictions)
             return
         count, offset = len(pixels), 0
@@ -67,6 +76,7 @@ class RecentImages:
             rows["digit"], rows["refusal"] = digits[source], predictions.refusals[source]
             rows["probability"] = predictions.probabilities[np.arange(source.start, source.stop), digits[source]]
             rows["novelty"], rows["pixels"] = predictions.novelties[source], pixels[source]
+            rows["line"] = 0 if lines is None else lines[source]
             keys[:, 0] = high
             keys[:, 1] = np.arange(low + offset, low + offset + taken)
             self._next = (self._next + taken) % self._slots
@@ -82,7 +92,7 @@ class RecentImages:
         ONE_ROW.pack_into(
             self._memory, self._rows_at + slot * ONE_ROW.size, time.time(), batch.version,
             batch.probabilities.item(row, digit), batch.novelties.item(row), digit, batch.refusals.item(row),
-            pixels.tobytes(),
+            0, 0, pixels.tobytes(),
         )  # fmt: skip
         ONE_KEY.pack_into(self._memory, key, *_key(caller, request_id))
 
@@ -95,11 +105,27 @@ class RecentImages:
             row = self._rows[slot].copy()
             is_whole = int(self._keys[slot, 1]) == low and int(self._keys[slot, 0]) == high
             if is_whole and (newest is None or row["time"] >= newest.time):
-                newest = Answered(
-                    float(row["time"]), int(row["version"]), int(row["digit"]), float(row["probability"]),
-                    float(row["novelty"]), int(row["refusal"]), row["pixels"].tobytes(),
-                )  # fmt: skip
+                newest = _answered(row)
         return newest
+
+    def find_line(self, caller: str, request_id: str, line: int) -> dict[int, Answered]:
+        """Returns the signs of a line by their index in the request, of the last one with this id, in reading order.
+
+        Returns none for a line that is not held whole, and for a request whose images stand on no lines.
+        """
+        high, low = _key(caller, request_id)
+        slots = np.flatnonzero(self._keys[:, 0] == high)
+        times, lines = self._rows["time"][slots], self._rows["line"][slots, 0]  # without the pixels of a whole page
+        newest = times.max(initial=0.0)  # all signs of a reading have one time
+        slots = slots[(times == newest) & (lines == line)]
+        keys, rows = self._keys[slots], self._rows[slots]  # copies
+        indices = keys[:, 1].astype(np.int64) - low
+        # The time, too: a slot may hold the same sign of a later request with this id by now.
+        is_whole = (self._keys[slots] == keys).all() and (self._rows["time"][slots] == newest).all()
+        is_whole = is_whole and (keys[:, 0] == high).all() and (indices >= 0).all()
+        if not is_whole or (rows["line"] != (line, len(slots))).any():
+            return {}
+        return {int(indices[at]): _answered(rows[at]) for at in np.argsort(indices).tolist()}
 
     def close(self) -> None:
         """Gives this process's part to others, with what is in it. Its end does the same."""
@@ -116,6 +142,13 @@ class RecentImages:
             self._part = part
             return True
         return False
+
+
+def _answered(row: np.void) -> Answered:
+    return Answered(
+        float(row["time"]), int(row["version"]), int(row["digit"]), float(row["probability"]),
+        float(row["novelty"]), int(row["refusal"]), row["pixels"].tobytes(),
+    )  # fmt: skip
 
 
 def _key(caller: str, request_id: str) -> tuple[int, int]:

@@ -6,7 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, FilePayload
 
 from serving.commands.keys import keys
 from serving.options import run_command
@@ -183,6 +183,42 @@ def test_a_visitor_says_what_was_drawn_where_the_server_takes_feedback(
         visitor.context.close()
     with closing(sqlite3.connect(store)) as connection:
         assert connection.execute("SELECT digit, truth IN (7, -1) FROM pictures").fetchall() == [(6, 1)]
+
+
+def test_a_visitor_puts_a_line_right_where_the_server_takes_feedback(
+    browser: Browser, server: ServerProcess, tmp_path: Path
+) -> None:
+    page: FilePayload = {"name": "a.png", "mimeType": "image/png", "buffer": picture_of("310", "27")}
+    without = Visitor(browser, server)
+    without.page.set_input_files("#file", page)
+    without.reads("2 lines of digits")
+    assert not without.page.locator("#feedback").is_visible()
+    without.context.close()
+    store = tmp_path / "store.db"
+    with server_process(ROOT / "models", f"--store={store}") as taking:
+        visitor = Visitor(browser, taking)
+        visitor.page.set_input_files("#file", page)
+        visitor.reads("2 lines of digits")
+        assert visitor.page.locator("#truths").is_hidden()
+        field = visitor.page.get_by_label("Digits of line 2")
+        assert field.input_value() == "27"
+        field.fill("2")
+        field.press("Enter")  # the browser says what is missing, and sends nothing
+        assert field.evaluate("field => field.validity.valid") is False
+        field.fill("29")
+        visitor.page.click("button[data-language=es]")  # keeps what is typed
+        visitor.page.get_by_label("Dígitos de la línea 2").press("Enter")
+        visitor.page.locator("#thanks", has_text="Guardado").wait_for()
+        assert visitor.serious_faults() == []
+        visitor.draw(DIGITS[6])
+        visitor.reads("Es un 6")
+        assert visitor.page.locator("#truths").is_visible()
+        assert visitor.page.locator("#texts input").count() == 0
+        assert visitor.complaints == []
+        visitor.context.close()
+    with closing(sqlite3.connect(store)) as connection:
+        kept = connection.execute("SELECT image_index, digit, truth FROM pictures ORDER BY image_index").fetchall()
+    assert kept == [(3, 2, 2), (4, 7, 9)]
 
 
 def test_page_is_in_spanish_where_the_browser_is(browser: Browser, server: ServerProcess) -> None:

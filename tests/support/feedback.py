@@ -24,6 +24,10 @@ def feedback(request_id: str, index: int, digit: int | None) -> digits_pb2.Feedb
     return digits_pb2.FeedbackRequest(request_id=request_id, index=index, **truth)
 
 
+def text_feedback(request_id: str, line: int, text: str) -> digits_pb2.FeedbackRequest:
+    return digits_pb2.FeedbackRequest(request_id=request_id, index=line, text=text)
+
+
 def kept(path: Path) -> dict[tuple[str, int], tuple[int, int, bytes]]:
     """Digit, truth and pixels by request and index, as another program reads them."""
     with closing(sqlite3.connect(path)) as connection:

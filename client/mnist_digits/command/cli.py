@@ -121,16 +121,29 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 def _give_feedback(options: argparse.Namespace) -> int:
     """Sends feedback. Raises OSError or ValueError for what cannot be sent."""
-    digit = None if options.digit == "none" else int(options.digit)
+    truth: int | str | None = options.truth
+    if options.line is None:
+        truth = _digit(options.truth)
+    elif options.truth == "none":
+        raise ValueError("--line: expected the digits of the line; what is no digit is said of each sign, by --index")
+    index = options.index if options.line is None else options.line
     api_key, timeout = _api_key(options.api_key_file), options.timeout_seconds
     client = DigitClient(options.address, credentials=_credentials(options), api_key=api_key, timeout_seconds=timeout)
     with client:
         try:
-            client.feedback(options.request_id, digit, index=options.index)
+            client.feedback(options.request_id, truth, index=index)
         except CallError as error:
             print(f"error: {error}", file=sys.stderr)
             return NOT_ALL_READ
     return 0
+
+
+def _digit(text: str) -> int | None:
+    if text == "none":
+        return None
+    if not (len(text) == 1 and text in "0123456789"):
+        raise ValueError(f"expected 0 to 9 or none, or with --line the digits of that line; got {text!r}")
+    return int(text)
 
 
 def _defaults(environment: Mapping[str, str]) -> dict[str, Any]:
@@ -166,10 +179,12 @@ def _parser(defaults: dict[str, Any]) -> argparse.ArgumentParser:
         commands, "classify", "read the one digit in each picture, and refuse a picture of several", _SETTINGS, defaults
     )
     _add_command(commands, "read", "read all digits in each picture, line by line", (*_SETTINGS, _LAYOUT), defaults)
-    feedback = _add_parser(commands, "feedback", "say what a picture that was classified really shows")
-    feedback.add_argument("request_id", metavar="REQUEST_ID", help="of its request, as classify --json prints it")
-    feedback.add_argument("digit", choices=[*map(str, range(10)), "none"], metavar="DIGIT", help="0 to 9, or none")
-    feedback.add_argument("--index", type=int, default=0, help="of the picture in its request (default: 0)")
+    feedback = _add_parser(commands, "feedback", "say what a picture, or a sign or a line in it, really shows")
+    feedback.add_argument("request_id", metavar="REQUEST_ID", help="of its request, as --json prints it")
+    feedback.add_argument("truth", metavar="TRUTH", help="0 to 9, or none; with --line the digits of that line")
+    place = feedback.add_mutually_exclusive_group()
+    place.add_argument("--index", type=int, default=0, metavar="N", help="of the picture or sign (default: 0)")
+    place.add_argument("--line", type=int, metavar="N", help="index of a line that read has read, from 0")
     _add_settings(feedback, [setting for setting in _SETTINGS if setting.name != "json"], defaults)
     return parser
 

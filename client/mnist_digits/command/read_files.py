@@ -85,7 +85,11 @@ def _json_line(outcome: Outcome) -> str:
     if outcome.reading is None:
         return json.dumps({"file": outcome.file, "error": outcome.error})
     fields: dict[str, Any] = asdict(outcome.reading)
-    for line in fields["lines"]:
-        for digit in line["digits"]:
-            del digit["probabilities"]  # ten numbers for each sign would hide the others
+    for part in [*fields["lines"], *(digit for line in fields["lines"] for digit in line["digits"])]:
+        del part["request_id"]  # the picture's
+        if not fields["request_id"]:
+            del part["index"]
+        part.pop("probabilities", None)  # ten numbers for each sign would hide the others
+    if not fields["request_id"]:
+        del fields["request_id"]  # as where there is none in a prediction
     return json.dumps({"file": outcome.file, **fields})

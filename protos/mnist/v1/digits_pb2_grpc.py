@@ -122,10 +122,11 @@ class DigitClassifierServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Feedback(self, request, context):
-        """Takes the truth about an image that Classify, Explain or the Open Inference Protocol's ModelInfer has answered, by
-        the response's `request_id`. When it returns, picture, answer and truth are on the server's disk. A second one for
-        the same image corrects the first.
-        INVALID_ARGUMENT: no request id, an index or a digit that is none, or no truth.
+        """Takes the truth about an image that Classify, Explain or the Open Inference Protocol's ModelInfer has answered, or
+        about a sign or a line that Read has, by the response's `request_id`. When it returns, picture, answer and truth are
+        on the server's disk. A second one for the same image corrects the first.
+        INVALID_ARGUMENT: no request id, an index or a digit that is none, no truth, or a text of another number of digits
+        than the line's.
         NOT_FOUND: no such image of a recent request of the same API key.
         RESOURCE_EXHAUSTED: too much feedback at once, or the key is ahead of its rate, where it counts as one image.
         UNAVAILABLE: it cannot be kept now, as on a full disk. UNIMPLEMENTED: this server takes no feedback.

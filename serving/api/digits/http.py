@@ -85,7 +85,10 @@ class DigitEndpoints:
         version, layout = _number(request, "model_version", LARGEST_VERSION), _layout(request)
         picture = await read_picture(header(request, b"content-type", ""), content)
         until = time.monotonic() + ANSWER_SECONDS
-        return json_response(_reading(await self._reader.read(picture, caller, layout, version, until)))
+        document = _reading(await self._reader.read(picture, caller, layout, version, until))
+        if self._operations.takes_feedback:
+            document["request_id"] = caller.request_id
+        return json_response(document)
 
     async def _explain(self, request: Request, body: bytes, caller: Caller) -> Response:
         image = digits_pb2.Image(pixels=body) if is_pixels(body) else digits_pb2.Image(encoded=body)

@@ -9,7 +9,8 @@ from serving.api.digits.feedback_codec import feedback_bytes, feedback_document,
 from serving.auth.api_keys import Caller
 from serving.core.classifier import Classifier
 from serving.core.explainer import Explainer
-from serving.core.feedback import Feedback, Truth
+from serving.core.feedback import AnsweredLine, Feedback, LineTruth, Truth
+from serving.store.records import Answered
 
 
 class DigitOperations:
@@ -36,11 +37,16 @@ class DigitOperations:
 
     async def feedback(self, request: bytes, caller: Caller, deadline: float) -> bytes:
         """Answers a serialised FeedbackRequest with a serialised FeedbackResponse."""
-        return feedback_bytes(await self._feedback.give(parse_feedback(request), caller, deadline))
+        return feedback_bytes(await self._given(parse_feedback(request), caller, deadline))
 
-    async def give(self, truth: Truth, caller: Caller, deadline: float) -> dict[str, Any]:
+    async def give(self, truth: Truth | LineTruth, caller: Caller, deadline: float) -> dict[str, Any]:
         """Answers feedback with the fields of a FeedbackResponse, as JSON has them."""
-        return feedback_document(await self._feedback.give(truth, caller, deadline))
+        return feedback_document(await self._given(truth, caller, deadline))
+
+    async def _given(self, truth: Truth | LineTruth, caller: Caller, deadline: float) -> Answered | AnsweredLine:
+        if isinstance(truth, LineTruth):
+            return await self._feedback.give_line(truth, caller, deadline)
+        return await self._feedback.give(truth, caller, deadline)
 
     async def explain(self, request: bytes, caller: Caller, deadline: float) -> bytes:
         """Answers a serialised ExplainRequest with a serialised ExplainResponse."""

@@ -18,15 +18,18 @@ def parse_read(content: bytes) -> tuple[bytes, Layout, int]:
     return request.picture, layout, request.model_version
 
 
-def reading_bytes(reading: Reading) -> bytes:
-    """Returns the serialised ReadResponse."""
-    return digits_pb2.ReadResponse(
+def reading_bytes(reading: Reading, request_id: str = "") -> bytes:
+    """Returns the serialised ReadResponse. `request_id`: for feedback; empty: none is taken."""
+    response = digits_pb2.ReadResponse(
         lines=map(_line, reading.lines),
         model_version=reading.version,
         quality=[QUALITIES[remark] for remark in reading.quality],
         width=reading.width,
         height=reading.height,
-    ).SerializeToString()
+    )
+    if request_id:
+        response.request_id = request_id
+    return response.SerializeToString()
 
 
 def _line(line: Line) -> digits_pb2.Line:

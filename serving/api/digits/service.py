@@ -92,7 +92,10 @@ class DigitService:
     async def _read(self, request: bytes, call: Call) -> bytes:
         picture, layout, version = parse_read(request)
         reading = await self._reader.read(picture, call.caller, layout, version, call.deadline)
-        return encode_with_stage_times(call, reading_bytes, reading)
+        encode = reading_bytes
+        if self._operations.takes_feedback:
+            encode = partial(reading_bytes, request_id=call.request_id)
+        return encode_with_stage_times(call, encode, reading)
 
     async def _explain(self, request: bytes, call: Call) -> bytes:
         return await self._operations.explain(request, call.caller, call.deadline)

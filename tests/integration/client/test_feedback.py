@@ -13,6 +13,7 @@ import pytest
 from mnist_digits import AsyncDigitClient, CallError, DigitClient, Prediction
 from mnist_digits.command import cli
 from serving.process.standalone import Standalone
+from tests.support.pictures import picture_of
 from tests.support.processes import ROOT
 from tests.support.servers import StartServer
 from tests.support.tiny_model import image_of
@@ -76,6 +77,52 @@ async def test_prediction_of_an_explanation_takes_feedback(start_server: StartSe
         explained = await client.explain(ROOT / "samples/photo-8.jpg")
         await client.feedback(explained.prediction, 8)
     assert kept(store) == [(explained.prediction.digit, 8)]
+
+
+async def test_digits_and_lines_that_were_read_take_feedback(start_server: StartServer, store: Path) -> None:
+    async with (
+        start_server(model_repository=ROOT / "models", store=store) as server,
+        AsyncDigitClient(f"127.0.0.1:{server.grpc_port}") as client,
+    ):
+        reading = await client.read(picture_of("314", "27"), layout="page")
+        first, second = reading.lines
+        await client.feedback(first, "374")
+        await client.feedback(second.digits[1], 9)
+        await client.feedback(second.digits[0], None)
+        with pytest.raises(CallError, match="as many digits") as raised:
+            await client.feedback(second, "2")
+        assert raised.value.code == "INVALID_ARGUMENT"
+    assert kept(store) == [(1, 7), (2, -1), (3, 3), (4, 4), (7, 9)]
+
+
+async def test_the_blocking_client_and_its_command_give_feedback_on_what_was_read(
+    start_server: StartServer, store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture = tmp_path / "page.png"
+    picture.write_bytes(picture_of("314", "27"))
+
+    def work(address: str) -> None:
+        with DigitClient(address) as client:
+            client.feedback(client.read(picture).lines[1], "28")
+        capsys.readouterr()
+        assert cli.main(["read", "--json", "--address", address, str(picture)]) == 0
+        read: dict[str, Any] = json.loads(capsys.readouterr().out)
+        first, second = read["lines"]
+        assert (first["index"], second["index"]) == (0, 1)
+        assert [digit["index"] for line in read["lines"] for digit in line["digits"]] == [0, 1, 2, 3, 4]
+        assert "request_id" not in first | first["digits"][0]
+        give = ["feedback", "--address", address, read["request_id"]]
+        assert cli.main([*give, "374", "--line", "0"]) == 0
+        assert cli.main([*give, "none", "--index", "3"]) == 0
+        assert cli.main([*give, "37", "--line", "0"]) == 1
+        assert "as many digits" in capsys.readouterr().err
+        for wrong in (["374"], ["none", "--line", "0"], ["3x", "--line", "0"], ["٣"], ["10"], [""]):
+            assert cli.main([*give, *wrong]) == 2
+            assert "error: " in capsys.readouterr().err
+
+    async with start_server(model_repository=ROOT / "models", store=store) as server:
+        await asyncio.to_thread(work, f"127.0.0.1:{server.grpc_port}")
+    assert kept(store) == [(1, 7), (2, -1), (2, 2), (3, 3), (4, 4), (7, 8)]
 
 
 async def test_without_feedback_a_prediction_says_so(server: Standalone) -> None:

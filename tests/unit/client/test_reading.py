@@ -53,10 +53,19 @@ def test_a_response_becomes_lines_of_digits() -> None:
     reading = response_reading(PLAIN.SerializeToString())
     digits = (
         Glyph(4, 0.5, (0.25,) * 4, 0.0, False, (1, 2, 3, 4)),
-        Glyph(7, 0.0, (), 1.0, True, (0, 0, 0, 0)),
+        Glyph(7, 0.0, (), 1.0, True, (0, 0, 0, 0), index=1),
     )
     assert reading == Reading((Line("4", 0.5, False, digits),), 2, ("low_contrast", "77"), 20, 30)
     assert reading.text == "4"
+
+
+def test_digits_are_counted_through_all_lines_and_know_their_request() -> None:
+    lines = [proto.Line(digits=[proto.Glyph()] * signs) for signs in (2, 0, 3)]
+    reading = response_reading(proto.ReadResponse(lines=lines, request_id="form-17").SerializeToString())
+    assert reading.request_id == "form-17"
+    assert [(line.request_id, line.index) for line in reading.lines] == [("form-17", index) for index in range(3)]
+    glyphs = [glyph for line in reading.lines for glyph in line.digits]
+    assert [(glyph.request_id, glyph.index) for glyph in glyphs] == [("form-17", index) for index in range(5)]
 
 
 @settings(deadline=None)  # a busy machine stalls now and then

@@ -115,7 +115,7 @@ async function classifyDrawing() {
       if (error.status === 429) setTimeout(retry, BUSY_MILLISECONDS, since);
     }
     showAnswer(prediction, reading, failure, language);
-    showFeedback(reading ? null : prediction, language);
+    showFeedback(reading ?? prediction, language);
     showError(failure, language);
     await pause;
   }
@@ -178,7 +178,7 @@ function speak(chosen) {
     button.setAttribute("aria-pressed", String(button.dataset.language === language));
   }
   showAnswer(prediction, reading, failure, language);
-  showFeedback(reading ? null : prediction, language);
+  showFeedback(reading ?? prediction, language);
   showError(failure, language);
   lab.speak(language);
   if (explained) showExplained();

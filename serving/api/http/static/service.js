@@ -25,9 +25,8 @@ export function read(body, signal) {
   return post("v1/read", body, signal);
 }
 
-/** Says what the picture of a request really shows: a digit, or null for none. */
-export function giveFeedback(id, digit) {
-  const truth = digit === null ? { no_digit: true } : { digit };
+/** Says what the picture of a request really shows: {digit}, {no_digit: true}, or of a line {index, text}. */
+export function giveFeedback(id, truth) {
   return post("v1/feedback", JSON.stringify({ request_id: id, ...truth }));
 }
 

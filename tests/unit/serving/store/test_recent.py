@@ -1,13 +1,15 @@
 """Recent images in shared memory: what is found, what has made room, and whose is whose."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from serving.store.memory import RecentMemory
-from serving.store.recent import RecentImages
+from serving.store.recent import Lines, RecentImages
 from tests.support.answered import images_of, predictions_for
 
 
@@ -94,5 +96,62 @@ def test_without_a_part_nothing_is_taken_until_one_is_free() -> None:
         second.add("", "c", images_of([3]), predictions_for([3]))
         assert second.find("", "c", 0)
         second.close()
+    finally:
+        memory.close()
+
+
+def lines_of(signs: list[int]) -> Lines:
+    """Places of the signs of lines with so many signs each."""
+    return np.array([(line, count) for line, count in enumerate(signs) for _ in range(count)], np.uint16).reshape(-1, 2)
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.lists(st.integers(1, 6), max_size=4)), min_size=1, max_size=12))
+def test_a_line_is_found_whole_while_all_its_signs_are_held_and_else_not(readings: list[tuple[str, list[int]]]) -> None:
+    memory = RecentMemory(images=8, workers=1)
+    try:
+        images = RecentImages(memory.place)
+        last: dict[str, tuple[int, list[int], list[int]]] = {}  # by id: signs before it, digits, signs of each line
+        written = 0
+        for number, (request_id, signs) in enumerate(readings):
+            digits = [(number + index) % 10 for index in range(max(1, sum(signs)))]
+            lines = lines_of(signs) if sum(signs) else None  # an image on no line
+            images.add("key", request_id, images_of(digits), predictions_for(digits), lines)
+            last[request_id] = written, digits, signs
+            written += len(digits)
+        for request_id, (before, digits, signs) in last.items():
+            for line in range(len(signs) + 1):
+                first = sum(signs[:line])
+                wanted = list(range(first, first + sum(signs[line : line + 1])))
+                if wanted and before + first < written - 8:
+                    wanted = []  # its first signs have made room
+                found = images.find_line("key", request_id, line)
+                assert list(found) == wanted
+                assert [sign.digit for sign in found.values()] == [digits[index] for index in wanted]
+                assert [sign.pixels[1] for sign in found.values()] == [digits[index] for index in wanted]
+                assert images.find_line("other", request_id, line) == {}
+        images.close()
+    finally:
+        memory.close()
+
+
+def test_a_line_that_is_being_overwritten_is_never_found_mixed() -> None:
+    memory = RecentMemory(images=32, workers=1)
+    try:
+        images = RecentImages(memory.place)
+
+        def write() -> None:
+            for number in range(2000):
+                digits = [number % 10] * 20
+                images.add("", "again", images_of(digits), predictions_for(digits), lines_of([20]))
+
+        with ThreadPoolExecutor(1) as pool:
+            writing = pool.submit(write)
+            while not writing.done():
+                signs = images.find_line("", "again", 0)
+                assert len({sign.digit for sign in signs.values()} | {sign.pixels[1] for sign in signs.values()}) <= 1
+                assert len(signs) in (0, 20)
+            writing.result()
+        assert len(images.find_line("", "again", 0)) == 20
+        images.close()
     finally:
         memory.close()
