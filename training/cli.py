@@ -154,6 +154,16 @@ def cascade(places: Places, fast: Path, second: Path, int8: bool) -> None:
     join(places, fast, second, int8)
 
 
+@training.command(**_COMMAND, name="int8")
+@click.argument("version", type=click.Path(path_type=Path), metavar="VERSION")
+@settings_options()
+def int8_form(places: Places, version: Path) -> None:
+    """Write the int8 form of VERSION, such as models/mnist/3, as the next version of NAME-int8."""
+    with stderr_held_back():
+        from training.commands.int8 import write_int8_form
+    write_int8_form(places, version)
+
+
 @training.command(**_COMMAND)
 @click.argument("source", type=click.Path(path_type=Path), metavar="FOLDER|FILE")
 @click.option(

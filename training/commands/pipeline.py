@@ -16,7 +16,8 @@ from training.errors import RunError
 from training.evaluation.evaluate import evaluate_network
 from training.evaluation.figures import Evaluation
 from training.evaluation.plots import draw_run
-from training.export.model_version import FinishedRun, export_quantized, export_run
+from training.export.int8_form import export_int8_form
+from training.export.model_version import FinishedRun, export_run
 from training.fit.batches import AddedRows
 from training.fit.committee import join
 from training.fit.run_folder import RunFolder, RunRecord
@@ -134,9 +135,9 @@ def _export(
     say(f"written: {path}")
     if stand_ins is not None:
         name = f"{places.model}-int8"
-        path, report = export_quantized(finished, split, stand_ins, repository, name, populations)
+        path, difference = export_int8_form(path, split, stand_ins, repository, name, populations)
         say(f"written: {path}")
-        say(f"the largest difference of a probability from float32's: {report.runtime_difference:.2f}")
+        say(f"the largest difference of a probability from float32's: {difference:.2f}")
 
 
 def _table(evaluation: Evaluation) -> Table:

@@ -25,14 +25,14 @@ from training.evaluation.evaluate import evaluation_metrics
 from training.evaluation.predictions import Predictions
 from training.export import drift_reference
 from training.export.cascade import Joint, cascade_model, choose_unsure_below, novelty_power
-from training.export.checks import check_cascade, check_quantized, onnx_predictions
+from training.export.checks import check_cascade, onnx_predictions
 from training.export.drift_reference import Populations, reference_file
+from training.export.int8_form import in_int8
 from training.export.metadata import SCHEMA_VERSION, SIGNATURE, Metadata, Stage
 from training.export.model_card import model_card
 from training.export.model_repository import next_version, read_version, write_version
 from training.export.model_version import GOLDEN_IMAGES, golden_file
 from training.export.onnx_graph import with_properties
-from training.export.quantization import quantized
 
 # Of the golden predictions: those that the second stage makes, and how far all should be from the threshold between
 # the stages, in log-odds. Another processor's rounding may send a row that is nearer to the other stage.
@@ -102,10 +102,10 @@ class StageVersion:
         Raises:
             ExportError: it reads too many digits otherwise in 8 bits.
         """
-        graph = quantized(self.graph, split.train.pixels)
-        check_quantized(graph, onnx_predictions(self.graph, split.validation))
-        threshold = _threshold(graph, onnx_predictions(graph, split.validation), stand_ins, settings)
-        return type(self)(graph, {**self.metadata, "precision": "int8", "novelty_threshold": threshold})
+        found = in_int8(self.graph, split, stand_ins, settings)
+        return type(self)(
+            found.graph, {**self.metadata, "precision": "int8", "novelty_threshold": found.novelty_threshold}
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +170,12 @@ def export_cascade(
     expected = joint.merged(first, other)
     difference = check_cascade(model, expected)
     validation, test = (onnx_predictions(model, each) for each in (split.validation, split.test))
-    threshold = _threshold(model, validation, stand_ins, settings)
+    threshold = shared_threshold(
+        validation.novelty,
+        settings["largest_refused_share"],
+        [onnx_predictions(model, each).novelty for each in stand_ins],
+        settings["largest_refused_share_elsewhere"],
+    )
     share = float(np.mean(joint.is_unsure(first)))
     precisions = {each.record()["precision"] for each in (fast, second)}
     git = current_git_state()
@@ -228,15 +233,3 @@ def _log_odds(probability: npt.ArrayLike) -> npt.NDArray[np.float64]:
     """Log-odds of probabilities of any shape; a float32 1 counts as its neighbour."""
     exact = np.clip(np.asarray(probability, np.float64), 1e-7, 1 - 1e-7)
     return np.log(exact / (1 - exact))
-
-
-def _threshold(
-    model: bytes, validation: Predictions, stand_ins: Sequence[LabelledDigits], settings: Mapping[str, Any]
-) -> float:
-    """The novelty threshold of a graph, from its predictions for the validation rows and for stand-ins."""
-    return shared_threshold(
-        validation.novelty,
-        settings["largest_refused_share"],
-        [onnx_predictions(model, each).novelty for each in stand_ins],
-        settings["largest_refused_share_elsewhere"],
-    )

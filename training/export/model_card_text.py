@@ -116,7 +116,7 @@ IN_INT8 = """
 The stages are int8 forms, made from these versions' graphs when they were joined, each with the threshold that
 belongs to it."""
 
-PRECISIONS = {"float32": "in float32", "int8": "its convolutions but the first in int8"}
+PRECISIONS = {"float32": "in float32", "int8": "its convolutions but the first, and its hidden layer, in int8"}
 OTHER_DATA = """
 Other handwriting: digits of "Pen-Based Recognition of Handwritten Digits" (E. Alpaydin, F. Alimoglu) and of "Multiple
 Features" (R. Duin), both of the UCI Machine Learning Repository, licence CC BY 4.0, drawn anew and framed by the

@@ -4,7 +4,6 @@ import dataclasses
 import hashlib
 import io
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,17 +14,15 @@ from training.data.arrays import LabelledDigits, Weights
 from training.data.mnist import CHECKSUMS
 from training.data.other_handwriting import map_digits, omniglot, pen_digits
 from training.data.split import Split
-from training.evaluation.evaluate import evaluation_of
 from training.evaluation.figures import Evaluation, OtherSets
 from training.evaluation.predictions import Predictions, calibrated
 from training.export import drift_reference
-from training.export.checks import CheckReport, check_model, check_quantized, onnx_predictions
+from training.export.checks import CheckReport, check_model
 from training.export.drift_reference import Populations, reference_file
 from training.export.metadata import SCHEMA_VERSION, SIGNATURE, Adaptation, Metadata
 from training.export.model_card import model_card
 from training.export.model_repository import next_version, write_version
-from training.export.onnx_graph import onnx_model, with_properties
-from training.export.quantization import quantized
+from training.export.onnx_graph import onnx_model
 from training.fit.run_folder import RunRecord
 from training.network.architecture import network_from_weights
 from training.network.folding import FoldedNetwork, fold
@@ -97,34 +94,9 @@ def export_run(
     version = next_version(repository, name)
     model = _float_model(run, version)
     report = check_model(model, _keras_predictions(run, split.test))
-    golden = _keras_predictions(run, _golden_digits(split))
+    golden = _keras_predictions(run, golden_digits(split))
     exported = _Exported(model, "float32", golden, run.evaluation)
     return _write(run, repository, name, version, exported, populations, adapted), report
-
-
-def export_quantized(
-    run: FinishedRun,
-    split: Split,
-    stand_ins: Sequence[LabelledDigits],
-    repository: Path,
-    name: str,
-    populations: Populations | None = None,
-) -> tuple[Path, CheckReport]:
-    """Write the run with 8-bit convolutions as the next version of `name`; every figure is the integer graph's.
-
-    Raises:
-        ExportError, DataError: as for `export_run`.
-    """
-    version = next_version(repository, name)
-    model = quantized(_float_model(run, version), split.train.pixels)
-    validation, test = onnx_predictions(model, split.validation), onnx_predictions(model, split.test)
-    report = check_quantized(model, _keras_predictions(run, split.validation))
-    others = [onnx_predictions(model, each).novelty for each in stand_ins]
-    evaluation = evaluation_of(run.record.config, run.evaluation["temperature"], validation, test, others)
-    model = with_properties(model, _properties(run, version, evaluation))
-    golden = onnx_predictions(model, _golden_digits(split))
-    exported = _Exported(model, "int8", golden, evaluation)
-    return _write(run, repository, name, version, exported, populations), report
 
 
 def golden_file(predictions: Predictions) -> bytes:
@@ -141,7 +113,8 @@ def golden_file(predictions: Predictions) -> bytes:
     return buffer.getvalue()
 
 
-def _golden_digits(split: Split) -> LabelledDigits:
+def golden_digits(split: Split) -> LabelledDigits:
+    """The validation rows whose predictions are recorded."""
     return split.validation.take(np.arange(min(GOLDEN_IMAGES, len(split.validation))))
 
 

@@ -1,4 +1,4 @@
-"""The int8 form of an exported graph: convolutions between quantize and dequantize nodes (QDQ), the rest as it was.
+"""The int8 form of an exported graph: convolutions and hidden layers between quantize and dequantize nodes (QDQ).
 
 Activations are unsigned, weights signed with one scale for each filter, in 7 bits: on processors without VNNI the
 sums of two products of 8 bits would overflow their 16, silently (ONNX Runtime's documentation, "reduce_range").
@@ -23,7 +23,8 @@ from training.data.arrays import Pixels
 
 _CALIBRATION_IMAGES = 2000
 _BATCH = 100
-_OPERATORS = ["Conv", "Relu", "MaxPool"]
+_OPERATORS = ["Conv", "Relu", "MaxPool", "Gemm"]
+_OUTPUT_LAYERS = ["logits", "novelty_logit"]  # of ten units and one: nothing to win, and probabilities follow
 _FIRST = "convolution_1"  # in each column
 
 
@@ -46,7 +47,7 @@ def quantized(model: bytes, pixels: Pixels) -> bytes:
             _Reader(pixels[:_CALIBRATION_IMAGES]),
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=_OPERATORS,
-            nodes_to_exclude=in_float,
+            nodes_to_exclude=[*in_float, *_OUTPUT_LAYERS],
             per_channel=True,
             reduce_range=True,
             activation_type=QuantType.QUInt8,

@@ -117,7 +117,7 @@ def test_what_speaks_against_a_version_keeps_it_from_being_written_but_with_anyw
 
 
 def test_a_cascade_and_an_int8_form_cannot_be_trained_on() -> None:
-    for model in ("mnist-cascade/3", "mnist-int8/2"):
+    for model in ("mnist-cascade/3", "mnist-int8/3"):
         with pytest.raises(ExportError, match="name the float32 version"):
             StartVersion.read(Path("models") / model)
     assert StartVersion.read(Path("models/mnist/3")).config.filters == (16, 64, 96)

@@ -173,7 +173,7 @@ def test_what_cannot_be_a_stage_is_refused(folder: Path, tmp_path: Path) -> None
     with pytest.raises(ExportError, match="no model version that can be read"):
         StageVersion.read(tmp_path)
     with pytest.raises(ExportError, match=r"is an int8 form: .* and --int8"):
-        StageVersion.read(REPOSITORY / "models" / "mnist-int8" / "2")
+        StageVersion.read(REPOSITORY / "models" / "mnist-int8" / "3")
     broken = changed(COMMITTED, tmp_path / "broken")
     (broken / "model.onnx").write_bytes(b"another file")
     with pytest.raises(ExportError, match=r"not the file that its metadata\.json names"):

@@ -20,8 +20,9 @@ from training.evaluation.calibration import sigmoid, softmax
 from training.evaluation.predictions import Predictions
 from training.export.checks import check_model, onnx_predictions, runtime_session
 from training.export.drift_reference import FILE, Populations, write_reference
+from training.export.int8_form import export_int8_form
 from training.export.model_card import model_card
-from training.export.model_version import FinishedRun, export_quantized, export_run, golden_file
+from training.export.model_version import FinishedRun, export_run, golden_file
 from training.export.onnx_graph import IR_VERSION, OPSET, onnx_model
 from training.fit.training_state import new_state
 from training.network.architecture import network_from_weights, network_weights
@@ -136,7 +137,8 @@ def test_exporting_writes_whole_versions_one_after_the_other(
 
 
 def test_the_integer_form_is_a_model_of_its_own(evaluated_run: FinishedRun, small_split: Split, tmp_path: Path) -> None:
-    folder, _ = export_quantized(evaluated_run, small_split, [], tmp_path, "mnist-int8")
+    whole, _ = export_run(evaluated_run, small_split, tmp_path, "mnist")
+    folder, _ = export_int8_form(whole, small_split, [], tmp_path, "mnist-int8")
     metadata = json.loads((folder / "metadata.json").read_text())
     assert (metadata["name"], metadata["precision"]) == ("mnist-int8", "int8")
     model = onnx.load(folder / "model.onnx")
@@ -146,6 +148,9 @@ def test_the_integer_form_is_a_model_of_its_own(evaluated_run: FinishedRun, smal
     answers = onnx_predictions((folder / "model.onnx").read_bytes(), small_split.test)
     accuracy = float(np.mean(answers.digit == small_split.test.labels))
     assert metadata["metrics"]["mnist_test"]["accuracy"] == pytest.approx(accuracy)
+    assert metadata["training"] == json.loads((whole / "metadata.json").read_text())["training"]  # so that it is found
+    with pytest.raises(ExportError, match="name a version of one network in float32"):
+        export_int8_form(folder, small_split, [], tmp_path, "mnist-int8-int8")
 
 
 def test_reference_of_drift_is_written_with_both_forms_of_a_version(
@@ -154,7 +159,7 @@ def test_reference_of_drift_is_written_with_both_forms_of_a_version(
     digits = small_split.validation.pixels
     known = Populations({"MNIST": digits}, {"small": digits.reshape(-1, SIDE, SIDE)})
     whole, _ = export_run(evaluated_run, small_split, tmp_path, "mnist", known)
-    integers, _ = export_quantized(evaluated_run, small_split, [], tmp_path, "mnist-int8", known)
+    integers, _ = export_int8_form(whole, small_split, [], tmp_path, "mnist-int8", known)
     for folder in (whole, integers):
         metadata = json.loads((folder / "metadata.json").read_text())
         content = (folder / FILE).read_bytes()

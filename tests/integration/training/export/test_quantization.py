@@ -34,11 +34,12 @@ def test_inputs_and_outputs_stay_what_they_were(graph: bytes, integers: bytes) -
     assert list(before.output) == list(after.output)
 
 
-def test_all_convolutions_but_the_first_have_integer_kernels(integers: bytes) -> None:
+def test_all_convolutions_but_the_first_and_the_hidden_layer_have_integer_kernels(integers: bytes) -> None:
     kinds = {each.name: numpy_helper.to_array(each).dtype for each in onnx.load_from_string(integers).graph.initializer}
     assert kinds["convolution_1_kernel"] == np.float32
     assert {kinds[f"convolution_{number}_kernel_quantized"] for number in (2, 3)} == {np.dtype(np.int8)}
-    assert kinds["hidden_kernel"] == np.float32
+    assert kinds["hidden_kernel_quantized"] == np.int8
+    assert kinds["logits_kernel"] == kinds["novelty_logit_kernel"] == np.float32
 
 
 def test_kernels_use_seven_bits_so_that_sums_of_two_products_fit_everywhere(integers: bytes) -> None:

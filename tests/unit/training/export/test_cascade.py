@@ -20,7 +20,7 @@ from training.export.checks import check_cascade, onnx_predictions, runtime_sess
 from training.export.onnx_graph import IR_VERSION, OPSET, onnx_model
 from training.network.folding import Convolution, Dense, FoldedColumn, FoldedNetwork
 
-INT8 = (ROOT / "models/mnist-int8/2/model.onnx").read_bytes()
+INT8 = (ROOT / "models/mnist-int8/3/model.onnx").read_bytes()
 
 
 @functools.cache

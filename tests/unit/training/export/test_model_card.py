@@ -115,7 +115,7 @@ def test_a_card_names_a_learned_novelty_and_its_source(metadata: dict[str, Any])
 def test_columns_teacher_and_integers_are_named(metadata: dict[str, Any]) -> None:
     card = card_of(metadata, {"precision": "int8"}, **(RECENT | {"columns": 3, "teacher": "accurate-1,accurate-2"}))
     assert "The mean of 3 columns" in card
-    assert "its convolutions but the first in int8" in card
+    assert "its convolutions but the first, and its hidden layer, in int8" in card
     assert "70% of the digits' loss came from the outputs of the runs accurate-1,accurate-2" in card
 
 

@@ -1,0 +1,123 @@
+"""Writes the int8 form of a version on disk: the same network with integer convolutions, every figure measured anew."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from training.data.arrays import LabelledDigits
+from training.data.split import Split
+from training.environment import library_versions
+from training.errors import ExportError
+from training.evaluation.calibration import shared_threshold
+from training.evaluation.evaluate import evaluation_metrics
+from training.evaluation.predictions import Predictions
+from training.export import drift_reference
+from training.export.checks import check_quantized, onnx_predictions
+from training.export.drift_reference import Populations, reference_file
+from training.export.metadata import Metadata
+from training.export.model_card import model_card
+from training.export.model_repository import next_version, read_version, write_version
+from training.export.model_version import golden_digits, golden_file
+from training.export.onnx_graph import with_properties
+from training.export.quantization import quantized
+
+
+@dataclass(frozen=True, slots=True)
+class IntegerGraph:
+    """An int8 graph with its threshold, its predictions for the validation rows, and the largest difference of a
+    probability from float32's.
+    """
+
+    graph: bytes
+    novelty_threshold: float
+    validation: Predictions
+    difference: float
+
+
+def in_int8(
+    graph: bytes, split: Split, stand_ins: Sequence[LabelledDigits], settings: Mapping[str, Any]
+) -> IntegerGraph:
+    """A graph with integer convolutions, checked against itself in float32.
+
+    Args:
+        graph: a serialized float32 graph of `onnx_graph`.
+        split: as it was trained with: training rows give the ranges, validation rows the threshold.
+        stand_ins: digits of other populations that the threshold must accept.
+        settings: of the training, with the shares of digits that may be refused.
+
+    Raises:
+        ExportError: too many digits are read otherwise.
+    """
+    integers = quantized(graph, split.train.pixels)
+    report = check_quantized(integers, onnx_predictions(graph, split.validation))
+    validation = onnx_predictions(integers, split.validation)
+    threshold = shared_threshold(
+        validation.novelty,
+        settings["largest_refused_share"],
+        [onnx_predictions(integers, each).novelty for each in stand_ins],
+        settings["largest_refused_share_elsewhere"],
+    )
+    return IntegerGraph(integers, threshold, validation, report.runtime_difference)
+
+
+def export_int8_form(
+    folder: Path,
+    split: Split,
+    stand_ins: Sequence[LabelledDigits],
+    repository: Path,
+    name: str,
+    populations: Populations | None = None,
+) -> tuple[Path, float]:
+    """Write the int8 form of a version as the next version of the model `name`.
+
+    Args:
+        folder: the version.
+        split: MNIST's rows as it was trained with; the test rows give figures alone.
+        stand_ins: digits of other populations, made from validation rows, which the novelty threshold must accept.
+        repository: the folder of models.
+        name: the model's name.
+        populations: measured for drift.json; None: the form has none.
+
+    Returns:
+        its folder, and the largest difference of a probability from float32's.
+
+    Raises:
+        ExportError: the version cannot be read, is a cascade or an int8 form, a check failed, or the repository cannot
+            be written; no version was written.
+        DataError: the server's measuring cannot run; no version was written.
+    """
+    graph, own = read_version(folder)
+    if "cascade" in own or own.get("precision") == "int8":
+        raise ExportError(f"{folder} is a cascade or an int8 form: name a version of one network in float32")
+    version = next_version(repository, name)
+    found = in_int8(graph, split, stand_ins, own["training"])
+    properties = {
+        "version": str(version),
+        "temperature": repr(own["temperature"]),
+        "novelty_threshold": repr(found.novelty_threshold),
+        "git_revision": own["git"]["revision"],
+    }
+    model = with_properties(found.graph, properties)
+    files = {"model.onnx": model, "golden.npz": golden_file(onnx_predictions(model, golden_digits(split)))}
+    if populations:
+        files[drift_reference.FILE] = reference_file(model, populations)
+    metrics = evaluation_metrics(found.validation, onnx_predictions(model, split.test), found.novelty_threshold)
+    metadata: Metadata = {
+        **own,
+        "name": name,
+        "version": version,
+        "created": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "metrics": metrics,
+        "novelty_threshold": found.novelty_threshold,
+        "precision": "int8",
+        "files": {file: hashlib.sha256(content).hexdigest() for file, content in files.items()},
+        "libraries": library_versions(),
+    }
+    metadata.pop("other_sets", None)  # measured on the float32 graph
+    files["metadata.json"] = (json.dumps(metadata, indent=2) + "\n").encode()
+    files["MODEL_CARD.md"] = model_card(metadata).encode()
+    return write_version(repository, name, version, files), found.difference
