@@ -48,7 +48,7 @@ class Config:
 
     model_repository: Path = _setting(Path("models"), "folder that holds <model name>/<version>/", Path)
     model_name: str = _setting(
-        "mnist", "model to serve: mnist, mnist-int8, mnist-accurate or mnist-cascade", parse_plain_name
+        "mnist", "model to serve: mnist, mnist-accurate, mnist-cascade, or with -int8 a form of it", parse_plain_name
     )
     model_folder: Path | None = _setting(
         None,

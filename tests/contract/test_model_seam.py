@@ -14,7 +14,7 @@ from training.export.drift_reference import EDGES, SCHEMA_VERSION, histogram
 
 ROOT = Path(__file__).parents[2]
 LARGEST = 64
-MODELS = ("mnist", "mnist-accurate", "mnist-cascade", "mnist-int8")
+MODELS = ("mnist", "mnist-accurate", "mnist-cascade", "mnist-cascade-int8", "mnist-int8")
 
 
 @pytest.fixture(scope="module", params=MODELS)

@@ -13,7 +13,8 @@ from training.report.novelty_scores import SHIPPED, auroc
 from training.report.refusal import Refusal
 from training.report.seeds import SeedFigures
 
-_COLORS = ("#2563a8", "#d9722b", "#2f855a", "#7c3aed", "#6b7280")
+_COLORS = ("#2563a8", "#d9722b", "#2f855a", "#7c3aed", "#b7295a")
+_GREY = "#6b7280"  # of what others published
 # Parameters and error rate (%) of published networks; sources stand in docs/report.md.
 PUBLISHED = {
     "Deotte, mean of 100 runs": (327_242, 0.359),
@@ -33,18 +34,20 @@ def draw_frontier(figure: Figure, models: Sequence[ModelFigures], seeds: Mapping
     """Error rate on the test rows against parameters: ours with the range over seeds, and published networks."""
     axes = figure.subplots()
     for name, (parameters, error) in PUBLISHED.items():
-        axes.plot(parameters, error, "o", color=_COLORS[4], markersize=5)
+        axes.plot(parameters, error, "o", color=_GREY, markersize=5)
         side, offset = ("right", -6) if parameters > _CROWDED_FROM else ("left", 6)
         axes.annotate(name, (parameters, error), textcoords="offset points", xytext=(offset, 3), ha=side, fontsize=8)
     name, error = _PUBLISHED_WITHOUT_SIZE
-    axes.axhline(error, color=_COLORS[4], linewidth=0.8, linestyle=":")
+    axes.axhline(error, color=_GREY, linewidth=0.8, linestyle=":")
     axes.annotate(
         f"{name}, size not published", (1, error), xycoords=("axes fraction", "data"), textcoords="offset points",
         xytext=(-2, 2), ha="right", fontsize=8,
     )  # fmt: skip
     for number, model in enumerate(models):
         error = 100 - 100 * model["metrics"]["mnist_test"]["accuracy"]
-        axes.plot(model["parameters"], error, "s", color=_COLORS[number % 4], markersize=7, label=model["name"])
+        axes.plot(
+            model["parameters"], error, "s", color=_COLORS[number % len(_COLORS)], markersize=7, label=model["name"]
+        )
     for recipe, runs in seeds.items():
         errors = [100 - 100 * accuracy for accuracy in runs["test_accuracy"]]
         if len(errors) > 1:
@@ -69,7 +72,9 @@ def draw_corruptions(figure: Figure, models: Sequence[ModelFigures]) -> None:
         errors = [100 - 100 * model["other_sets"]["corruptions"][name] for name in names]
         mean = 100 - 100 * model["other_sets"]["corruptions_mean"]
         places = np.arange(len(names)) + (number - (len(models) - 1) / 2) * height
-        axes.barh(places, errors, height, color=_COLORS[number % 4], label=f"{model['name']}: mean {mean:.2f} %")
+        axes.barh(
+            places, errors, height, color=_COLORS[number % len(_COLORS)], label=f"{model['name']}: mean {mean:.2f} %"
+        )
     axes.set(yticks=range(len(names)), yticklabels=names, xlabel="errors (%)", title="MNIST-C's corruptions")
     axes.invert_yaxis()
     axes.grid(axis="x", alpha=0.3, linewidth=0.5)

@@ -67,7 +67,9 @@ def test_what_training_would_not_write_is_refused_in_one_line(content: bytes) ->
         read_reference(content)
 
 
-@pytest.mark.parametrize("model", ["mnist/3", "mnist-int8/3", "mnist-accurate/3", "mnist-cascade/3"])
+@pytest.mark.parametrize(
+    "model", ["mnist/3", "mnist-int8/3", "mnist-accurate/3", "mnist-cascade/3", "mnist-cascade-int8/1"]
+)
 def test_the_committed_references_have_every_feature(model: str) -> None:
     reference = read_reference((ROOT / "models" / model / "drift.json").read_bytes())
     assert set(reference.features) == set(FEATURES)

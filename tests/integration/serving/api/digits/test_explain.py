@@ -189,7 +189,7 @@ async def test_what_cannot_be_read_is_refused(
         assert raised.value.code().name == code
 
 
-@pytest.mark.parametrize("model", ["mnist-int8", "tiny"])
+@pytest.mark.parametrize("model", ["mnist-int8", "mnist-cascade-int8", "tiny"])
 async def test_a_version_that_is_not_made_of_such_layers_says_so_and_answers_all_the_same(
     start_server: StartServer, model: str
 ) -> None:
