@@ -29,7 +29,7 @@ JUDGED = 200  # compared pictures with feedback before the canary begins
 LABELLED = 200  # pictures that feedback is given on before each attempt to adapt
 MOST_ATTEMPTS = 3
 WATCHED = 1000  # images of the new version that Prometheus has an index of at the end
-ANSWERS = 600  # of the new version to the caller that goes on, in the canary and once it is promoted
+ANSWERS = 600  # to the caller that goes on: in the shadow, and of the new version as a canary and promoted
 SECONDS = 1800.0  # for anything that is waited for: the machine may be busy
 ALERT = "DigitsInputChanged"
 _SEED = 1  # of the order in which pictures are labelled: the first seed that was tried
@@ -76,13 +76,13 @@ class Loop:
             self._send_ordinary(address)
             self._stage("ordinary")
             stack.enter_context(self._callers.of_new_population(self._traffic.fresh, self._began))
-            self._read_fresh("before")
+            (served,) = {prediction.model_version for _, prediction, _ in self._read_fresh("before")}
             self._send_new_until_alert(address)
             self._stage("alert")
             candidate = self._learn(adapt)
             self._stage("adapted")
             self._replace("--shadow", f"{candidate}:100%")
-            self._compare()
+            self._compare(served)
             self._stage("shadow")
             self._replace("--canary", f"{candidate}:50%")
             self._try_canary(candidate)
@@ -122,7 +122,7 @@ class Loop:
         (folder / "alerts.yml").write_text(rules)
         targets = [f"127.0.0.1:{port}" for port in self._ports[2:]]
         job = {"job_name": "digits", "static_configs": [{"targets": targets}]}
-        every = {"scrape_interval": "1s", "evaluation_interval": "1s"}
+        every = {"scrape_interval": "5s", "evaluation_interval": "5s"}
         configuration = {"global": every, "rule_files": ["alerts.yml"], "scrape_configs": [job]}
         path = folder / "prometheus.yml"
         path.write_text(json.dumps(configuration))  # JSON is YAML
@@ -171,13 +171,14 @@ class Loop:
         self.findings.wrong[stage] = sum(not is_right for _, _, is_right in found)
         return found
 
-    def _compare(self) -> None:
-        """Sends fresh pictures with feedback until enough of them were compared, and shows the comparison."""
+    def _compare(self, served: int) -> None:
+        """Sends fresh pictures with feedback until enough of them were compared, goes on for a while, and compares."""
         pictures = cycle(self._traffic.fresh)
         for _ in _looks(f"{JUDGED} compared pictures with feedback"):
             self._callers.read([next(pictures) for _ in range(_STEP)], with_feedback=True)
             if sum(self._metric("mnist_shadow_judged_total", "right").values()) >= JUDGED:
                 break
+        self._callers.wait_for_answers(served, ANSWERS, SECONDS)
         command = [sys.executable, "-m", "serving", "versions", "compare", "--http-port", str(self._server.http_port)]
         shown = completed(command)
         assert shown.returncode == 0, shown.stderr
