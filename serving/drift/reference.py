@@ -27,6 +27,8 @@ FEATURES: dict[str, tuple[str, ...]] = {
     "size": (),  # longer side of the ink's box, in pixels of the 28x28
     "row": (),  # of the ink's centre of mass, from the top, in pixels of the 28x28
     "column": (),
+    "slant": (),  # shear of the ink, horizontal over vertical, above 0 to the right
+    "aspect": (),  # spread of the ink across over that down, without the slant
     "polarity": ("dark_on_light", "light_on_dark"),  # this one and those below: of pictures, before they are framed
     "contrast": (),  # grey levels between paper and full ink
     "picture_stroke_width": (),  # in pixels of MNIST's 20x20 box, before strokes are redrawn

@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, Metric
 from serving.api.digits import service as digits
 from serving.api.open_inference import service as open_inference
 from serving.config import Config, variable
+from serving.drift.reference import FEATURES
 from serving.drift.windows import GAUGES, OBSERVATIONS
 from serving.errors import ConfigError
 from serving.metrics.metrics import Metrics
@@ -95,6 +96,21 @@ def test_every_metric_of_ours_is_on_a_dashboard() -> None:
     ours = {name for name in ours if name.startswith(("mnist_", "grpc_"))}
     ours |= {OBSERVATIONS, *(name for name, *_ in GAUGES)}
     assert {name for name in ours if not any(metric.startswith(name) for metric in shown)} == set()
+
+
+def test_every_feature_of_drift_has_a_panel_of_its_shares() -> None:
+    expressions = [target["expr"] for _, target in panel_queries()]
+    for metric in ("mnist_drift_share", "mnist_drift_reference_share"):
+        about = "".join(each for each in expressions if metric in metrics_in(each))
+        assert set(re.findall(r'feature="(\w+)"', about)) == set(FEATURES)
+
+
+def test_alerts_of_drift_name_the_feature_that_has_moved() -> None:
+    alerts = [alert for alert in ALERTS if "mnist_drift_psi" in metrics_in(alert["expr"])]
+    assert len(alerts) == 2
+    for alert in alerts:
+        assert 'feature="' not in alert["expr"]
+        assert "{{ $labels.feature }}" in alert["annotations"]["description"]
 
 
 def test_every_panel_uses_the_provisioned_data_source() -> None:

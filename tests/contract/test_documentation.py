@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 from protos.inference import open_inference_pb2
 from protos.mnist.v1 import digits_pb2
 from serving.config import Config, flag, variable
+from serving.drift.reference import FEATURES
 from serving.drift.windows import GAUGES, OBSERVATIONS
 from serving.metrics.metrics import Metrics
 from serving.metrics.supervisor_metrics import SupervisorMetrics
@@ -35,6 +36,11 @@ def test_every_setting_is_documented_with_flag_variable_default_and_help(setting
     default = f"`{shown}`" if shown else ""
     row = f"| `{flag(setting)}` | `{variable(setting)}` | {default} | {setting.metadata['help']} |"
     assert row in (ROOT / "docs/configuration.md").read_text().splitlines()
+
+
+def test_every_feature_of_drift_has_its_row_in_the_guide() -> None:
+    rows = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|", (ROOT / "docs/learning.md").read_text(), re.MULTILINE)
+    assert set(FEATURES) <= {name for row in rows for name in re.findall(r"\w+", row)}
 
 
 def metric_names() -> list[str]:

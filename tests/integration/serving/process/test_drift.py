@@ -12,6 +12,8 @@ from scipy import ndimage
 
 from mnist_digits import AsyncDigitClient
 from serving.config import Config
+from serving.drift.windows import FEWEST
+from serving.image.framing import frame
 from serving.logging import get_logger
 from serving.process.standalone import Standalone
 from serving.process.supervisor import Supervisor
@@ -64,6 +66,36 @@ def clothes(fields: Pixels) -> Pixels:
     return drawn
 
 
+def pictures(fields: Pixels, slants: npt.NDArray[np.float64], width: float = 1.0) -> list[Pixels]:
+    """Dark on light, (200, 200): digits four times as large, sheared to the right, and stretched across."""
+    found = []
+    for field, slant in zip(fields, slants, strict=True):
+        # For each place (row, column) in the picture, from its middle, the place in the field.
+        back = np.array([[1, 0], [slant, 1 / width]]) / 4
+        ink = ndimage.affine_transform(field, back, np.array([14, 14]) - back @ (100, 100), (200, 200), order=1)
+        found.append(255 - ink)
+    return found
+
+
+def steeply_slanted(fields: Pixels) -> list[Pixels]:
+    """Sheared by 35 to 48 degrees, as in old registers."""
+    return pictures(fields, np.random.default_rng(1).uniform(0.7, 1.1, len(fields)))
+
+
+def framed(drawn: list[Pixels]) -> Pixels:
+    """As the intake frames them: raw pixels from a caller that has done so."""
+    return np.stack([frame(picture).pixels for picture in drawn]).reshape(-1, 28, 28)
+
+
+def slanted(fields: Pixels) -> Pixels:
+    return framed(steeply_slanted(fields))
+
+
+def of_a_fax(fields: Pixels) -> Pixels:
+    """Of a fax's standard resolution, half as many lines. Pixels taken for squares make digits twice as wide."""
+    return framed(pictures(fields, np.zeros(len(fields)), width=2.0))
+
+
 def ones(_: Pixels) -> Pixels:
     drawn: Pixels = FIELDS[DIGITS["label"] == 1]
     return drawn
@@ -75,6 +107,8 @@ TURNED: Mapping[str, tuple[Callable[[Pixels], Pixels], str]] = {
     "shifted": (shifted, "row"),
     "another scanner": (of_another_scanner, "level"),
     "smaller": (shrunk, "size"),
+    "slanted": (slanted, "slant"),
+    "a fax": (of_a_fax, "aspect"),
     "clothes": (clothes, "novelty"),
     "ones": (ones, "digit"),
 }
@@ -133,6 +167,26 @@ async def test_pictures_of_the_other_polarity_move_their_gauge() -> None:
     assert ordinary["polarity"] < 0.1
     assert found["polarity"] > 2
     assert found["ink"] < 0.1  # the intake puts it right: nothing else shows
+
+
+@pytest.mark.parametrize(("turn", "feature"), [("slanted", "slant"), ("wide", "aspect")])
+async def test_pictures_of_another_shape_move_its_gauge_and_no_other(turn: str, feature: str) -> None:
+    from PIL import Image
+
+    upright = np.zeros(len(FIELDS))
+    turned = steeply_slanted(FIELDS) if turn == "slanted" else pictures(FIELDS, upright, width=1.7)
+    usual = pictures(FIELDS[:FEWEST], upright[:FEWEST])
+    async with (
+        Standalone(config(), get_logger()) as server,
+        AsyncDigitClient(f"127.0.0.1:{server.grpc_port}") as client,
+    ):
+        await client.classify([file_of(Image.fromarray(picture)) for picture in usual])
+        ordinary = await gauges(server)
+        await client.classify([file_of(Image.fromarray(picture)) for picture in turned])
+        found = await gauges(server)
+    assert max(ordinary.values()) < ALERTS_AT
+    assert [name for name, value in found.items() if value > ALERTS_AT] == [feature]
+    assert found["polarity"] == found["remark"] == 0
 
 
 async def test_the_counts_of_all_workers_are_in_one_gauge() -> None:

@@ -1,5 +1,8 @@
 """Observing answers for drift: what is counted, and what it may cost."""
 
+import hashlib
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,12 +11,15 @@ from prometheus_client import CollectorRegistry
 
 from serving.core.drift import LARGEST_BURST_SECONDS, MOST_IMAGES, DriftObserver
 from serving.drift.counts import DriftCounts
+from serving.drift.reference import FILE
+from serving.drift.windows import DriftWindows
 from serving.image.framing import frame
+from serving.image.measures import PIXEL_MEASURES
 from serving.metrics.merge import values
 from serving.models.loaded_model import LoadedModel
 from serving.predictions import Pixels
 from tests.support.processes import ROOT
-from tests.support.tiny_model import load_version
+from tests.support.tiny_model import load_version, rewrite_metadata
 
 DIGITS = np.load(ROOT / "tests" / "data" / "digits.npz")["pixels"]
 
@@ -46,7 +52,7 @@ def watched(shipped: LoadedModel) -> Watched:
 
 def test_each_feature_of_an_answered_image_is_counted_once(watched: Watched, shipped: LoadedModel) -> None:
     watched.answer(DIGITS[:50], shipped)
-    names = ("digit", "confidence", "novelty", "ink", "level", "stroke_width", "size", "row", "column")
+    names = ("digit", "confidence", "novelty", *PIXEL_MEASURES)
     assert {name: watched.counted(name) for name in names} == dict.fromkeys(names, 50)
 
 
@@ -71,6 +77,33 @@ def test_a_version_without_a_reference_is_not_observed(tiny_repository: Path, sh
     watched.model = shipped  # swapped in
     watched.answer(DIGITS[:5], shipped)
     assert watched.counted("ink") == 5
+
+
+@pytest.mark.parametrize("images", [1, 50])
+def test_a_reference_of_an_older_release_is_compared_in_the_features_that_it_has(images: int, tmp_path: Path) -> None:
+    watched = Watched(load_version(with_older_reference(tmp_path)), share=1.0)
+    assert watched.model is not None
+    for at in range(0, 300, images):
+        watched.answer(DIGITS[at : at + images], watched.model)
+    names = ("digit", "confidence", "novelty", *PIXEL_MEASURES)
+    counted = dict.fromkeys(names, 300) | {"slant": 0, "aspect": 0}
+    assert {name: watched.counted(name) for name in names} == counted
+    gauges = values(DriftWindows().with_gauges(list(watched.registry.collect()), now=1.0))
+    indexed = {key[2] for key in gauges if key[0] == "mnist_drift_psi"}
+    assert indexed == {name for name, count in counted.items() if count}
+
+
+def with_older_reference(root: Path) -> Path:
+    """The shipped version as a release before slant and aspect wrote it."""
+    folder = root / "mnist" / "3"
+    shutil.copytree(ROOT / "models" / "mnist" / "3", folder)
+    reference = json.loads((folder / FILE).read_bytes())
+    del reference["features"]["slant"], reference["features"]["aspect"]
+    content = json.dumps(reference).encode()
+    (folder / FILE).write_bytes(content)
+    files = json.loads((folder / "metadata.json").read_bytes())["files"]
+    rewrite_metadata(folder, version=3, files=files | {FILE: hashlib.sha256(content).hexdigest()})
+    return root
 
 
 def test_pictures_are_counted_by_what_framing_found_in_them(watched: Watched) -> None:

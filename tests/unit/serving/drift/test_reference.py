@@ -25,7 +25,7 @@ def test_a_reference_is_read_again_from_its_own_text() -> None:
 
 def test_features_of_a_later_release_are_passed_over() -> None:
     content = json.loads(stored())
-    content["features"]["slant"] = {"edges": "none", "populations": 7}
+    content["features"]["pressure"] = {"edges": "none", "populations": 7}
     assert set(read_reference(json.dumps(content).encode()).features) == {"polarity"}
 
 
