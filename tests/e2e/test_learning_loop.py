@@ -43,6 +43,7 @@ def test_slanted_handwriting_is_noticed_learned_and_read_better(
         [field.tobytes() for field in np.load(ROOT / "tests" / "data" / "digits.npz")["pixels"]],
         [labelled(each) for each in slanted if each.writer in LEARNED],
         [labelled(each) for each in slanted if each.writer not in LEARNED],
+        moved="slant",
     )
 
     def adapt(store: Path) -> tuple[int | None, list[str]]:
@@ -63,7 +64,7 @@ def test_slanted_handwriting_is_noticed_learned_and_read_better(
         print(f"written: {record}")
 
     assert found.failures == []
-    assert found.drift
+    assert found.drift["slant"] > 1
     assert found.judged["candidate"] > found.judged["served"]
     wrong_share = {version: wrong / pictures for version, (pictures, wrong) in found.canary.items()}
     assert wrong_share[NEXT] < wrong_share[3]

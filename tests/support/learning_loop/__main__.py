@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from experiments.own_digits.slanted import LEARNED, slanted_digits
 from tests.support.learning_loop.chart import draw
 from tests.support.learning_loop.findings import Findings
 from tests.support.processes import ROOT
@@ -15,7 +16,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("record", type=Path, help="file that LEARNING_LOOP_RECORD named")
     parser.add_argument("picture", type=Path, nargs="?", default=ROOT / "docs/images/learning-loop.png")
     options = parser.parse_args(arguments)
-    draw(Findings.read(options.record), options.picture)
+    fresh = [each for each in slanted_digits() if each.writer not in LEARNED]
+    draw(Findings.read(options.record), fresh, options.picture)
 
 
 if __name__ == "__main__":

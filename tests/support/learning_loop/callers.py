@@ -28,6 +28,7 @@ class Traffic:
     ordinary: Sequence[bytes]
     new: Labelled  # of the new population, from which feedback is given to learn from
     fresh: Labelled  # by other writers: read before, meanwhile and after, never learned
+    moved: str  # feature of drift by which the new population differs from all that is ordinary
 
 
 class Callers:

@@ -44,6 +44,7 @@ class Findings:
     attempts: list[Attempt] = field(default_factory=list)
     wrong: dict[str, int] = field(default_factory=dict)  # fresh pictures answered wrongly, by stage
     fresh: int = 0  # how many there are
+    answered: dict[str, list[int]] = field(default_factory=dict)  # by stage: digit of each of them, -1 where refused
     judged: dict[str, int] = field(default_factory=dict)  # by who was right: both, served, candidate, neither
     compared: str = ""  # what `versions compare` wrote
     canary: dict[int, list[int]] = field(default_factory=dict)  # by version: fresh pictures, and wrong ones

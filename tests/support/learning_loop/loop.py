@@ -114,14 +114,20 @@ class Loop:
             before.close()
         self._server = server
         self._servers += 1
+        self._discovered()
+
+    def _discovered(self) -> None:
+        """Names the server to Prometheus, as a service discovery does."""
+        written = self._folder / "targets.new"
+        written.write_text(json.dumps([{"targets": [f"127.0.0.1:{self._server.http_port}"]}]))
+        written.replace(self._folder / "targets.json")
 
     @contextmanager
     def _prometheus(self, rules: str) -> Iterator[str]:
         folder = self._folder / "prometheus"
         folder.mkdir()
         (folder / "alerts.yml").write_text(rules)
-        targets = [f"127.0.0.1:{port}" for port in self._ports[2:]]
-        job = {"job_name": "digits", "static_configs": [{"targets": targets}]}
+        job = {"job_name": "digits", "file_sd_configs": [{"files": [str(self._folder / "targets.json")]}]}
         every = {"scrape_interval": "5s", "evaluation_interval": "5s"}
         configuration = {"global": every, "rule_files": ["alerts.yml"], "scrape_configs": [job]}
         path = folder / "prometheus.yml"
@@ -140,13 +146,16 @@ class Loop:
         assert "DigitsDrifting" not in alerts(address)
 
     def _send_new_until_alert(self, address: str) -> None:
-        """Sends pictures of the new population until the alert fires, for each feature that has moved so far."""
+        """Sends pictures of the new population until the alert fires for the feature that is to move.
+
+        Others may fire before: the window of five minutes still has ordinary digits, which have no polarity.
+        """
         pictures = cycle(self._traffic.new)
-        for _ in _looks(f"{ALERT} firing"):
+        for _ in _looks(f"{ALERT} firing for {self._traffic.moved}"):
             self._callers.read([next(pictures) for _ in range(_STEP)])
-            found = alerts(address).get(ALERT, ())
-            if found and all(each["state"] == "firing" for each in found):
-                self.findings.drift = {each["labels"]["feature"]: float(each["value"]) for each in found}
+            found = [each for each in alerts(address).get(ALERT, ()) if each["state"] == "firing"]
+            self.findings.drift = {each["labels"]["feature"]: float(each["value"]) for each in found}
+            if self._traffic.moved in self.findings.drift:
                 return
 
     def _learn(self, adapt: Adapt) -> int:
@@ -169,6 +178,8 @@ class Loop:
     def _read_fresh(self, stage: str) -> list[tuple[str, Prediction, bool]]:
         found = self._callers.read(self._traffic.fresh)
         self.findings.wrong[stage] = sum(not is_right for _, _, is_right in found)
+        digits = [-1 if prediction.refused else prediction.digit for _, prediction, _ in found]
+        self.findings.answered[stage] = digits
         return found
 
     def _compare(self, served: int) -> None:
