@@ -46,6 +46,13 @@ def answer(address: str, expression: str, seconds: float | None = None) -> list[
     return result
 
 
+def over_time(address: str, expression: str, begin: float, end: float, step: float) -> list[dict[str, Any]]:
+    """Series of a query at every `step` seconds between two times, in seconds since the epoch."""
+    words = urlencode({"query": expression, "start": begin, "end": end, "step": step})
+    result: list[dict[str, Any]] = _data(address, f"query_range?{words}")["result"]
+    return result
+
+
 def alerts(address: str) -> dict[str, list[dict[str, Any]]]:
     """Alerts that are pending or firing, by name."""
     found: dict[str, list[dict[str, Any]]] = {}

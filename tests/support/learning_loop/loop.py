@@ -1,112 +1,43 @@
 """Learning from operation, once around: traffic of a new population, alert, feedback, adapting, shadow, canary, pin.
 
 Servers are processes that replace one another as in a rolling restart: the next one answers, then the last one drains.
-A caller goes on calling all the time. Every call is counted.
+Callers go on calling all the time.
 """
 
 import json
 import re
 import socket
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from itertools import cycle
 from pathlib import Path
-from typing import TypeVar
 from urllib.request import urlopen
 
 import numpy as np
 from prometheus_client.parser import text_string_to_metric_families
 
-from mnist_digits import CallError, DigitClient
 from mnist_digits.results import Prediction
 from tests.hostile.server import ServerProcess, server_process
+from tests.support.learning_loop.callers import DEPARTMENTS, Callers, Traffic
+from tests.support.learning_loop.findings import Attempt, Findings, Series
 from tests.support.processes import completed
-from tests.support.prometheus import alerts, answer, prometheus
+from tests.support.prometheus import alerts, answer, over_time, prometheus
 
-COUNTER = "counter"  # the caller that goes on all the time
-DEPARTMENTS = tuple(f"department-{number}" for number in range(8))
 JUDGED = 200  # compared pictures with feedback before the canary begins
-SECONDS = 900.0  # for anything that is waited for: the machine may be busy
+LABELLED = 200  # pictures that feedback is given on before each attempt to adapt
+MOST_ATTEMPTS = 3
+WATCHED = 1000  # images of the new version that Prometheus has an index of at the end
+ANSWERS = 600  # to the caller that goes on: in the shadow, and of the new version as a canary and promoted
+SECONDS = 1800.0  # for anything that is waited for: the machine may be busy
 ALERT = "DigitsInputChanged"
-_PACE_SECONDS = 0.25  # between two calls of the counter
-_SEED = 20261129  # of the choice of pictures that feedback is given on
+_SEED = 1  # of the order in which pictures are labelled: the first seed that was tried
 _STEP = 50  # pictures between two looks
+_SERIES_SECONDS = 5  # between two points of what Prometheus has over time
 
-_T = TypeVar("_T")
-Labelled = Sequence[tuple[bytes, int]]
-
-
-@dataclass(frozen=True, slots=True)
-class Traffic:
-    """Pictures or 784 raw pixels that callers send."""
-
-    ordinary: Sequence[bytes]
-    new: Labelled  # of the new population, from which feedback is given to learn from
-    fresh: Labelled  # by other writers: read before and after, never learned
-
-
-@dataclass
-class Findings:
-    """What one turn of the loop has shown."""
-
-    calls: dict[str, int] = field(default_factory=lambda: {"classify": 0, "feedback": 0})
-    failures: list[str] = field(default_factory=list)
-    seconds: dict[str, float] = field(default_factory=dict)  # of each stage
-    drift: dict[str, float] = field(default_factory=dict)  # index by feature for which the alert fired
-    wrong: dict[str, int] = field(default_factory=dict)  # fresh pictures answered wrongly, by stage
-    feedback_wrong: int = 0  # of the pictures that feedback was given on to learn from
-    judged: dict[str, int] = field(default_factory=dict)  # by who was right: both, served, candidate, neither
-    compared: str = ""  # what `versions compare` wrote
-    canary: dict[int, list[int]] = field(default_factory=dict)  # by version: fresh pictures, and wrong ones
-    drift_after: dict[str, float] = field(default_factory=dict)  # index by feature against the new version's reference
-    alerts_after: list[str] = field(default_factory=list)
-
-
-class Callers:
-    """A client for each key, which knows both addresses of the service."""
-
-    def __init__(self, ports: Sequence[int], keys: Mapping[str, str], findings: Findings) -> None:
-        address = "ipv4:" + ",".join(f"127.0.0.1:{port}" for port in ports)
-        self._clients = {
-            name: DigitClient(address, api_key=key, timeout_seconds=60, coalesce=False) for name, key in keys.items()
-        }
-        self._findings = findings
-        self._lock = threading.Lock()
-
-    def classify(self, name: str, pictures: bytes | Sequence[bytes]) -> list[Prediction]:
-        return self._counted("classify", lambda: self._clients[name].classify(pictures))
-
-    def feedback(self, name: str, prediction: Prediction, digit: int) -> None:
-        self._counted("feedback", lambda: self._clients[name].feedback(prediction, digit))
-
-    def read(self, labelled: Labelled, with_feedback: bool = False) -> list[tuple[str, Prediction, bool]]:
-        """One call for each picture, from each department in turn: who sent it, the answer, and True if it is right."""
-        found = []
-        for name, (picture, digit) in zip(cycle(DEPARTMENTS), labelled, strict=False):
-            (prediction,) = self.classify(name, picture)
-            if with_feedback:
-                self.feedback(name, prediction, digit)
-            found.append((name, prediction, prediction.digit == digit and not prediction.refused))
-        return found
-
-    def close(self) -> None:
-        for client in self._clients.values():
-            client.close()
-
-    def _counted(self, kind: str, call: Callable[[], _T]) -> _T:
-        try:
-            result = call()
-        except CallError as error:
-            with self._lock:
-                self._findings.failures.append(f"{kind}: {error}")
-            raise
-        with self._lock:
-            self._findings.calls[kind] += 1
-        return result
+# Makes a version from a store: its number, or None where it was refused; and what the command said.
+Adapt = Callable[[Path], tuple[int | None, list[str]]]
 
 
 class Loop:
@@ -116,7 +47,7 @@ class Loop:
         self, repository: Path, folder: Path, keys: Mapping[str, str], keys_file: Path, traffic: Traffic
     ) -> None:
         """`keys`: of COUNTER and DEPARTMENTS, by name; `folder`: for the store and Prometheus."""
-        self.findings = Findings()
+        self.findings = Findings(fresh=len(traffic.fresh))
         self.store = folder / "store.db"
         self._repository = repository
         self._folder = folder
@@ -126,44 +57,50 @@ class Loop:
         self._servers = 0
         self._server: ServerProcess
         self._serving = ExitStack()
-        self._began = time.monotonic()
+        self._began, self._began_at = time.monotonic(), time.time()
         kept = ("--store", str(self.store), "--api-keys", str(keys_file))
         self._flags = ("--promote", "manual", "--model-poll-seconds", "0.5", *kept)
 
-    def run(self, rules: str, adapt: Callable[[Path], Path]) -> Findings:
-        """Goes once around. `rules`: text of Prometheus' alert rules; `adapt`: makes a version from a store."""
+    def run(self, rules: str, adapt: Adapt) -> Findings:
+        """Goes once around. `rules`: text of Prometheus' alert rules.
+
+        Raises AssertionError where a step is not reached; `findings` then has what was seen until there.
+        """
         with ExitStack() as stack:
             stack.callback(self._callers.close)
             stack.callback(lambda: self._serving.close())
             self._replace()
-            stack.enter_context(self._counter())
+            stack.enter_context(self._callers.ordinary(self._traffic.ordinary))
             address = stack.enter_context(self._prometheus(rules))
+            stack.callback(self._keep_series, address)
             self._send_ordinary(address)
-            self._stage("ordinary traffic")
-            self._read_fresh("before")
+            self._stage("ordinary")
+            stack.enter_context(self._callers.of_new_population(self._traffic.fresh, self._began))
+            (served,) = {prediction.model_version for _, prediction, _ in self._read_fresh("before")}
             self._send_new_until_alert(address)
             self._stage("alert")
-            self._give_feedback()
-            self._stage("feedback")
-            candidate = int(adapt(self.store).name)
+            candidate = self._learn(adapt)
             self._stage("adapted")
             self._replace("--shadow", f"{candidate}:100%")
-            self._compare()
-            self._stage("compared")
+            self._compare(served)
+            self._stage("shadow")
             self._replace("--canary", f"{candidate}:50%")
             self._try_canary(candidate)
             self._stage("canary")
             self._pin(candidate)
             answered = self._read_fresh("after")
             assert {prediction.model_version for _, prediction, _ in answered} == {candidate}
+            self._callers.wait_for_answers(candidate, ANSWERS, SECONDS)
+            self._watch(address, candidate)
             self._stage("promoted")
-            self.findings.drift_after = self._metric("mnist_drift_psi", "feature", window="5m")
-            self.findings.alerts_after = sorted(alerts(address))
         assert self._server.end() == 0
         return self.findings
 
+    def _now(self) -> float:
+        return round(time.monotonic() - self._began, 1)
+
     def _stage(self, name: str) -> None:
-        self.findings.seconds[name] = time.monotonic() - self._began
+        self.findings.stages[name] = self._now()
 
     def _replace(self, *flags: str) -> None:
         """Starts a server at the address that is free; the one before drains once this one answers."""
@@ -177,35 +114,21 @@ class Loop:
             before.close()
         self._server = server
         self._servers += 1
+        self._discovered()
 
-    @contextmanager
-    def _counter(self) -> Iterator[None]:
-        """Calls with ordinary digits, one after the other, until the block ends."""
-        ended = threading.Event()
-
-        def call() -> None:
-            for picture in cycle(self._traffic.ordinary):
-                with suppress(CallError):  # counted
-                    self._callers.classify(COUNTER, picture)
-                if ended.wait(_PACE_SECONDS):
-                    return
-
-        thread = threading.Thread(target=call)
-        thread.start()
-        try:
-            yield
-        finally:
-            ended.set()
-            thread.join()
+    def _discovered(self) -> None:
+        """Names the server to Prometheus, as a service discovery does."""
+        written = self._folder / "targets.new"
+        written.write_text(json.dumps([{"targets": [f"127.0.0.1:{self._server.http_port}"]}]))
+        written.replace(self._folder / "targets.json")
 
     @contextmanager
     def _prometheus(self, rules: str) -> Iterator[str]:
         folder = self._folder / "prometheus"
         folder.mkdir()
         (folder / "alerts.yml").write_text(rules)
-        targets = [f"127.0.0.1:{port}" for port in self._ports[2:]]
-        job = {"job_name": "digits", "static_configs": [{"targets": targets}]}
-        every = {"scrape_interval": "1s", "evaluation_interval": "1s"}
+        job = {"job_name": "digits", "file_sd_configs": [{"files": [str(self._folder / "targets.json")]}]}
+        every = {"scrape_interval": "5s", "evaluation_interval": "5s"}
         configuration = {"global": every, "rule_files": ["alerts.yml"], "scrape_configs": [job]}
         path = folder / "prometheus.yml"
         path.write_text(json.dumps(configuration))  # JSON is YAML
@@ -223,32 +146,50 @@ class Loop:
         assert "DigitsDrifting" not in alerts(address)
 
     def _send_new_until_alert(self, address: str) -> None:
+        """Sends pictures of the new population until the alert fires for the feature that is to move.
+
+        Others may fire before: the window of five minutes still has ordinary digits, which have no polarity.
+        """
         pictures = cycle(self._traffic.new)
-        for _ in _looks(f"{ALERT} firing"):
+        for _ in _looks(f"{ALERT} firing for {self._traffic.moved}"):
             self._callers.read([next(pictures) for _ in range(_STEP)])
             found = [each for each in alerts(address).get(ALERT, ()) if each["state"] == "firing"]
-            if found:
-                self.findings.drift = {each["labels"]["feature"]: float(each["value"]) for each in found}
+            self.findings.drift = {each["labels"]["feature"]: float(each["value"]) for each in found}
+            if self._traffic.moved in self.findings.drift:
                 return
 
-    def _give_feedback(self) -> None:
-        """Feedback on 200 pictures of the new population, chosen by chance; the store has them afterwards."""
-        chosen = np.random.default_rng(_SEED).permutation(len(self._traffic.new))[:200]
-        given = self._callers.read([self._traffic.new[row] for row in chosen], with_feedback=True)
-        self.findings.feedback_wrong = sum(not is_right for _, _, is_right in given)
+    def _learn(self, adapt: Adapt) -> int:
+        """Labels pictures of the new population, chosen by chance, and adapts; more of them while it is refused.
+
+        The version that was written.
+        """
+        order = np.random.default_rng(_SEED).permutation(len(self._traffic.new))
+        wrong = 0
+        for end in range(LABELLED, (MOST_ATTEMPTS + 1) * LABELLED, LABELLED):
+            chosen = [self._traffic.new[row] for row in order[end - LABELLED : end]]
+            wrong += sum(not is_right for _, _, is_right in self._callers.read(chosen, with_feedback=True))
+            began = self._now()
+            version, said = adapt(self.store)
+            self.findings.attempts.append(Attempt(began, self._now(), end, wrong, version, said))
+            if version is not None:
+                return version
+        raise AssertionError(f"refused {MOST_ATTEMPTS} times: {said}")
 
     def _read_fresh(self, stage: str) -> list[tuple[str, Prediction, bool]]:
         found = self._callers.read(self._traffic.fresh)
         self.findings.wrong[stage] = sum(not is_right for _, _, is_right in found)
+        digits = [-1 if prediction.refused else prediction.digit for _, prediction, _ in found]
+        self.findings.answered[stage] = digits
         return found
 
-    def _compare(self) -> None:
-        """Sends fresh pictures with feedback until enough of them were compared, and shows the comparison."""
+    def _compare(self, served: int) -> None:
+        """Sends fresh pictures with feedback until enough of them were compared, goes on for a while, and compares."""
         pictures = cycle(self._traffic.fresh)
         for _ in _looks(f"{JUDGED} compared pictures with feedback"):
             self._callers.read([next(pictures) for _ in range(_STEP)], with_feedback=True)
             if sum(self._metric("mnist_shadow_judged_total", "right").values()) >= JUDGED:
                 break
+        self._callers.wait_for_answers(served, ANSWERS, SECONDS)
         command = [sys.executable, "-m", "serving", "versions", "compare", "--http-port", str(self._server.http_port)]
         shown = completed(command)
         assert shown.returncode == 0, shown.stderr
@@ -275,8 +216,9 @@ class Loop:
         assert all(len(versions) == 1 for versions in version_of.values()), version_of
         assert len(figures) == 2, figures
         assert max(figures) == candidate
-        assert not any(self._metric("mnist_canary_returns_total", "reason").values())
         self.findings.canary = figures
+        self._callers.wait_for_answers(candidate, ANSWERS, SECONDS)
+        assert not any(self._metric("mnist_canary_returns_total", "reason").values())
 
     def _pin(self, version: int) -> None:
         place = ("--model-repository", str(self._repository))
@@ -286,6 +228,36 @@ class Loop:
             answers = (self._callers.classify(name, self._traffic.ordinary[0]) for name in DEPARTMENTS)
             if {prediction.model_version for (prediction,) in answers} == {version}:
                 return
+
+    def _watch(self, address: str, version: int) -> None:
+        """Sends fresh pictures until Prometheus has the new version's index of enough of them."""
+        pictures = cycle(self._traffic.fresh)
+        images = f'mnist_drift_images{{window="5m",feature="ink",version="{version}"}}'
+        for _ in _looks(f"an index of drift of version {version}"):
+            self._callers.read([next(pictures) for _ in range(_STEP)])
+            if any(float(each["value"][1]) >= WATCHED for each in answer(address, images)):
+                break
+        found = answer(address, f'mnist_drift_psi{{window="5m",version="{version}"}}')
+        self.findings.drift_after = {each["metric"]["feature"]: float(each["value"][1]) for each in found}
+        self.findings.alerts_after = {
+            name: [f"{each['state']} {each['labels'].get('feature', '')}".strip() for each in found]
+            for name, found in sorted(alerts(address).items())
+        }
+
+    def _keep_series(self, address: str) -> None:
+        """Keeps what Prometheus has over time of drift and its alert."""
+
+        def series(expression: str) -> dict[str, Series]:
+            found = over_time(address, expression, self._began_at, time.time(), _SERIES_SECONDS)
+            return {
+                f"{each['metric']['feature']} {each['metric']['version']}": [
+                    (round(at - self._began_at, 1), round(float(value), 3)) for at, value in each["values"]
+                ]
+                for each in found
+            }
+
+        self.findings.index = series('max by (feature, version) (mnist_drift_psi{window="5m"})')
+        self.findings.firing = series(f'ALERTS{{alertname="{ALERT}",alertstate="firing"}}')
 
     def _metric(self, name: str, label: str, **others: str) -> dict[str, float]:
         """Values of the server's metric by this label, of the samples with the other labels."""
