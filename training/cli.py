@@ -145,13 +145,19 @@ def export(places: Places, run: str, int8: bool) -> None:
     metavar="FOLDER",
     help="version that answers where the first is unsure, such as models/mnist-accurate/3",
 )
+@click.option(
+    "--unsure-below",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    metavar="N",
+    help="largest probability below which the second answers (default: chosen on the validation rows)",
+)
 @_int8_option
 @settings_options()
-def cascade(places: Places, fast: Path, second: Path, int8: bool) -> None:
+def cascade(places: Places, fast: Path, second: Path, unsure_below: float | None, int8: bool) -> None:
     """Join two versions in one graph, a version of --model: the second answers where the fast one is unsure."""
     with stderr_held_back():
         from training.commands.cascade import join
-    join(places, fast, second, int8)
+    join(places, fast, second, unsure_below, int8)
 
 
 @training.command(**_COMMAND, name="int8")

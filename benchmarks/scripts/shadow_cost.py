@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import json
 import multiprocessing
+import signal
 import socket
 import time
 from collections.abc import Sequence
@@ -112,6 +113,7 @@ def _classifier(share: float, pixels: Pixels) -> Classifier:
 
 
 def _read(ours: socket.socket, theirs: socket.socket) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the parent's handler raises, which would be shown at the end
     ours.close()
     while theirs.recv(2**16):
         pass

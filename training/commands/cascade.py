@@ -12,8 +12,15 @@ from training.evaluation.stand_ins import stand_ins
 from training.export.cascade_version import CascadeReport, StageVersion, export_cascade, shared_settings
 
 
-def join(places: Places, fast: Path, second: Path, int8: bool) -> None:
+def join(places: Places, fast: Path, second: Path, unsure_below: float | None, int8: bool) -> None:
     """Choose, join, check and write; say what was chosen and what it costs. With `int8` also in 8 bits.
+
+    Args:
+        places: where data and models are.
+        fast: the version that answers all images.
+        second: the one that answers where the first is unsure.
+        unsure_below: the threshold between them; None: it is chosen.
+        int8: write the int8 form as well.
 
     Raises:
         ExportError: a stage cannot be read, the two do not fit together, or they are no better together.
@@ -33,7 +40,10 @@ def join(places: Places, fast: Path, second: Path, int8: bool) -> None:
     for name, in_int8 in forms.items():
         repository = Path(places.model_repository)
         _say_what_was_written(
-            export_cascade(*stages, split, others, repository, name, populations, int8=in_int8), stages
+            export_cascade(
+                *stages, split, others, repository, name, populations, unsure_below=unsure_below, int8=in_int8
+            ),
+            stages,
         )
 
 

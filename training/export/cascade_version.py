@@ -142,6 +142,7 @@ def export_cascade(
     repository: Path,
     name: str,
     populations: Populations | None = None,
+    unsure_below: float | None = None,
     int8: bool = False,
 ) -> CascadeReport:
     """Write the cascade of two versions as the next version of the model `name`.
@@ -154,6 +155,7 @@ def export_cascade(
         repository: the folder of models.
         name: the model's name.
         populations: measured for drift.json; None: the version has none.
+        unsure_below: the threshold between the stages; None: it is chosen on the validation rows.
         int8: of the int8 forms of both.
 
     Raises:
@@ -165,7 +167,7 @@ def export_cascade(
         fast, second = (each.in_int8(split, stand_ins, settings) for each in (fast, second))
     first, other = (onnx_predictions(each.graph, split.validation) for each in (fast, second))
     power = novelty_power(fast.metadata["novelty_threshold"], second.metadata["novelty_threshold"])
-    joint = Joint(choose_unsure_below(first, other), power)
+    joint = Joint(choose_unsure_below(first, other) if unsure_below is None else unsure_below, power)
     model = cascade_model(fast.graph, second.graph, joint, {}, version, _DESCRIPTION).SerializeToString()
     expected = joint.merged(first, other)
     difference = check_cascade(model, expected)
@@ -215,6 +217,8 @@ def export_cascade(
         "files": {file: hashlib.sha256(content).hexdigest() for file, content in files.items()},
         "libraries": library_versions(),
     }
+    if unsure_below is not None:
+        metadata["cascade"]["is_given"] = True
     files["metadata.json"] = (json.dumps(metadata, indent=2) + "\n").encode()
     files["MODEL_CARD.md"] = model_card(metadata).encode()
     folder = write_version(repository, name, version, files)

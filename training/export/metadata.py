@@ -47,6 +47,7 @@ class Cascade(TypedDict):
     """How the stages of a cascade are joined."""
 
     unsure_below: float  # largest probability of the fast stage below which the second one answers
+    is_given: NotRequired[bool]  # the threshold was given and not chosen on validation rows
     novelty_power: float  # of the second stage's novelty
     unsure_share: float  # of the validation rows that the second stage answers
     fast: Stage

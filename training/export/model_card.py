@@ -9,7 +9,9 @@ from training.export.model_card_text import (
     ADAPTED,
     CARD,
     CASCADE,
+    CHOSEN,
     DERIVED,
+    GIVEN,
     IN_INT8,
     LEARNED,
     OTHER_DATA,
@@ -107,7 +109,7 @@ def _of_cascade(metadata: Metadata, cascade: Cascade) -> dict[str, str]:
         ),
         "training": STAGES.format(
             stages="\n".join(rows),
-            unsure_below=cascade["unsure_below"],
+            threshold=(GIVEN if cascade.get("is_given") else CHOSEN).format(unsure_below=cascade["unsure_below"]),
             novelty_power=cascade["novelty_power"],
             in_int8=IN_INT8 if metadata["precision"] == "int8" else "",
         ),

@@ -107,10 +107,14 @@ Nothing was trained: both stages are versions of this repository, and their mode
 |---|---|---|---|---|---|
 {stages}
 
-{unsure_below} is the smallest threshold from which on every one reads the validation rows no worse than the second
-stage alone, by accuracy and by log-likelihood. The second stage's novelty is raised to the power {novelty_power:.4f},
+{threshold}. The second stage's novelty is raised to the power {novelty_power:.4f},
 which maps its threshold to that of the fast stage: one threshold serves both.
 """
+
+CHOSEN = """\
+{unsure_below} is the smallest threshold from which on every one reads the validation rows no worse than the second
+stage alone, by accuracy and by log-likelihood"""
+GIVEN = "{unsure_below} was given by hand, and not chosen on the validation rows"
 
 IN_INT8 = """
 The stages are int8 forms, made from these versions' graphs when they were joined, each with the threshold that

@@ -162,6 +162,19 @@ def test_the_int8_form_is_that_of_its_own_cascade_and_of_no_other(folder: Path, 
     assert set(ModelRepository(tmp_path, "mnist-cascade").forms(1)) == {"float32"}
 
 
+def test_a_threshold_that_is_given_is_taken_and_the_card_says_so(
+    stages: tuple[StageVersion, StageVersion], small_split: Split, tmp_path: Path
+) -> None:
+    folder = export_cascade(*stages, small_split, [], tmp_path, "mnist-cascade", unsure_below=0.625).folder
+    metadata = json.loads((folder / "metadata.json").read_text())
+    fast = onnx_predictions(stages[0].graph, small_split.validation)
+    assert metadata["cascade"]["unsure_below"] == 0.625
+    assert metadata["cascade"]["unsure_share"] == pytest.approx(np.mean(fast.confidence < 0.625))
+    card = (folder / "MODEL_CARD.md").read_text()
+    assert "0.625 was given by hand" in card
+    assert card == model_card(metadata)
+
+
 def test_the_report_measures_what_the_metadata_says(folder: Path, digits: LabelledDigits, small_split: Split) -> None:
     artefact = Artefact.load(folder)
     assert differences(artefact.metadata, mnist_figures(artefact, small_split.validation, digits)) == []
