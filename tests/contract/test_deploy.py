@@ -129,6 +129,18 @@ def test_prometheus_sends_alerts_to_the_alertmanager_of_the_profile() -> None:
     assert [port.rpartition(":")[2] for port in service["ports"]] == [str(found["port"])]
 
 
+def test_the_last_values_that_alerts_look_at_are_older_than_two_scrapes_and_gone_before_they_fire() -> None:
+    [monitored] = from_yaml("deploy/kubernetes/components/monitoring/service-monitor.yaml")["spec"]["endpoints"]
+    scrapes = (from_yaml("deploy/prometheus/prometheus.yml")["global"]["scrape_interval"], monitored["interval"])
+    windows = [
+        (int(window), {"m": 60}[alert["for"][-1]] * int(alert["for"][:-1]))
+        for alert in ALERTS
+        for window in re.findall(r"last_over_time\([^\[]*\[(\d+)s\]\)", alert["expr"])
+    ]
+    assert len(windows) >= 4
+    assert all(2 * int(scrape.removesuffix("s")) < window < due for window, due in windows for scrape in scrapes)
+
+
 def with_examples(configuration: str) -> str:
     """The configuration of Alertmanager with its receivers filled as its comments show."""
     return re.sub(r"^    # (.*)$", r"    \1", configuration, flags=re.MULTILINE)
