@@ -120,6 +120,12 @@ def test_prometheus_finds_every_replica_of_the_server() -> None:
     assert (found["type"], "static_configs" in scraped) == ("A", False)
 
 
+def test_number_of_replicas_stays_when_a_later_command_does_not_repeat_it() -> None:
+    assert COMPOSE["services"]["serving"]["scale"] == "${DIGITS_REPLICAS:-1}"
+    commands = [line for line in GUIDE.splitlines() if line.startswith("    ")]
+    assert not [line for line in commands if "--scale" in line]
+
+
 def test_prometheus_sends_alerts_to_the_alertmanager_of_the_profile() -> None:
     [manager] = from_yaml("deploy/prometheus/prometheus.yml")["alerting"]["alertmanagers"]
     [found] = manager["dns_sd_configs"]  # a name without an address is no error, as a fixed target would be
