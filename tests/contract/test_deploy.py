@@ -126,6 +126,11 @@ def test_number_of_replicas_stays_when_a_later_command_does_not_repeat_it() -> N
     assert not [line for line in commands if "--scale" in line]
 
 
+def test_prometheus_goes_on_while_the_server_is_made_anew() -> None:
+    needed = [name for service in COMPOSE["services"].values() for name in service.get("depends_on", [])]
+    assert "serving" not in needed  # Compose makes anew what depends on a container that it makes anew
+
+
 def test_prometheus_sends_alerts_to_the_alertmanager_of_the_profile() -> None:
     [manager] = from_yaml("deploy/prometheus/prometheus.yml")["alerting"]["alertmanagers"]
     [found] = manager["dns_sd_configs"]  # a name without an address is no error, as a fixed target would be
