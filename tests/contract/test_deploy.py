@@ -136,6 +136,17 @@ def test_prometheus_finds_every_replica_of_the_server() -> None:
     assert (found["type"], "static_configs" in scraped) == ("A", False)
 
 
+def test_number_of_replicas_stays_when_a_later_command_does_not_repeat_it() -> None:
+    assert COMPOSE["services"]["serving"]["scale"] == "${DIGITS_REPLICAS:-1}"
+    commands = [line for line in GUIDE.splitlines() if line.startswith("    ")]
+    assert not [line for line in commands if "--scale" in line]
+
+
+def test_prometheus_goes_on_while_the_server_is_made_anew() -> None:
+    needed = [name for service in COMPOSE["services"].values() for name in service.get("depends_on", [])]
+    assert "serving" not in needed  # Compose makes anew what depends on a container that it makes anew
+
+
 def test_prometheus_sends_alerts_to_the_alertmanager_of_the_profile() -> None:
     [manager] = from_yaml("deploy/prometheus/prometheus.yml")["alerting"]["alertmanagers"]
     [found] = manager["dns_sd_configs"]  # a name without an address is no error, as a fixed target would be
@@ -143,6 +154,18 @@ def test_prometheus_sends_alerts_to_the_alertmanager_of_the_profile() -> None:
     service = COMPOSE["services"][name]
     assert (found["type"], service["profiles"]) == ("A", ["alerts"])
     assert [port.rpartition(":")[2] for port in service["ports"]] == [str(found["port"])]
+
+
+def test_the_last_values_that_alerts_look_at_are_older_than_two_scrapes_and_gone_before_they_fire() -> None:
+    [monitored] = from_yaml("deploy/kubernetes/components/monitoring/service-monitor.yaml")["spec"]["endpoints"]
+    scrapes = (from_yaml("deploy/prometheus/prometheus.yml")["global"]["scrape_interval"], monitored["interval"])
+    windows = [
+        (int(window), {"m": 60}[alert["for"][-1]] * int(alert["for"][:-1]))
+        for alert in ALERTS
+        for window in re.findall(r"last_over_time\([^\[]*\[(\d+)s\]\)", alert["expr"])
+    ]
+    assert len(windows) >= 4
+    assert all(2 * int(scrape.removesuffix("s")) < window < due for window, due in windows for scrape in scrapes)
 
 
 def with_examples(configuration: str) -> str:
