@@ -116,6 +116,9 @@ class RecentImages:
         high, low = _key(caller, request_id)
         slots = np.flatnonzero(self._keys[:, 0] == high)
         times, lines = self._rows["time"][slots], self._rows["line"][slots, 0]  # without the pixels of a whole page
+        # Without slots that are being written, whose time may be of the new image: their key's low half is 0 first.
+        is_held = (self._keys[slots, 1] != 0) & (self._keys[slots, 0] == high)
+        slots, times, lines = slots[is_held], times[is_held], lines[is_held]
         newest = times.max(initial=0.0)  # all signs of a reading have one time
         slots = slots[(times == newest) & (lines == line)]
         keys, rows = self._keys[slots], self._rows[slots]  # copies

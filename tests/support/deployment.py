@@ -14,6 +14,7 @@ NO_METRICS = (
     r'"[^"]*"',
     r"\{[^}]*\}",
     r"\[[^\]]*\]",
+    r"\boffset\s+\w+",
     r"\b(?:by|ignoring|on)\s*\([^)]*\)",
     r"\b\w+\s*(?=\()",
     r"\b(?:and|or|unless|group_left|group_right|bool)\b",

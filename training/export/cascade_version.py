@@ -92,7 +92,7 @@ class StageVersion:
         }
 
     def in_int8(self, split: Split, stand_ins: Sequence[LabelledDigits], settings: Mapping[str, Any]) -> Self:
-        """The stage with convolutions in 8 bits and the novelty threshold that belongs to them.
+        """The stage in 8 bits, with the novelty threshold that belongs to it.
 
         Args:
             split: as it was trained with: training rows give the ranges, validation rows the threshold.

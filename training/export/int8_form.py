@@ -1,4 +1,4 @@
-"""Writes the int8 form of a version on disk: the same network with integer convolutions, every figure measured anew."""
+"""Writes the int8 form of a version on disk: the same network in integers, every figure measured anew."""
 
 import hashlib
 import json
@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from training.config import FORMER_SETTINGS
 from training.data.arrays import LabelledDigits
 from training.data.split import Split
 from training.environment import library_versions
@@ -25,6 +26,12 @@ from training.export.model_version import golden_digits, golden_file
 from training.export.onnx_graph import with_properties
 from training.export.quantization import quantized
 
+# Of the record of a training run: what an int8 form is made with.
+SETTINGS = (
+    *("train_images", "validation_images", "split_seed", "split", "synthetic_images"),
+    *("largest_refused_share", "largest_refused_share_elsewhere"),
+)
+
 
 @dataclass(frozen=True, slots=True)
 class IntegerGraph:
@@ -41,7 +48,7 @@ class IntegerGraph:
 def in_int8(
     graph: bytes, split: Split, stand_ins: Sequence[LabelledDigits], settings: Mapping[str, Any]
 ) -> IntegerGraph:
-    """A graph with integer convolutions, checked against itself in float32.
+    """A graph with convolutions and hidden layers in integers, checked against itself in float32.
 
     Args:
         graph: a serialized float32 graph of `onnx_graph`.
@@ -62,6 +69,30 @@ def in_int8(
         settings["largest_refused_share_elsewhere"],
     )
     return IntegerGraph(integers, threshold, validation, report.runtime_difference)
+
+
+def read_float_version(folder: Path) -> tuple[bytes, Metadata]:
+    """The graph and the metadata of a version that can have an int8 form.
+
+    Raises:
+        ExportError: it cannot be read, is a cascade, an int8 form or adapted, or does not say how it was trained.
+    """
+    graph, metadata = read_version(folder)
+    if "cascade" in metadata:
+        raise ExportError(f"{folder} is a cascade: `training cascade --int8` joins the int8 forms of its stages")
+    if metadata.get("precision") == "int8":
+        raise ExportError(f"{folder} is an int8 form: name the version whose form it is")
+    if "adaptation" in metadata:
+        raise ExportError(
+            f"{folder} is adapted to own digits: its threshold and its reference of drift follow from those, which an"
+            " int8 form does not have"
+        )
+    training = metadata.get("training")
+    if not isinstance(training, dict) or not {*SETTINGS} <= {*FORMER_SETTINGS, *training}:
+        raise ExportError(f"{folder} does not say how it was trained: its metadata.json lacks {', '.join(SETTINGS)}")
+    if not training["synthetic_images"]:
+        raise ExportError(f"{folder} learned no novelty, for which an int8 form has a threshold of its own")
+    return graph, metadata
 
 
 def export_int8_form(
@@ -86,13 +117,11 @@ def export_int8_form(
         its folder, and the largest difference of a probability from float32's.
 
     Raises:
-        ExportError: the version cannot be read, is a cascade or an int8 form, a check failed, or the repository cannot
-            be written; no version was written.
+        ExportError: the version can have no int8 form, a check failed, or the repository cannot be written; no version
+            was written.
         DataError: the server's measuring cannot run; no version was written.
     """
-    graph, own = read_version(folder)
-    if "cascade" in own or own.get("precision") == "int8":
-        raise ExportError(f"{folder} is a cascade or an int8 form: name a version of one network in float32")
+    graph, own = read_float_version(folder)
     version = next_version(repository, name)
     found = in_int8(graph, split, stand_ins, own["training"])
     properties = {

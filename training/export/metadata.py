@@ -95,7 +95,7 @@ class Metadata(TypedDict):
     other_sets: NotRequired[OtherSets]  # once `report --write-cards` has measured them
     temperature: NotRequired[float]  # of a cascade each stage has its own
     novelty_threshold: float
-    precision: str  # of the convolutions: float32 or int8
+    precision: str  # of convolutions and hidden layers: float32 or int8
     parameters: int
     multiply_adds: int  # for each image; of a cascade the mean over the validation rows
     signature: Signature

@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -12,7 +13,8 @@ import onnx
 import pytest
 
 from tests.support.tiny_training import TINY
-from training.config import TrainingConfig
+from training.commands.int8 import write_int8_form
+from training.config import Places, TrainingConfig
 from training.data.arrays import CLASSES, SIDE, LabelledDigits
 from training.data.split import Split
 from training.errors import ExportError
@@ -149,8 +151,28 @@ def test_the_integer_form_is_a_model_of_its_own(evaluated_run: FinishedRun, smal
     accuracy = float(np.mean(answers.digit == small_split.test.labels))
     assert metadata["metrics"]["mnist_test"]["accuracy"] == pytest.approx(accuracy)
     assert metadata["training"] == json.loads((whole / "metadata.json").read_text())["training"]  # so that it is found
-    with pytest.raises(ExportError, match="name a version of one network in float32"):
-        export_int8_form(folder, small_split, [], tmp_path, "mnist-int8-int8")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"cascade": {}}, "is a cascade"),
+        ({"precision": "int8"}, "is an int8 form"),
+        ({"adaptation": {}}, "is adapted to own digits"),
+        ({"training": None}, "does not say how it was trained"),
+        ({"training": {"split": "rows"}}, "does not say how it was trained"),
+        ({"name": "../escaped"}, "is none of a folder"),
+    ],
+)
+def test_what_can_have_no_integer_form_is_refused_before_data_is_had(
+    evaluated_run: FinishedRun, small_split: Split, tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    folder, _ = export_run(evaluated_run, small_split, tmp_path, "mnist")
+    metadata = json.loads((folder / "metadata.json").read_text())
+    (folder / "metadata.json").write_text(json.dumps(metadata | changes))
+    with pytest.raises(ExportError, match=message):
+        write_int8_form(Places(cache_folder=str(tmp_path / "none"), mnist_folder=str(tmp_path / "none")), folder)
+    assert [path.name for path in tmp_path.iterdir()] == ["mnist"]
 
 
 def test_reference_of_drift_is_written_with_both_forms_of_a_version(

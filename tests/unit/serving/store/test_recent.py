@@ -134,6 +134,16 @@ def test_a_line_is_found_whole_while_all_its_signs_are_held_and_else_not(reading
         memory.close()
 
 
+def test_a_line_is_found_while_a_sign_of_another_one_is_being_overwritten(memory: RecentMemory) -> None:
+    images = RecentImages(memory.place)
+    images.add("key", "id", images_of([1, 2, 3]), predictions_for([1, 2, 3]), lines_of([2, 1]))
+    images._keys[2, 1] = 0  # the state in which a writer leaves the third sign's slot for a moment
+    images._rows["time"][2] += 5
+    assert list(images.find_line("key", "id", 0)) == [0, 1]
+    assert images.find_line("key", "id", 1) == {}
+    images.close()
+
+
 def test_a_line_that_is_being_overwritten_is_never_found_mixed() -> None:
     memory = RecentMemory(images=32, workers=1)
     try:
