@@ -124,7 +124,8 @@ class DigitClient:
         """Explains how the network saw one image: feature maps of every layer, and which pixels mattered.
 
         Takes the server a hundred times as long as `classify`, one image at a time. `with_kernels`: False leaves out
-        the kernels and biases, which are the same for every image of a version.
+        the kernels and biases, which are the same for every image of a version; of a cascade, for every image that the
+        same network answers.
 
         Raises what `classify` raises; CallError has the code FAILED_PRECONDITION where the model cannot be explained,
         and RESOURCE_EXHAUSTED while others wait for explanations.

@@ -1,11 +1,14 @@
 """The walk through the network's layers on the page, in a real browser: numbers, a kernel of one's own, the lesson."""
 
 import re
+from collections.abc import Iterator, Sequence
 
-from playwright.sync_api import Position
+import pytest
+from playwright.sync_api import Browser, Position
 
-from tests.e2e.strokes import DIGITS
-from tests.e2e.visitor import Visitor, needs_chromium
+from tests.e2e.strokes import DIGITS, SCRIBBLE
+from tests.e2e.visitor import ROOT, Visitor, needs_chromium
+from tests.hostile.server import ServerProcess, server_process
 
 pytestmark = needs_chromium
 
@@ -59,6 +62,35 @@ def assert_products_add_up(visitor: Visitor) -> None:
 def walked_to(visitor: Visitor, name: str) -> str:
     visitor.page.click(f"#walk-layers button:text-is('{name}')")
     return visitor.text("#walk-description")
+
+
+@pytest.fixture(scope="module")
+def cascade() -> Iterator[ServerProcess]:
+    with server_process(ROOT / "models", "--model-name=mnist-cascade") as running:
+        yield running
+
+
+@pytest.mark.parametrize("are_sure", [(True, False, True), (False, True)], ids=["sure first", "unsure first"])
+def test_the_network_of_a_cascade_that_answered_can_be_walked_through(
+    browser: Browser, cascade: ServerProcess, are_sure: Sequence[bool]
+) -> None:
+    visitor = Visitor(browser, cascade)
+    for is_sure in are_sure:
+        visitor.draw(DIGITS[3] if is_sure else SCRIBBLE)
+        visitor.reads("This is the digit 3" if is_sure else "This is no digit")
+        # The second network has three columns.
+        title = "Convolution 2" if is_sure else "Convolution 2 (column 1)"
+        tab = visitor.page.locator(f"#walk-layers button:text-is('{title}')")
+        tab.wait_for()
+        titles = visitor.page.locator("#walk-layers button").all_inner_texts()
+        assert sum("Convolution" in each for each in titles) == (3 if is_sure else 15)
+        assert len(set(titles)) == len(titles)
+        tab.click()
+        # The first network has 16 input maps here, the second one 32.
+        visitor.page.select_option("#walk-channel", label=f"Map {16 if is_sure else 32}")
+        assert_products_add_up(visitor)
+    assert visitor.complaints == []
+    visitor.context.close()
 
 
 def test_pointing_at_a_square_shows_its_numbers_and_arrow_keys_move_on(visitor: Visitor) -> None:

@@ -30,22 +30,23 @@ export function giveFeedback(id, truth) {
   return post("v1/feedback", JSON.stringify({ request_id: id, ...truth }));
 }
 
-const kernels = new Map(); // by version: the same for every picture
+// Kernels and biases of a version, by the name of their layer. The two networks of a cascade share no name.
+let learned = { version: null, layers: new Map() };
 
 /** Explains a picture: {prediction, pixels, layers, importance}; each layer with its kernel and bias. */
 export async function explain(body, signal) {
-  const known = [...kernels.keys()].at(-1);
-  let response = await post(`v1/explain?kernels=${known === undefined ? 1 : 0}`, body, signal);
-  if (known !== undefined && !kernels.has(response.prediction.model_version)) {
-    response = await post("v1/explain", body, signal); // another version is served now, whose kernels are not known
-  }
+  let response = await post(`v1/explain?kernels=${learned.layers.size ? 0 : 1}`, body, signal);
+  if (!hasKernels(response)) response = await post("v1/explain", body, signal); // of another version or network
   const version = response.prediction.model_version; // of the last response: the first may be another version's
-  if (response.layers.some((layer) => layer.kernel)) {
-    kernels.clear(); // those of a version that is no longer served
-    kernels.set(version, new Map(response.layers.map(({ name, kernel, bias }) => [name, { kernel, bias }])));
-  }
-  const learned = kernels.get(version);
-  return { ...response, layers: response.layers.map((layer) => ({ ...layer, ...learned.get(layer.name) })) };
+  if (version !== learned.version) learned = { version, layers: new Map() };
+  for (const { name, kernel, bias } of response.layers) if (kernel) learned.layers.set(name, { kernel, bias });
+  return { ...response, layers: response.layers.map((layer) => ({ ...layer, ...learned.layers.get(layer.name) })) };
+}
+
+/** Returns true if the kernel of each convolution has come or is known. */
+function hasKernels({ prediction, layers }) {
+  const isKnown = ({ name }) => prediction.model_version === learned.version && learned.layers.has(name);
+  return layers.every((layer) => layer.kind !== "convolution" || layer.kernel || isKnown(layer));
 }
 
 async function post(path, body, signal) {

@@ -20,7 +20,7 @@ export class Walk {
     byId("walk-before").addEventListener("change", () => this.showMaps());
   }
 
-  /** Shows another explanation. The same layer, map and square stay chosen. */
+  /** Shows another explanation. The same layer, map and square stay chosen where it has them. */
   show(explained, language) {
     this.language = language;
     this.pixels = inkOf(explained.pixels);
@@ -38,6 +38,9 @@ export class Walk {
     });
     byId("walk").hidden = false;
     this.at = Math.min(this.at, this.layers.length - 1);
+    // Another network may have answered, with fewer maps in the layer at this place.
+    this.filter = Math.min(this.filter, this.layer.out.shape[0] - 1);
+    if (this.channel >= this.layer.input.shape[0]) this.channel = null;
     this.showTabs();
     this.showMaps();
   }
@@ -68,9 +71,9 @@ export class Walk {
     if (focused) tabs.children[this.at].focus();
   }
 
-  /** Returns a layer's title. Names are "convolution_1" or "column_2_convolution_1", as training exports them. */
+  /** Returns a layer's title. Names are "convolution_1" to "second_column_2_convolution_1", as exported. */
   title(layer) {
-    const [, column, number] = /^(?:fast_)?(?:column_(\d+)_)?[a-z]+(?:_(\d+))?$/.exec(layer.name) ?? [];
+    const [, column, number] = /^(?:fast_|second_)?(?:column_(\d+)_)?[a-z]+(?:_(\d+))?$/.exec(layer.name) ?? [];
     const kind = layer.name.endsWith("logits") ? "logits" : layer.kind;
     return [say(this.language, `kind_${kind}`), number, column && `(${say(this.language, "column", column)})`]
       .filter(Boolean)
@@ -152,7 +155,6 @@ export class Walk {
   }
 
   showMap() {
-    this.filter = Math.min(this.filter, this.layer.out.shape[0] - 1);
     const map = mapOf(this.shown(), this.filter);
     const place = `${this.layer.name} ${this.filter}`;
     if (place !== this.place) this.chooser.cell = strongestCell(map); // something to see, not an empty corner
