@@ -6,7 +6,7 @@ from pathlib import Path
 from training.commands.data import load_data, say
 from training.commands.drift import populations_if_possible
 from training.config import Places
-from training.data.split import split_mnist
+from training.data.split import recorded_split
 from training.errors import ExportError
 from training.evaluation.stand_ins import stand_ins
 from training.export.cascade_version import CascadeReport, StageVersion, export_cascade, shared_settings
@@ -31,9 +31,7 @@ def join(places: Places, fast: Path, second: Path, unsure_below: float | None, i
             f"--model {places.model} is the name of a stage: name the cascade otherwise, such as mnist-cascade"
         )
     settings = shared_settings(*stages)  # refused before MNIST is fetched
-    split = split_mnist(
-        load_data(places), *(settings[name] for name in ("train_images", "validation_images", "split_seed", "split"))
-    )
+    split = recorded_split(load_data(places), settings)
     others = list(stand_ins(split.validation).values())
     populations = populations_if_possible(places.cache, split.validation)
     forms = {places.model: False, f"{places.model}-int8": True} if int8 else {places.model: False}

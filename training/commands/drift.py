@@ -11,7 +11,7 @@ from training.commands.data import load_data, say
 from training.config import FORMER_SETTINGS, Places
 from training.data.arrays import LabelledDigits
 from training.data.preprocessing import preprocess_pictures
-from training.data.split import split_mnist
+from training.data.split import SPLIT_SETTINGS, split_mnist
 from training.errors import DataError, ExportError
 from training.evaluation.stand_ins import stand_in_pictures
 from training.export.drift_reference import FILE, Populations, write_reference
@@ -52,7 +52,7 @@ def _split_settings(folder: Path) -> tuple[Any, ...]:
     """How the version's training run split MNIST."""
     try:
         training = {**FORMER_SETTINGS, **json.loads((folder / "metadata.json").read_bytes())["training"]}
-        return tuple(training[name] for name in ("train_images", "validation_images", "split_seed", "split"))
+        return tuple(training[name] for name in SPLIT_SETTINGS)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ExportError(f"{folder} is no model version that can be read: {error!r}") from error
 

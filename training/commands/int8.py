@@ -5,13 +5,11 @@ from pathlib import Path
 
 from training.commands.data import load_data, say
 from training.commands.drift import populations_if_possible
-from training.config import FORMER_SETTINGS, Places
-from training.data.split import split_mnist
+from training.config import Places
+from training.data.split import recorded_split
 from training.errors import ExportError
 from training.evaluation.stand_ins import stand_ins
 from training.export.int8_form import export_int8_form, read_float_version
-
-_SPLIT = ("train_images", "validation_images", "split_seed", "split")
 
 
 def write_int8_form(places: Places, version: Path) -> None:
@@ -24,8 +22,7 @@ def write_int8_form(places: Places, version: Path) -> None:
     name = f"{metadata['name']}-int8"
     if not re.fullmatch(r"[\w.-]+", name):  # another one's metadata.json may say anything
         raise ExportError(f"{version} has the name {metadata['name']!r}, which is none of a folder")
-    settings = {**FORMER_SETTINGS, **metadata["training"]}
-    split = split_mnist(load_data(places), *(settings[each] for each in _SPLIT))
+    split = recorded_split(load_data(places), metadata["training"])
     others = list(stand_ins(split.validation).values())
     populations = populations_if_possible(places.cache, split.validation)
     path, difference = export_int8_form(version, split, others, Path(places.model_repository), name, populations)

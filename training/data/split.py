@@ -1,14 +1,20 @@
 """The rows of MNIST by use: training, validation (both from its 60,000 training rows) and test."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from training.config import FORMER_SETTINGS
 from training.data.arrays import LabelledDigits
 from training.data.mnist import Mnist
 from training.data.writers import load_writers
 from training.errors import ConfigError
+
+# Of a training run: what `split_mnist` is called with.
+SPLIT_SETTINGS = ("train_images", "validation_images", "split_seed", "split")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +57,20 @@ def split_mnist(mnist: Mnist, train_images: int, validation_images: int, seed: i
             + (f", split by {by}: {validation_images} for validation leave {len(rest)}" if by != "rows" else "")
         )
     return Split(train=mnist.train.take(rest[:train_images]), validation=mnist.train.take(first), test=mnist.test)
+
+
+def recorded_split(mnist: Mnist, training: Mapping[str, Any]) -> Split:
+    """MNIST's rows as a training run split them.
+
+    Args:
+        mnist: all of it.
+        training: metadata.json's record of the run.
+
+    Raises:
+        ConfigError: as for `split_mnist`.
+    """
+    settings = {**FORMER_SETTINGS, **training}
+    return split_mnist(mnist, *(settings[name] for name in SPLIT_SETTINGS))
 
 
 def validation_writers(mnist: Mnist, validation_images: int, seed: int) -> npt.NDArray[np.uint16]:

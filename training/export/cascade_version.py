@@ -4,7 +4,6 @@ Its int8 form is a cascade of the int8 forms of both, with a threshold of its ow
 """
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,17 +19,15 @@ from training.data.mnist import CHECKSUMS
 from training.data.split import Split
 from training.environment import current_git_state, library_versions
 from training.errors import ExportError
-from training.evaluation.calibration import shared_threshold
 from training.evaluation.evaluate import evaluation_metrics
 from training.evaluation.predictions import Predictions
 from training.export import drift_reference
 from training.export.cascade import Joint, cascade_model, choose_unsure_below, novelty_power
 from training.export.checks import check_cascade, onnx_predictions
 from training.export.drift_reference import Populations, reference_file
-from training.export.int8_form import in_int8
+from training.export.int8_form import in_int8, threshold_of
 from training.export.metadata import SCHEMA_VERSION, SIGNATURE, Metadata, Stage
-from training.export.model_card import model_card
-from training.export.model_repository import next_version, read_version, write_version
+from training.export.model_repository import next_version, read_version, write_described
 from training.export.model_version import GOLDEN_IMAGES, golden_file
 from training.export.onnx_graph import with_properties
 
@@ -172,12 +169,7 @@ def export_cascade(
     expected = joint.merged(first, other)
     difference = check_cascade(model, expected)
     validation, test = (onnx_predictions(model, each) for each in (split.validation, split.test))
-    threshold = shared_threshold(
-        validation.novelty,
-        settings["largest_refused_share"],
-        [onnx_predictions(model, each).novelty for each in stand_ins],
-        settings["largest_refused_share_elsewhere"],
-    )
+    threshold = threshold_of(model, validation, stand_ins, settings)
     share = float(np.mean(joint.is_unsure(first)))
     precisions = {each.record()["precision"] for each in (fast, second)}
     git = current_git_state()
@@ -219,9 +211,7 @@ def export_cascade(
     }
     if unsure_below is not None:
         metadata["cascade"]["is_given"] = True
-    files["metadata.json"] = (json.dumps(metadata, indent=2) + "\n").encode()
-    files["MODEL_CARD.md"] = model_card(metadata).encode()
-    folder = write_version(repository, name, version, files)
+    folder = write_described(repository, metadata, files)
     return CascadeReport(folder, metadata, difference, len(split.validation))
 
 

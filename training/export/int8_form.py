@@ -1,7 +1,6 @@
 """Writes the int8 form of a version on disk: the same network in integers, every figure measured anew."""
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,7 +9,7 @@ from typing import Any
 
 from training.config import FORMER_SETTINGS
 from training.data.arrays import LabelledDigits
-from training.data.split import Split
+from training.data.split import SPLIT_SETTINGS, Split
 from training.environment import library_versions
 from training.errors import ExportError
 from training.evaluation.calibration import shared_threshold
@@ -20,16 +19,15 @@ from training.export import drift_reference
 from training.export.checks import check_quantized, onnx_predictions
 from training.export.drift_reference import Populations, reference_file
 from training.export.metadata import Metadata
-from training.export.model_card import model_card
-from training.export.model_repository import next_version, read_version, write_version
+from training.export.model_repository import next_version, read_version, write_described
 from training.export.model_version import golden_digits, golden_file
 from training.export.onnx_graph import with_properties
 from training.export.quantization import quantized
 
 # Of the record of a training run: what an int8 form is made with.
 SETTINGS = (
-    *("train_images", "validation_images", "split_seed", "split", "synthetic_images"),
-    *("largest_refused_share", "largest_refused_share_elsewhere"),
+    *SPLIT_SETTINGS,
+    *("synthetic_images", "largest_refused_share", "largest_refused_share_elsewhere"),
 )
 
 
@@ -62,13 +60,20 @@ def in_int8(
     integers = quantized(graph, split.train.pixels)
     report = check_quantized(integers, onnx_predictions(graph, split.validation))
     validation = onnx_predictions(integers, split.validation)
-    threshold = shared_threshold(
+    threshold = threshold_of(integers, validation, stand_ins, settings)
+    return IntegerGraph(integers, threshold, validation, report.runtime_difference)
+
+
+def threshold_of(
+    graph: bytes, validation: Predictions, stand_ins: Sequence[LabelledDigits], settings: Mapping[str, Any]
+) -> float:
+    """The novelty threshold of a serialized graph. `validation`: its predictions; the rest as for `in_int8`."""
+    return shared_threshold(
         validation.novelty,
         settings["largest_refused_share"],
-        [onnx_predictions(integers, each).novelty for each in stand_ins],
+        [onnx_predictions(graph, each).novelty for each in stand_ins],
         settings["largest_refused_share_elsewhere"],
     )
-    return IntegerGraph(integers, threshold, validation, report.runtime_difference)
 
 
 def read_float_version(folder: Path) -> tuple[bytes, Metadata]:
@@ -147,6 +152,4 @@ def export_int8_form(
         "libraries": library_versions(),
     }
     metadata.pop("other_sets", None)  # measured on the float32 graph
-    files["metadata.json"] = (json.dumps(metadata, indent=2) + "\n").encode()
-    files["MODEL_CARD.md"] = model_card(metadata).encode()
-    return write_version(repository, name, version, files), found.difference
+    return write_described(repository, metadata, files), found.difference

@@ -8,6 +8,7 @@ from typing import cast
 
 from training.errors import ExportError
 from training.export.metadata import Metadata
+from training.export.model_card import model_card
 from training.files import folder_in_one_step, write_atomically
 
 # `reshape` with an empty shape: Triton's dims may not be empty, but these outputs are one number for each image.
@@ -50,6 +51,16 @@ def read_version(folder: Path) -> tuple[bytes, Metadata]:
     if hashlib.sha256(graph).hexdigest() != recorded:
         raise ExportError(f"{folder}/model.onnx is not the file that its metadata.json names")
     return graph, metadata
+
+
+def write_described(repository: Path, metadata: Metadata, files: Mapping[str, bytes]) -> Path:
+    """Write a version with its metadata.json and its card; arguments and errors as for `write_version`."""
+    described = {
+        **files,
+        "metadata.json": (json.dumps(metadata, indent=2) + "\n").encode(),
+        "MODEL_CARD.md": model_card(metadata).encode(),
+    }
+    return write_version(repository, metadata["name"], metadata["version"], described)
 
 
 def write_version(repository: Path, name: str, version: int, files: Mapping[str, bytes]) -> Path:

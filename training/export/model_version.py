@@ -3,7 +3,6 @@
 import dataclasses
 import hashlib
 import io
-import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,8 +19,7 @@ from training.export import drift_reference
 from training.export.checks import CheckReport, check_model
 from training.export.drift_reference import Populations, reference_file
 from training.export.metadata import SCHEMA_VERSION, SIGNATURE, Adaptation, Metadata
-from training.export.model_card import model_card
-from training.export.model_repository import next_version, write_version
+from training.export.model_repository import next_version, write_described
 from training.export.onnx_graph import onnx_model
 from training.fit.run_folder import RunRecord
 from training.network.architecture import network_from_weights
@@ -155,9 +153,7 @@ def _write(
     metadata = _metadata(run, fold(run.weights, run.record.config.depths), name, version, exported, files)
     if adapted:
         metadata |= {"adaptation": adapted.adaptation, "other_sets": adapted.other_sets}
-    files["metadata.json"] = (json.dumps(metadata, indent=2) + "\n").encode()
-    files["MODEL_CARD.md"] = model_card(metadata).encode()
-    return write_version(repository, name, version, files)
+    return write_described(repository, metadata, files)
 
 
 def _metadata(

@@ -10,10 +10,9 @@ import onnx
 import onnxruntime
 from google.protobuf.message import DecodeError
 
-from training.config import FORMER_SETTINGS
 from training.data.arrays import Floats, LabelledDigits, Pixels
 from training.data.mnist import Mnist
-from training.data.split import Split, split_mnist
+from training.data.split import Split, recorded_split
 from training.errors import ExportError
 from training.evaluation.predictions import Predictions
 from training.export.cascade import FAST
@@ -80,9 +79,7 @@ class Artefact:
 
     def split(self, mnist: Mnist) -> Split:
         """MNIST's rows as this version's training run split them."""
-        training = {**FORMER_SETTINGS, **self.metadata["training"]}
-        settings = (training[name] for name in ("train_images", "validation_images", "split_seed", "split"))
-        return split_mnist(mnist, *settings)
+        return recorded_split(mnist, self.metadata["training"])
 
     def outputs(self, pixels: Pixels) -> ModelOutputs:
         """Run the model on pixels (n, 784) uint8."""
