@@ -8,12 +8,14 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from experiments.training_labels.out_of_fold import Doubt, doubts, folds_by_writer, out_of_fold
+from experiments.training_labels.out_of_fold import Doubt, doubts, out_of_fold
+from training.adapt.folds import folds_of
 from training.commands.data import console, load_data, run_folder, say
 from training.config import Places
-from training.data.arrays import SIDE, LabelledDigits
+from training.data.arrays import LabelledDigits
 from training.data.writers import load_writers
 from training.evaluation.plots import saved
+from training.report.plots import draw_sheet
 
 FILE, SHEET = "labels.json", "doubtful-labels.png"
 _SHOWN = 60
@@ -26,28 +28,22 @@ def measure(places: Places, run: str, folds: int, epochs: int) -> None:
         RunError: a network of this run was begun with other settings.
     """
     folder, digits = run_folder(places, run), load_data(places).train
-    fold = folds_by_writer(load_writers().writer[: len(digits)], folds)
+    fold = folds_of(load_writers().writer[: len(digits)].astype(np.int64), folds=folds)
     probabilities = out_of_fold(digits, fold, lambda number: run_folder(places, f"{run}-{number + 1}"), epochs, console)
     found = doubts(digits.labels, probabilities)
     folder.path.mkdir(parents=True, exist_ok=True)
     folder.write_json(FILE, [dataclasses.asdict(each) for each in found])
-    draw_sheet(folder.path / SHEET, digits, found[:_SHOWN])
+    write_sheet(folder.path / SHEET, digits, found[:_SHOWN])
     Console().print(_table(found[:_SHOWN]))
     right = np.mean(np.argmax(probabilities, axis=1) == digits.labels)
     say(f"{right:.2%} of {len(digits):,} rows are read as labelled; {FILE} and {SHEET} are in {folder.path}")
 
 
-def draw_sheet(path: Path, digits: LabelledDigits, found: Sequence[Doubt]) -> None:
-    """A picture of the rows, ten in a line, each with its number, its label and what was read."""
-    lines = max(-(-len(found) // 10), 1)
-    with saved(path, 10, 0.4 + 1.4 * lines) as figure:
-        for number, axes in enumerate(figure.subplots(lines, 10, squeeze=False).flat):
-            axes.set_axis_off()
-            if number < len(found):
-                doubt = found[number]
-                axes.imshow(255 - digits.pixels[doubt.row].reshape(SIDE, SIDE), cmap="gray", vmin=0, vmax=255)
-                title = f"{doubt.row}\n{doubt.label} → {doubt.digit} ({doubt.confidence:.1%})"
-                axes.set_title(title, fontsize=8, fontweight="normal")
+def write_sheet(path: Path, digits: LabelledDigits, found: Sequence[Doubt]) -> None:
+    """A picture of the rows, each with its number, its label and what was read."""
+    captions = [f"{each.row}\n{each.label} → {each.digit} ({each.confidence:.0%})" for each in found]
+    with saved(path, 12, 1) as figure:
+        draw_sheet(figure, "Training rows whose labels are doubtful", digits.pixels[[e.row for e in found]], captions)
 
 
 def _table(found: Sequence[Doubt]) -> Table:

@@ -41,13 +41,6 @@ class Doubt:
     label_probability: float
 
 
-def folds_by_writer(writer: npt.NDArray[np.uint16], folds: int) -> npt.NDArray[np.int64]:
-    """The fold of each row, (n,) int64, 0 to folds - 1: all rows of a person are in one. `writer`: (n,), who wrote."""
-    people, place = np.unique(writer, return_inverse=True)
-    fold_of_person = np.random.default_rng(0).permutation(len(people)) % folds
-    return np.asarray(fold_of_person[place], np.int64)
-
-
 def out_of_fold(
     digits: LabelledDigits,
     fold: npt.NDArray[np.int64],

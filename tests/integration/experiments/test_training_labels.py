@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from experiments.training_labels.command import draw_sheet
-from experiments.training_labels.out_of_fold import doubts, folds_by_writer, out_of_fold
+from experiments.training_labels.command import write_sheet
+from experiments.training_labels.out_of_fold import doubts, out_of_fold
 from tests.support.tiny_training import TINY
 from training.data.arrays import LabelledDigits
 from training.fit.run_folder import RunFolder
@@ -16,14 +16,6 @@ from training.fit.run_folder import RunFolder
 EPOCHS = 25
 CHANGED = (7, 101, 202, 303)
 QUICK = replace(TINY, averaging=0.9, dropout=0.0)  # it has few steps
-
-
-def test_all_rows_of_a_writer_are_in_one_fold_and_every_fold_has_writers() -> None:
-    writer = np.random.default_rng(1).integers(0, 50, 2000).astype(np.uint16)
-    fold = folds_by_writer(writer, 3)
-    for person in np.unique(writer):
-        assert len(np.unique(fold[writer == person])) == 1
-    assert np.all(np.bincount(fold, minlength=3) > 300)
 
 
 def test_rows_whose_label_was_changed_are_doubted_more_than_others(digits: LabelledDigits, tmp_path: Path) -> None:
@@ -43,5 +35,5 @@ def test_rows_whose_label_was_changed_are_doubted_more_than_others(digits: Label
     found = doubts(labels, first)
     assert [each.label_probability for each in found] == sorted(each.label_probability for each in found)
     assert all(each.digit != each.label == labels[each.row] for each in found)
-    draw_sheet(tmp_path / "sheet.png", rows, found[:11])
+    write_sheet(tmp_path / "sheet.png", rows, found[:11])
     assert (tmp_path / "sheet.png").read_bytes().startswith(b"\x89PNG")
