@@ -31,6 +31,7 @@ _WITHOUT_EFFECT_ON_BATCHES = (
         "columns",
         "filters",
         "depths",
+        "pooling",
         "dense_units",
         "dropout",
         "epochs",
