@@ -43,6 +43,7 @@ class RefusalFigures(TypedDict):
 
     images: int
     refused: float  # at the shipped threshold
+    refused_at_equal_share: NotRequired[float]  # where 0.3 % of MNIST's digits are refused; `adapt` measures none
     auroc: dict[str, float]  # by score; `novelty` is the model's output; `adapt` measures none
 
 

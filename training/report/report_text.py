@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from training.report.evaluation_data import FITTED_ROWS
 from training.report.measurement import ModelFigures, OtherHandwriting
+from training.report.refusal import SHARE_OF_DIGITS
 from training.report.seeds import SeedFigures
 
 _HEAD = """\
@@ -15,8 +16,9 @@ Shares are of images; AUROC is how often a random picture of the set is stranger
 """
 _REFUSAL = """\
 ## Refusal
-Refused is what the shipped threshold refuses. Feature distance is the Mahalanobis distance of the hidden layer to the
-nearest digit's mean, with one covariance for all digits, fitted on {fitted:,} of MNIST's training rows.
+Refused is what the shipped threshold refuses; *at an equal share* what that threshold refuses which refuses {share:.1%}
+of MNIST's test digits, another one for each model. Feature distance is the Mahalanobis distance of the hidden layer to
+the nearest digit's mean, with one covariance for all digits, fitted on {fitted:,} of MNIST's training rows.
 
 """
 
@@ -115,12 +117,13 @@ def _refusal(models: Sequence[ModelFigures]) -> str:
                     model["name"],
                     f"{name} ({figures['images']:,})",
                     f"{figures['refused']:.1%}",
+                    f"{figures['refused_at_equal_share']:.1%}",
                     *(f"{value:.4f}" for value in figures["auroc"].values()),
                 ]
             )
     scores = list(next(iter(models[0]["other_sets"]["refusal"].values()))["auroc"])
-    head = ["model", "set", "refused", *(f"AUROC: {score}" for score in scores)]
-    return _REFUSAL.format(fitted=FITTED_ROWS) + table(head, rows)
+    head = ["model", "set", "refused", "at an equal share", *(f"AUROC: {score}" for score in scores)]
+    return _REFUSAL.format(fitted=FITTED_ROWS, share=SHARE_OF_DIGITS) + table(head, rows)
 
 
 def _other_digits(models: Sequence[ModelFigures]) -> str:

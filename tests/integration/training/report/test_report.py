@@ -34,6 +34,7 @@ from training.report.measurement import (
 )
 from training.report.novelty_scores import SHIPPED, FeatureDistance, auroc
 from training.report.plots import draw_sheet
+from training.report.refusal import NonDigits, Refusal
 from training.report.report_text import other_handwriting_text, report_text
 from training.report.seeds import seed_figures
 
@@ -103,6 +104,13 @@ def test_figures_are_counted_from_the_predictions(
     right = float(np.mean(np.argmax(shifted.probabilities, axis=1) == digits.labels))
     assert other_sets["corruptions"] == {"shifted": right}
     assert other_sets["corruptions_mean"] == right
+
+
+def test_models_are_compared_where_they_refuse_as_many_digits() -> None:
+    found = NonDigits(np.zeros((4, 784), np.uint8), np.zeros(4, np.int64), {SHIPPED: np.array([996, 996.5, 997, 2000])})
+    digits = np.random.default_rng(0).permutation(1000).astype(np.float64)  # three of them are above 996
+    figures = Refusal(0.5, {SHIPPED: digits}, {"letters": found}).figures()["letters"]
+    assert (figures["refused"], figures["refused_at_equal_share"]) == (1, 0.75)
 
 
 def test_other_handwriting_is_read_or_refused_and_letters_have_no_accuracy(
