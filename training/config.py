@@ -13,7 +13,7 @@ from training.errors import ConfigError
 T = TypeVar("T")
 
 # Values that a run or a model version had if it does not name these settings: it is from before they were there.
-FORMER_SETTINGS: Mapping[str, Any] = {"split": "rows", "other_handwriting_images": 0, "pooling": "max"}
+FORMER_SETTINGS: Mapping[str, Any] = {"split": "rows", "other_handwriting_images": 0}
 
 
 def _setting(default: Any, help: str, minimum: float | None = None, maximum: float | None = None) -> Any:
@@ -39,7 +39,6 @@ class TrainingConfig:
     columns: int = _setting(1, "networks side by side whose mean logits are the output", 1, 8)
     filters: tuple[int, ...] = _setting((16, 64, 96), "filters of each convolution, such as 16,48,96", 1)
     depths: tuple[int, ...] = _setting((), "convolutions before each pooling, such as 1,2,2; none named: one each", 1)
-    pooling: str = _setting("max", "how sides are halved: max, or antialiased, with a blur before")
     dense_units: int = _setting(128, "units of the hidden dense layer", 1)
     dropout: float = _setting(0.3, "share of hidden units dropped while training", 0, 0.9)
     epochs: int = _setting(30, "passes over the training rows", 1)
@@ -80,8 +79,6 @@ class TrainingConfig:
             raise ConfigError(f"depths has {len(self.depths)} numbers, but filters has {len(self.filters)}")
         if self.convolution_precision not in ("bfloat16", "float32"):
             raise ConfigError(f"convolution_precision = {self.convolution_precision!r} must be bfloat16 or float32")
-        if self.pooling not in ("max", "antialiased"):
-            raise ConfigError(f"pooling = {self.pooling!r} must be max or antialiased")
         if self.split not in ("writers", "rows"):
             raise ConfigError(f"split = {self.split!r} must be writers or rows")
 

@@ -22,7 +22,7 @@ class Layer:
     """One layer of the network, and its feature maps for the image."""
 
     name: str  # as in the ONNX graph, "convolution_1"
-    kind: str  # "convolution", "max_pooling", "average_pooling" or "dense"
+    kind: str  # "convolution", "max_pooling" or "dense"
     inputs: tuple[str, ...]  # layers whose `output` it takes, concatenated; empty: the pixels, 0 to 255, (1, 28, 28)
     kernel_size: tuple[int, ...]  # height and width of the window; empty for a dense layer, as the next two
     strides: tuple[int, ...]  # step of the window, down and right

@@ -1,7 +1,6 @@
 """Layers of a network, read from its ONNX graph, and the same graph with the layers' values as additional outputs.
 
-1. A layer is a Conv, a MaxPool, an AveragePool or a Gemm; a Relu after it is its activation. Other nodes only pass
-   values on.
+1. A layer is a Conv, a MaxPool or a Gemm; a Relu after it is its activation. Other nodes only pass values on.
 2. A layer is described completely or not at all: an attribute that is not read here (dilation, groups, automatic
    padding) makes the whole graph unexplainable, so that no explanation can be wrong.
 3. The explaining graph is the bytes of the serving graph, followed by a message that names more outputs: protobuf
@@ -22,14 +21,9 @@ from protos.mnist import onnx_graph_pb2 as onnx
 from serving.errors import NotExplainableError
 
 Floats = npt.NDArray[np.float32]
-Kind = Literal["convolution", "max_pooling", "average_pooling", "dense"]
+Kind = Literal["convolution", "max_pooling", "dense"]
 FLOAT32 = 1  # TensorProto.DataType
-_KINDS: dict[str, Kind] = {
-    "Conv": "convolution",
-    "MaxPool": "max_pooling",
-    "AveragePool": "average_pooling",
-    "Gemm": "dense",
-}
+_KINDS: dict[str, Kind] = {"Conv": "convolution", "MaxPool": "max_pooling", "Gemm": "dense"}
 FAST, SECOND = "fast_", "second_"  # before the names of a cascade's stages
 _LOGITS = ("logits", f"{FAST}logits", f"{SECOND}logits")
 UNSURE = "unsure"  # value of a cascade, (n,) float32: 1 where its second stage answers, else 0
@@ -37,7 +31,6 @@ _PASS_THROUGH = {"Cast", "Reshape", "Flatten", "Concat"}
 _KNOWN_ATTRIBUTES = {
     "Conv": {"kernel_shape", "pads", "strides"},
     "MaxPool": {"kernel_shape", "pads", "strides"},
-    "AveragePool": {"kernel_shape", "pads", "strides"},  # with count_include_pad, padding would count as zeros
     "Gemm": set(),  # with alpha, beta or transB it would compute something else than x W + b
 }
 

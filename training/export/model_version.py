@@ -119,11 +119,9 @@ def golden_digits(split: Split) -> LabelledDigits:
 def _float_model(run: FinishedRun, version: int) -> bytes:
     properties = _properties(run, version, run.evaluation)
     temperature = run.evaluation["temperature"]
-    return onnx_model(_folded(run), temperature, properties, version, _DESCRIPTION).SerializeToString()
-
-
-def _folded(run: FinishedRun) -> FoldedNetwork:
-    return fold(run.weights, run.record.config.depths, run.record.config.pooling)
+    return onnx_model(
+        fold(run.weights, run.record.config.depths), temperature, properties, version, _DESCRIPTION
+    ).SerializeToString()
 
 
 def _properties(run: FinishedRun, version: int, evaluation: Evaluation) -> dict[str, str]:
@@ -152,7 +150,7 @@ def _write(
     files = {"model.onnx": exported.model, "golden.npz": golden_file(exported.golden)}
     if populations:  # written with the rest: a server does not look again at a version that it serves
         files[drift_reference.FILE] = reference_file(exported.model, populations)
-    metadata = _metadata(run, _folded(run), name, version, exported, files)
+    metadata = _metadata(run, fold(run.weights, run.record.config.depths), name, version, exported, files)
     if adapted:
         metadata |= {"adaptation": adapted.adaptation, "other_sets": adapted.other_sets}
     return write_described(repository, metadata, files)

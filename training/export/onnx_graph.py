@@ -5,7 +5,7 @@
 3. No Shape, Gather or Transpose: a Reshape with a leading 0 keeps the batch dimension as it is.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -42,8 +42,7 @@ def onnx_model(
     names = [f"column_{number}_" for number in range(1, len(network.columns) + 1)]
     if len(names) == 1:
         names = [""]  # only one: no prefix
-    pooled = graph.max_pooled if network.pooling == "max" else graph.antialiased
-    hidden = [graph.column(image, name, column, pooled) for name, column in zip(names, network.columns, strict=True)]
+    hidden = [graph.column(image, name, column) for name, column in zip(names, network.columns, strict=True)]
     together = graph.node("Concat", hidden, "hidden_of_all_columns", axis=1) if len(hidden) > 1 else hidden[0]
     graph.outputs(together, network.logits, temperature)
     return packed(graph.proto(description), properties, version, description)
@@ -95,21 +94,15 @@ class _Graph:
         floats = self.node("Cast", [pixels], "pixels_float", to=TensorProto.FLOAT)
         return self.reshape(floats, "image", [0, 1, SIDE, SIDE])
 
-    def column(self, image: str, name: str, column: FoldedColumn, pooled: Callable[[str, str], str]) -> str:
-        """From the image to the activations of the column's hidden layer.
-
-        Args:
-            image: name of the value.
-            name: what the names of the column's values begin with.
-            column: folded weights.
-            pooled: adds the nodes of a convolution's pooling and activation: `max_pooled` or `antialiased`.
-        """
+    def column(self, image: str, name: str, column: FoldedColumn) -> str:
+        """From the image to the activations of the column's hidden layer."""
         value = image
         for number, convolution in enumerate(column.convolutions, start=1):
             value = self.convolution(value, f"{name}convolution_{number}", convolution)
-            value = pooled(value, f"{name}pooling_{number}") if convolution.is_pooled else self.relu(value)
+            if convolution.is_pooled:
+                value = self.node("MaxPool", [value], f"{name}pooling_{number}", kernel_shape=[2, 2], strides=[2, 2])
         value = self.reshape(value, f"{name}features", [0, column.hidden.kernel.shape[0]])
-        return self.relu(self.dense(value, f"{name}hidden", column.hidden))
+        return self.node("Relu", [self.dense(value, f"{name}hidden", column.hidden)], f"{name}hidden_relu")
 
     def convolution(self, value: str, name: str, layer: Convolution) -> str:
         inputs = [
@@ -118,21 +111,8 @@ class _Graph:
             self.constant(f"{name}_bias", layer.bias, np.float32),
         ]
         size = list(layer.kernel.shape[2:])
-        return self.node("Conv", inputs, name, kernel_shape=size, pads=[layer.padding] * 4)
-
-    def relu(self, value: str) -> str:
-        return self.node("Relu", [value], f"{value}_relu")
-
-    def max_pooled(self, value: str, name: str) -> str:
-        """The activation comes first, where ONNX Runtime joins it with the convolution: the outcome is the same."""
-        return self.node("MaxPool", [self.relu(value)], name, kernel_shape=[2, 2], strides=[2, 2])
-
-    def antialiased(self, value: str, name: str) -> str:
-        """As it was trained: the activation comes last, as the activation of a mean is not the mean of activations."""
-        same = {"kernel_shape": [2, 2], "strides": [1, 1], "pads": [0, 0, 1, 1]}
-        largest = self.node("MaxPool", [value], f"{name}_max", **same)
-        means = self.node("AveragePool", [largest], f"{name}_mean", **same)
-        return self.relu(self.node("AveragePool", [means], name, kernel_shape=[2, 2], strides=[2, 2]))
+        convolved = self.node("Conv", inputs, name, kernel_shape=size, pads=[layer.padding] * 4)
+        return self.node("Relu", [convolved], f"{name}_relu")
 
     def dense(self, value: str, name: str, layer: Dense) -> str:
         kernel = self.constant(f"{name}_kernel", layer.kernel, np.float32)

@@ -26,7 +26,6 @@ _BATCH = 100
 _OPERATORS = ["Conv", "Relu", "MaxPool", "Gemm"]
 _OUTPUT_LAYERS = ["logits", "novelty_logit"]  # of ten units and one: nothing to win, and probabilities follow
 _FIRST = "convolution_1"  # in each column
-_MEAN = "AveragePool"  # in the poolings of a network that was trained with pooling = antialiased
 
 
 def quantized(model: bytes, pixels: Pixels) -> bytes:
@@ -37,14 +36,13 @@ def quantized(model: bytes, pixels: Pixels) -> bytes:
         pixels: (n, 784) uint8 training rows; the first 2,000 give the range of each activation.
     """
     loaded = onnx.load_from_string(model)
+    columns = [node.name.removesuffix(_FIRST) for node in loaded.graph.node if node.name.endswith(_FIRST)]
     # With a single channel in, integers have nothing to multiply side by side: there float32 is three times as fast.
-    in_float = [node.name for node in loaded.graph.node if node.name.endswith((_FIRST, f"{_FIRST}_relu"))]
-    poolings = _float_poolings(loaded)
-    in_float += [node.name for node in loaded.graph.node if node.name.startswith(tuple(poolings))]
+    in_float = [f"{column}{name}" for column in columns for name in (_FIRST, f"{_FIRST}_relu", "pooling_1")]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "int8.onnx"
         quantize_static(
-            _with_float_pooling(loaded, poolings),
+            _with_float_pooling(loaded, columns),
             path,
             _Reader(pixels[:_CALIBRATION_IMAGES]),
             quant_format=QuantFormat.QDQ,
@@ -59,33 +57,24 @@ def quantized(model: bytes, pixels: Pixels) -> bytes:
         return path.read_bytes()
 
 
-def _float_poolings(model: onnx.ModelProto) -> list[str]:
-    """Names of the poolings that stay in float32: those of a first convolution, and all that take means."""
-    names = {node.name for node in model.graph.node if "pooling" in node.name}
-    means = {node.name.removesuffix("_mean") for node in model.graph.node if node.op_type == _MEAN}
-    firsts = {name for name in names if name.endswith("pooling_1")}  # none where more convolutions come first
-    return sorted(firsts | means)
-
-
-def _with_float_pooling(model: onnx.ModelProto, poolings: Sequence[str]) -> onnx.ModelProto:
-    """Halve the values of these poolings' convolutions and double them again after pooling: an equal function.
+def _with_float_pooling(model: onnx.ModelProto, columns: Sequence[str]) -> onnx.ModelProto:
+    """Halve the first convolution's values and double them again after pooling: an equal function.
 
     ONNX Runtime moves a quantize node up through pooling, where integers are five times as slow as float32 in the
-    layout that the first convolution leaves, and slower than float32 for means. It does not move it through a
-    multiplication. Powers of two lose no bit.
+    layout that the convolution leaves; it does not move it through a multiplication. Powers of two lose no bit.
 
     Args:
         model: changed in place, and returned.
-        poolings: names of their nodes.
+        columns: what the names of each column's values begin with.
     """
     names = {node.name for node in model.graph.node}
-    halved = {f"{name.replace('pooling', 'convolution')}_{part}" for name in poolings for part in ("kernel", "bias")}
+    pooled = [column for column in columns if f"{column}pooling_1" in names]  # else more convolutions come first
+    halved = {f"{column}{_FIRST}_{part}" for column in pooled for part in ("kernel", "bias")}
     for tensor in model.graph.initializer:
         if tensor.name in halved:
             tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor) / np.float32(2), tensor.name))
     model.graph.initializer.append(numpy_helper.from_array(np.asarray(2, np.float32), "two"))
-    lasts = [f"{name}_relu" if f"{name}_relu" in names else name for name in poolings]
-    doubled = {name: f"{name}_doubled" for name in lasts}
+    doubled = {f"{column}pooling_1": f"{column}pooling_1_doubled" for column in pooled}
     nodes = []
     for node in model.graph.node:
         node.input[:] = [doubled.get(name, name) for name in node.input]

@@ -31,7 +31,6 @@ _WITHOUT_EFFECT_ON_BATCHES = (
         "columns",
         "filters",
         "depths",
-        "pooling",
         "dense_units",
         "dropout",
         "epochs",

@@ -21,13 +21,8 @@ def build_network(config: TrainingConfig, precision: str = "float32") -> keras.M
     Of each column, the first convolution is 5x5 without padding: it takes 28x28 to 24x24, which cuts away little but
     MNIST's empty margin and saves a quarter of the work of every later layer. The others are 3x3 with padding.
 
-    Pooling keeps the largest of 2x2. Taken at every second pixel, a digit that moves by one pixel gets other values:
-    the sampling folds high frequencies onto low ones. `antialiased` takes it at every pixel, and blurs the result by
-    1-2-1 in both directions before every second pixel is kept (Zhang 2019, arXiv 1904.11486). That blur is the mean of
-    2x2, twice: a depthwise convolution with the same weights takes ten times as long to train.
-
     Args:
-        config: filters, depths, pooling, dense units, dropout and columns.
+        config: filters, depths, dense units, dropout and columns.
         precision: what every convolution but the first multiplies in: `float32`, or `bfloat16` while it is trained.
             The weights are float32 in both.
 
@@ -72,7 +67,7 @@ def _column(image: keras.KerasTensor, column: str, config: TrainingConfig, preci
         if is_last_of_stage:
             # Pooled before it is normalized: a quarter of the values to normalize, a third of a step's time. Without
             # a scale the normalization rises with its input, so it can be folded into the convolution all the same.
-            x = _pooled(x, f"{column}_pooling_{number}", config.pooling, policy)
+            x = keras.layers.MaxPooling2D(2, name=f"{column}_pooling_{number}", dtype=policy)(x)
         x = _normalized_relu(x, name)
     x = keras.layers.Flatten(name=f"{column}_features")(x)
     x = keras.layers.Dense(config.dense_units, use_bias=False, name=f"{column}_hidden")(x)
@@ -81,14 +76,6 @@ def _column(image: keras.KerasTensor, column: str, config: TrainingConfig, preci
         x = keras.layers.Dropout(config.dropout, seed=0, name=f"{column}_dropout")(x)
     logits = keras.layers.Dense(CLASSES + 1, name=f"{column}_logits")(x)
     return keras.layers.Reshape((1, CLASSES + 1), name=f"{column}_output")(logits)
-
-
-def _pooled(x: keras.KerasTensor, name: str, pooling: str, policy: str) -> keras.KerasTensor:
-    if pooling == "max":
-        return keras.layers.MaxPooling2D(2, name=name, dtype=policy)(x)
-    x = keras.layers.MaxPooling2D(2, strides=1, padding="same", name=f"{name}_max", dtype=policy)(x)
-    x = keras.layers.AveragePooling2D(2, strides=1, padding="same", name=f"{name}_mean", dtype=policy)(x)
-    return keras.layers.AveragePooling2D(2, name=name, dtype=policy)(x)
 
 
 def _convolutions(config: TrainingConfig) -> Iterator[tuple[int, bool]]:

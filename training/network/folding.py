@@ -65,10 +65,9 @@ class FoldedColumn:
 
 @dataclass(frozen=True, slots=True)
 class FoldedNetwork:
-    """Columns that look at the same image; their mean logits are the network's. `pooling` is the setting's."""
+    """Columns that look at the same image; their mean logits are the network's."""
 
     columns: tuple[FoldedColumn, ...]
-    pooling: str = "max"
 
     @property
     def logits(self) -> Dense:
@@ -88,18 +87,17 @@ class FoldedNetwork:
         return sum(column.multiply_adds for column in self.columns)
 
 
-def fold(weights: Weights, depths: Sequence[int] = (), pooling: str = "max") -> FoldedNetwork:
+def fold(weights: Weights, depths: Sequence[int] = ()) -> FoldedNetwork:
     """Fold the weights of `network.build_network` (any number of columns and convolutions), by variable path.
 
     Args:
         weights: arrays by the path of their variable.
         depths: convolutions before each pooling; none named: pooling follows each of them.
-        pooling: the setting that the weights were trained with.
     """
     columns: list[FoldedColumn] = []
     while f"column_{len(columns) + 1}_hidden/kernel" in weights:
         columns.append(_column(weights, f"column_{len(columns) + 1}", depths))
-    return FoldedNetwork(tuple(columns), pooling)
+    return FoldedNetwork(tuple(columns))
 
 
 def _column(weights: Weights, column: str, depths: Sequence[int]) -> FoldedColumn:
@@ -129,8 +127,7 @@ def _folded(weights: Weights, name: str) -> tuple[Doubles, Doubles]:
     """Kernel and bias that do what `name` and the normalization behind it do together.
 
     Pooling may stand between them. As the normalization has no scale that could be negative, it rises with its input,
-    and the largest of four values stays the largest; and a mean of what it gives is what it gives for the mean. So
-    folding it into the convolution changes nothing.
+    and the largest of four values stays the largest: folding it into the convolution changes nothing.
     """
     beta, mean, variance = (
         weights[f"{name}_normalization/{part}"].astype(np.float64)

@@ -43,8 +43,7 @@ def _figures(folders: list[RunFolder]) -> SeedFigures:
     if len(settings) > 1:
         names = ", ".join(folder.name for folder in folders)
         raise RunError(f"the runs {names} differ in more than their seeds: give other recipes other names")
-    config = folders[0].read_record().config
-    network = fold(folders[0].read_weights(), config.depths, config.pooling)
+    network = fold(folders[0].read_weights(), folders[0].read_record().config.depths)
     metrics: list[Mapping[str, Any]] = [folder.read_json("metrics.json")["metrics"] for folder in folders]
     return {
         "runs": [folder.name for folder in folders],

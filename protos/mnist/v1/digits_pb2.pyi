@@ -36,7 +36,6 @@ class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     KIND_CONVOLUTION: _ClassVar[Kind]
     KIND_MAX_POOLING: _ClassVar[Kind]
     KIND_DENSE: _ClassVar[Kind]
-    KIND_AVERAGE_POOLING: _ClassVar[Kind]
 REFUSAL_UNSPECIFIED: Refusal
 REFUSAL_NOVEL: Refusal
 REFUSAL_BLANK: Refusal
@@ -55,7 +54,6 @@ KIND_UNSPECIFIED: Kind
 KIND_CONVOLUTION: Kind
 KIND_MAX_POOLING: Kind
 KIND_DENSE: Kind
-KIND_AVERAGE_POOLING: Kind
 
 class Image(_message.Message):
     __slots__ = ("pixels", "encoded")

@@ -12,7 +12,6 @@ from serving.predictions import Floats
 _KINDS = {
     "convolution": digits_pb2.KIND_CONVOLUTION,
     "max_pooling": digits_pb2.KIND_MAX_POOLING,
-    "average_pooling": digits_pb2.KIND_AVERAGE_POOLING,
     "dense": digits_pb2.KIND_DENSE,
 }
 

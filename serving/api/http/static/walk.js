@@ -148,7 +148,7 @@ export class Walk {
     const [stride] = layer.strides;
     const side = sideAfter(before, size, stride, top, bottom);
     const sum = `(${before} + ${top + bottom} − ${size}) / ${stride} + 1 = ${side}`;
-    if (layer.kind !== "convolution") return say(language, `${layer.kind}_description`, size, before, height, sum);
+    if (layer.kind === "max_pooling") return say(language, "pooling_description", size, before, height, sum);
     const padding = say(language, top + bottom === 0 ? "valid" : before === height ? "same" : "other_padding");
     const [kernel, map] = [`${size}×${size}`, `${height}×${width}`];
     return say(language, "convolution_description", maps, kernel, channels, padding, map, sum);
@@ -171,12 +171,14 @@ export class Walk {
     const [height, width] = layer.kernel_size;
     const window = (channel) => windowOf(mapOf(layer.input, channel), y * down - top, x * right - left, height, width);
     const write = (value) => written(value, language);
-    const isPooling = layer.kind !== "convolution";
+    const isPooling = layer.kind === "max_pooling";
     byId("walk-kernel-box").hidden = isPooling;
     byId("walk-channel-box").hidden = isPooling || layer.input.shape[0] === 1;
     const value = mapOf(layer.out, filter).values[y * layer.out.shape[2] + x];
     if (isPooling) {
-      this.showPooling(window(filter), value, y, x);
+      const cells = window(filter);
+      this.fill("walk-window", "window", cells, write, (each) => (each === value ? "largest" : ""));
+      byId("walk-sum").textContent = say(language, "pooled", write(value), y, x);
       return;
     }
     const parts = Array.from({ length: layer.input.shape[0] }, (_, channel) =>
@@ -195,28 +197,9 @@ export class Walk {
       parts.length === 1
         ? say(language, "sum_one", write(all))
         : say(language, "sum_many", write(parts[channel].sum), parts.length, write(all));
-    const terms = [write(all), write(bias), write(all + bias)];
-    const biased = layer.before
-      ? say(language, "bias_and_relu", ...terms, write(value), y, x)
-      : say(language, "bias", ...terms, y, x); // the activation follows its pooling
-    byId("walk-sum").textContent = `${sum} ${biased}`;
-  }
-
-  /** Shows a window, as rows of cells, and `value`, which pooling and ReLU, if there is one, made of it. */
-  showPooling(cells, value, y, x) {
-    const { layer, language } = this;
-    const write = (each) => written(each, language);
-    if (layer.kind === "max_pooling") {
-      this.fill("walk-window", "window", cells, write, (each) => (each === value ? "largest" : ""));
-      byId("walk-sum").textContent = say(language, "pooled", write(value), y, x);
-      return;
-    }
-    this.fill("walk-window", "window", cells, write, (_, cell) => (cell.isPadding ? "padding" : ""));
-    const inside = cells.flat().filter((cell) => !cell.isPadding); // padding counts for nothing
-    const mean = inside.reduce((sum, cell) => sum + cell.value, 0) / inside.length;
-    byId("walk-sum").textContent = layer.before
-      ? say(language, "averaged_and_relu", write(mean), write(value), y, x)
-      : say(language, "averaged", write(value), y, x);
+    const [before, after] = [write(all + bias), write(value)];
+    const activated = say(language, "bias_and_relu", write(all), write(bias), before, after, y, x);
+    byId("walk-sum").textContent = `${sum} ${activated}`;
   }
 
   fill(id, caption, rows, write, style) {

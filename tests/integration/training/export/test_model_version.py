@@ -36,14 +36,8 @@ TEMPERATURE = 1.3
 
 @pytest.fixture(
     scope="module",
-    params=[
-        {},
-        {"columns": 2},
-        {"depths": (1, 2, 1)},
-        {"columns": 2, "depths": (2, 1, 1)},
-        {"columns": 2, "pooling": "antialiased"},
-    ],
-    ids=["one column", "two columns", "deeper stages", "two columns of deeper stages", "antialiased"],
+    params=[{}, {"columns": 2}, {"depths": (1, 2, 1)}, {"columns": 2, "depths": (2, 1, 1)}],
+    ids=["one column", "two columns", "deeper stages", "two columns of deeper stages"],
 )
 def config(request: pytest.FixtureRequest) -> TrainingConfig:
     """Each shape a network can have."""
@@ -68,7 +62,7 @@ def network(config: TrainingConfig) -> keras.Model:
 @pytest.fixture(scope="module")
 def graph(config: TrainingConfig, network: keras.Model) -> bytes:
     """The exported network, serialized."""
-    folded = fold(network_weights(network), config.depths, config.pooling)
+    folded = fold(network_weights(network), config.depths)
     return onnx_model(folded, TEMPERATURE, {"version": "1"}, 1, "text").SerializeToString()
 
 

@@ -66,19 +66,6 @@ def test_columns_are_quantized_each_as_one_alone(
     np.testing.assert_allclose(other.probabilities, one.probabilities, rtol=0, atol=1e-5)
 
 
-def test_means_stay_in_float32_and_change_no_answer(finished_run: RunFolder, digits: LabelledDigits) -> None:
-    column = fold(finished_run.read_weights()).columns[0]
-    graph = onnx_model(FoldedNetwork((column,), "antialiased"), 1.3, {}, 1, "text").SerializeToString()
-    integers = quantized(graph, digits.pixels)
-    producers = {name: node for node in onnx.load_from_string(integers).graph.node for name in node.output}
-    means = [node for node in producers.values() if node.op_type == "AveragePool"]
-    assert len(means) == 6  # two for each of three poolings
-    for mean in means:
-        assert producers[mean.input[0]].op_type in ("MaxPool", "AveragePool")  # no integers in between
-    one, other = onnx_predictions(graph, digits), onnx_predictions(integers, digits)
-    assert 0 < np.abs(one.probabilities - other.probabilities).max() < 0.1
-
-
 def test_a_network_whose_first_convolution_is_not_pooled_keeps_its_function(
     finished_run: RunFolder, digits: LabelledDigits
 ) -> None:

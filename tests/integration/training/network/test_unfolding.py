@@ -25,16 +25,12 @@ from training.network.outputs import as_images, network_outputs
 from training.network.unfolding import settle, unfolded
 
 
-def _write_graph(path: Path, weights: dict[str, Any], depths: tuple[int, ...], pooling: str = "max") -> Path:
-    path.write_bytes(onnx_model(fold(weights, depths, pooling), 1.3, {}, 1, "text").SerializeToString())
+def _write_graph(path: Path, weights: dict[str, Any], depths: tuple[int, ...]) -> Path:
+    path.write_bytes(onnx_model(fold(weights, depths), 1.3, {}, 1, "text").SerializeToString())
     return path
 
 
-@pytest.mark.parametrize(
-    "shape",
-    [{}, {"columns": 2}, {"depths": (1, 2, 1)}, {"pooling": "antialiased"}],
-    ids=["plain", "columns", "deeper", "antialiased"],
-)
+@pytest.mark.parametrize("shape", [{}, {"columns": 2}, {"depths": (1, 2, 1)}], ids=["plain", "columns", "deeper"])
 def test_unfolding_undoes_folding_in_every_shape(shape: dict[str, Any], digits: LabelledDigits, tmp_path: Path) -> None:
     config = dataclasses.replace(TINY, **shape)
     generator = np.random.default_rng(0)
@@ -45,7 +41,7 @@ def test_unfolding_undoes_folding_in_every_shape(shape: dict[str, Any], digits: 
         elif "normalization" in name:
             weights[name] = generator.uniform(-0.1, 0.2, value.shape).astype(np.float32)
     expected = network_outputs(network_from_weights(config, weights), digits.pixels)
-    path = _write_graph(tmp_path / "model.onnx", weights, config.depths, config.pooling)
+    path = _write_graph(tmp_path / "model.onnx", weights, config.depths)
     network = network_from_weights(config, unfolded(path, config))
     for settled in (False, True):
         if settled:
