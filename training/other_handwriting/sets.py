@@ -1,7 +1,8 @@
 """Framed handwriting of others than MNIST's writers: for training, and held out. Made once, kept in the cache.
 
 Each digit and character of training/data/other_handwriting is drawn with pens of its own, on any paper, and framed by
-the service's preprocessing. Raise `RECIPE` with any change here, in what draws, or in the service's preprocessing.
+the service's preprocessing; so are allographs, for training alone. Raise `RECIPE` with any change here, in what draws,
+or in the service's preprocessing.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -18,13 +19,14 @@ from training.data.other_handwriting.map_digits import FULL_INK, MapDigits, load
 from training.data.other_handwriting.omniglot import Characters, load_omniglot
 from training.data.other_handwriting.pen_digits import PenDigits, load_pen_digits
 from training.data.preprocessing import Preprocess, preprocess_pictures
+from training.other_handwriting import allographs
 from training.other_handwriting.pen import SIDE, Pen, curved
 from training.synthetic.drawing import cropped
 from training.synthetic.placing import exposed, sheet
 from training.synthetic.recipe import generator_for
 from training.synthetic.synthetic_set import SyntheticSet, read_synthetic, write_synthetic
 
-RECIPE = 1
+RECIPE = 2
 DRAWINGS = 2  # of each digit and character for training; of what is held out there is one
 HELD_OUT = ("pen digits, held out", "maps, held out", "handwritten letters, held-out alphabets")
 FOR_CHOICES = "handwritten letters, validation alphabets"
@@ -84,6 +86,7 @@ def _pictures(part: Part) -> Mapping[str, list[tuple[Picture, int]]]:
             "handwritten letters": character_pictures(
                 characters.of(omniglot.TRAINING_ALPHABETS), DRAWINGS, generator_for("handwritten letters", "train")
             ),
+            "allographs": allographs.allograph_pictures(allographs.DRAWINGS, generator_for("allographs", "train")),
         }
     else:
         pens, maps, letters = HELD_OUT

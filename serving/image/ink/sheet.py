@@ -11,6 +11,11 @@ HALVED_SIDE = 96  # pixels of the shorter side, from which a sheet is looked for
 FILL = 0.88  # of the least rectangle around a sheet that it fills, at whatever angle; an ellipse fills 0.79
 SURFACE = 0.5  # of a sheet's area, at least, that carries no writing
 INSET = 0.02  # of a sheet's longer side that is its soft edge
+SMALLEST_HOLE = 0.01  # of the area of the box around a sheet; less is a speck
+HOLE_FILL = 0.7  # of its box that a hole between straight strokes fills; the ink of a digit, but for a 1, fills less
+HOLE_WIDTH = 0.75  # of the strokes around it, at least: what is narrower is a 1 on a sheet
+STACKED = 0.7  # of the extent of all holes together that each has, in one direction: they are over one another
+UNEVEN = 2.0  # the widest of the four strokes around by the narrowest
 
 Box = tuple[int, int, int, int]  # left, top, width, height, in pixels
 
@@ -46,5 +51,26 @@ def find_sheet(grey: Grey) -> Box | None:
     (_, sides, _) = cv2.minAreaRect(outlines[0])
     if outline_area < FILL * sides[0] * sides[1] or area < SURFACE * outline_area:
         return None
+    if _is_closed_figure(pieces[top : top + height, left : left + width]):
+        return None
     inset = 1 + round(INSET * max(width, height))
     return left + inset, top + inset, width - 2 * inset, height - 2 * inset
+
+
+def _is_closed_figure(pieces: Grey) -> bool:
+    """Returns True for strokes around one or two boxes, such as an angular 0 or 8, where a sheet has a digit in it.
+
+    `pieces`: (h, w) uint8, 0 where the strokes are not. What is outside of them reaches its border.
+    """
+    height, width = pieces.shape
+    _, _, statistics, _ = cv2.connectedComponentsWithStats(cv2.bitwise_not(pieces), connectivity=4)
+    starts, sizes, areas = statistics[1:, :2], statistics[1:, 2:4], statistics[1:, cv2.CC_STAT_AREA]
+    ends = starts + sizes
+    inside = (starts > 0).all(axis=1) & (ends < (width, height)).all(axis=1) & (areas >= SMALLEST_HOLE * pieces.size)
+    if not inside.any():
+        return False
+    starts, sizes, areas, ends = starts[inside], sizes[inside], areas[inside], ends[inside]
+    around = (*starts.min(axis=0), *((width, height) - ends.max(axis=0)))
+    are_full = (areas >= HOLE_FILL * sizes.prod(axis=1)).all() and sizes.min() >= HOLE_WIDTH * max(around)
+    is_one_stack = (sizes >= STACKED * (ends.max(axis=0) - starts.min(axis=0))).all(axis=0).any()
+    return bool(are_full and is_one_stack and max(around) <= UNEVEN * min(around) + 1)

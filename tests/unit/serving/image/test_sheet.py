@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from serving.image.framing import frame
 from serving.image.ink.sheet import Box, find_sheet
 from serving.image.ink.writing import find_writing
+from tests.support.allographs import angular, picture
 from tests.support.drawn_digits import DIGITS, LABELS, Grey, drawn
 from tests.support.examples import examples
 from tests.support.likeness import unlike
@@ -87,6 +88,17 @@ def test_a_bold_0_or_1_is_ink_and_no_sheet(index: int, seed: int, size: float, b
     writing = find_writing(picture)
     assert writing is not None
     assert np.count_nonzero(writing.ink != strokes) <= 0.02 * np.count_nonzero(strokes)  # its specks are dropped
+
+
+@given(st.sampled_from([0, 8]), seeds, st.booleans())
+@examples(60)
+def test_an_angular_0_or_8_is_ink_and_no_sheet(digit: int, seed: int, is_dark: bool) -> None:
+    rng = np.random.default_rng(seed)
+    drawing = picture(angular(digit, rng), rng)
+    writing = find_writing(255 - drawing if is_dark else drawing)
+    assert writing is not None
+    assert writing.is_paper_light is not is_dark
+    assert writing.ink.shape == drawing.shape
 
 
 @given(st.integers(1, 300), st.integers(1, 300), st.integers(0, 255), st.floats(0, 6), seeds)
