@@ -15,7 +15,7 @@ NARROW = 0.3  # width by height of a piece of a 1; two of them over one another 
 # Height by width of two digits over one another. A broken 8 has about 2, and its halves lie close together.
 TALL, VERY_TALL = 1.8, 2.6
 GAP = 0.05  # of their height together: least distance of two digits over one another, unless they are very tall
-APART = 0.09  # of the ink's shorter side: what is closer is one piece, a glyph in parts
+APART = 0.09  # of the height, sideways, and of the width, up and down: what is closer is one piece, a glyph in parts
 MOST_PIECES = 32  # that are compared with one another, the largest: noise has thousands
 
 
@@ -39,13 +39,13 @@ def _pieces(ink: Ink) -> npt.NDArray[np.int32]:
     """Returns the boxes, (n, 4), of the largest pieces of ink: components that lie close to one another are one."""
     strokes = strokes_of(ink)
     _, _, width, height = cv2.boundingRect(strokes)
-    apart = round(APART * min(width, height))
-    if apart > 1:  # boxes grow with their pieces by half of that, and are made smaller again
-        strokes = cv2.dilate(strokes, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (apart, apart)))
+    # Of digits beside one another the height is that of one, and of digits over one another the width.
+    apart = max(1, round(APART * height)), max(1, round(APART * width))
+    strokes = cv2.dilate(strokes, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, apart))
     _, _, statistics, _ = cv2.connectedComponentsWithStats(strokes, connectivity=8)
     rows = 1 + np.argsort(-statistics[1:, cv2.CC_STAT_AREA], kind="stable")[:MOST_PIECES]
-    grown = apart // 2
-    boxes: npt.NDArray[np.int32] = statistics[rows, :4] + np.array([grown, grown, -2 * grown, -2 * grown], np.int32)
+    across, down = (each // 2 for each in apart)  # boxes have grown by that on each side, and are made smaller again
+    boxes: npt.NDArray[np.int32] = statistics[rows, :4] + np.array([across, down, -2 * across, -2 * down], np.int32)
     return boxes
 
 

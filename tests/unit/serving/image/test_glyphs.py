@@ -74,6 +74,17 @@ def test_a_5_whose_bar_is_broken_off_is_one(gap: float, side: int, pen: int, len
     assert not has_several_glyphs(ink)
 
 
+@given(st.floats(0.03, 0.07), st.integers(50, 140), st.floats(0.4, 0.7), st.floats(0.06, 0.12))
+@examples(60)
+def test_a_0_of_a_stencil_in_two_halves_is_one(gap: float, side: int, width: float, pen: float) -> None:
+    ink = np.zeros((side + 40, side + 40), np.uint8)
+    middle, axes = (20 + side // 2, 20 + side // 2), (round(side * width / 2), side // 2)
+    cv2.ellipse(ink, middle, axes, 0, 0, 360, 255, round(pen * side))
+    half = round(gap * side / 2)
+    ink[:, middle[0] - half : middle[0] + half] = 0
+    assert not has_several_glyphs(ink)
+
+
 def test_a_broken_1_is_one_glyph() -> None:
     ink = np.zeros((120, 60), np.uint8)
     ink[10:55, 27:33] = ink[65:110, 27:33] = 255
