@@ -20,7 +20,7 @@ from training.synthetic.silhouettes import silhouette
 from training.synthetic.textures import blank, noise, stripes, texture
 
 RECIPE = (
-    5  # part of the cached file's name: raised with any change here, in what draws, or in the server's preprocessing
+    6  # part of the cached file's name: raised with any change here, in what draws, or in the server's preprocessing
 )
 PRINTED_DIGIT = "printed digit"
 CUT_OUT, SEVERAL_TOUCHING = "digit cut out", "several touching"

@@ -41,12 +41,13 @@ def _pieces(ink: Ink) -> npt.NDArray[np.int32]:
     _, _, width, height = cv2.boundingRect(strokes)
     # Of digits beside one another the height is that of one, and of digits over one another the width.
     apart = max(1, round(APART * height)), max(1, round(APART * width))
-    strokes = cv2.dilate(strokes, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, apart))
-    _, _, statistics, _ = cv2.connectedComponentsWithStats(strokes, connectivity=8)
-    rows = 1 + np.argsort(-statistics[1:, cv2.CC_STAT_AREA], kind="stable")[:MOST_PIECES]
-    across, down = (each // 2 for each in apart)  # boxes have grown by that on each side, and are made smaller again
-    boxes: npt.NDArray[np.int32] = statistics[rows, :4] + np.array([across, down, -2 * across, -2 * down], np.int32)
-    return boxes
+    shape = cv2.MORPH_RECT if min(apart) == 1 else cv2.MORPH_ELLIPSE  # an ellipse that flat is a point
+    near = cv2.dilate(strokes, cv2.getStructuringElement(shape, apart))
+    count, labels = cv2.connectedComponents(near, connectivity=8)
+    labels[strokes == 0] = 0
+    largest = 1 + np.argsort(-np.bincount(labels.ravel(), minlength=count)[1:], kind="stable")[:MOST_PIECES]
+    boxes = np.array([cv2.boundingRect((labels == number).astype(np.uint8)) for number in largest], np.int32)
+    return boxes.reshape(-1, 4)
 
 
 def _along(one: np.ndarray, other: np.ndarray, start: int, length: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -12,7 +12,7 @@ FILL = 0.88  # of the least rectangle around a sheet that it fills, at whatever 
 SURFACE = 0.5  # of a sheet's area, at least, that carries no writing
 INSET = 0.02  # of a sheet's longer side that is its soft edge
 SMALLEST_HOLE = 0.01  # of the area of the box around a sheet; less is a speck
-HOLE_FILL = 0.7  # of its box that a hole between straight strokes fills; the ink of a digit, but for a 1, fills less
+HOLE_FILL = 0.93  # of its convex hull that a hole between straight strokes fills; the ink of most digits fills less
 HOLE_WIDTH = 0.75  # of the strokes around it, at least: what is narrower is a 1 on a sheet
 STACKED = 0.7  # of the extent of all holes together that each has, in one direction: they are over one another
 UNEVEN = 2.0  # the widest of the four strokes around by the narrowest
@@ -58,19 +58,30 @@ def find_sheet(grey: Grey) -> Box | None:
 
 
 def _is_closed_figure(pieces: Grey) -> bool:
-    """Returns True for strokes around one or two boxes, such as an angular 0 or 8, where a sheet has a digit in it.
+    """Returns True for straight strokes around empty boxes over one another, such as an angular 0 or 8.
+
+    In a sheet there is a digit instead. A bar with the same margin on all sides may be a 1 on a sheet, or the inside of
+    a bold 0; it counts as the latter where it is about as wide as that margin.
 
     `pieces`: (h, w) uint8, 0 where the strokes are not. What is outside of them reaches its border.
     """
     height, width = pieces.shape
-    _, _, statistics, _ = cv2.connectedComponentsWithStats(cv2.bitwise_not(pieces), connectivity=4)
-    starts, sizes, areas = statistics[1:, :2], statistics[1:, 2:4], statistics[1:, cv2.CC_STAT_AREA]
-    ends = starts + sizes
-    inside = (starts > 0).all(axis=1) & (ends < (width, height)).all(axis=1) & (areas >= SMALLEST_HOLE * pieces.size)
-    if not inside.any():
+    outlines, hierarchy = cv2.findContours(cv2.bitwise_not(pieces), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    holes, ends = [], []
+    for outline, (_, _, child, parent) in zip(outlines, hierarchy[0] if hierarchy is not None else (), strict=True):
+        left, top, wide, high = cv2.boundingRect(outline)
+        area = cv2.contourArea(outline)
+        reaches_border = min(left, top) == 0 or left + wide == width or top + high == height
+        if parent >= 0 or reaches_border or area < SMALLEST_HOLE * pieces.size:
+            continue
+        if child >= 0 or area < HOLE_FILL * cv2.contourArea(cv2.convexHull(outline)):
+            return False
+        holes.append((left, top, wide, high))
+        ends.append((left + wide, top + high))
+    if not holes:
         return False
-    starts, sizes, areas, ends = starts[inside], sizes[inside], areas[inside], ends[inside]
-    around = (*starts.min(axis=0), *((width, height) - ends.max(axis=0)))
-    are_full = (areas >= HOLE_FILL * sizes.prod(axis=1)).all() and sizes.min() >= HOLE_WIDTH * max(around)
-    is_one_stack = (sizes >= STACKED * (ends.max(axis=0) - starts.min(axis=0))).all(axis=0).any()
-    return bool(are_full and is_one_stack and max(around) <= UNEVEN * min(around) + 1)
+    starts, sizes = np.array(holes)[:, :2], np.array(holes)[:, 2:]
+    first, last = starts.min(axis=0), np.max(ends, axis=0)
+    around = (*first, *((width, height) - last))
+    is_one_stack = (sizes >= STACKED * (last - first)).all(axis=0).any()
+    return bool(is_one_stack and sizes.min() >= HOLE_WIDTH * max(around) and max(around) <= UNEVEN * min(around) + 1)

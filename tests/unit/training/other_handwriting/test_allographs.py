@@ -37,7 +37,7 @@ def _counters(strokes: Strokes) -> int:
 
 
 def _has_gaps(strokes: Strokes) -> bool:
-    """Do all strokes end apart from one another?"""
+    """All strokes end apart from one another."""
     return len(np.unique(np.concatenate(strokes).round(4), axis=0)) == 2 * len(strokes)
 
 
@@ -48,7 +48,7 @@ def test_every_form_fills_the_height_of_the_unit_square(generator: np.random.Gen
     assert label in {NOT_A_DIGIT, *range(CLASSES)}
     assert points.min() >= -0.15
     assert points.max() <= 1.15
-    assert 0.55 < np.ptp(points[:, 1]) < 1.1
+    assert 0.75 < np.ptp(points[:, 1]) < 1.1
 
 
 @given(generator=seeds)
@@ -68,8 +68,9 @@ def test_an_angular_digit_without_gaps_encloses_what_its_kind_does(digit: int, c
     assert {_counters(strokes) for strokes in without_gaps} == {counters}
 
 
-def test_half_of_the_angular_digits_have_gaps_between_their_strokes() -> None:
+def test_half_of_the_angular_digits_have_gaps_between_their_strokes_that_a_thin_pen_leaves_open() -> None:
     drawn = [angular(8, np.random.default_rng(seed)) for seed in range(300)]
+    assert all(_counters(strokes) == (0 if _has_gaps(strokes) else 2) for strokes in drawn[:40])
     assert np.mean([_has_gaps(strokes) for strokes in drawn]) == pytest.approx(0.5, abs=0.1)
 
 
@@ -80,7 +81,7 @@ def test_the_stroke_of_a_slashed_0_rises_and_that_of_a_crossed_ring_stands_and_i
     ring, slash = slashed_zero(generator)
     across, down = slash[1] - slash[0]
     assert across > 0 > down
-    assert np.ptp(ring[:, 1]) > np.ptp(ring[:, 0]) * 0.8
+    assert np.ptp(ring[:, 1]) > np.ptp(ring[:, 0]) * 1.2
     ring, stem = crossed_ring(generator)
     assert np.ptp(stem[:, 1]) > 1.4 * np.ptp(ring[:, 1])
     assert abs(stem[1, 0] - stem[0, 0]) < 0.25
