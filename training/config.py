@@ -33,7 +33,7 @@ class TrainingConfig:
     start: str = _setting("", "model file (ONNX) of this shape whose weights training starts from, not from chance")
     synthetic_images: int = _setting(32, "non-digits and printed digits added to each step", 0)
     other_handwriting_images: int = _setting(
-        32, "pen digits, map digits and letters by others than MNIST's writers added to each step", 0
+        24, "pen digits, map digits, letters and rare forms by others than MNIST's writers added to each step", 0
     )
     threads: int = _setting(2, "threads to compute with; another number gives other last bits", 1)
     columns: int = _setting(1, "networks side by side whose mean logits are the output", 1, 8)

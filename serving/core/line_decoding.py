@@ -33,38 +33,38 @@ DIGIT_SIZE = 0.6  # of a digit's height: what is no digit and at least as high m
 # Weights of candidate_features: those that are named after no digit of a candidate that is none, the others of one that
 # is a digit. Lengths are in heights of a digit.
 WEIGHTS = {
-    "logarithm of the probability": -1.36,
-    "logarithm of 1 - novelty": 1.42,
-    "logarithm of 1 - novelty, of a cut digit": -1.31,
-    "width": 1.44,
-    "width squared": -0.29,
-    "width up to a half": 1.49,
-    "height": 0.46,
-    "height's distance from 1": -4.0,
-    "ink on cuts": -2.08,
-    "cuts": 0.06,
-    "gaps": -0.08,
-    "is a 1": -1.36,
-    "width of a 1": -4.2,
-    "height of a 1": 1.85,
-    "logarithm of the probability, for each atom": 4.95,
-    "evidence": 0.53,
-    "evidence of a 1": 0.25,
-    "is read by columns": 3.44,
-    "constant": -2.23,
-    "no digit": -3.49,
-    "no digit's height up to 1.5": 0.33,
-    "no digit's atoms": 0.98,
-    "no digit, is cut": -1.15,
-    "no digit, logarithm of the novelty": 0.46,
-    "no digit, logarithm of the novelty of what is cut": -0.38,
-    "no digit, evidence": 0.17,
-    "no digit, is read by columns": 1.86,
+    "logarithm of the probability": 0.14,
+    "logarithm of 1 - novelty": 1.37,
+    "logarithm of 1 - novelty, of a cut digit": -1.23,
+    "width": 1.65,
+    "width squared": -0.42,
+    "width up to a half": 2.15,
+    "height": 0.32,
+    "height's distance from 1": -4.01,
+    "ink on cuts": -1.72,
+    "cuts": -0.3,
+    "gaps": 0.06,
+    "is a 1": -1.15,
+    "width of a 1": -3.93,
+    "height of a 1": 1.41,
+    "logarithm of the probability, for each atom": 2.3,
+    "evidence": 0.54,
+    "evidence of a 1": 0.03,
+    "is read by columns": 3.12,
+    "constant": -2.0,
+    "no digit": -3.55,
+    "no digit's height up to 1.5": 0.07,
+    "no digit's atoms": 0.95,
+    "no digit, is cut": -1.18,
+    "no digit, logarithm of the novelty": 0.35,
+    "no digit, logarithm of the novelty of what is cut": -0.3,
+    "no digit, evidence": 0.2,
+    "no digit, is read by columns": 1.96,
 }
 
 # Of the logistic function for a line: constant, and weights of Features in their order.
-CONSTANT = 2.63
-LINE_WEIGHTS = (-0.59, 1.56, 0.49, 1.81, 0.13)
+CONSTANT = 2.58
+LINE_WEIGHTS = (-1.23, 2.01, 0.78, 1.69, 0.14)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

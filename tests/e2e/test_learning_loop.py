@@ -15,13 +15,15 @@ from PIL import Image
 
 from experiments.own_digits.slanted import LEARNED, Drawn, slanted_digits
 from tests.integration.serving.auth.test_api_keys import MakeKey, file, make_key  # noqa: F401  # fixtures
+from tests.support.committed_models import committed
 from tests.support.learning_loop.callers import COUNTER, DEPARTMENTS, Traffic
 from tests.support.learning_loop.loop import Loop
 from tests.support.processes import ROOT, completed
 
 pytestmark = pytest.mark.skipif(shutil.which("prometheus") is None, reason="no Prometheus (Debian package prometheus)")
 HOURS = 2 * 3600.0  # for one attempt to adapt: the machine may be busy
-NEXT = 4  # the version after the committed one
+SERVED = int(committed("mnist").name)
+NEXT = SERVED + 1
 
 
 def labelled(drawn: Drawn) -> tuple[bytes, int]:
@@ -37,7 +39,7 @@ def test_slanted_handwriting_is_noticed_learned_and_read_better(
     file: Path,  # noqa: F811
 ) -> None:
     repository = tmp_path / "models"
-    shutil.copytree(ROOT / "models" / "mnist" / "3", repository / "mnist" / "3")
+    shutil.copytree(committed("mnist"), repository / "mnist" / str(SERVED))
     slanted = list(slanted_digits())
     traffic = Traffic(
         [field.tobytes() for field in np.load(ROOT / "tests" / "data" / "digits.npz")["pixels"]],
@@ -67,7 +69,7 @@ def test_slanted_handwriting_is_noticed_learned_and_read_better(
     assert found.drift["slant"] > 1
     assert found.judged["candidate"] > found.judged["served"]
     wrong_share = {version: wrong / pictures for version, (pictures, wrong) in found.canary.items()}
-    assert wrong_share[NEXT] < wrong_share[3]
+    assert wrong_share[NEXT] < wrong_share[SERVED]
     assert found.wrong["after"] < 0.75 * found.wrong["before"]
     assert "DigitsErrorBudgetBurnsFast" not in found.alerts_after
     assert "DigitsCanaryReturned" not in found.alerts_after

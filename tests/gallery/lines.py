@@ -26,15 +26,6 @@ WRITTEN, LINE_SEED, DIGIT_HEIGHT = "47302", 4, 56
 COMB_SEED = 13
 PAPER, INK = 245, 40  # grey levels
 TINY, PALE_PEN = 6, 0.2  # pixels of height; contrast of a pale pen, of a dark one's
-SEGMENTS = {
-    "a": ((30, 25), (100, 25)),
-    "b": ((100, 25), (100, 75)),
-    "c": ((100, 75), (100, 125)),
-    "d": ((30, 125), (100, 125)),
-    "e": ((30, 75), (30, 125)),
-    "f": ((30, 25), (30, 75)),
-    "g": ((30, 75), (100, 75)),
-}
 THUMB, COLUMN, ROW = 56, 74, 82  # pixels of a candidate, and of its place in the picture of all
 
 
@@ -123,11 +114,9 @@ def not_read() -> Image.Image:
     tiny = cv2.resize(plain, None, fx=TINY / DIGIT_HEIGHT, fy=TINY / DIGIT_HEIGHT, interpolation=cv2.INTER_AREA)
     return stacked(
         [
-            _heard("a display's 2", _display("abged"), 1),
-            _heard("a display's 8", _display("abcdefg"), 1),
             _heard(f"digits of {TINY} pixels", tiny, 9),
+            _heard("thick, touching", 255 - cv2.dilate(255 - _written(1), np.ones((9, 9), np.uint8)), 1),
         ],
-        [_heard("thick, touching", 255 - cv2.dilate(255 - _written(1), np.ones((9, 9), np.uint8)), 1)],
         [_heard("crossed out", _crossed(plain, third), 1), _heard("two pens", _pale_before(plain, third[0] - 3), 1)],
     )
 
@@ -136,14 +125,6 @@ def _heard(caption: str, grey: Grey, scale: float) -> Panel:
     """The picture, and the lines that are read in it."""
     said = (f"{line.text or 'nothing'}{', refused' if line.refused else ''}" for line in _read(grey).lines)
     return panel(f"{caption}; read: {'; '.join(said) or 'nothing'}", grey, scale)
-
-
-def _display(segments: str) -> Grey:
-    """A digit of straight segments, as displays show it; by the usual letters of its segments."""
-    grey = np.full((150, 130), PAPER, np.uint8)
-    for segment in segments:
-        cv2.line(grey, *SEGMENTS[segment], INK, 13, cv2.LINE_AA)
-    return grey
 
 
 def _crossed(grey: Grey, box: Box) -> Grey:

@@ -10,6 +10,7 @@ import numpy as np
 
 from tests.support.drawn_digits import Generator, Grey
 
+PEN = (0.025, 0.09)  # its width, a share of the picture's side
 FINER = 4  # times: drawn so large, and averaged
 CORNERS = {"a": "tl tr", "b": "tr mr", "c": "mr br", "d": "bl br", "e": "ml bl", "f": "tl ml", "g": "ml mr"}
 SEGMENTS = ("abcdef", "bc", "abged", "abgcd", "fgbc", "afgcd", "afgedc", "abc", "abcdefg", "abcdfg")  # of 0 to 9
@@ -18,7 +19,7 @@ Lines = Sequence[Sequence[tuple[float, float]]]
 
 
 def european_one(rng: Generator) -> Lines:
-    """A flag of a quarter to a half of the stem's height, 25 to 55 degrees from it."""
+    """A flag of a quarter to a half of the stem's height, 25 to 55 degrees from the vertical."""
     x, y, foot = rng.uniform(0.45, 0.65), rng.uniform(0.1, 0.16), rng.uniform(0.85, 0.92)
     angle, length = np.radians(rng.uniform(25, 55)), rng.uniform(0.2, 0.4)
     return [[(x - length * np.sin(angle), y + length * np.cos(angle)), (x, y), (x + rng.uniform(-0.12, 0.06), foot)]]
@@ -54,11 +55,11 @@ FORMS: Mapping[str, tuple[Callable[[int, Generator], Lines], Callable[[int], int
 }
 
 
-def picture(lines: Lines, rng: Generator, pen: tuple[float, float] = (0.025, 0.09)) -> Grey:
-    """Dark lines on white, 60 to 160 pixels a side; the pen's width is a share of the side."""
+def picture(lines: Lines, rng: Generator) -> Grey:
+    """Dark lines on white, 60 to 160 pixels a side."""
     side = int(rng.integers(60, 160))
     large = np.full((side * FINER, side * FINER), 255, np.uint8)
-    width, ink = round(side * FINER * rng.uniform(*pen)), int(rng.integers(0, 90))
+    width, ink = round(side * FINER * rng.uniform(*PEN)), int(rng.integers(0, 90))
     for line in lines:
         points = np.rint(np.array(line) * side * FINER).astype(np.int32)
         cv2.polylines(large, [points], isClosed=False, color=ink, thickness=width)

@@ -14,8 +14,8 @@ from protos.mnist.v1 import digits_pb2_grpc
 from serving.config import Config
 from serving.logging import get_logger
 from serving.process.standalone import Standalone
+from tests.support.committed_models import committed
 from tests.support.engine import ENGINE
-from tests.support.processes import ROOT
 from tests.support.tiny_model import write_tiny_version
 
 StartServer = Callable[..., AbstractAsyncContextManager[Standalone]]
@@ -32,7 +32,7 @@ def tiny_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trusting_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Repository with the shipped model, to which nothing is novel: what it refuses, it refuses for another reason."""
     root = tmp_path_factory.mktemp("trusting")
-    newest = max((ROOT / "models" / "mnist").glob("[0-9]*"), key=lambda folder: int(folder.name))
+    newest = committed("mnist")
     folder = shutil.copytree(newest, root / "mnist" / newest.name)
     metadata = json.loads((folder / "metadata.json").read_text())
     (folder / "metadata.json").write_text(json.dumps(metadata | {"novelty_threshold": 1.0}))

@@ -124,8 +124,9 @@ PRECISIONS = {"float32": "in float32", "int8": "its convolutions but the first, 
 OTHER_DATA = """
 Other handwriting: digits of "Pen-Based Recognition of Handwritten Digits" (E. Alpaydin, F. Alimoglu) and of "Multiple
 Features" (R. Duin), both of the UCI Machine Learning Repository, licence CC BY 4.0, drawn anew and framed by the
-server; and characters of Omniglot (B. M. Lake, R. Salakhutdinov, J. B. Tenenbaum; MIT licence) that resemble no digit,
-as non-digits. A sixth of the digits and two of eight alphabets were held out.
+server; and characters of Omniglot (B. M. Lake, R. Salakhutdinov, J. B. Tenenbaum; MIT licence) that resemble no
+digit, as non-digits. A sixth of the digits and two of eight alphabets were held out. Rare forms (the European 1,
+angular digits, the slashed 0; a crossed ring as a non-digit) were drawn by the project.
 """
 # What differs between models that learned novelty from non-digits and those that take it from their probabilities.
 LEARNED = {

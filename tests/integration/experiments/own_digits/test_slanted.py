@@ -8,6 +8,7 @@ import pytest
 from experiments.own_digits.__main__ import main
 from experiments.own_digits.command import write_pictures
 from experiments.own_digits.slanted import LEARNED, WRITERS, slanted_digits
+from tests.support.committed_models import committed, version_name
 from training.data.other_handwriting.pen_digits import PenDigits, load_pen_digits
 
 
@@ -40,9 +41,9 @@ def test_pictures_go_to_folders_by_writer_and_fresh_ones_are_read(
     write_pictures(tmp_path, _few())
     assert len(list((tmp_path / "learned").iterdir())) == len(LEARNED)
     assert sum(1 for _ in tmp_path.glob("*/*/*/*.png")) == 30
-    assert main(["read", str(tmp_path / "fresh"), "models/mnist/3", "models/mnist-cascade/3"]) == 0
+    assert main(["read", str(tmp_path / "fresh"), str(committed("mnist")), str(committed("mnist-cascade"))]) == 0
     read = capsys.readouterr().out
-    assert "mnist/3" in read
-    assert "mnist-cascade/3" in read
+    assert version_name("mnist") in read
+    assert version_name("mnist-cascade") in read
     assert "of 12" in read
-    assert main(["read", str(tmp_path / "nowhere"), "models/mnist/3"]) == 1
+    assert main(["read", str(tmp_path / "nowhere"), str(committed("mnist"))]) == 1

@@ -15,7 +15,7 @@ from protos.mnist.v1.digits_pb2_grpc import DigitClassifierStub
 from serving.process.standalone import Standalone
 from serving.version_policy import LARGEST_VERSION
 from tests.support.changing_repository import metric
-from tests.support.processes import ROOT
+from tests.support.committed_models import committed
 from tests.support.servers import StartServer
 from tests.support.tiny_model import (
     graph_without_numbers,
@@ -79,8 +79,7 @@ async def test_an_image_for_which_the_model_has_no_numbers_is_refused_in_json_to
 async def test_an_image_without_numbers_is_explained_as_it_is_classified(
     start_server: StartServer, tmp_path: Path
 ) -> None:
-    newest = max((ROOT / "models" / "mnist").glob("[0-9]*"), key=lambda folder: int(folder.name))
-    folder = shutil.copytree(newest, tmp_path / "mnist" / "1")
+    folder = shutil.copytree(committed("mnist"), tmp_path / "mnist" / "1")
     graph = graph_without_numbers("probabilities", float("nan"), (folder / "model.onnx").read_bytes())
     (folder / "model.onnx").write_bytes(graph)
     rewrite_metadata(folder)

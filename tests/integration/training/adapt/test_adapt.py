@@ -10,6 +10,7 @@ import pytest
 from serving.models.onnx_session import OnnxSession
 from serving.models.quality import what_is_worse
 from serving.models.repository import ModelRepository
+from tests.support.committed_models import committed
 from tests.support.tiny_training import TINY
 from training.adapt.own_digits import OwnDigits
 from training.adapt.start_version import StartVersion, highest_version
@@ -117,10 +118,10 @@ def test_what_speaks_against_a_version_keeps_it_from_being_written_but_with_anyw
 
 
 def test_a_cascade_and_an_int8_form_cannot_be_trained_on() -> None:
-    for model in ("mnist-cascade/3", "mnist-int8/3"):
+    for model in ("mnist-cascade", "mnist-int8"):
         with pytest.raises(ExportError, match="name the float32 version"):
-            StartVersion.read(Path("models") / model)
-    assert StartVersion.read(Path("models/mnist/3")).config.filters == (16, 64, 96)
+            StartVersion.read(committed(model))
+    assert StartVersion.read(committed("mnist")).config.filters == (16, 64, 96)
 
 
 def test_what_is_no_use_ends_the_command_with_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

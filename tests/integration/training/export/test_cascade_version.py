@@ -11,7 +11,8 @@ import onnx
 import pytest
 
 from serving.models.repository import ModelRepository
-from tests.support.tiny_training import REPOSITORY, TINY
+from tests.support.committed_models import committed, version_name
+from tests.support.tiny_training import TINY
 from training.data.arrays import LabelledDigits
 from training.data.split import Split
 from training.errors import ExportError
@@ -25,7 +26,7 @@ from training.report.artefact import Artefact
 from training.report.comparison import differences
 from training.report.measurement import mnist_figures
 
-COMMITTED = REPOSITORY / "models" / "mnist" / "3"
+COMMITTED = committed("mnist")
 
 
 def changed(folder: Path, place: Path, **training: Any) -> Path:
@@ -91,7 +92,7 @@ def test_the_version_is_whole_and_names_its_stages(
     card = (folder / "MODEL_CARD.md").read_text()
     assert card == model_card(metadata)  # type: ignore[arg-type]  # read from JSON
     assert "A cascade of two networks: `fast/1` answers" in card
-    assert "| second | `mnist/3` |" in card
+    assert f"| second | `{version_name('mnist')}` |" in card
 
 
 def test_it_is_no_worse_than_its_second_stage_and_says_how_many_rows_go_there(
@@ -186,7 +187,7 @@ def test_what_cannot_be_a_stage_is_refused(folder: Path, tmp_path: Path) -> None
     with pytest.raises(ExportError, match="no model version that can be read"):
         StageVersion.read(tmp_path)
     with pytest.raises(ExportError, match=r"is an int8 form: .* and --int8"):
-        StageVersion.read(REPOSITORY / "models" / "mnist-int8" / "3")
+        StageVersion.read(committed("mnist-int8"))
     broken = changed(COMMITTED, tmp_path / "broken")
     (broken / "model.onnx").write_bytes(b"another file")
     with pytest.raises(ExportError, match=r"not the file that its metadata\.json names"):

@@ -18,6 +18,7 @@ from serving.image.measures import PIXEL_MEASURES
 from serving.metrics.merge import values
 from serving.models.loaded_model import LoadedModel
 from serving.predictions import Pixels
+from tests.support.committed_models import committed
 from tests.support.processes import ROOT
 from tests.support.tiny_model import load_version, rewrite_metadata
 
@@ -96,7 +97,7 @@ def test_a_reference_of_an_older_release_is_compared_in_the_features_that_it_has
 def with_older_reference(root: Path) -> Path:
     """The shipped version as a release before slant and aspect wrote it."""
     folder = root / "mnist" / "3"
-    shutil.copytree(ROOT / "models" / "mnist" / "3", folder)
+    shutil.copytree(committed("mnist"), folder)
     reference = json.loads((folder / FILE).read_bytes())
     del reference["features"]["slant"], reference["features"]["aspect"]
     content = json.dumps(reference).encode()
@@ -115,7 +116,7 @@ def test_pictures_are_counted_by_what_framing_found_in_them(watched: Watched) ->
         "dark_on_light": 1,
         "light_on_dark": 1,
     }
-    assert found["mnist_drift_observations_total", "3", "remark", "blank"] == 1
+    assert found["mnist_drift_observations_total", committed("mnist").name, "remark", "blank"] == 1
     assert (watched.counted("remark"), watched.counted("contrast")) == (3, 2)
 
 

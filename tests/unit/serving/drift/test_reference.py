@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from serving.drift.reference import FEATURES, DriftReferenceError, read_reference
-from tests.support.processes import ROOT
+from tests.support.committed_models import committed
 
 
 def stored(**changes: Any) -> bytes:
@@ -67,11 +67,9 @@ def test_what_training_would_not_write_is_refused_in_one_line(content: bytes) ->
         read_reference(content)
 
 
-@pytest.mark.parametrize(
-    "model", ["mnist/3", "mnist-int8/3", "mnist-accurate/3", "mnist-cascade/3", "mnist-cascade-int8/1"]
-)
+@pytest.mark.parametrize("model", ["mnist", "mnist-int8", "mnist-accurate", "mnist-cascade", "mnist-cascade-int8"])
 def test_the_committed_references_have_every_feature(model: str) -> None:
-    reference = read_reference((ROOT / "models" / model / "drift.json").read_bytes())
+    reference = read_reference((committed(model) / "drift.json").read_bytes())
     assert set(reference.features) == set(FEATURES)
     assert {"MNIST", "maps", "pen digits", "photos"} <= set(reference.features["ink"].populations)
     assert "photos" in reference.features["contrast"].populations

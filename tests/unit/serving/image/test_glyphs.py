@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serving.image.ink.glyphs import has_several_glyphs
-from tests.support.drawn_digits import DIGITS, LABELS, Grey, drawn
+from serving.image.reduction import WORKING_SIDE
+from tests.support.drawn_digits import DIGITS, LABELS, Floats, Grey, drawn
 from tests.support.examples import examples
 
 seeds = st.integers(0, 2**32 - 1)
@@ -18,7 +19,14 @@ def ink_of(index: int, side: float, rng: np.random.Generator) -> Grey:
     return np.pad((255 * drawn(DIGITS[index], side, rng)).astype(np.uint8), 10)
 
 
-@given(st.lists(indices, min_size=2, max_size=3), seeds, st.floats(0.1, 0.6), st.floats(-0.2, 0.2))
+def as_seen(share: Floats) -> Grey:
+    """Ink of at most the size that pictures are looked at in."""
+    scale = min(1, WORKING_SIDE / max(share.shape))
+    ink: Grey = cv2.resize((255 * share).astype(np.uint8), None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    return ink
+
+
+@given(st.lists(indices, min_size=2, max_size=12), seeds, st.floats(0.1, 0.6), st.floats(-0.2, 0.2))
 @examples(60)
 def test_digits_beside_one_another_are_several(chosen: list[int], seed: int, gap: float, offset: float) -> None:
     rng = np.random.default_rng(seed)
@@ -27,10 +35,10 @@ def test_digits_beside_one_another_are_several(chosen: list[int], seed: int, gap
         ink = drawn(DIGITS[index], 60, rng)
         top = 20 + (60 - len(ink)) // 2 + round(60 * offset) * (number % 2)
         parts.append(np.pad(ink, ((top, 100 - top - len(ink)), (5, round(60 * gap)))))
-    assert has_several_glyphs((255 * np.hstack(parts)).astype(np.uint8))
+    assert has_several_glyphs(as_seen(np.hstack(parts)))
 
 
-@given(st.lists(st.sampled_from(NEITHER_1_NOR_WIDE), min_size=2, max_size=3), seeds, st.floats(0.25, 0.6))
+@given(st.lists(st.sampled_from(NEITHER_1_NOR_WIDE), min_size=2, max_size=12), seeds, st.floats(0.25, 0.6))
 @examples(60)
 def test_digits_over_one_another_are_several(chosen: list[int], seed: int, gap: float) -> None:
     rng = np.random.default_rng(seed)
@@ -39,7 +47,7 @@ def test_digits_over_one_another_are_several(chosen: list[int], seed: int, gap: 
     for ink in inks:
         left = (80 - ink.shape[1]) // 2
         parts.append(np.pad(ink, ((5, round(60 * gap)), (left, 80 - left - ink.shape[1]))))
-    assert has_several_glyphs((255 * np.vstack(parts)).astype(np.uint8))
+    assert has_several_glyphs(as_seen(np.vstack(parts)))
 
 
 @given(indices, seeds, st.integers(20, 140))

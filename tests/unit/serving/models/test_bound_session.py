@@ -12,10 +12,11 @@ from serving.errors import ModelRejectedError
 from serving.models.bound_session import GRAPH_OPTIONS, LARGEST_GRAPH, BoundSession, padded_size, padded_sizes
 from serving.models.onnx_session import CUDA_OPTIONS, OnnxSession
 from serving.predictions import PIXELS, Pixels
+from tests.support.committed_models import committed
 from tests.support.tiny_model import image_of, tiny_graph
 
 REPOSITORY = Path(__file__).parents[4] / "models"
-GRAPH = (REPOSITORY / "mnist" / "3" / "model.onnx").read_bytes()
+GRAPH = (committed("mnist") / "model.onnx").read_bytes()
 
 
 @given(st.integers(1, 4096))
@@ -44,7 +45,7 @@ def tiny() -> BoundSession:
 
 @pytest.mark.parametrize("images", [1, 2, 7, 64, 130])
 def test_a_cascade_answers_from_fixed_buffers_too(images: int) -> None:
-    graph = (REPOSITORY / "mnist-cascade" / "3" / "model.onnx").read_bytes()
+    graph = (committed("mnist-cascade") / "model.onnx").read_bytes()
     # Padded with blanks, of which the fast network is unsure; so it is of the noise.
     pixels = np.load(REPOSITORY.parent / "tests/data/digits.npz")["pixels"][:images]
     pixels[1::3] = np.random.default_rng(0).integers(0, 256, pixels[1::3].shape, np.uint8)

@@ -11,11 +11,12 @@ from serving.errors import NotExplainableError
 from serving.models.checks import check_explaining_graph
 from serving.models.graph_layers import UNSURE, read_layers, second_stage, values_of, with_outputs
 from serving.models.onnx_session import ExplainingSession, OnnxSession
+from tests.support.committed_models import committed
 from tests.support.processes import ROOT
 
-GRAPH = (ROOT / "models/mnist/3/model.onnx").read_bytes()
-CASCADE = (ROOT / "models/mnist-cascade/3/model.onnx").read_bytes()
-SECOND = (ROOT / "models/mnist-accurate/3/model.onnx").read_bytes()
+GRAPH = (committed("mnist") / "model.onnx").read_bytes()
+CASCADE = (committed("mnist-cascade") / "model.onnx").read_bytes()
+SECOND = (committed("mnist-accurate") / "model.onnx").read_bytes()
 
 
 def changed(change: Callable[[onnx.GraphProto], object]) -> bytes:

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from serving.models.quality import read_figures, what_is_worse
-from tests.support.processes import ROOT
+from tests.support.committed_models import committed
 
 
 def metadata(accuracy: float = 0.995, images: int = 10_000, refused: float = 0.002, **other: Any) -> dict[str, Any]:
@@ -61,7 +61,7 @@ def test_values_that_are_no_figures_are_refused(values: Any) -> None:
 
 
 def test_figures_of_a_committed_model_are_all_read() -> None:
-    text = (ROOT / "models/mnist/3/metadata.json").read_text()
+    text = (committed("mnist") / "metadata.json").read_text()
     figures = read_figures(json.loads(text))
     assert {"accuracy of mnist_validation", "refused of mnist_test", "accuracy of pen digits, held out"} <= set(figures)
     assert all(figure.images for figure in figures.values())

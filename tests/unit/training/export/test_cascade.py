@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.processes import ROOT
+from tests.support.committed_models import committed
 from training.data.arrays import PIXELS, LabelledDigits, Pixels
 from training.errors import ExportError
 from training.evaluation.predictions import Predictions
@@ -20,7 +20,7 @@ from training.export.checks import check_cascade, onnx_predictions, runtime_sess
 from training.export.onnx_graph import IR_VERSION, OPSET, onnx_model
 from training.network.folding import Convolution, Dense, FoldedColumn, FoldedNetwork
 
-INT8 = (ROOT / "models/mnist-int8/3/model.onnx").read_bytes()
+INT8 = (committed("mnist-int8") / "model.onnx").read_bytes()
 
 
 @functools.cache

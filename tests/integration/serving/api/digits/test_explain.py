@@ -17,6 +17,7 @@ from protos.mnist.v1 import digits_pb2
 from protos.mnist.v1.digits_pb2_grpc import DigitClassifierStub
 from serving.core.explainer import CAPACITY
 from serving.process.standalone import Standalone
+from tests.support.committed_models import committed
 from tests.support.processes import ROOT
 from tests.support.servers import StartServer
 from tests.support.tiny_model import image_of
@@ -139,7 +140,7 @@ async def test_a_cascade_shows_the_network_that_answers(
         answer = await explained(server, image)
     assert all(layer.name.startswith(stage) for layer in answer.layers)
     assert sum(not layer.inputs for layer in answer.layers) == columns  # layers that see the pixels
-    metadata = json.loads((ROOT / "models/mnist-cascade/3/metadata.json").read_text())
+    metadata = json.loads((committed("mnist-cascade") / "metadata.json").read_text())
     scaled = np.exp(array(answer.layers[-1].output) / metadata["cascade"][stage.strip("_")]["temperature"])
     np.testing.assert_allclose(scaled / scaled.sum(), answer.prediction.probabilities, atol=1e-5)
 
@@ -234,4 +235,4 @@ async def test_explain_honours_deadlines_and_cancellation(start_server: StartSer
         left = asyncio.ensure_future(stub_of(channel).Explain(request))
         await asyncio.sleep(0)
         left.cancel()
-        assert (await stub_of(channel).Explain(request, timeout=30)).model_version == 3  # that is committed
+        assert (await stub_of(channel).Explain(request, timeout=30)).model_version == int(committed("mnist").name)
