@@ -11,11 +11,11 @@ GLYPH_HEIGHT = 0.5  # of the tallest piece: a piece at least this tall may be a 
 SIDE_OVERLAP = 0.2  # of the narrower piece's width: glyphs side by side overlap no more than this
 SAME_LINE = 0.5  # of the shorter piece's height that glyphs side by side share: the bar of a 5 lies over its body
 SAME_COLUMN = 0.5  # of the narrower piece's width that glyphs over one another share
-NARROW = 0.3  # width by height of a piece of a 1; two of them over one another are a broken 1
+NARROW = 0.4  # width by height of a piece of a 1; two of them over one another are a broken 1
 # Height by width of two digits over one another. A broken 8 has about 2, and its halves lie close together.
 TALL, VERY_TALL = 1.8, 2.6
 GAP = 0.05  # of their height together: least distance of two digits over one another, unless they are very tall
-APART = 0.09  # of the height, sideways, and of the width, up and down: what is closer is one piece, a glyph in parts
+APART = 0.09  # of the shorter side, or sideways of a piece's height: what is closer is one piece, a glyph in parts
 MOST_PIECES = 32  # that are compared with one another, the largest: noise has thousands
 
 
@@ -39,15 +39,22 @@ def _pieces(ink: Ink) -> npt.NDArray[np.int32]:
     """Returns the boxes, (n, 4), of the largest pieces of ink: components that lie close to one another are one."""
     strokes = strokes_of(ink)
     _, _, width, height = cv2.boundingRect(strokes)
-    # Of digits beside one another the height is that of one, and of digits over one another the width.
-    apart = max(1, round(APART * height)), max(1, round(APART * width))
-    shape = cv2.MORPH_RECT if min(apart) == 1 else cv2.MORPH_ELLIPSE  # an ellipse that flat is a point
-    near = cv2.dilate(strokes, cv2.getStructuringElement(shape, apart))
+    apart = APART * min(width, height)
+    # The parts of one narrow digit stand further apart, beside one another, than its width tells: its height does.
+    tallest = _boxes(strokes, apart, apart)[:, HEIGHT].max(initial=0)
+    return _boxes(strokes, max(apart, APART * float(tallest)), apart)
+
+
+def _boxes(strokes: Ink, across: float, down: float) -> npt.NDArray[np.int32]:
+    """Returns the boxes, (n, 4), of what lies closer to one another than that, in pixels."""
+    size = max(1, round(across)), max(1, round(down))
+    shape = cv2.MORPH_RECT if min(size) == 1 else cv2.MORPH_ELLIPSE  # an ellipse that flat is a point
+    near = cv2.dilate(strokes, cv2.getStructuringElement(shape, size))
     count, labels = cv2.connectedComponents(near, connectivity=8)
     labels[strokes == 0] = 0
     largest = 1 + np.argsort(-np.bincount(labels.ravel(), minlength=count)[1:], kind="stable")[:MOST_PIECES]
-    boxes = np.array([cv2.boundingRect((labels == number).astype(np.uint8)) for number in largest], np.int32)
-    return boxes.reshape(-1, 4)
+    boxes = [cv2.boundingRect((labels == number).astype(np.uint8)) for number in largest]
+    return np.array(boxes, np.int32).reshape(-1, 4)
 
 
 def _along(one: np.ndarray, other: np.ndarray, start: int, length: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

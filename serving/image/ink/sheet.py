@@ -61,7 +61,8 @@ def _is_closed_figure(pieces: Grey) -> bool:
     """Returns True for straight strokes around empty boxes over one another, such as an angular 0 or 8.
 
     In a sheet there is a digit instead. A bar with the same margin on all sides may be a 1 on a sheet, or the inside of
-    a bold 0; it counts as the latter where it is about as wide as that margin.
+    a bold 0; it counts as the latter where it is about as wide as that margin. So does a blot, such as a 0 that is
+    filled with ink.
 
     `pieces`: (h, w) uint8, 0 where the strokes are not. What is outside of them reaches its border.
     """

@@ -50,6 +50,19 @@ def test_digits_over_one_another_are_several(chosen: list[int], seed: int, gap: 
     assert has_several_glyphs(as_seen(np.vstack(parts)))
 
 
+@given(st.integers(2, 4), st.integers(2, 4), seeds, st.floats(0.35, 0.6))
+@examples(60)
+def test_digits_in_several_lines_are_several(lines: int, columns: int, seed: int, gap: float) -> None:
+    rng = np.random.default_rng(seed)
+    page = np.zeros((round(lines * 60 * (1 + gap)) + 60, round(columns * 60 * (1 + gap)) + 60), np.float32)
+    for line in range(lines):
+        for column in range(columns):
+            ink = drawn(DIGITS[rng.choice(NEITHER_1_NOR_WIDE)], 60, rng)
+            top, left = round(line * 60 * (1 + gap)), round(column * 60 * (1 + gap))
+            page[top : top + ink.shape[0], left : left + ink.shape[1]] = ink
+    assert has_several_glyphs(as_seen(page))
+
+
 @given(indices, seeds, st.integers(20, 140))
 @examples(60)
 def test_a_whole_digit_is_one(index: int, seed: int, side: int) -> None:
