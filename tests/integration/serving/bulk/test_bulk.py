@@ -21,9 +21,11 @@ from serving.bulk.job import Job, Model, read_plan, write_plan
 from serving.bulk.pool import classify_here
 from serving.bulk.worker import open_model
 from tests.support.bulk_inputs import OF_PIXELS, ROOT, a_job, planned, some_pictures, some_pixels, write_folder
+from tests.support.committed_models import committed
 from tests.support.processes import completed, opening_of, started, without_settings
 
 ROWS, SHARD_ROWS = 4000, 400
+VERSION = int(committed("mnist").name)
 
 
 def run(*words: str | Path, status: int = 0, variables: Mapping[str, str] | None = None) -> dict[str, Any]:
@@ -74,9 +76,9 @@ def test_a_job_is_not_begun_over_another_and_a_finished_one_is_not_done_again(di
 @pytest.fixture
 def job(digits: Path, tmp_path: Path) -> Job:
     """The job of `single`, planned into another folder."""
-    model = Model(str((ROOT / "models").resolve()), "mnist", "", "", 3, "auto", "")
-    loaded = open_model(model, 3)
-    model = Model(model.repository, model.name, "", "", 3, "auto", loaded.sha256)
+    model = Model(str((ROOT / "models").resolve()), "mnist", "", "", VERSION, "auto", "")
+    loaded = open_model(model, VERSION)
+    model = Model(model.repository, model.name, "", "", VERSION, "auto", loaded.sha256)
     job = a_job(digits, tmp_path / "out", SHARD_ROWS, "parquet", model)
     write_plan(job, iter(planned(job)))
     return job

@@ -147,7 +147,8 @@ async def test_one_image_of_another_runs_between_the_batches_of_a_page(tmp_path:
         stage.may_infer.set()
         await asyncio.gather(other, reading)
         first, between, *rest = stage.batches
-        assert (first, between, len(rest)) == (LARGEST, 1, 1)
+        assert (first, between) == (LARGEST, 1)
+        assert rest  # of the page: the other image came before it ended
         assert len((await reading).lines) == 5
 
 
