@@ -68,7 +68,7 @@ def _is_closed_figure(pieces: Grey) -> bool:
     """
     height, width = pieces.shape
     outlines, hierarchy = cv2.findContours(cv2.bitwise_not(pieces), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
-    holes, ends = [], []
+    holes = []
     for outline, (_, _, child, parent) in zip(outlines, hierarchy[0] if hierarchy is not None else (), strict=True):
         left, top, wide, high = cv2.boundingRect(outline)
         area = cv2.contourArea(outline)
@@ -78,11 +78,10 @@ def _is_closed_figure(pieces: Grey) -> bool:
         if child >= 0 or area < HOLE_FILL * cv2.contourArea(cv2.convexHull(outline)):
             return False
         holes.append((left, top, wide, high))
-        ends.append((left + wide, top + high))
     if not holes:
         return False
-    starts, sizes = np.array(holes)[:, :2], np.array(holes)[:, 2:]
-    first, last = starts.min(axis=0), np.max(ends, axis=0)
+    starts, sizes = np.split(np.array(holes), 2, axis=1)
+    first, last = starts.min(axis=0), (starts + sizes).max(axis=0)
     around = (*first, *((width, height) - last))
     is_one_stack = (sizes >= STACKED * (last - first)).all(axis=0).any()
     return bool(is_one_stack and sizes.min() >= HOLE_WIDTH * max(around) and max(around) <= UNEVEN * min(around) + 1)
