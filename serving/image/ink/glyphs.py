@@ -41,8 +41,9 @@ def _pieces(ink: Ink) -> npt.NDArray[np.int32]:
     _, _, width, height = cv2.boundingRect(strokes)
     apart = APART * min(width, height)
     # The parts of one narrow digit stand further apart, beside one another, than its width tells: its height does.
-    tallest = _boxes(strokes, apart, apart)[:, HEIGHT].max(initial=0)
-    return _boxes(strokes, max(apart, APART * float(tallest)), apart)
+    boxes = _boxes(strokes, apart, apart)
+    across = APART * float(boxes[:, HEIGHT].max(initial=0))
+    return _boxes(strokes, across, apart) if across > apart else boxes
 
 
 def _boxes(strokes: Ink, across: float, down: float) -> npt.NDArray[np.int32]:
