@@ -70,26 +70,31 @@ def noisy(images: Tensor, seed: Tensor) -> Tensor:
 
 
 def shaded(images: Tensor, seed: Tensor) -> Tensor:
-    """Faint ink on paper that is not clean: grey, cloudy, or lit from one side."""
-    contrast, grey, cloudy = _uniform(images, seed, 3, 0.0, 1.0)
-    paper = 0.6 * grey + 0.6 * cloudy * _clouds(images, seed + 1)
+    """Faint ink on paper that is not clean: grey, cloudy, with stains, or lit from one side."""
+    contrast, grey, cloudy, fine, hard, level = _uniform(images, seed, 6, 0.0, 1.0)
+    clouds = ops.where(fine < 0.5, _clouds(images, seed + 1), _clouds(images, seed + 2, 9))
+    # From clouds to stains with an edge. A large network that knew soft clouds alone misread digits on stained paper.
+    clouds = ops.clip((clouds - 0.3 - 0.4 * level) * (1 + 30 * hard**4) + 0.3 + 0.4 * level, 0.0, 1.0)
+    paper = 0.6 * grey + 0.5 * cloudy * clouds
     faint = images * (1 - 0.5 * contrast)
     washed = faint + paper * (1 - faint)
     return ops.where(grey + cloudy < 0.5, images * (1 - 0.8 * contrast), washed)
 
 
 def crossed(images: Tensor, seed: Tensor) -> Tensor:
-    """Lines of a form, or of another pen, run over the digit: whole or dotted, two of them."""
+    """Lines of a form, or of another pen, run over the digit: straight or bent, whole or dotted, two of them."""
     first, second = _line(images, seed), _line(images, seed + 3)
     return ops.maximum(images, ops.maximum(first, second))
 
 
 def broken(images: Tensor, seed: Tensor) -> Tensor:
-    """Ink is missing along a line and in blotches, and there are splashes where none should be."""
+    """Ink is missing along a line and in spots; blots of any grey, hard or soft, cover ink and paper alike."""
     gap = _line(images, seed)
-    missing, splashed = _uniform(images, seed + 6, 2, 0.0, 1.0)
+    missing, blotted, grey, soft, fine = _uniform(images, seed + 6, 5, 0.0, 1.0)
     worn = images * (1 - gap) * (1 - ops.cast(_clouds(images, seed + 7, 10) > 0.95 - 0.25 * missing, "float32"))
-    return ops.maximum(worn, ops.cast(_clouds(images, seed + 8, 14) > 1 - 0.15 * splashed, "float32") * splashed)
+    clouds = ops.where(fine < 0.5, _clouds(images, seed + 8, 14), _clouds(images, seed + 9, 9))
+    blot = ops.clip((clouds - 1 + 0.3 * blotted) / (0.01 + 0.3 * soft), 0.0, 1.0)
+    return worn + blot * (grey - worn)
 
 
 def banded(images: Tensor, seed: Tensor) -> Tensor:
@@ -148,11 +153,17 @@ def _signed_distance(images: Tensor, seed: Tensor) -> Tensor:
 
 
 def _line(images: Tensor, seed: Tensor) -> Tensor:
-    """Ink of a random straight line, 1 to 3 pixels wide, (n, 28, 28) in 0..1; two in five are dotted."""
-    turn, offset, width, gaps = _uniform(images, seed, 4, 0.0, 1.0)
-    distance = ops.abs(_along(np.pi * turn) - 18 * (offset - 0.5))
+    """Ink of a random line, 1 to 3 pixels wide, (n, 28, 28) in 0..1; one in three is bent, two in five are dotted."""
+    turn, offset, width, gaps, bent, height, period, phase = _uniform(images, seed, 8, 0.0, 1.0)
+    along, across = _along(np.pi * (turn + 0.5)), _along(np.pi * turn) - 18 * (offset - 0.5)
+    # A zigzag of 1 to 4 pixels to either side, 5 to 16 from tooth to tooth; the divisor keeps its slopes as wide.
+    apart = 5.0 + 11.0 * period
+    height = ops.where(bent < 1 / 3, 1.0 + 3.0 * height, 0.0)
+    teeth = along / apart + phase
+    zigzag = ops.abs(4 * (teeth - ops.floor(teeth)) - 2) - 1
+    distance = ops.abs(across - height * zigzag) / ops.sqrt(1 + (4 * height / apart) ** 2)
     line = ops.clip(1.0 + width - distance, 0.0, 1.0)
-    dots = ops.cast(ops.sin(_along(np.pi * (turn + 0.5)) * (0.8 + width)) > 0, "float32")
+    dots = ops.cast(ops.sin(along * (0.8 + width)) > 0, "float32")
     return ops.where(gaps < 0.4, line * dots, line)
 
 

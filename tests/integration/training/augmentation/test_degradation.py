@@ -5,7 +5,7 @@ import numpy.typing as npt
 import pytest
 import tensorflow as tf
 
-from training.augmentation.degradation import KINDS, binarised, blurred, broken, degrade, outlined, shaded
+from training.augmentation.degradation import KINDS, binarised, blurred, broken, crossed, degrade, outlined, shaded
 from training.data.arrays import LabelledDigits
 
 Kind = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
@@ -61,6 +61,34 @@ def test_breaking_takes_ink_away_from_most_digits(digits: LabelledDigits) -> Non
     images = _images(digits)
     strokes = images > 0.9
     assert np.mean((_made(broken, images) < 0.5)[strokes]) > 0.05
+
+
+def test_paper_is_plain_cloudy_and_stained() -> None:
+    shade = _made(shaded, np.zeros((300, 28, 28), np.float32))
+    # The largest step between neighbours, of what the picture spans: small in clouds, all of it at a stain's edge.
+    span = np.ptp(shade, axis=(1, 2))
+    step = np.abs(np.diff(shade, axis=2)).max(axis=(1, 2))
+    uneven = span > 0.02
+    assert 0.5 < np.mean(uneven) < 0.95
+    assert np.mean(step[uneven] < 0.35 * span[uneven]) > 0.2
+    assert np.mean(step[uneven] > 0.9 * span[uneven]) > 0.1
+
+
+def test_lines_over_a_digit_are_thin_straight_ones_and_zigzags() -> None:
+    lines = _made(crossed, np.zeros((300, 28, 28), np.float32))
+    inked = lines.mean(axis=(1, 2))
+    assert 0.02 < np.mean(inked) < 0.25
+    # From row to row a straight line moves on by the same step; a zigzag turns back.
+    columns = np.arange(28, dtype=np.float32)
+    turns = []
+    for line in lines:
+        rows = line.sum(axis=1)
+        if rows.min() > 0.5:  # a line from the top to the bottom
+            middle = (line @ columns) / rows
+            turns.append(np.abs(np.diff(np.sign(np.diff(middle)))).sum())
+    assert len(turns) > 20
+    assert np.mean(np.array(turns) <= 8) > 0.2
+    assert np.mean(np.array(turns) > 8) > 0.2
 
 
 def test_only_the_given_share_is_degraded(digits: LabelledDigits) -> None:
