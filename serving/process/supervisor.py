@@ -201,7 +201,10 @@ class Supervisor:
         last_good = self._trusted.current()
         rates, recent = self._rates.descriptor, self._recent.place if self._recent else None
         shadow = self._shadow.descriptor
-        return await WorkerProcess.spawn(share, number, rates, self, last_good, recent, shadow, is_first=is_first)
+        worker = await WorkerProcess.spawn(share, number, rates, self, last_good, recent, shadow, is_first=is_first)
+        if self._config.canary != share.canary:  # it has ended meanwhile, and only workers that were there were told
+            await worker.end_canary()
+        return worker
 
     async def _keep(self, number: int) -> None:
         """Replaces the worker of this number whenever it ends or has grown, until the service drains."""

@@ -215,3 +215,18 @@ async def test_a_worker_that_dies_ends_the_canary_also_for_the_one_that_replaces
         await until_replaced(service, before[0])
         await all_answer(service, 1)
         assert await metric(service, 'mnist_canary_returns_total{reason="worker_died",version="2"} 1.0')
+
+
+async def test_one_that_ends_while_a_worker_starts_ends_in_that_worker_too(
+    workers: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service, spawn = Supervisor(workers, get_logger(), workers=1), asyncio.create_subprocess_exec
+
+    async def spawn_while_it_ends(*arguments: Any, **options: Any) -> asyncio.subprocess.Process:
+        process = await spawn(*arguments, **options)
+        await service.end_canary()
+        return process
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", spawn_while_it_ends)
+    async with service:
+        assert await version_of(service) == 1
