@@ -1,6 +1,6 @@
 """MODEL_CARD.md, written from metadata.json and nothing else, so that the two cannot disagree."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from training.evaluation.figures import ChangeFigures, DigitFigures, OtherSets, SetMetrics
@@ -165,9 +165,20 @@ def _seeds(training: Mapping[str, Any]) -> str:
     members = training.get("members", ())
     if not members:
         return f"seed {training['seed']}"
-    return "in all: each column is\na run of its own, with the seeds " + ", ".join(
-        str(each["seed"]) for each in members
+    seeds = ", ".join(str(each["seed"]) for each in members)
+    revisions = {each["revision"] for each in members if "revision" in each}
+    return (
+        f"in all: each column is\na run of its own, with the seeds {seeds}"
+        f"{_of_each(members, 'epochs', ' epochs')}"
+        f"{_of_each(members, 'other_handwriting_images', ' pictures of other handwriting in a batch')}"
+        + (f", by the revisions\n{', '.join(f'`{each}`' for each in sorted(revisions))}" if len(revisions) > 1 else "")
     )
+
+
+def _of_each(members: Sequence[Mapping[str, Any]], name: str, unit: str) -> str:
+    """What differs between the members; empty where nothing does, or where a version is older than this record."""
+    values = [each.get(name) for each in members]
+    return f", {', '.join(map(str, values))}{unit}" if len(set(values)) > 1 else ""
 
 
 def _lessons(training: Mapping[str, Any]) -> str:

@@ -1,4 +1,8 @@
-"""Joins finished runs that differ in their seeds alone: their networks become the columns of one."""
+"""Joins finished runs of one kind of network: their networks become the columns of one.
+
+Members may differ in their seeds, in how long they were trained, and in how much other handwriting they saw. The
+committee's record has the settings of the first one and, for each member, what may differ.
+"""
 
 import dataclasses
 from collections.abc import Sequence
@@ -9,7 +13,7 @@ from training.data.arrays import Weights
 from training.errors import RunError
 from training.fit.run_folder import Member, RunFolder, RunRecord
 
-_SEEDS = ("seed", "data_seed")
+_MAY_DIFFER = ("seed", "data_seed", "epochs", "other_handwriting_images")
 
 
 def join(folder: RunFolder, members: Sequence[RunFolder]) -> RunRecord:
@@ -20,16 +24,18 @@ def join(folder: RunFolder, members: Sequence[RunFolder]) -> RunRecord:
         members: two finished runs or more, of one column each.
 
     Raises:
-        RunError: there are too few members, one is not finished, or they differ in more than their seeds.
+        RunError: there are too few members, one is not finished, or they differ in more than they may.
     """
     if len({member.path for member in members}) < max(len(members), 2):
         raise RunError("a committee takes two or more finished runs, each once")
     records = [member.read_record() for member in members]
     first = records[0]
     for member, record in zip(members, records, strict=True):
-        same = dataclasses.replace(record.config, **{name: getattr(first.config, name) for name in _SEEDS})
+        same = dataclasses.replace(record.config, **{name: getattr(first.config, name) for name in _MAY_DIFFER})
         if same != first.config or record.backend != first.backend:
-            raise RunError(f"the runs {members[0].name!r} and {member.name!r} differ in more than their seeds")
+            raise RunError(
+                f"the runs {members[0].name!r} and {member.name!r} differ in more than {', '.join(_MAY_DIFFER)}"
+            )
         if record.config.columns != 1:
             raise RunError(f"the run {member.name!r} has {record.config.columns} columns already")
     weights: Weights = {}
@@ -39,21 +45,24 @@ def join(folder: RunFolder, members: Sequence[RunFolder]) -> RunRecord:
     record = dataclasses.replace(
         first,
         config=dataclasses.replace(first.config, columns=len(members)),
-        git=dataclasses.replace(first.git, dirty=any(each.git.dirty or each.git != first.git for each in records)),
+        git=dataclasses.replace(first.git, dirty=any(each.git.dirty for each in records)),
         started=min(each.started for each in records),
         members=tuple(
-            Member(member.name, each.config.seed, each.config.data_seed)
+            Member(
+                member.name, revision=each.git.revision, **{name: getattr(each.config, name) for name in _MAY_DIFFER}
+            )
             for member, each in zip(members, records, strict=True)
         ),
     )
     histories = [member.read_json("history.json") for member in members]
+    epochs = [[rows[epoch] for rows in histories if epoch < len(rows)] for epoch in range(max(map(len, histories)))]
     folder.write_record(record)
-    folder.write_json("history.json", [_epoch(rows) for rows in zip(*histories, strict=True)])
+    folder.write_json("history.json", [_epoch(rows) for rows in epochs])
     folder.write_weights(weights)
     return record
 
 
 def _epoch(rows: Sequence[dict[str, float]]) -> dict[str, float]:
-    """One row of the committee's history: the mean of the members' figures, and the seconds of all together."""
+    """One row of the committee's history: the mean of those members that went on, and the seconds of all together."""
     mean = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
     return {**mean, "epoch": rows[0]["epoch"], "seconds": sum(row["seconds"] for row in rows)}

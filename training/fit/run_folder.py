@@ -21,11 +21,14 @@ from training.files import write_atomically
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A run whose network is a column of a committee."""
+    """A run whose network is a column of a committee, with what may differ between members."""
 
     run: str
     seed: int
     data_seed: int
+    epochs: int
+    other_handwriting_images: int
+    revision: str  # of the code that trained it
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""A committee answers with the mean of its members' logits, and takes only runs that differ in their seeds."""
+"""A committee answers with the mean of its members' logits, and takes only runs of one kind of network."""
 
 import dataclasses
 import json
@@ -22,12 +22,12 @@ from training.network.outputs import network_outputs
 HISTORY = [{"epoch": 1, "loss": 0.5, "seconds": 2.0}, {"epoch": 2, "loss": 0.25, "seconds": 3.0}]
 
 
-def finished(folder: Path, name: str, seed: int, **settings: Any) -> RunFolder:
+def finished(folder: Path, name: str, seed: int, revision: str = "a" * 40, **settings: Any) -> RunFolder:
     """A run with random weights, as if it had been trained."""
     run = RunFolder(folder / name)
     config = dataclasses.replace(TINY, seed=seed, data_seed=seed, **settings)
     run.path.mkdir()
-    run.write_record(RunRecord(config, GitState("a" * 40, dirty=False), {"keras": "3"}, "a processor", "today"))
+    run.write_record(RunRecord(config, GitState(revision, dirty=False), {"keras": "3"}, "a processor", "today"))
     run.write_json("history.json", HISTORY)
     keras.utils.set_random_seed(seed)
     run.write_weights(network_weights(build_network(config)))
@@ -41,7 +41,10 @@ def test_a_committee_answers_with_the_mean_of_its_members(tmp_path: Path, digits
     record = join(committee, members)
 
     assert committee.read_record() == record
-    assert record.members == tuple(Member(f"member-{seed}", seed, seed) for seed in (1, 2, 3))
+    others = TINY.other_handwriting_images
+    assert record.members == tuple(
+        Member(f"member-{seed}", seed, seed, TINY.epochs, others, "a" * 40) for seed in (1, 2, 3)
+    )
     pixels = digits.pixels[:20]
     alone = [network_outputs(network_from_weights(TINY, each.read_weights()), pixels) for each in members]
     together = network_outputs(network_from_weights(record.config, committee.read_weights()), pixels)
@@ -51,9 +54,24 @@ def test_a_committee_answers_with_the_mean_of_its_members(tmp_path: Path, digits
     assert json.loads((committee.path / "history.json").read_text())[1] == {"epoch": 2, "loss": 0.25, "seconds": 9.0}
 
 
-def test_runs_that_differ_in_more_than_seeds_do_not_join(tmp_path: Path) -> None:
+def test_members_may_differ_in_length_and_other_handwriting(tmp_path: Path) -> None:
+    members = [
+        finished(tmp_path, "one", 1),
+        finished(tmp_path, "other", 1, epochs=3, other_handwriting_images=7, revision="b" * 40),
+    ]
+    members[1].write_json("history.json", [*HISTORY, {"epoch": 3, "loss": 0.125, "seconds": 4.0}])
+    committee = RunFolder(tmp_path / "committee")
+    committee.path.mkdir()
+    record = join(committee, members)
+    assert record.members[1] == Member("other", 1, 1, 3, 7, "b" * 40)
+    assert not record.git.dirty
+    history = json.loads((committee.path / "history.json").read_text())
+    assert [(row["epoch"], row["seconds"]) for row in history] == [(1, 4.0), (2, 6.0), (3, 4.0)]
+
+
+def test_runs_of_other_kinds_do_not_join(tmp_path: Path) -> None:
     members = [finished(tmp_path, "one", 1), finished(tmp_path, "other", 2, dropout=0.1)]
-    with pytest.raises(RunError, match="'one' and 'other' differ in more than their seeds"):
+    with pytest.raises(RunError, match="'one' and 'other' differ in more than seed, data_seed, epochs, other_hand"):
         join(RunFolder(tmp_path / "committee"), members)
 
 

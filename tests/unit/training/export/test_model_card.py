@@ -124,6 +124,17 @@ def test_the_seeds_of_a_committee_are_named(metadata: dict[str, Any]) -> None:
     assert "each column is\na run of its own, with the seeds 2, 3, 4" in card_of(metadata, {}, members=members)
 
 
+def test_what_differs_between_the_members_of_a_committee_is_named(metadata: dict[str, Any]) -> None:
+    alike = {"data_seed": 2, "epochs": 24}
+    members: list[dict[str, Any]] = [
+        {"run": "one", "seed": 2, "other_handwriting_images": 24, "revision": "b" * 40, **alike},
+        {"run": "other", "seed": 3, "other_handwriting_images": 16, "revision": "a" * 40, **alike},
+    ]
+    card = card_of(metadata, {}, members=members)
+    assert "with the seeds 2, 3, 24, 16 pictures of other handwriting in a batch" in card
+    assert f"by the revisions\n`{'a' * 40}`, `{'b' * 40}`" in card
+
+
 def test_a_card_names_depth_precision_and_start(metadata: dict[str, Any]) -> None:
     deeper = {"filters": [32, 64, 128], "depths": [1, 2, 2], "convolution_precision": "bfloat16"}
     card = card_of(metadata, {}, **RECENT, **deeper, start="models/mnist/3/model.onnx")
