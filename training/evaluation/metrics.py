@@ -42,15 +42,10 @@ def accuracy_per_digit(probabilities: Floats, labels: Labels) -> list[float]:
     return [float(hit / count) if count else float("nan") for hit, count in zip(hits, counts, strict=True)]
 
 
-def losses(probabilities: Floats, labels: Labels) -> Doubles:
-    """-ln of the label's probability of each row, in nats. probabilities: (n, 10); labels: (n,); the result: (n,)."""
-    of_label = probabilities[np.arange(len(labels)), labels].astype(np.float64)
-    return -np.log(np.maximum(of_label, _TINY))
-
-
 def negative_log_likelihood(probabilities: Floats, labels: Labels) -> float:
-    """Mean of `losses`, in nats."""
-    return float(np.mean(losses(probabilities, labels)))
+    """Mean of -ln of the label's probability, in nats."""
+    of_label = probabilities[np.arange(len(labels)), labels].astype(np.float64)
+    return float(-np.mean(np.log(np.maximum(of_label, _TINY))))
 
 
 def brier_score(probabilities: Floats, labels: Labels) -> float:

@@ -20,7 +20,7 @@ from onnx import TensorProto, compose, helper, numpy_helper
 
 from training.data.arrays import CLASSES
 from training.errors import ExportError
-from training.evaluation.metrics import accuracy, losses
+from training.evaluation.metrics import accuracy, negative_log_likelihood
 from training.evaluation.predictions import Predictions
 from training.export.onnx_graph import BATCH, OPSET, packed
 
@@ -68,9 +68,8 @@ def novelty_power(fast_threshold: float, second_threshold: float) -> float:
 def choose_unsure_below(fast: Predictions, second: Predictions) -> float:
     """The smallest threshold of _CANDIDATES from which on every one is no worse than the second stage alone.
 
-    No worse: as many digits right, and no higher negative log-likelihood by more than one standard error of the
-    difference over the rows: without that, a single row decides. A threshold that is good by the luck of a few rows,
-    with worse ones above it, is not chosen.
+    No worse: as many digits right, and no higher negative log-likelihood. A threshold that is good by the luck of a few
+    rows, with worse ones above it, is not chosen.
 
     Args:
         fast: the fast stage's predictions for the validation rows.
@@ -80,12 +79,11 @@ def choose_unsure_below(fast: Predictions, second: Predictions) -> float:
         ExportError: the fast stage alone is no worse, or every threshold below 1 is.
     """
     labels = fast.digits.labels
-    least, own = accuracy(second.probabilities, labels), losses(second.probabilities, labels)
+    least, most = accuracy(second.probabilities, labels), negative_log_likelihood(second.probabilities, labels)
     chosen = 1.0
     for candidate in _CANDIDATES[::-1]:
         probabilities = Joint(float(candidate), 1).merged(fast, second).probabilities
-        extra = losses(probabilities, labels) - own
-        if accuracy(probabilities, labels) < least or np.mean(extra) > np.std(extra) / np.sqrt(len(extra)):
+        if accuracy(probabilities, labels) < least or negative_log_likelihood(probabilities, labels) > most:
             break
         chosen = float(candidate)
     if chosen in (0, 1):
