@@ -37,7 +37,7 @@ def pictures(folder: Path) -> None:
 @click.argument("folder", type=click.Path(path_type=Path), metavar="PICTURES")
 @click.argument("versions", type=click.Path(path_type=Path), metavar="VERSION...", nargs=-1, required=True)
 def read(folder: Path, versions: tuple[Path, ...]) -> None:
-    """Read labelled PICTURES with each VERSION, such as models/mnist/4; the table goes to standard output."""
+    """Read labelled PICTURES with each VERSION, such as models/mnist/5; the table goes to standard output."""
     from experiments.own_digits.command import compare
 
     compare(folder, versions, lambda line: print(line, file=sys.stderr))
