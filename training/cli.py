@@ -103,7 +103,7 @@ def sweep_runs(
 @click.option("--member", "members", multiple=True, metavar="NAME", help="a finished run; give two or more")
 @settings_options()
 def committee(places: Places, run: str, restart: bool, members: tuple[str, ...]) -> None:
-    """Join finished runs that differ in their seeds to one, whose answer is the mean of theirs."""
+    """Join finished runs of one kind of network to one, whose answer is the mean of theirs."""
     with stderr_held_back():
         from training.commands.pipeline import join_runs
     join_runs(places, run, restart, members)

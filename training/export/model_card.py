@@ -171,14 +171,14 @@ def _seeds(training: Mapping[str, Any]) -> str:
         f"in all: each column is\na run of its own, with the seeds {seeds}"
         f"{_of_each(members, 'epochs', ' epochs')}"
         f"{_of_each(members, 'other_handwriting_images', ' pictures of other handwriting in a batch')}"
-        + (f", by the revisions\n{', '.join(f'`{each}`' for each in sorted(revisions))}" if len(revisions) > 1 else "")
+        + (f"; by the revisions\n{', '.join(f'`{each}`' for each in sorted(revisions))}" if len(revisions) > 1 else "")
     )
 
 
 def _of_each(members: Sequence[Mapping[str, Any]], name: str, unit: str) -> str:
     """What differs between the members; empty where nothing does, or where a version is older than this record."""
     values = [each.get(name) for each in members]
-    return f", {', '.join(map(str, values))}{unit}" if len(set(values)) > 1 else ""
+    return f"; {', '.join(map(str, values))}{unit}" if len(set(values)) > 1 else ""
 
 
 def _lessons(training: Mapping[str, Any]) -> str:

@@ -131,7 +131,7 @@ def test_what_differs_between_the_members_of_a_committee_is_named(metadata: dict
         {"run": "other", "seed": 3, "other_handwriting_images": 16, "revision": "a" * 40, **alike},
     ]
     card = card_of(metadata, {}, members=members)
-    assert "with the seeds 2, 3, 24, 16 pictures of other handwriting in a batch" in card
+    assert "with the seeds 2, 3; 24, 16 pictures of other handwriting in a batch; by the revisions" in card
     assert f"by the revisions\n`{'a' * 40}`, `{'b' * 40}`" in card
 
 
