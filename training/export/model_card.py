@@ -1,6 +1,6 @@
 """MODEL_CARD.md, written from metadata.json and nothing else, so that the two cannot disagree."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from training.evaluation.figures import ChangeFigures, DigitFigures, OtherSets, SetMetrics
@@ -165,20 +165,17 @@ def _seeds(training: Mapping[str, Any]) -> str:
     members = training.get("members", ())
     if not members:
         return f"seed {training['seed']}"
-    seeds = ", ".join(str(each["seed"]) for each in members)
-    revisions = {each["revision"] for each in members if "revision" in each}
-    return (
-        f"in all: each column is\na run of its own, with the seeds {seeds}"
-        f"{_of_each(members, 'epochs', ' epochs')}"
-        f"{_of_each(members, 'other_handwriting_images', ' pictures of other handwriting in a batch')}"
-        + (f"; by the revisions\n{', '.join(f'`{each}`' for each in sorted(revisions))}" if len(revisions) > 1 else "")
+    text = "in all: each column is\na run of its own"
+    if (
+        len({tuple(each.get(name) for name in ("epochs", "other_handwriting_images", "revision")) for each in members})
+        == 1
+    ):
+        return f"{text}, with the seeds {', '.join(str(each['seed']) for each in members)}"
+    return f"{text}, and where they differ the lines above are of the first:\n\n" + "\n".join(
+        f"- seed {each['seed']}, data seed {each['data_seed']}, {each['epochs']} epochs,"
+        f" {each['other_handwriting_images']} pictures of other handwriting in a batch, revision `{each['revision']}`"
+        for each in members
     )
-
-
-def _of_each(members: Sequence[Mapping[str, Any]], name: str, unit: str) -> str:
-    """What differs between the members; empty where nothing does, or where a version is older than this record."""
-    values = [each.get(name) for each in members]
-    return f"; {', '.join(map(str, values))}{unit}" if len(set(values)) > 1 else ""
 
 
 def _lessons(training: Mapping[str, Any]) -> str:

@@ -101,7 +101,14 @@ class RunFolder:
         try:
             fields = self.read_json("run.json")
             config = apply_settings(TrainingConfig(), {**FORMER_SETTINGS, **fields.pop("config")}, "run.json")
-            git, members = GitState(**fields.pop("git")), tuple(Member(**each) for each in fields.pop("members", ()))
+            git = GitState(**fields.pop("git"))
+            # Members of a record from before they could differ are as the whole.
+            whole = {
+                "epochs": config.epochs,
+                "other_handwriting_images": config.other_handwriting_images,
+                "revision": git.revision,
+            }
+            members = tuple(Member(**{**whole, **each}) for each in fields.pop("members", ()))
             return RunRecord(config=config, git=git, members=members, **fields)
         except (ConfigError, KeyError, TypeError) as error:
             raise RunError(f"{self.path}/run.json is not of this version ({error}): use --restart") from error

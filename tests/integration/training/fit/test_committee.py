@@ -69,6 +69,14 @@ def test_members_may_differ_in_length_and_other_handwriting(tmp_path: Path) -> N
     assert [(row["epoch"], row["seconds"]) for row in history] == [(1, 4.0), (2, 6.0), (3, 4.0)]
 
 
+def test_a_committee_from_before_its_members_could_differ_is_read(tmp_path: Path) -> None:
+    run = finished(tmp_path, "committee", 1)
+    former = json.loads((run.path / "run.json").read_text())
+    run.write_json("run.json", {**former, "members": [{"run": "one", "seed": 2, "data_seed": 3}]})
+    others = TINY.other_handwriting_images
+    assert run.read_record().members == (Member("one", 2, 3, TINY.epochs, others, "a" * 40),)
+
+
 def test_runs_of_other_kinds_do_not_join(tmp_path: Path) -> None:
     members = [finished(tmp_path, "one", 1), finished(tmp_path, "other", 2, dropout=0.1)]
     with pytest.raises(RunError, match="'one' and 'other' differ in more than seed, data_seed, epochs, other_hand"):

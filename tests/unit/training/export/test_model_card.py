@@ -124,15 +124,16 @@ def test_the_seeds_of_a_committee_are_named(metadata: dict[str, Any]) -> None:
     assert "each column is\na run of its own, with the seeds 2, 3, 4" in card_of(metadata, {}, members=members)
 
 
-def test_what_differs_between_the_members_of_a_committee_is_named(metadata: dict[str, Any]) -> None:
-    alike = {"data_seed": 2, "epochs": 24}
-    members: list[dict[str, Any]] = [
-        {"run": "one", "seed": 2, "other_handwriting_images": 24, "revision": "b" * 40, **alike},
-        {"run": "other", "seed": 3, "other_handwriting_images": 16, "revision": "a" * 40, **alike},
+def test_what_differs_between_the_members_of_a_committee_is_named_for_each(metadata: dict[str, Any]) -> None:
+    members = [
+        {"run": "one", "seed": 2, "data_seed": 2, "epochs": 24, "other_handwriting_images": 24, "revision": "b" * 40},
+        {"run": "other", "seed": 3, "data_seed": 4, "epochs": 24, "other_handwriting_images": 16, "revision": "a" * 40},
     ]
     card = card_of(metadata, {}, members=members)
-    assert "with the seeds 2, 3; 24, 16 pictures of other handwriting in a batch; by the revisions" in card
-    assert f"by the revisions\n`{'a' * 40}`, `{'b' * 40}`" in card
+    assert "where they differ the lines above are of the first:" in card
+    handwriting = "pictures of other handwriting in a batch"
+    assert f"- seed 2, data seed 2, 24 epochs, 24 {handwriting}, revision `{'b' * 40}`\n" in card
+    assert f"- seed 3, data seed 4, 24 epochs, 16 {handwriting}, revision `{'a' * 40}`." in card
 
 
 def test_a_card_names_depth_precision_and_start(metadata: dict[str, Any]) -> None:
