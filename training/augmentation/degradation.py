@@ -72,9 +72,10 @@ def noisy(images: Tensor, seed: Tensor) -> Tensor:
 def shaded(images: Tensor, seed: Tensor) -> Tensor:
     """Faint ink on paper that is not clean: grey, cloudy, with stains, or lit from one side."""
     contrast, grey, cloudy, fine, hard, level = _uniform(images, seed, 6, 0.0, 1.0)
+    middle = 0.3 + 0.4 * level
     clouds = ops.where(fine < 0.5, _clouds(images, seed + 1), _clouds(images, seed + 2, 9))
     # From clouds to stains with an edge. A large network that knew soft clouds alone misread digits on stained paper.
-    clouds = ops.clip((clouds - 0.3 - 0.4 * level) * (1 + 30 * hard**4) + 0.3 + 0.4 * level, 0.0, 1.0)
+    clouds = ops.clip((clouds - middle) * (1 + 30 * hard**4) + middle, 0.0, 1.0)
     paper = 0.6 * grey + 0.5 * cloudy * clouds
     faint = images * (1 - 0.5 * contrast)
     washed = faint + paper * (1 - faint)

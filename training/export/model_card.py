@@ -166,10 +166,8 @@ def _seeds(training: Mapping[str, Any]) -> str:
     if not members:
         return f"seed {training['seed']}"
     text = "in all: each column is\na run of its own"
-    if (
-        len({tuple(each.get(name) for name in ("epochs", "other_handwriting_images", "revision")) for each in members})
-        == 1
-    ):
+    lessons = {(each.get("epochs"), each.get("other_handwriting_images"), each.get("revision")) for each in members}
+    if len(lessons) == 1:  # as in versions from before they could differ, which name none
         return f"{text}, with the seeds {', '.join(str(each['seed']) for each in members)}"
     return f"{text}, and where they differ the lines above are of the first:\n\n" + "\n".join(
         f"- seed {each['seed']}, data seed {each['data_seed']}, {each['epochs']} epochs,"

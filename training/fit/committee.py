@@ -11,9 +11,7 @@ import numpy as np
 
 from training.data.arrays import Weights
 from training.errors import RunError
-from training.fit.run_folder import Member, RunFolder, RunRecord
-
-_MAY_DIFFER = ("seed", "data_seed", "epochs", "other_handwriting_images")
+from training.fit.run_folder import MAY_DIFFER, Member, RunFolder, RunRecord
 
 
 def join(folder: RunFolder, members: Sequence[RunFolder]) -> RunRecord:
@@ -31,10 +29,10 @@ def join(folder: RunFolder, members: Sequence[RunFolder]) -> RunRecord:
     records = [member.read_record() for member in members]
     first = records[0]
     for member, record in zip(members, records, strict=True):
-        same = dataclasses.replace(record.config, **{name: getattr(first.config, name) for name in _MAY_DIFFER})
+        same = dataclasses.replace(record.config, **{name: getattr(first.config, name) for name in MAY_DIFFER})
         if same != first.config or record.backend != first.backend:
             raise RunError(
-                f"the runs {members[0].name!r} and {member.name!r} differ in more than {', '.join(_MAY_DIFFER)}"
+                f"the runs {members[0].name!r} and {member.name!r} differ in more than {', '.join(MAY_DIFFER)}"
             )
         if record.config.columns != 1:
             raise RunError(f"the run {member.name!r} has {record.config.columns} columns already")
@@ -48,9 +46,7 @@ def join(folder: RunFolder, members: Sequence[RunFolder]) -> RunRecord:
         git=dataclasses.replace(first.git, dirty=any(each.git.dirty for each in records)),
         started=min(each.started for each in records),
         members=tuple(
-            Member(
-                member.name, revision=each.git.revision, **{name: getattr(each.config, name) for name in _MAY_DIFFER}
-            )
+            Member(member.name, revision=each.git.revision, **{name: getattr(each.config, name) for name in MAY_DIFFER})
             for member, each in zip(members, records, strict=True)
         ),
     )

@@ -18,6 +18,8 @@ from training.environment import GitState
 from training.errors import ConfigError, RunError
 from training.files import write_atomically
 
+MAY_DIFFER = ("seed", "data_seed", "epochs", "other_handwriting_images")  # settings of a committee's members
+
 
 @dataclass(frozen=True, slots=True)
 class Member:
@@ -103,11 +105,7 @@ class RunFolder:
             config = apply_settings(TrainingConfig(), {**FORMER_SETTINGS, **fields.pop("config")}, "run.json")
             git = GitState(**fields.pop("git"))
             # Members of a record from before they could differ are as the whole.
-            whole = {
-                "epochs": config.epochs,
-                "other_handwriting_images": config.other_handwriting_images,
-                "revision": git.revision,
-            }
+            whole = {name: getattr(config, name) for name in MAY_DIFFER} | {"revision": git.revision}
             members = tuple(Member(**{**whole, **each}) for each in fields.pop("members", ()))
             return RunRecord(config=config, git=git, members=members, **fields)
         except (ConfigError, KeyError, TypeError) as error:

@@ -22,12 +22,14 @@ from training.network.outputs import network_outputs
 HISTORY = [{"epoch": 1, "loss": 0.5, "seconds": 2.0}, {"epoch": 2, "loss": 0.25, "seconds": 3.0}]
 
 
-def finished(folder: Path, name: str, seed: int, revision: str = "a" * 40, **settings: Any) -> RunFolder:
+def finished(
+    folder: Path, name: str, seed: int, revision: str = "a" * 40, *, dirty: bool = False, **settings: Any
+) -> RunFolder:
     """A run with random weights, as if it had been trained."""
     run = RunFolder(folder / name)
     config = dataclasses.replace(TINY, seed=seed, data_seed=seed, **settings)
     run.path.mkdir()
-    run.write_record(RunRecord(config, GitState(revision, dirty=False), {"keras": "3"}, "a processor", "today"))
+    run.write_record(RunRecord(config, GitState(revision, dirty=dirty), {"keras": "3"}, "a processor", "today"))
     run.write_json("history.json", HISTORY)
     keras.utils.set_random_seed(seed)
     run.write_weights(network_weights(build_network(config)))
@@ -69,6 +71,13 @@ def test_members_may_differ_in_length_and_other_handwriting(tmp_path: Path) -> N
     assert [(row["epoch"], row["seconds"]) for row in history] == [(1, 4.0), (2, 6.0), (3, 4.0)]
 
 
+def test_a_committee_with_a_member_of_no_clean_revision_has_none(tmp_path: Path) -> None:
+    members = [finished(tmp_path, "one", 1), finished(tmp_path, "other", 2, dirty=True)]
+    committee = RunFolder(tmp_path / "committee")
+    committee.path.mkdir()
+    assert join(committee, members).git.dirty
+
+
 def test_a_committee_from_before_its_members_could_differ_is_read(tmp_path: Path) -> None:
     run = finished(tmp_path, "committee", 1)
     former = json.loads((run.path / "run.json").read_text())
@@ -79,7 +88,9 @@ def test_a_committee_from_before_its_members_could_differ_is_read(tmp_path: Path
 
 def test_runs_of_other_kinds_do_not_join(tmp_path: Path) -> None:
     members = [finished(tmp_path, "one", 1), finished(tmp_path, "other", 2, dropout=0.1)]
-    with pytest.raises(RunError, match="'one' and 'other' differ in more than seed, data_seed, epochs, other_hand"):
+    with pytest.raises(
+        RunError, match="'one' and 'other' differ in more than seed, data_seed, epochs, other_handwriting_images"
+    ):
         join(RunFolder(tmp_path / "committee"), members)
 
 

@@ -111,5 +111,7 @@ def test_a_committee_is_of_one_backend(on_jax: Path, tmp_path: Path) -> None:
         shutil.copytree(on_jax / "whole", tmp_path / name)
         run = RunFolder(tmp_path / name)
         run.write_record(dataclasses.replace(run.read_record(), backend=backend))
-    with pytest.raises(RunError, match="'one' and 'other' differ in more than seed, data_seed"):
+    with pytest.raises(
+        RunError, match="'one' and 'other' differ in more than seed, data_seed, epochs, other_handwriting_images"
+    ):
         join(RunFolder(tmp_path / "committee"), [RunFolder(tmp_path / name) for name in ("one", "other")])
