@@ -45,10 +45,12 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselects the long forms unless `--long` is given."""
-    if config.option.long:
-        return
+    """Deselects the long forms unless `--long` is given, and else lets each take as long as it needs."""
     long = [item for item in items if item.get_closest_marker("long")]
+    if config.option.long:
+        for item in long:
+            item.add_marker(pytest.mark.timeout(0))
+        return
     config.hook.pytest_deselected(items=long)
     items[:] = [item for item in items if item not in long]
 

@@ -14,7 +14,7 @@ from mnist_digits import AsyncDigitClient
 from serving.process.standalone import Standalone
 from tests.support.deployment import DASHBOARDS, panel_queries
 from tests.support.processes import completed
-from tests.support.prometheus import answer, prometheus
+from tests.support.prometheus import address_when_ready, answer, prometheus
 from tests.support.servers import StartServer
 from tests.support.tiny_model import image_of
 
@@ -52,6 +52,16 @@ def holding(folder: Path, snapshots: dict[int, Snapshot]) -> Iterator[str]:
     assert made.returncode == 0, made.stderr
     with prometheus(configuration, data, "--storage.tsdb.retention.time=100y") as address:
         yield address
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_prometheus_may_say_that_it_is_ready_before_it_says_where(swapped: bool) -> None:
+    log = ['msg="Listening on" address=127.0.0.1:9', 'msg="Server is ready to receive web requests."', "it goes on"]
+    lines = iter([log[1], log[0], log[2]] if swapped else log)
+    assert address_when_ready(lines) == "127.0.0.1:9"
+    assert [*lines] == ["it goes on"]  # a pipe would have no more for now: the reader would wait
+    with pytest.raises(AssertionError, match="Listening"):
+        address_when_ready([log[0]])
 
 
 async def test_queries_of_the_dashboards_run_and_those_of_feedback_have_the_right_values(

@@ -4,7 +4,7 @@ import json
 import re
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,15 +21,7 @@ def prometheus(configuration: Path, data: Path, *flags: str) -> Iterator[str]:
     command = ["prometheus", *files, "--web.listen-address=127.0.0.1:0", *flags]
     with started(command, stderr=subprocess.PIPE) as process:
         assert process.stderr
-        address, said = "", ""
-        for line in process.stderr:
-            said += line
-            if listening := re.search(r'msg="Listening on" address=(\S+)', line):
-                address = listening[1]
-            if "ready to receive web requests" in line and address:
-                break
-        else:
-            raise AssertionError(said)
+        address = address_when_ready(process.stderr)
         drain = threading.Thread(target=process.stderr.read)  # a full pipe would stop it
         drain.start()
         try:
@@ -37,6 +29,22 @@ def prometheus(configuration: Path, data: Path, *flags: str) -> Iterator[str]:
         finally:
             kill_session(process.pid)
             drain.join()
+
+
+def address_when_ready(log: Iterable[str]) -> str:
+    """Where a Prometheus listens, once its log says that it answers: it says both, in either order.
+
+    Raises AssertionError with the log when that ends before.
+    """
+    address, is_ready, said = "", False, ""
+    for line in log:
+        said += line
+        if listening := re.search(r'msg="Listening on" address=(\S+)', line):
+            address = listening[1]
+        is_ready = is_ready or "ready to receive web requests" in line
+        if address and is_ready:
+            return address
+    raise AssertionError(said)
 
 
 def answer(address: str, expression: str, seconds: float | None = None) -> list[dict[str, Any]]:
