@@ -53,12 +53,21 @@ def test_every_form_fills_the_height_of_the_unit_square(generator: np.random.Gen
 
 @given(generator=seeds)
 def test_a_european_one_has_a_flag_that_falls_more_steeply_than_the_bar_of_a_7(generator: np.random.Generator) -> None:
-    flag, top, foot = european_one(generator)[0]
-    across, down = flag - top
-    angle = np.degrees(np.arctan2(-across, down))
-    assert 24 < angle < 56
-    assert 0.2 < np.hypot(across, down) < 0.7
+    *way, top, foot = european_one(generator)[0]
+    across, down = way[0] - top
+    angle, length = np.degrees(np.arctan2(-across, down)), np.hypot(across, down)
+    assert 0.14 < length < 0.66
+    assert 24 < angle < (56 if length > 0.35 else 76)
     assert np.hypot(*(foot - top)) > 0.9
+    chord = np.array([-down, across]) / length  # of the flag, turned: it points up and to the left
+    arches = [float((point - top) @ chord) / length for point in way]
+    assert min(arches) > -0.02
+    assert max(arches) < 0.22
+
+
+def test_half_of_the_flags_are_arched() -> None:
+    drawn = [european_one(np.random.default_rng(seed))[0] for seed in range(300)]
+    assert np.mean([len(way) > 3 for way in drawn]) == pytest.approx(0.5, abs=0.1)
 
 
 @pytest.mark.parametrize(("digit", "counters"), [*enumerate((1, 0, 0, 0, 0, 0, 1, 0, 2, 1))])
