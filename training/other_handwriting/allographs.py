@@ -15,7 +15,7 @@ from training.data.arrays import CLASSES, NOT_A_DIGIT, Floats
 from training.other_handwriting.pen import Pen, curved
 from training.synthetic.placing import exposed
 
-DRAWINGS: Mapping[str, int] = MappingProxyType({"european 1": 600, "angular": 1_000, "slashed 0": 200, "crossed": 200})
+DRAWINGS: Mapping[str, int] = MappingProxyType({"european 1": 2_000, "angular": 1_000, "slashed 0": 200, "crossed": 200})
 _THICKEST = 18  # of 280 pixels: thicker, a 1 and its flag run together, and trousers are read as 1
 _RING = np.linspace(0, 2 * np.pi, 25)
 # Segments of a seven-segment display: a at the top, then clockwise b to f, g in the middle. A 6 without a, a 9 without
@@ -73,11 +73,11 @@ def european_one(generator: np.random.Generator) -> Strokes:
     top = np.array([generator.uniform(0.45, 0.65), 0])
     foot = np.array([top[0] + generator.uniform(-0.15, 0.08), 1])
     length = generator.uniform(0.15, 0.65)
-    angle = np.radians(generator.uniform(25, np.interp(length, [0.2, 0.35], [75, 55])))
+    angle = np.radians(generator.uniform(25, np.interp(length, [0.2, 0.4], [75, 55])))
     flag = top + length * np.array([-np.sin(angle), np.cos(angle)])
     way = [flag, top, foot]
     if generator.random() < 0.5:
-        arch = length * generator.uniform(0.05, 0.2) * np.array([-np.cos(angle), -np.sin(angle)])
+        arch = length * generator.uniform(0.05, 0.25) * np.array([-np.cos(angle), -np.sin(angle)])
         way = [*curved(np.array([flag, (flag + top) / 2 + arch, top], np.float32)), foot]
     if generator.random() < 0.15:
         serif = np.array([generator.uniform(0.15, 0.3), 0])

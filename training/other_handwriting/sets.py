@@ -26,7 +26,7 @@ from training.synthetic.placing import exposed, sheet
 from training.synthetic.recipe import generator_for
 from training.synthetic.synthetic_set import SyntheticSet, read_synthetic, write_synthetic
 
-RECIPE = 4
+RECIPE = 5
 DRAWINGS = 2  # of each digit and character for training; of what is held out there is one
 HELD_OUT = ("pen digits, held out", "maps, held out", "handwritten letters, held-out alphabets")
 FOR_CHOICES = "handwritten letters, validation alphabets"
