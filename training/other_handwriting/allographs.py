@@ -15,7 +15,9 @@ from training.data.arrays import CLASSES, NOT_A_DIGIT, Floats
 from training.other_handwriting.pen import Pen, curved
 from training.synthetic.placing import exposed
 
-DRAWINGS: Mapping[str, int] = MappingProxyType({"european 1": 2_000, "angular": 1_000, "slashed 0": 200, "crossed": 200})
+DRAWINGS: Mapping[str, int] = MappingProxyType(
+    {"european 1": 2_000, "angular": 1_000, "slashed 0": 200, "crossed": 200}
+)
 _THICKEST = 18  # of 280 pixels: thicker, a 1 and its flag run together, and trousers are read as 1
 _RING = np.linspace(0, 2 * np.pi, 25)
 # Segments of a seven-segment display: a at the top, then clockwise b to f, g in the middle. A 6 without a, a 9 without
