@@ -31,6 +31,7 @@ class TrainingConfig:
     train_images: int = _setting(55_000, "rows to train on", 1, 60_000)
     validation_images: int = _setting(5_000, "rows to evaluate on, taken from the training rows", 1, 60_000)
     start: str = _setting("", "model file (ONNX) of this shape whose weights training starts from, not from chance")
+    interpolation: float = _setting(1.0, "share of the way from the start's weights to the trained ones", 0, 1)
     synthetic_images: int = _setting(32, "non-digits and printed digits added to each step", 0)
     other_handwriting_images: int = _setting(
         24, "pen digits, map digits, letters and rare forms by others than MNIST's writers added to each step", 0
@@ -79,6 +80,8 @@ class TrainingConfig:
             raise ConfigError(f"depths has {len(self.depths)} numbers, but filters has {len(self.filters)}")
         if self.convolution_precision not in ("bfloat16", "float32"):
             raise ConfigError(f"convolution_precision = {self.convolution_precision!r} must be bfloat16 or float32")
+        if self.interpolation < 1 and not self.start:
+            raise ConfigError(f"interpolation = {self.interpolation} needs a start to take the weights back to")
         if self.split not in ("writers", "rows"):
             raise ConfigError(f"split = {self.split!r} must be writers or rows")
 

@@ -23,7 +23,7 @@ from training.evaluation.calibration import fit_temperature, shared_threshold, s
 from training.evaluation.predictions import Predictions, calibrated
 from training.fit.batches import AddedRows
 from training.fit.run_folder import RunFolder
-from training.fit.training_run import fit, start_weights
+from training.fit.training_run import fit
 from training.network.architecture import network_from_weights
 from training.network.outputs import NetworkOutputs, compiled_outputs
 
@@ -35,15 +35,12 @@ class Lesson:
     """What training on own digits needs: settings, rows to repeat, rows to fit temperature and threshold on.
 
     `added` are the rows of the run that joined MNIST's; `own_images` of the user's pictures join each batch.
-    `interpolation`: share of the way from the start's weights to the trained ones at which the result lies (Wortsman et
-    al. 2021, arXiv 2109.01903): most of what is learned is kept, and little of the rest is forgotten.
     """
 
     config: TrainingConfig
     split: Split
     added: AddedRows
     own_images: int
-    interpolation: float
     stand_ins: Sequence[LabelledDigits]
 
 
@@ -86,21 +83,20 @@ def adapt(lesson: Lesson, own: OwnDigits, console: Console, say: Callable[[str],
     """
     part = folds_of(own.groups, lesson.config.data_seed)
     count = int(part.max()) + 1
-    start = start_weights(lesson.config, lesson.split, lesson.added)
     logits, novelty_logits = np.zeros((len(own), 10), np.float32), np.zeros(len(own), np.float32)
     references, seconds = [], 0.0
     for number in range(count):
         is_held_out = part == number
         kept, learned = int(is_held_out.sum()), int((~is_held_out).sum())
         say(f"part {number + 1} of {count}: {kept:,} pictures are held out, {learned:,} learned")
-        weights, took = _trained(lesson, start, own.digits.take(np.flatnonzero(~is_held_out)), console)
+        weights, took = _trained(lesson, own.digits.take(np.flatnonzero(~is_held_out)), console)
         run = compiled_outputs(network_from_weights(lesson.config, weights))
         outputs = run(own.digits.pixels[is_held_out])
         logits[is_held_out], novelty_logits[is_held_out] = outputs.logits, outputs.novelty_logits
         references.append(_references(lesson, run))
         seconds += took
     say(f"all {len(own):,} pictures are learned")
-    weights, took = _trained(lesson, start, own.digits, console)
+    weights, took = _trained(lesson, own.digits, console)
     outputs = NetworkOutputs(logits, novelty_logits)
     probabilities, is_answered = np.zeros((len(own), 10), np.float32), np.zeros(len(own), bool)
     for number, reference in enumerate(references):
@@ -114,15 +110,13 @@ def adapt(lesson: Lesson, own: OwnDigits, console: Console, say: Callable[[str],
     return Adapted(weights, seconds + took, temperature, threshold, held_out, is_answered, count)
 
 
-def _trained(lesson: Lesson, start: Weights, digits: LabelledDigits, console: Console) -> tuple[Weights, float]:
+def _trained(lesson: Lesson, digits: LabelledDigits, console: Console) -> tuple[Weights, float]:
     """Weights that have learned these pictures as well, and the seconds that it took."""
-    share = np.float32(lesson.interpolation)
     added = dataclasses.replace(lesson.added, own=digits, own_images=lesson.own_images)
     with tempfile.TemporaryDirectory(prefix="mnist-adapt-") as folder:
         run = RunFolder(Path(folder) / "run")
         history = fit(run, lesson.config, lesson.split, added, console)
-        trained = run.read_weights()
-    weights = {name: (1 - share) * start[name] + share * array for name, array in trained.items()}
+        weights = run.read_weights()
     return weights, sum(each.seconds for each in history)
 
 

@@ -89,7 +89,7 @@ def adapt_to(own: OwnDigits, version: StartVersion, wanted: AdaptConfig, others:
     """Train on the own pictures, and compare with the version."""
     record = _record(version, wanted)
     stand_ins = list(others.stand_ins.values())
-    lesson = Lesson(record.config, others.split, others.added, wanted.own_images, wanted.interpolation, stand_ins)
+    lesson = Lesson(record.config, others.split, others.added, wanted.own_images, stand_ins)
     adapted = adapt(lesson, own, console, say)
     after = _reader(record, adapted)
     populations = populations_of(others.split, others.evaluation_sets, others.stand_ins)
@@ -160,6 +160,7 @@ def _record(version: StartVersion, wanted: AdaptConfig) -> RunRecord:
     config = dataclasses.replace(
         version.config,
         start=str(version.folder / "model.onnx"),
+        interpolation=wanted.interpolation,
         teacher="",
         data_seed=version.metadata["version"] % 2**31,  # other distortions than it has seen
         synthetic_images=NON_DIGITS * version.config.synthetic_images,

@@ -192,7 +192,11 @@ def _lessons(training: Mapping[str, Any]) -> str:
     if _learns_other_handwriting(training):
         text += f"\nEach batch had {training['other_handwriting_images']} pictures of other handwriting as well."
     if training.get("start"):
-        text += f"\nTraining began with the weights of `{training['start']}`, as it is in this revision."
+        text += f"\nTraining began with the weights of `{training['start']}`, as it is in this revision"
+        share = training.get("interpolation", 1)
+        text += (
+            f",\nand the result lies at {share:.0%} of the way from these to the trained ones." if share < 1 else "."
+        )
     if training.get("convolution_precision") == "bfloat16":
         text += (
             "\nWhile it was trained, its convolutions but the first multiplied in bfloat16; all weights are float32."

@@ -27,6 +27,7 @@ _WITHOUT_EFFECT_ON_BATCHES = (
     *(
         "seed",
         "start",
+        "interpolation",
         "threads",
         "columns",
         "filters",

@@ -112,8 +112,17 @@ def fit(
         trainer = Trainer(config, split, state, added, _teacher(folder, config))
         history = trainer.train(history, progress, save)
     _write_history(folder, history)  # again: the run may have been stopped between the last checkpoint and its history
-    folder.write_weights(network_weights(state.average))
+    weights = network_weights(state.average)
+    folder.write_weights(interpolated(config, split, added, weights) if config.interpolation < 1 else weights)
     return history
+
+
+def interpolated(config: TrainingConfig, split: Split, added: AddedRows, trained: Weights) -> Weights:
+    """Weights on the way from those of the start to the trained ones: most of what is learned is kept, and little of
+    the rest is forgotten (Wortsman et al. 2021, arXiv 2109.01903).
+    """
+    start, share = start_weights(config, split, added), np.float32(config.interpolation)
+    return {name: (1 - share) * start[name] + share * array for name, array in trained.items()}
 
 
 def start_weights(config: TrainingConfig, split: Split, added: AddedRows) -> Weights:

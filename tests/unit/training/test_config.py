@@ -25,6 +25,7 @@ from training.errors import ConfigError
         ({"depths": [1, 2]}, "depths has 2 numbers, but filters has 3"),
         ({"convolution_precision": "float16"}, "convolution_precision = 'float16' must be bfloat16 or float32"),
         ({"batch_size": 9, "train_images": 8}, "batch_size = 9 is more than train_images = 8"),
+        ({"interpolation": 0.5}, "interpolation = 0.5 needs a start"),
     ],
 )
 def test_a_bad_setting_is_refused_by_name_and_origin(settings: dict[str, Any], message: str) -> None:

@@ -11,13 +11,13 @@ import tensorflow as tf
 from rich.console import Console
 
 from tests.support.tiny_training import TINY
-from training.data.arrays import LabelledDigits
+from training.data.arrays import LabelledDigits, Weights
 from training.data.split import Split
 from training.errors import RunError
 from training.export.onnx_graph import onnx_model
 from training.fit.batches import AddedRows
 from training.fit.run_folder import RunFolder
-from training.fit.training_run import fit
+from training.fit.training_run import fit, start_weights
 from training.fit.training_state import new_state
 from training.network.architecture import network_from_weights, network_weights
 from training.network.folding import fold
@@ -64,6 +64,30 @@ def test_a_run_goes_on_from_a_model_file(
         return record.loss
 
     assert first_epoch("further", start=str(path)) < first_epoch("from-chance")
+
+
+def test_a_result_lies_on_the_way_from_its_start(
+    finished_run: RunFolder, small_split: Split, added: AddedRows, tmp_path: Path
+) -> None:
+    path = _write_graph(tmp_path / "model.onnx", finished_run.read_weights(), TINY.depths)
+    config = dataclasses.replace(TINY, epochs=1, start=str(path))
+
+    def result(interpolation: float) -> Weights:
+        run = RunFolder(tmp_path / f"at {interpolation}")
+        fit(
+            run,
+            dataclasses.replace(config, interpolation=interpolation),
+            small_split,
+            added,
+            Console(file=io.StringIO()),
+        )
+        return run.read_weights()
+
+    start, end, between = result(0.0), result(1.0), result(0.25)
+    assert not all(np.array_equal(start[name], end[name]) for name in end)
+    for name, array in start_weights(config, small_split, added).items():
+        np.testing.assert_array_equal(start[name], array)
+        np.testing.assert_allclose(between[name], 0.75 * start[name] + 0.25 * end[name], rtol=1e-5, atol=1e-6)
 
 
 def test_a_file_that_cannot_be_the_start_is_named(tmp_path: Path) -> None:
