@@ -136,14 +136,14 @@ def export(places: Places, run: str, int8: bool) -> None:
     type=click.Path(path_type=Path),
     required=True,
     metavar="FOLDER",
-    help="version that answers every image, such as models/mnist/5",
+    help="version that answers every image, such as models/mnist/6",
 )
 @click.option(
     "--second",
     type=click.Path(path_type=Path),
     required=True,
     metavar="FOLDER",
-    help="version that answers where the first is unsure, such as models/mnist-accurate/5",
+    help="version that answers where the first is unsure, such as models/mnist-accurate/6",
 )
 @click.option(
     "--unsure-below",
@@ -164,7 +164,7 @@ def cascade(places: Places, fast: Path, second: Path, unsure_below: float | None
 @click.argument("version", type=click.Path(path_type=Path), metavar="VERSION")
 @settings_options()
 def int8_form(places: Places, version: Path) -> None:
-    """Write the int8 form of VERSION, such as models/mnist/5, as the next version of NAME-int8."""
+    """Write the int8 form of VERSION, such as models/mnist/6, as the next version of NAME-int8."""
     with stderr_held_back():
         from training.commands.int8 import write_int8_form
     write_int8_form(places, version)
@@ -251,7 +251,7 @@ def report(places: Places, check: bool, other_handwriting: bool, output: str | N
 )
 @settings_options()
 def drift(places: Places, folders: tuple[Path, ...]) -> None:
-    """Write drift.json of versions, such as models/mnist/5: the server compares its traffic with it."""
+    """Write drift.json of versions, such as models/mnist/6: the server compares its traffic with it."""
     with stderr_held_back():
         from training.commands.drift import write_drift_references
     write_drift_references(places, folders)

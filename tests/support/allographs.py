@@ -25,6 +25,15 @@ def european_one(rng: Generator) -> Lines:
     return [[(x - length * np.sin(angle), y + length * np.cos(angle)), (x, y), (x + rng.uniform(-0.12, 0.06), foot)]]
 
 
+def arched_one(rng: Generator) -> Lines:
+    """The same with a flag that arches up and to the left, as in many hands and some fonts."""
+    [[end, top, foot]] = european_one(rng)
+    across, down = top[0] - end[0], top[1] - end[1]
+    bend = rng.uniform(0.1, 0.35)
+    pull = ((end[0] + top[0]) / 2 + bend * down, (end[1] + top[1]) / 2 - bend * across)  # of a quadratic Bezier curve
+    return [[*_bezier(end, pull, top), foot]]
+
+
 def angular(digit: int, rng: Generator) -> Lines:
     """The digit of a seven-segment display, some leaning to the right."""
     left, right, middle, lean = rng.uniform(0.26, 0.36), rng.uniform(0.64, 0.74), rng.uniform(0.45, 0.55), 0.12
@@ -49,6 +58,7 @@ def crossed_ring(rng: Generator) -> Lines:
 # By name: what draws the n-th, and its label; None where it must be refused.
 FORMS: Mapping[str, tuple[Callable[[int, Generator], Lines], Callable[[int], int | None]]] = {
     "european 1": (lambda _, rng: european_one(rng), lambda _: 1),
+    "arched 1": (lambda _, rng: arched_one(rng), lambda _: 1),
     "angular": (lambda number, rng: angular(number % 10, rng), lambda number: number % 10),
     "slashed 0": (lambda _, rng: slashed_zero(rng), lambda _: 0),
     "crossed ring": (lambda _, rng: crossed_ring(rng), lambda _: None),
@@ -69,3 +79,8 @@ def picture(lines: Lines, rng: Generator) -> Grey:
 
 def _ring(wide: float, high: float) -> list[tuple[float, float]]:
     return [(0.5 + wide * np.cos(turn), 0.5 + high * np.sin(turn)) for turn in np.linspace(0, 2 * np.pi, 40)]
+
+
+def _bezier(*points: tuple[float, float]) -> list[tuple[float, float]]:
+    begin, pull, end = (np.array(point) for point in points)
+    return [tuple((1 - s) ** 2 * begin + 2 * s * (1 - s) * pull + s**2 * end) for s in np.linspace(0, 1, 9)]

@@ -81,7 +81,7 @@ def highest_version(repository: Path, name: str) -> Path:
     for folder in sorted(folders, key=lambda each: int(each.name), reverse=True):
         if "adaptation" not in read_version(folder)[1]:
             return folder
-    raise ExportError(f"there is no version of {name} in {repository}: name one with --start, such as models/mnist/5")
+    raise ExportError(f"there is no version of {name} in {repository}: name one with --start, such as models/mnist/6")
 
 
 def answered_rightly(predictions: Predictions, threshold: float) -> np.ndarray[Any, np.dtype[np.bool_]]:
