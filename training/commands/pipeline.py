@@ -97,8 +97,8 @@ def _fit(folder: RunFolder, config: TrainingConfig, split: Split, added: AddedRo
         say(f"\nGo on with: python -m training {command} --resume --run {folder.name}")
         raise
     last, minutes = history[-1], sum(each.seconds for each in history) / 60
-    way = f" at the end of a way of which it goes {config.interpolation:.0%}" if config.interpolation < 1 else ""
-    accuracy = f"validation accuracy {last.validation_accuracy:.2%}{way}"
+    back = f" before the weights were taken back to {config.interpolation:.0%}" if config.interpolation < 1 else ""
+    accuracy = f"validation accuracy {last.validation_accuracy:.2%}{back}"
     say(f"{folder.path}: {last.epoch} epochs in {minutes:.1f} min, {accuracy}")
 
 
