@@ -96,3 +96,13 @@ def test_only_the_given_share_is_degraded(digits: LabelledDigits) -> None:
     assert not changed[len(images) * 45 // 100 :].any()
     assert np.mean(changed[: len(images) * 44 // 100].any(axis=(1, 2))) > 0.95
     np.testing.assert_array_equal(degrade(tf.constant(images), 0.0, tf.constant(SEED)), images)
+
+
+@pytest.mark.parametrize("share", [0.15, 0.2])
+@pytest.mark.parametrize("count", [5, 32, 160, 176, 184])
+def test_the_share_holds_for_batches_of_any_size(count: int, share: float, digits: LabelledDigits) -> None:
+    images = _images(digits)[:count]
+    changed = (np.asarray(degrade(tf.constant(images), share, tf.constant(SEED))) != images).any(axis=(1, 2))
+    wanted = round(count * share)
+    assert not changed[wanted:].any()
+    assert np.mean(changed[:wanted]) > 0.9
