@@ -56,4 +56,7 @@ def _slopes(state: TrainingState) -> Mapping[str, npt.NDArray[np.float32]]:
     trained = state.network.trainable_variables
     momenta = [each for each in state.optimizer.variables if each.path.endswith("_momentum")]
     assert len(momenta) == len(trained)
-    return {one.path: np.asarray(other, np.float32) / np.float32(FIRST_MOMENT) for one, other in zip(trained, momenta, strict=True)}
+    return {
+        one.path: np.asarray(other, np.float32) / np.float32(FIRST_MOMENT)
+        for one, other in zip(trained, momenta, strict=True)
+    }
