@@ -50,7 +50,6 @@ class TrainingConfig:
     convolution_precision: str = _setting(
         "bfloat16", "type that the inner convolutions multiply in: bfloat16 or float32"
     )
-    sam_radius: float = _setting(0.0, "radius of sharpness-aware minimization; 0 is without, in half the time", 0, 10)
     label_smoothing: float = _setting(0.0, "share of the label spread over all digits", 0, 0.9)
     averaging: float = _setting(0.998, "how much of the average weights each step keeps; 0 takes the last", 0, 0.99999)
     rotation_degrees: float = _setting(12.0, "largest turn", 0, 90)

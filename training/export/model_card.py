@@ -197,8 +197,6 @@ def _lessons(training: Mapping[str, Any]) -> str:
         text += (
             f",\nand the result lies at {share:.0%} of the way from these to the trained ones." if share < 1 else "."
         )
-    if training.get("sam_radius"):
-        text += f"\nThe loss was minimized with regard to its sharpness (SAM, radius {training['sam_radius']})."
     if training.get("convolution_precision") == "bfloat16":
         text += (
             "\nWhile it was trained, its convolutions but the first multiplied in bfloat16; all weights are float32."

@@ -39,7 +39,7 @@ _WITHOUT_EFFECT_ON_BATCHES = (
         "learning_rate",
         "warmup_epochs",
     ),
-    *("weight_decay", "sam_radius", "label_smoothing", "averaging", "novelty_weight", "teacher", "teacher_weight"),
+    *("weight_decay", "label_smoothing", "averaging", "novelty_weight", "teacher", "teacher_weight"),
     *("teacher_temperature", "largest_refused_share", "largest_refused_share_elsewhere"),
 )
 

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
-import keras
 import numpy as np
 from keras import ops
 
@@ -102,36 +101,19 @@ class Trainer:
         """One batch: loss, digits read rightly and digits in all, after the weights have moved."""
         config, network = self._config, self._state.network
         images = self._batches.images(pixels, step)
+        for dropout in self._dropout_states:
+            dropout.assign(ops.cast(ops.stack([config.seed, step]), "uint32"))
 
         def loss_and_outputs() -> tuple[Tensor, Tensor]:
-            for dropout in self._dropout_states:
-                dropout.assign(ops.cast(ops.stack([config.seed, step]), "uint32"))
             outputs = network(images[..., np.newaxis], training=True)
             loss = digits_loss(config, labels, outputs, taught)
             return loss + config.novelty_weight * novelty_loss(labels, outputs), outputs
 
         loss, outputs, slopes = gradients(loss_and_outputs, network)
-        if config.sam_radius:
-            slopes = self._uphill_slopes(loss_and_outputs, slopes)
         self._state.optimizer.apply(slopes, network.trainable_variables)
         self._follow(ops.cast(step, "float32"))
         right = ops.argmax(mean_of_columns(outputs)[:, :-1], axis=1) == ops.cast(labels, "int32")
         return loss, ops.sum(ops.cast(right, "int32")), ops.sum(ops.cast(labels >= 0, "int32"))
-
-    def _uphill_slopes(self, loss_and_outputs: Callable[[], Any], slopes: list[Tensor]) -> list[Tensor]:
-        """The gradients at the place `sam_radius` up the `slopes`; the network itself stays as it is.
-
-        Weights that go down by these end where the loss is low all around (Foret et al. 2021, arXiv 2010.01412).
-        """
-        network = self._state.network
-        values = [ops.copy(each.value) for each in network.variables]  # statistics of normalization are among them
-        length = ops.sqrt(sum(ops.sum(ops.square(each)) for each in slopes))
-        for variable, slope in zip(network.trainable_variables, slopes, strict=True):
-            variable.assign_add(self._config.sam_radius * slope / (length + keras.config.epsilon()))
-        *_, uphill = gradients(loss_and_outputs, network)
-        for variable, value in zip(network.variables, values, strict=True):
-            variable.assign(value)
-        return uphill
 
     def _follow(self, step: Tensor) -> None:
         """Move the average towards the network; faster in the first steps, when there is little to average."""

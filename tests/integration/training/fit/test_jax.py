@@ -35,14 +35,7 @@ SMALL = {
 # An epoch of one step, so that the history has the loss of each. Nothing is drawn but the order of the rows.
 ALIKE = {
     **SMALL,
-    **{
-        "epochs": STEPS,
-        "convolution_precision": "float32",
-        "sam_radius": 0.05,
-        "dropout": 0.0,
-        "degraded": 0.0,
-        "wild": 0.0,
-    },
+    **{"epochs": STEPS, "convolution_precision": "float32", "dropout": 0.0, "degraded": 0.0, "wild": 0.0},
     **dict.fromkeys(("rotation_degrees", "shear", "scale", "aspect", "shift_pixels", "elastic_pixels", "stroke"), 0.0),
 }
 RUNS = [{"name": "alike", "settings": ALIKE}, {"name": "whole", "settings": {**SMALL, "epochs": 2}}]
