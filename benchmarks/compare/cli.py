@@ -27,12 +27,12 @@ def main(arguments: Sequence[str]) -> None:
     """Runs the comparison, prints the tables, writes the figures as JSON and draws them."""
     parser = _parser()
     options = parser.parse_args(arguments)
-    check_installed()
     if options.open_loop and options.targets is not None:
         parser.error("--open-loop measures fixed rates only, without --targets")
     plan = Plan(_loads(options), options.rounds, options.seconds, options.runs, options.model_repository)
     if not plan.loads:
         parser.error("no server is named by --ours, --peers or --targets")
+    check_installed()  # last: a plan that makes no sense is refused whatever is installed
     titles = {server.name: server.title for server in plan.servers}
     titles |= {ceiling.name: ceiling.title for ceiling in CEILINGS}
     results = Results(titles, about_this_run({"rounds": plan.rounds, "seconds": plan.seconds}))

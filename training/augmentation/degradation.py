@@ -20,7 +20,7 @@ _PIXEL = np.arange(SIDE, dtype=np.float32)
 
 
 def degrade(images: Tensor, share: float, seed: Tensor) -> Tensor:
-    """`images` (n, 28, 28) float32 in 0..1, of which the first `share` are degraded, the kinds in parts of like size.
+    """`images` (n, 28, 28) float32 in 0..1, of which the first `share` are degraded, about as many by each kind.
 
     Args:
         images: 0 = paper; n must be known when the graph is traced.

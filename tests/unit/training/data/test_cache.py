@@ -4,8 +4,6 @@ import gzip
 import hashlib
 import json
 import os
-import resource
-import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -132,7 +130,10 @@ def test_a_place_that_is_no_folder_is_named(local: LocalFolder, tmp_path: Path) 
 def test_no_room_leaves_no_half_written_cache(local: LocalFolder, cache: Path) -> None:
     """In a child that may write 1,000 bytes to a file and no more; the images are larger."""
     program = (
-        "import sys, json; from pathlib import Path\n"
+        "import resource, signal, sys, json; from pathlib import Path\n"
+        # The write fails then, as on a full disk, instead of ending the child.
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
         "from training.data.cache import load_mnist; from training.data.sources import LocalFolder\n"
         "load_mnist(Path(sys.argv[1]), [LocalFolder(Path(sys.argv[2]))], checksums=json.loads(sys.argv[3]))"
     )
@@ -140,7 +141,6 @@ def test_no_room_leaves_no_half_written_cache(local: LocalFolder, cache: Path) -
         [sys.executable, "-c", program, str(cache), str(local.folder), json.dumps(SUMS)],
         cwd=Path(__file__).parents[4],
         env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
-        preexec_fn=_write_at_most_1000_bytes,
         capture_output=True,
         text=True,
         check=False,
@@ -149,10 +149,3 @@ def test_no_room_leaves_no_half_written_cache(local: LocalFolder, cache: Path) -
     assert "File too large" in child.stderr
     assert "--cache-folder" in child.stderr
     assert list(cache.iterdir()) == []
-
-
-def _write_at_most_1000_bytes() -> None:
-    signal.signal(
-        signal.SIGXFSZ, signal.SIG_IGN
-    )  # the write fails then, as on a full disk, instead of ending the child
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
