@@ -22,13 +22,13 @@ LEAST_READ = {"ballpoint": 0.93, "shadow": 0.93, "table": 0.93, "soft_crop": 0.9
 LEAST_READ_ELSEWHERE = 0.96
 MOST_ANSWERED = {"column": 0.01, "row": 0.0}  # wide digits over one another may look like one in two parts
 
-LEAST_RIGHT = {
+LEAST_RIGHT = {  # of rare forms
     "european 1": 0.97,
     "arched 1": 0.97,
     "angular": 0.95,
     "slashed 0": 0.98,
     "crossed ring": 0.9,
-}  # of rare forms
+}
 
 
 def answers(pictures: list[Grey]) -> list[int | None]:
